@@ -1,0 +1,1 @@
+"""How much a recognizer leans on static appearance."""

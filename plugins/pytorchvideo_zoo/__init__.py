@@ -1,0 +1,1 @@
+"""The video classifiers of PyTorchVideo."""

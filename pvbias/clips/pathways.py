@@ -1,0 +1,34 @@
+"""How one clip tensor becomes what a module's ``forward`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+#: ``pack(clip (N, C, T, H, W)) -> the module's input`` (a tensor, or a list of tensors, one for each pathway).
+Pathways = Callable[[Tensor], "Tensor | list[Tensor]"]
+
+
+def single_pathway(clip: Tensor) -> Tensor:
+    """The clip as it is."""
+    return clip
+
+
+def slow_fast_pathways(*, alpha: int) -> Pathways:
+    """Pathways of a SlowFast network: ``[slow (N, C, T // alpha, H, W), fast (N, C, T, H, W)]``.
+
+    The slow pathway takes ``T // alpha`` frames spread evenly from the first to the last, as in SlowFast's
+    ``pack_pathway_output``.
+
+    Args:
+        alpha: frame-rate ratio between the pathways, >= 1.
+    """
+
+    def pack(clip: Tensor) -> list[Tensor]:
+        num_frames = clip.shape[2]
+        slow = torch.linspace(0, num_frames - 1, max(num_frames // alpha, 1)).long()
+        return [clip.index_select(2, slow.to(clip.device)), clip]
+
+    return pack

@@ -1,0 +1,99 @@
+"""What the sampling and the transforms need to know of a video, wherever its frames come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import DataError
+
+#: ``size(height, width of the upright frame) -> (height, width) to resize it to``
+FrameSize = Callable[[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRecord:
+    """One line of an annotation.
+
+    Attributes:
+        path: where the video is: a file or a folder of frame images (for a generated video, any unique name).
+        name: the path as the annotation writes it; identifies the video in reports and seeds its modulations.
+        label: class index, or None.
+        start, end: the part of the video that is meant, seconds; None for the whole.
+    """
+
+    path: str
+    name: str
+    label: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+class Video(Protocol):
+    """An opened video.
+
+    Attributes:
+        timestamps: float64 ``(F,)``, seconds from the first frame, ascending: when each frame comes up.
+        duration: seconds from the first frame to the end of the last.
+    """
+
+    @property
+    def timestamps(self) -> np.ndarray: ...
+
+    @property
+    def duration(self) -> float: ...
+
+    def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        """The frames shown at ``times`` (seconds in [0, duration], any order, repeats allowed), upright and resized, in the order
+        asked for: uint8 RGB ``(len(times), height, width, 3)``.
+
+        Raises:
+            BadVideoError: they cannot be had.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class VideoSource(Protocol):
+    """What a DATASET entry builds: a list of videos that can be opened.
+
+    Attributes:
+        records: in annotation order.
+        class_names: names of the classes 0 .. K-1; empty when they have none.
+    """
+
+    @property
+    def records(self) -> Sequence[VideoRecord]: ...
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    def open(self, record: VideoRecord) -> Video:
+        """Open a video.
+
+        Raises:
+            BadVideoError: it cannot be had.
+        """
+        ...
+
+
+class BadVideoError(DataError):
+    """A video that cannot be used.
+
+    Attributes:
+        cause: one of ``missing``, ``unreadable``, ``no video stream``, ``no decodable frame``, ``decoder error``,
+            ``label out of range``.
+        detail: what was seen, with the time in seconds for a decoder error.
+    """
+
+    def __init__(self, cause: str, detail: str = "") -> None:
+        super().__init__(f"{cause}: {detail}" if detail else cause)
+        self.cause = cause
+        self.detail = detail
+
+    def __reduce__(self):  # noqa: ANN204 (two arguments: the default pickling would lose the second between processes)
+        return type(self), (self.cause, self.detail)

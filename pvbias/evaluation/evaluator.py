@@ -1,0 +1,69 @@
+"""The contract of a measurement: ``reset`` / ``process`` / ``evaluate``, as in detectron2, and the modulations it needs."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from ..models.recognizer import Recognizer
+from .results import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoViews:
+    """All test views of one video, as the evaluators see them.
+
+    Attributes:
+        index: position of the video in its annotation file; unique, the same in every process.
+        name: the video's path as the annotation file writes it.
+        label: class index, or None when the video has none.
+        clips: uint8 ``(V, C, T, H, W)``, on the CPU, unmodulated.
+    """
+
+    index: int
+    name: str
+    label: int | None
+    clips: Tensor
+
+
+class Evaluator(abc.ABC):
+    """One measurement over a set of videos.
+
+    The runner decodes every video once, runs every variant that any evaluator needs once, and calls :meth:`process` once for
+    each video with all its views. What an evaluator keeps of a video is one row in :attr:`rows`, under the video's index: rows of
+    several processes are merged by index and sorted before :meth:`evaluate`, so figures do not depend on how many there were.
+
+    Attributes:
+        modulations: names in the MODULATION registry whose logits :meth:`process` needs; ``()`` for an evaluator that only looks
+            at the model's weights. Set in ``__init__`` when it depends on the configuration.
+        rows: picklable, small (no clips, no logits of whole data sets on large vocabularies unless it must).
+    """
+
+    modulations: tuple[str, ...] = ()
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
+        self.cfg = cfg
+        self.recognizer = recognizer
+        self.class_names = class_names
+        self.rows: dict[int, Any] = {}
+
+    def reset(self) -> None:
+        """Forget all videos."""
+        self.rows = {}
+
+    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:  # noqa: B027 (weights-only evaluators need none)
+        """Take one video.
+
+        Args:
+            video: its views.
+            logits: float32 ``(V, K)`` on the CPU, by modulation name.
+        """
+
+    @abc.abstractmethod
+    def evaluate(self) -> Result:
+        """The figures over all rows (those of all processes, sorted by video index)."""

@@ -1,0 +1,121 @@
+"""The one way to use any video classifier: clips in, logits out, inner features on demand, the zoo module untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..clips import ClipSpec, Pathways, single_pathway
+from ..errors import ConfigError, did_you_mean
+
+
+class Recognizer(nn.Module):
+    """A zoo module plus what it takes to use it the same way as any other.
+
+    ::
+
+        clip (N, C, T, H, W), uint8 or float in [0, 1]
+          -> normalise with the checkpoint's mean and std -> pack into pathways -> module -> logits (N, K)
+
+    The zoo module stays as it is under :attr:`module`, so ``recognizer.module.state_dict()`` goes back to the zoo with
+    ``strict=True``.
+
+    Args:
+        module: a classifier that returns logits, never probabilities.
+        clip_spec: the clips it takes.
+        head: dotted name, inside ``module``, of the final projection (a linear layer, or a 1x1x1 convolution).
+        pathways: packs a normalised clip into what ``module.forward`` takes.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, module: nn.Module, *, clip_spec: ClipSpec, head: str, pathways: Pathways = single_pathway
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.clip_spec = clip_spec
+        self.head_name = head
+        self._pathways = pathways
+        # Not persistent: a checkpoint of the recognizer holds the zoo module's weights and nothing else.
+        self.register_buffer("mean", torch.tensor(clip_spec.mean).view(1, -1, 1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(clip_spec.std).view(1, -1, 1, 1, 1), persistent=False)
+
+    @property
+    def head(self) -> nn.Module:
+        """The final projection."""
+        return self.submodule(self.head_name)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.head.weight.shape[0]  # type: ignore[union-attr, return-value, index]
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Logits ``(N, K)`` of clips ``(N, C, T, H, W)``, uint8 or float in [0, 1]."""
+        return self.module(self._pathways(self.normalize(clip)))
+
+    def normalize(self, clip: Tensor) -> Tensor:
+        """Clips as the checkpoint saw them: ``(clip in [0, 1] - mean) / std``, float."""
+        if clip.dtype == torch.uint8:
+            clip = clip.float().div_(255)
+        return (clip - self.mean) / self.std
+
+    def embed(self, clip: Tensor) -> Tensor:
+        """Features ``(N, D)`` that the final projection sees, averaged over positions where it is applied to several."""
+        with self.taps(self.head_name, inputs=True) as features:
+            self(clip)
+        feature = features[self.head_name]
+        if isinstance(self.head, nn.Conv3d):
+            feature = feature.movedim(1, -1)
+        return feature.flatten(1, -2).mean(1) if feature.dim() > 2 else feature
+
+    @contextmanager
+    def taps(self, *names: str, inputs: bool = False) -> Iterator[dict[str, Tensor]]:
+        """Collect feature maps of named inner modules during the forwards in the ``with`` block.
+
+        ::
+
+            with recognizer.taps("blocks.1") as features:
+                logits = recognizer(clip)
+            low_level = features["blocks.1"]      # (N, D, t, h, w), with graph
+
+        Args:
+            names: dotted names inside :attr:`module`.
+            inputs: collect what goes into the modules (their first argument) instead of what comes out.
+
+        Raises:
+            ConfigError: a name that the module does not have.
+        """
+        features: dict[str, Tensor] = {}
+
+        def collect(name: str):  # noqa: ANN202 (a forward hook)
+            def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+                features[name] = args[0] if inputs else output
+
+            return hook
+
+        handles = [self.submodule(name).register_forward_hook(collect(name)) for name in names]
+        try:
+            yield features
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def submodule(self, name: str) -> nn.Module:
+        """The inner module with this dotted name.
+
+        Raises:
+            ConfigError: there is none; the message lists the nearest names.
+        """
+        try:
+            return self.module.get_submodule(name)
+        except AttributeError:
+            known = [known_name for known_name, _ in self.module.named_modules() if known_name]
+            raise ConfigError(
+                f"The model has no inner module {name!r}. {did_you_mean(name, known)}"
+            ) from None

@@ -1,0 +1,49 @@
+"""What a model plugin registers: an architecture, the clips it takes, the weights there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ..clips import ClipSpec, Pathways, single_pathway
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A published checkpoint.
+
+    Attributes:
+        url: where it is.
+        num_classes: of its head.
+        top1: published top-1 accuracy in percent, where there is one.
+        sha256: of the file, where known; verified after fetching.
+    """
+
+    url: str
+    num_classes: int
+    top1: float | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooModel:
+    """One architecture of a zoo; registered in MODEL under its zoo name.
+
+    Attributes:
+        zoo: name of the zoo, the first part of ``zoo://<zoo>/<model>/<weights>``.
+        build: ``build(num_classes=, num_frames=, crop_size=)`` gives the bare zoo module for clips of that size, returning logits.
+            Raises ConfigError for sizes that the architecture cannot take.
+        clip_spec: the clips its checkpoints were trained on.
+        head: dotted name of the final projection inside the module.
+        pathways: packs a clip into the module's input.
+        weights: published checkpoints by name (usually the training set, ``kinetics400``).
+    """
+
+    zoo: str
+    build: Callable[..., nn.Module]
+    clip_spec: ClipSpec
+    head: str
+    pathways: Pathways = single_pathway
+    weights: Mapping[str, Weights] = field(default_factory=dict)

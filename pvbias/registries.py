@@ -1,0 +1,116 @@
+"""Every extension point, on one page.
+
+A plugin is a Python module whose import registers things here. It is named in the configuration
+(``PLUGINS: [my_lab.my_plugin]``) or announced by an installed package's entry point in the group ``pvbias.plugins``; see
+:func:`pvbias.plugin_loading.load_plugins`. A module that defines ``add_config(cfg)`` adds its own documented keys that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fvcore.common.registry import Registry as _FvcoreRegistry
+
+from .errors import ConfigError, did_you_mean
+
+
+class Registry(_FvcoreRegistry):
+    """A name -> object map that says where things come from.
+
+    Register with ``@REGISTRY.register()`` (the object's own name), ``@REGISTRY.register(name="...")`` or
+    ``REGISTRY.register(obj, name="...")``.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._origins: dict[str, str] = {}
+
+    def register(self, obj: Any = None, *, name: str | None = None) -> Any:
+        """Register ``obj`` under ``name`` (default: ``obj.__name__``); without ``obj``, a decorator.
+
+        Raises:
+            ConfigError: the name is taken; the message says by what and from where.
+        """
+        if obj is None:
+
+            def decorate(decorated: Any) -> Any:
+                self.register(decorated, name=name)
+                return decorated
+
+            return decorate
+        key = name or obj.__name__
+        origin = getattr(obj, "__module__", type(obj).__module__)
+        if key in self._obj_map:
+            raise ConfigError(
+                f"{self._name} {key!r} is registered twice: by {self._origins[key]} and by {origin}. "
+                "Rename one of them, or leave one of the two plugins out."
+            )
+        self._do_register(key, obj)
+        self._origins[key] = origin
+        return obj
+
+    def get(self, name: str) -> Any:
+        """The object registered under ``name``.
+
+        Raises:
+            ConfigError: nothing is; the message lists the nearest names.
+        """
+        if name not in self._obj_map:
+            raise ConfigError(f"No {self._name} is called {name!r}. {did_you_mean(name, self._obj_map)}")
+        return self._obj_map[name]
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(self._obj_map)
+
+    def origin(self, name: str) -> str:
+        """Dotted name of the module that registered ``name``."""
+        return self._origins[name]
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(sorted(self._obj_map.items()))
+
+    def snapshot(self) -> Callable[[], None]:
+        """A function that brings the registry back to what it holds now (for a plugin whose import fails)."""
+        objects, origins = dict(self._obj_map), dict(self._origins)
+
+        def restore() -> None:
+            self._obj_map, self._origins = objects, origins
+
+        return restore
+
+
+MODEL = Registry("MODEL")
+"""Architectures: :class:`pvbias.models.ZooModel` instances. ``MODEL.get("x3d_s").build(num_classes=..., num_frames=...,
+crop_size=...)`` gives the bare zoo module; :func:`pvbias.models.build_recognizer` wraps it."""
+
+STUDENT = Registry("STUDENT")
+"""Spatial students: ``build(cfg, num_classes) -> nn.Module``, called as ``student(clip (N, C, T, H, W) in [0, 1]) ->
+log-probabilities (N, K)``; each frame is classified by itself."""
+
+OBJECTIVE = Registry("OBJECTIVE")
+"""What training minimises: :class:`pvbias.engine.Objective` subclasses, called ``Objective(cfg, recognizer)``."""
+
+DECODER = Registry("DECODER")
+"""Decoders on inner features: ``build(cfg, feature_shape, clip_shape) -> nn.Module``, called with the tapped feature map
+``(N, D, t, h, w)``."""
+
+EVALUATOR = Registry("EVALUATOR")
+"""Measurements: :class:`pvbias.evaluation.Evaluator` subclasses, called ``Evaluator(cfg, recognizer, class_names)``."""
+
+MODULATION = Registry("MODULATION")
+"""Functions ``(clips (N, C, T, H, W), seeds (N,)) -> clips``; see :mod:`pvbias.clips.modulations`."""
+
+DATASET = Registry("DATASET")
+"""Sources of videos: ``build(cfg, split) -> pvbias.data.VideoSource``, ``split`` one of "train", "val", "test"."""
+
+ALL = {
+    "models": MODEL,
+    "students": STUDENT,
+    "objectives": OBJECTIVE,
+    "decoders": DECODER,
+    "evaluators": EVALUATOR,
+    "modulations": MODULATION,
+    "datasets": DATASET,
+}

@@ -1,0 +1,1 @@
+"""Checkpoints: fetching, verifying, loading with a report, exporting."""

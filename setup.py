@@ -1,0 +1,56 @@
+"""Packaging: ``plugins/`` and ``tools/`` are installed as ``pvbias.plugins`` and ``pvbias.tools``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+FOLDERS = {"pvbias": "pvbias", "pvbias.plugins": "plugins", "pvbias.tools": "tools"}
+
+
+def packages() -> list[str]:
+    """The core's packages, then each mapped folder and what is below it."""
+    found = []
+    for package, folder in FOLDERS.items():
+        found += [package] + [f"{package}.{inner}" for inner in find_packages(folder)]
+    return found
+
+
+setup(
+    name="pvbias",
+    version="0.1.0",
+    description="How much does an action recogniser lean on static appearance? Measure it, and train one that leans less.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=packages(),
+    package_dir=FOLDERS,
+    package_data={"pvbias.report": ["templates/*"]},
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "pytorchvideo>=0.1.5",
+        "fvcore>=0.1.5.post20221221",
+        "iopath>=0.1.10",
+        "av>=14",
+        "submitit>=1.5",
+        "numpy>=1.26",
+        "pillow>=10",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
+        "tensorboard>=2.15",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"],
+        "benchmark": ["torchcodec", "decord"],
+    },
+    entry_points={
+        "console_scripts": ["pvbias = pvbias.tools.main:main"],
+        # The built-in plugins are announced exactly as those of any other installed package.
+        "pvbias.plugins": [
+            "pytorchvideo_zoo = pvbias.plugins.pytorchvideo_zoo",
+            "bias_metrics = pvbias.plugins.bias_metrics",
+        ],
+    },
+)
