@@ -1,0 +1,42 @@
+"""The few questions and exchanges between the processes of a run; all of them work without torch.distributed, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.distributed as dist
+
+
+def is_distributed() -> bool:
+    """Whether this process belongs to an initialised process group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def get_rank() -> int:
+    """This process's number, 0 .. world size - 1."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def get_world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes files and speaks to the user."""
+    return get_rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    if is_distributed():
+        dist.barrier()
+
+
+def all_gather_objects(value: Any) -> list[Any]:
+    """The (picklable) values of all processes, in rank order, in every process."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] = [None] * get_world_size()
+    dist.all_gather_object(values, value)
+    return values
