@@ -18,7 +18,7 @@ def packages() -> list[str]:
 setup(
     name="pvbias",
     version="0.1.0",
-    description="How much does an action recogniser lean on static appearance? Measure it, and train one that leans less.",
+    description="How much an action recogniser leans on static appearance, and training ones that lean less",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,8 +1,9 @@
 """Every extension point, on one page.
 
 A plugin is a Python module whose import registers things here. It is named in the configuration
-(``PLUGINS: [my_lab.my_plugin]``) or announced by an installed package's entry point in the group ``pvbias.plugins``; see
-:func:`pvbias.plugin_loading.load_plugins`. A module that defines ``add_config(cfg)`` adds its own documented keys that way.
+(``PLUGINS: [my_lab.my_plugin]``) or announced by an installed package's entry point in the group ``pvbias.plugins``;
+see :func:`pvbias.plugin_loading.load_plugins`. A module that defines ``add_config(cfg)`` adds its own documented
+keys that way.
 """
 
 from __future__ import annotations
@@ -71,12 +72,15 @@ class Registry(_FvcoreRegistry):
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return iter(sorted(self._obj_map.items()))
 
-    def snapshot(self) -> Callable[[], None]:
-        """A function that brings the registry back to what it holds now (for a plugin whose import fails)."""
+    def snapshot(self) -> Callable[[], set[str]]:
+        """A function that brings the registry back to what it holds now, for a plugin whose import fails; it returns the
+        modules whose entries it took back."""
         objects, origins = dict(self._obj_map), dict(self._origins)
 
-        def restore() -> None:
+        def restore() -> set[str]:
+            undone = {origin for name, origin in self._origins.items() if name not in origins}
             self._obj_map, self._origins = objects, origins
+            return undone
 
         return restore
 
@@ -93,8 +97,8 @@ OBJECTIVE = Registry("OBJECTIVE")
 """What training minimises: :class:`pvbias.engine.Objective` subclasses, called ``Objective(cfg, recognizer)``."""
 
 DECODER = Registry("DECODER")
-"""Decoders on inner features: ``build(cfg, feature_shape, clip_shape) -> nn.Module``, called with the tapped feature map
-``(N, D, t, h, w)``."""
+"""Decoders on inner features: ``build(cfg, feature_shape, clip_shape) -> nn.Module``, called with the tapped feature
+map ``(N, D, t, h, w)``."""
 
 EVALUATOR = Registry("EVALUATOR")
 """Measurements: :class:`pvbias.evaluation.Evaluator` subclasses, called ``Evaluator(cfg, recognizer, class_names)``."""

@@ -1,1 +1,16 @@
-"""How much a recognizer leans on static appearance."""
+"""How much a recognizer leans on static appearance: from its predictions on clips whose time is changed, and from its
+weights."""
+
+from fvcore.common.config import CfgNode
+
+from .dynamic_score import DynamicScore
+from .kernel_measures import Asdt, SelfConvolution
+from .modulated_accuracy import ModulatedAccuracy
+
+__all__ = ["Asdt", "DynamicScore", "ModulatedAccuracy", "SelfConvolution", "add_config"]
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add this plugin's keys."""
+    # self_convolution: a kernel is temporal where the sum of products of neighbouring time slices is below this number.
+    cfg.BIAS.SELF_CONVOLUTION_DELTA = 0.0

@@ -1,1 +1,5 @@
-"""The video classifiers of PyTorchVideo."""
+"""The video classifiers of ``pytorchvideo.models.hub`` under their hub names, with clips and published weights."""
+
+from . import models
+
+__all__ = ["models"]

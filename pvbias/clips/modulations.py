@@ -1,7 +1,8 @@
 """Clips with their temporal information changed or removed, for measuring how much a model uses it.
 
-A modulation is a pure function ``(clips (N, C, T, H, W), seeds (N,)) -> clips (N, C, T, H, W)`` of any dtype. Whatever is random
-in it is a function of the clip's own seed, so a clip's variant is the same in every batch, order and process.
+A modulation is a pure function ``(clips (N, C, T, H, W), seeds (N,)) -> clips (N, C, T, H, W)`` of any dtype.
+Whatever is random in it is a function of the clip's own seed, so a clip's variant is the same in every batch, order
+and process.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ def shuffled_order(num_frames: int, seed: int) -> Tensor:
 def gather_frames(clips: Tensor, indices: Tensor) -> Tensor:
     """Clip n's frames ``indices[n]``: ``(N, C, T, H, W), (N, S) -> (N, C, S, H, W)``, memory format kept."""
     rows = torch.arange(len(clips), device=clips.device)[:, None]
-    frames = clips.permute(0, 2, 3, 4, 1)[rows, indices.to(clips.device)]  # (N, S, H, W, C)
-    return frames.permute(0, 4, 1, 2, 3)
+    frames = clips.permute(0, 2, 3, 4, 1)[rows, indices.to(clips.device)]  # (N, S, H, W, C), rows copied whole
+    gathered = frames.permute(0, 4, 1, 2, 3)
+    return gathered.contiguous() if clips.is_contiguous() else gathered
 
 
 def _freeze(clips: Tensor, frames: Sequence[int]) -> Tensor:

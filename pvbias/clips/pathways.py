@@ -28,7 +28,8 @@ def slow_fast_pathways(*, alpha: int) -> Pathways:
 
     def pack(clip: Tensor) -> list[Tensor]:
         num_frames = clip.shape[2]
-        slow = torch.linspace(0, num_frames - 1, max(num_frames // alpha, 1)).long()
-        return [clip.index_select(2, slow.to(clip.device)), clip]
+        slow = torch.linspace(0, num_frames - 1, max(num_frames // alpha, 1)).long().tolist()
+        # Slices joined, since indexing would not keep channels_last_3d.
+        return [torch.cat([clip[:, :, frame : frame + 1] for frame in slow], dim=2), clip]
 
     return pack

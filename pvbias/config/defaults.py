@@ -1,8 +1,8 @@
 """Every configuration key of the core: what it means, its unit, its range, its default.
 
-Where SlowFast has a key for the same thing, the name is SlowFast's. ``None`` means "as the model was trained" and is replaced by
-the model's own value when the configuration is completed (:func:`pvbias.config.complete`), so a saved configuration has none left.
-A plugin adds its own keys with a function ``add_config(cfg)``.
+Where SlowFast has a key for the same thing, the name is SlowFast's. ``None`` means "as the model was trained" and is
+replaced by the model's own value when the configuration is completed (:func:`pvbias.config.complete`), so a saved
+configuration has none left. A plugin adds its own keys with a function ``add_config(cfg)``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ _C.SHARD_ID = 0
 # torch.distributed backend: "auto" (nccl on GPUs, gloo on CPUs), "nccl" or "gloo".
 _C.DIST_BACKEND = "auto"
 
-# Number format of the forward pass: "fp32", "bf16", "fp16" (GPU only, with loss scaling), or "auto", which is fp32 for evaluation
-# everywhere (scores stay comparable between machines) and, for training, bf16 on GPUs that have it and fp32 elsewhere.
+# Number format of the forward pass: "fp32", "bf16", "fp16" (GPU only, with loss scaling), or "auto", which is fp32
+# for evaluation everywhere (scores stay comparable between machines) and, for training, bf16 on GPUs that have it
+# and fp32 elsewhere.
 _C.PRECISION = "auto"
 
-# Memory layout of clips and weights: "channels_last_3d", "contiguous", or "auto" (chosen for the model and the machine).
+# Memory layout of clips and weights: "channels_last_3d", "contiguous", or "auto" (chosen for the model and the
+# machine).
 _C.MEMORY_FORMAT = "auto"
 
 # Steps between two log lines, >= 1.
@@ -44,7 +46,7 @@ _C.TENSORBOARD = CN()
 # Write TensorBoard event files to OUTPUT_DIR/tensorboard.
 _C.TENSORBOARD.ENABLE = True
 
-# ---------------------------------------------------------------------------------------------------------------------- model
+# -------------------- model --------------------
 _C.MODEL = CN()
 # Name in the MODEL registry: `pvbias list models`.
 _C.MODEL.MODEL_NAME = "x3d_s"
@@ -53,12 +55,13 @@ _C.MODEL.NUM_CLASSES = None
 # Parameters that stay as they are: those whose name matches one of these regular expressions (re.search).
 _C.MODEL.FREEZE = []
 
-# ----------------------------------------------------------------------------------------------------------------------- data
+# -------------------- data --------------------
 _C.DATA = CN()
 # Folder that the three splits below are relative to.
 _C.DATA.PATH_TO_DATA_DIR = ""
-# Annotation of each split, relative to PATH_TO_DATA_DIR or absolute: a CSV of `path label` lines (space or comma), a .jsonl with
-# {"path": ..., "label": ...} lines, or a folder (one subfolder a class; or videos alone, which then have no labels).
+# Annotation of each split, relative to PATH_TO_DATA_DIR or absolute: a CSV of `path label` lines (space or comma), a
+# .jsonl with {"path": ..., "label": ...} lines, or a folder (one subfolder a class; or videos alone, which then have
+# no labels).
 _C.DATA.TRAIN_SPLIT = "train.csv"
 _C.DATA.VAL_SPLIT = "val.csv"
 _C.DATA.TEST_SPLIT = "test.csv"
@@ -66,9 +69,9 @@ _C.DATA.TEST_SPLIT = "test.csv"
 _C.DATA.PATH_PREFIX = ""
 # Text file with one class name a line, in label order; empty: names from the annotation, else the numbers.
 _C.DATA.CLASS_NAMES_FILE = ""
-# Sampling of frames: "rate" (NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS), "duration" (NUM_FRAMES frames spread over
-# CLIP_DURATION seconds, so that scores compare across models), or "windows" (the same frames as "rate", but the test views are all
-# consecutive windows, WINDOW_STRIDE apart, instead of NUM_ENSEMBLE_VIEWS).
+# Sampling of frames: "rate" (NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS), "duration" (NUM_FRAMES frames
+# spread over CLIP_DURATION seconds, so that scores compare across models), or "windows" (the same frames as "rate",
+# but the test views are all consecutive windows, WINDOW_STRIDE apart, instead of NUM_ENSEMBLE_VIEWS).
 _C.DATA.TEMPORAL_SAMPLING = "rate"
 # Frames in a clip, >= 1. None: the model's.
 _C.DATA.NUM_FRAMES = None
@@ -86,8 +89,8 @@ _C.DATA.TRAIN_CROP_SIZE = None
 _C.DATA.TEST_CROP_SIZE = None
 # Length that the short side is resized to before a test crop, pixels, >= TEST_CROP_SIZE. None: the model's.
 _C.DATA.TEST_SHORT_SIDE = None
-# Range of the short side before a random training crop, pixels, [min, max], min >= TRAIN_CROP_SIZE. None: [s, 1.25 s] with s the
-# model's short side (scaled with TRAIN_CROP_SIZE).
+# Range of the short side before a random training crop, pixels, [min, max], min >= TRAIN_CROP_SIZE. None: [s, 1.25
+# s] with s the model's short side (scaled with TRAIN_CROP_SIZE).
 _C.DATA.TRAIN_JITTER_SCALES = None
 # Inception-style random resized crops instead: area as a fraction of the frame, [min, max] in (0, 1]; empty: off.
 _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
@@ -102,7 +105,8 @@ _C.DATA.STD = None
 _C.DATA.MAX_BAD_FRACTION = 0.1
 
 _C.AUG = CN()
-# Strength of colour jitter on training clips (brightness, contrast, saturation), the same for all frames of a clip, [0, 1]; 0: off.
+# Strength of colour jitter on training clips (brightness, contrast, saturation), the same for all frames of a clip,
+# [0, 1]; 0: off.
 _C.AUG.COLOR_JITTER = 0.0
 
 _C.DATA_LOADER = CN()
@@ -111,7 +115,7 @@ _C.DATA_LOADER.NUM_WORKERS = 2
 # Copy batches through page-locked memory (GPU only).
 _C.DATA_LOADER.PIN_MEMORY = True
 
-# ------------------------------------------------------------------------------------------------------------------- training
+# -------------------- training --------------------
 _C.OBJECTIVE = CN()
 # Name in the OBJECTIVE registry: `pvbias list objectives`.
 _C.OBJECTIVE.NAME = "CrossEntropy"
@@ -147,7 +151,8 @@ _C.SOLVER.BASE_LR = 0.1
 _C.SOLVER.LR_POLICY = "cosine"
 # Learning rate at the end of "cosine", >= 0.
 _C.SOLVER.COSINE_END_LR = 0.0
-# For "steps_with_relative_lrs": epochs at which the rate changes, starting with 0, and the factors on BASE_LR from there on.
+# For "steps_with_relative_lrs": epochs at which the rate changes, starting with 0, and the factors on BASE_LR from
+# there on.
 _C.SOLVER.STEPS = [0]
 _C.SOLVER.LRS = [1.0]
 # Epochs to train, > 0; may be a fraction.
@@ -177,7 +182,7 @@ _C.BN.FREEZE = False
 _C.BN.USE_PRECISE_STATS = False
 _C.BN.NUM_BATCHES_PRECISE = 200
 
-# --------------------------------------------------------------------------------------------------------- testing, measuring
+# -------------------- testing and measuring --------------------
 _C.TEST = CN()
 # Measure accuracy on DATA.TEST_SPLIT.
 _C.TEST.ENABLE = True
@@ -185,7 +190,8 @@ _C.TEST.ENABLE = True
 _C.TEST.DATASET = "videos"
 # Views (clips x crops) in a forward pass, >= 1.
 _C.TEST.BATCH_SIZE = 16
-# Weights to test when not training: as TRAIN.CHECKPOINT_FILE_PATH. Empty: those of the training, else the newest in OUTPUT_DIR.
+# Weights to test when not training: as TRAIN.CHECKPOINT_FILE_PATH. Empty: those of the training, else the newest in
+# OUTPUT_DIR.
 _C.TEST.CHECKPOINT_FILE_PATH = ""
 # Clips of a video, spread uniformly in time, >= 1.
 _C.TEST.NUM_ENSEMBLE_VIEWS = 10

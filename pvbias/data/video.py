@@ -47,8 +47,8 @@ class Video(Protocol):
     def duration(self) -> float: ...
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """The frames shown at ``times`` (seconds in [0, duration], any order, repeats allowed), upright and resized, in the order
-        asked for: uint8 RGB ``(len(times), height, width, 3)``.
+        """The frames shown at ``times`` (seconds in [0, duration], any order, repeats allowed), upright and resized,
+        in the order asked for: uint8 RGB ``(len(times), height, width, 3)``.
 
         Raises:
             BadVideoError: they cannot be had.

@@ -1,4 +1,5 @@
-"""The contract of a training step: an objective owns its auxiliary networks and declares phases; the engine runs them in order."""
+"""The contract of a training step: an objective owns its auxiliary networks and declares phases; the engine runs
+them in order."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ class Step:
     Attributes:
         clips: float in [0, 1], ``(N, C, T, H, W)``, on the device.
         labels: int64 ``(N,)``, or class probabilities ``(N, K)``.
-        recognizer: ``clips -> logits``; under DistributedDataParallel the wrapped one. Use this, not the objective's own reference,
-            for forwards that need gradients.
+        recognizer: ``clips -> logits``; under DistributedDataParallel the wrapped one. Use this, not the objective's
+            own reference, for forwards that need gradients.
         epoch: fractional epoch, 0 at the start, for schedules inside an objective.
         names: paths of the videos, for messages.
     """
@@ -42,7 +43,8 @@ class Step:
 
     @cached_property
     def logits(self) -> Tensor:
-        """The recognizer's logits ``(N, K)`` on the clean clips, with graph; computed once for all phases (detach where needed)."""
+        """The recognizer's logits ``(N, K)`` on the clean clips, with graph; computed once for all phases (detach
+        where needed)."""
         return self.recognizer(self.clips)
 
 
@@ -52,10 +54,10 @@ class Phase:
 
     Attributes:
         name: for logs and for the optimizer's entry in the checkpoint, e.g. ``recognizer``, ``student``.
-        modules: the modules whose parameters this phase's optimizer updates, by name; parameters that do not require gradients are
-            left alone.
-        loss: ``loss(step) -> {"loss": scalar to minimise, other names: scalars to log}``. It must leave gradients only where they
-            belong: detach what another phase trains.
+        modules: the modules whose parameters this phase's optimizer updates, by name; parameters that do not require
+            gradients are left alone.
+        loss: ``loss(step) -> {"loss": scalar to minimise, other names: scalars to log}``. It must leave gradients only
+            where they belong: detach what another phase trains.
         solver: the configuration subtree with this phase's optimizer and schedule (keys as in ``SOLVER``).
     """
 
@@ -68,8 +70,9 @@ class Phase:
 class Objective(nn.Module, abc.ABC):
     """What training minimises.
 
-    A subclass makes its auxiliary networks (student, decoders, ...) in ``__init__`` as ordinary submodules; they are in the training
-    checkpoint (under ``objective_state``) and in none of the exported ones. The recognizer itself is not a submodule.
+    A subclass makes its auxiliary networks (student, decoders, ...) in ``__init__`` as ordinary submodules; they are
+    in the training checkpoint (under ``objective_state``) and in none of the exported ones. The recognizer itself is
+    not a submodule.
 
     Args:
         cfg: the whole configuration.

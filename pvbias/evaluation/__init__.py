@@ -1,6 +1,8 @@
-"""Measuring: the Evaluator contract and the one runner that feeds all evaluators."""
+"""Measuring: the Evaluator contract, the one runner that feeds all evaluators, and the evaluators of the core."""
 
-from .evaluator import Evaluator, VideoViews
+from .accuracy import Accuracy
+from .evaluator import Evaluator, VideoViews, view_seeds
 from .results import Figure, Result
+from .sample_clips import SampleClips
 
-__all__ = ["Evaluator", "Figure", "Result", "VideoViews"]
+__all__ = ["Accuracy", "Evaluator", "Figure", "Result", "SampleClips", "VideoViews", "view_seeds"]

@@ -1,8 +1,10 @@
-"""The contract of a measurement: ``reset`` / ``process`` / ``evaluate``, as in detectron2, and the modulations it needs."""
+"""The contract of a measurement: ``reset`` / ``process`` / ``evaluate``, as in detectron2, and the modulations it
+needs."""
 
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,16 +33,35 @@ class VideoViews:
     clips: Tensor
 
 
+def view_seeds(rng_seed: int, name: str, num_views: int) -> list[int]:
+    """The seed of each view's modulations, in [0, 2**63): a function of these arguments alone, so that a view's
+    variants are the same in every batch, order, process and worker.
+
+    Args:
+        rng_seed: ``RNG_SEED``.
+        name: the video's name as its annotation writes it.
+        num_views: V.
+    """
+
+    def seed(view: int) -> int:
+        # surrogatepass: a file name need not be valid text
+        digest = hashlib.sha256(f"{rng_seed}/{view}/{name}".encode(errors="surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+    return [seed(view) for view in range(num_views)]
+
+
 class Evaluator(abc.ABC):
     """One measurement over a set of videos.
 
-    The runner decodes every video once, runs every variant that any evaluator needs once, and calls :meth:`process` once for
-    each video with all its views. What an evaluator keeps of a video is one row in :attr:`rows`, under the video's index: rows of
-    several processes are merged by index and sorted before :meth:`evaluate`, so figures do not depend on how many there were.
+    The runner decodes every video once, runs every variant that any evaluator needs once, and calls :meth:`process`
+    once for each video with all its views. What an evaluator keeps of a video is one row in :attr:`rows`, under the
+    video's index: rows of several processes are merged by index and sorted before :meth:`evaluate`, so figures do not
+    depend on how many there were.
 
     Attributes:
-        modulations: names in the MODULATION registry whose logits :meth:`process` needs; ``()`` for an evaluator that only looks
-            at the model's weights. Set in ``__init__`` when it depends on the configuration.
+        modulations: names in the MODULATION registry whose logits :meth:`process` needs; ``()`` for an evaluator that
+            only looks at the model's weights. Set in ``__init__`` when it depends on the configuration.
         rows: picklable, small (no clips, no logits of whole data sets on large vocabularies unless it must).
     """
 
@@ -56,13 +77,17 @@ class Evaluator(abc.ABC):
         """Forget all videos."""
         self.rows = {}
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:  # noqa: B027 (weights-only evaluators need none)
+    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:  # noqa: B027 (not all need it)
         """Take one video.
 
         Args:
             video: its views.
             logits: float32 ``(V, K)`` on the CPU, by modulation name.
         """
+
+    def class_name(self, label: int) -> str:
+        """A class's name; its number when it has none."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
 
     @abc.abstractmethod
     def evaluate(self) -> Result:

@@ -14,10 +14,13 @@ class Figure:
         name: e.g. ``top1``, ``log_ratio``, ``dynamic_score``, ``agreement``.
         value: the number; None where it is undefined, and then ``note`` says why.
         unit: ``%``, ``nats``, ``log ratio``, ``weight``, ...
-        level: ``video`` (probabilities averaged over a video's views first), ``clip`` (each view counts) or ``model``.
+        level: ``video`` (of the probabilities averaged over a video's views), ``clip`` (of each view by itself,
+            averaged over a video's views and then over videos, so that a long video does not count more), or
+            ``model``.
         variant: the modulation it was measured on, or compares the original with.
-        interval: 95 % bootstrap interval over videos, where there is one.
-        count: how many videos (or clips, or layers) it is computed from.
+        interval: 95 % bootstrap interval over videos, where there is one. An end may be infinite; ``note`` then says
+            why.
+        count: how many videos (or layers) it is computed from.
         note: what a reader has to know to read the number rightly.
     """
 
@@ -37,7 +40,8 @@ class Result:
 
     Attributes:
         figures: the numbers.
-        tables: rows of plain values (str, int, float, bool, None), by table name; all rows of a table have the same keys.
+        tables: rows of plain values (str, int, float, bool, None), by table name; all rows of a table have the same
+            keys.
         images: JPEG or PNG files by file name, which table rows may refer to.
         not_applicable: why there is nothing to report, if so.
     """

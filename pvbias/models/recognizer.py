@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..clips import ClipSpec, Pathways, single_pathway
 from ..errors import ConfigError, did_you_mean
@@ -66,7 +68,7 @@ class Recognizer(nn.Module):
         return (clip - self.mean) / self.std
 
     def embed(self, clip: Tensor) -> Tensor:
-        """Features ``(N, D)`` that the final projection sees, averaged over positions where it is applied to several."""
+        """Features ``(N, D)`` that the final projection sees, averaged over the positions it is applied to."""
         with self.taps(self.head_name, inputs=True) as features:
             self(clip)
         feature = features[self.head_name]
@@ -76,13 +78,15 @@ class Recognizer(nn.Module):
 
     @contextmanager
     def taps(self, *names: str, inputs: bool = False) -> Iterator[dict[str, Tensor]]:
-        """Collect feature maps of named inner modules during the forwards in the ``with`` block.
+        """Collect feature maps of named inner modules during the forwards in the ``with`` block; the last one's stay.
 
         ::
 
             with recognizer.taps("blocks.1") as features:
                 logits = recognizer(clip)
             low_level = features["blocks.1"]      # (N, D, t, h, w), with graph
+
+        A module that returns a list (SlowFast's blocks: one tensor for each pathway) gives a list.
 
         Args:
             names: dotted names inside :attr:`module`.
@@ -92,14 +96,8 @@ class Recognizer(nn.Module):
             ConfigError: a name that the module does not have.
         """
         features: dict[str, Tensor] = {}
-
-        def collect(name: str):  # noqa: ANN202 (a forward hook)
-            def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
-                features[name] = args[0] if inputs else output
-
-            return hook
-
-        handles = [self.submodule(name).register_forward_hook(collect(name)) for name in names]
+        modules = {name: self.submodule(name) for name in names}
+        handles = [_collect(module, features, name, inputs) for name, module in modules.items()]
         try:
             yield features
         finally:
@@ -116,6 +114,16 @@ class Recognizer(nn.Module):
             return self.module.get_submodule(name)
         except AttributeError:
             known = [known_name for known_name, _ in self.module.named_modules() if known_name]
-            raise ConfigError(
-                f"The model has no inner module {name!r}. {did_you_mean(name, known)}"
-            ) from None
+            raise ConfigError(f"The model has no inner module {name!r}. {did_you_mean(name, known)}") from None
+
+
+def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: bool) -> RemovableHandle:
+    """Hook ``module`` so that each forward writes its first input, or its output, to ``features[name]``."""
+
+    def keep(value: Any) -> None:
+        # PyTorchVideo's multi-pathway blocks write their results into the list they were given.
+        features[name] = list(value) if isinstance(value, list) else value
+
+    if inputs:
+        return module.register_forward_pre_hook(lambda _, args: keep(args[0]))
+    return module.register_forward_hook(lambda _, args, output: keep(output))

@@ -33,12 +33,13 @@ class ZooModel:
 
     Attributes:
         zoo: name of the zoo, the first part of ``zoo://<zoo>/<model>/<weights>``.
-        build: ``build(num_classes=, num_frames=, crop_size=)`` gives the bare zoo module for clips of that size, returning logits.
-            Raises ConfigError for sizes that the architecture cannot take.
+        build: ``build(num_classes=, num_frames=, crop_size=)`` gives the bare zoo module for clips of that size,
+            returning logits. Raises ConfigError for sizes that the architecture cannot take.
         clip_spec: the clips its checkpoints were trained on.
         head: dotted name of the final projection inside the module.
         pathways: packs a clip into the module's input.
         weights: published checkpoints by name (usually the training set, ``kinetics400``).
+        fixed_size: a module takes crops of ``crop_size`` only, and no larger ones in testing.
     """
 
     zoo: str
@@ -47,3 +48,4 @@ class ZooModel:
     head: str
     pathways: Pathways = single_pathway
     weights: Mapping[str, Weights] = field(default_factory=dict)
+    fixed_size: bool = False

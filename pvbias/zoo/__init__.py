@@ -1,1 +1,7 @@
 """Checkpoints: fetching, verifying, loading with a report, exporting."""
+
+from .fetch import fetch
+from .loading import LoadReport, load_weights, read_checkpoint
+from .saving import atomic_save, model_state, save_weights
+
+__all__ = ["LoadReport", "atomic_save", "fetch", "load_weights", "model_state", "read_checkpoint", "save_weights"]

@@ -1,0 +1,198 @@
+"""What a configuration must satisfy, whatever the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from ..errors import ConfigError
+from ..registries import DATASET, EVALUATOR, MODEL, OBJECTIVE, Registry
+
+#: Types of the keys whose default is None ("as the model was trained").
+OPTIONAL_TYPES: dict[str, type] = {
+    "MODEL.NUM_CLASSES": int,
+    "DATA.NUM_FRAMES": int,
+    "DATA.SAMPLING_RATE": int,
+    "DATA.TARGET_FPS": float,
+    "DATA.TRAIN_CROP_SIZE": int,
+    "DATA.TEST_CROP_SIZE": int,
+    "DATA.TEST_SHORT_SIDE": int,
+    "DATA.TRAIN_JITTER_SCALES": list,
+    "DATA.MEAN": list,
+    "DATA.STD": list,
+    "SOLVER.CLIP_GRAD_VAL": float,
+    "SOLVER.CLIP_GRAD_L2NORM": float,
+}
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+
+def _at_least(low: float) -> _Rule:
+    return lambda value: value >= low, f"must be at least {low}"
+
+
+def _above(low: float) -> _Rule:
+    return lambda value: value > low, f"must be above {low}"
+
+
+def _between(low: float, high: float) -> _Rule:
+    return lambda value: low <= value <= high, f"must lie in [{low}, {high}]"
+
+
+def _below_one() -> _Rule:
+    return lambda value: 0 <= value < 1, "must lie in [0, 1)"
+
+
+def _one_of(*choices: Any) -> _Rule:
+    return lambda value: value in choices, "must be one of " + ", ".join(map(repr, choices))
+
+
+def _range(low: float, high: float = float("inf")) -> _Rule:
+    def holds(value: Any) -> bool:
+        return _numbers(value) and len(value) == 2 and low <= value[0] <= value[1] <= high
+
+    return holds, f"must be [min, max] with {low} <= min <= max" + ("" if high == float("inf") else f" <= {high}")
+
+
+def _numbers(value: Any) -> bool:
+    return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in value)
+
+
+def _texts() -> _Rule:
+    return lambda value: all(isinstance(item, str) for item in value), "must be a list of names"
+
+
+def _colour() -> _Rule:
+    return lambda value: _numbers(value) and len(value) == 3, "must be three numbers (red, green, blue)"
+
+
+_RULES: dict[str, _Rule] = {
+    "PLUGINS": _texts(),
+    "RNG_SEED": _at_least(0),
+    "NUM_GPUS": _at_least(0),
+    "NUM_SHARDS": _at_least(1),
+    "SHARD_ID": _at_least(0),
+    "DIST_BACKEND": _one_of("auto", "nccl", "gloo"),
+    "PRECISION": _one_of("auto", "fp32", "bf16", "fp16"),
+    "MEMORY_FORMAT": _one_of("auto", "channels_last_3d", "contiguous"),
+    "LOG_PERIOD": _at_least(1),
+    "MODEL.NUM_CLASSES": _at_least(2),
+    "MODEL.FREEZE": _texts(),
+    "DATA.TEMPORAL_SAMPLING": _one_of("rate", "duration", "windows"),
+    "DATA.NUM_FRAMES": _at_least(1),
+    "DATA.SAMPLING_RATE": _at_least(1),
+    "DATA.TARGET_FPS": _above(0),
+    "DATA.CLIP_DURATION": _above(0),
+    "DATA.WINDOW_STRIDE": _at_least(1),
+    "DATA.TRAIN_CROP_SIZE": _at_least(1),
+    "DATA.TEST_CROP_SIZE": _at_least(1),
+    "DATA.TEST_SHORT_SIDE": _at_least(1),
+    "DATA.TRAIN_JITTER_SCALES": _range(1),
+    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": _range(1e-3),
+    "DATA.MEAN": _colour(),
+    "DATA.STD": (lambda value: _colour()[0](value) and min(value) > 0, "must be three numbers above 0"),
+    "DATA.MAX_BAD_FRACTION": _between(0, 1),
+    "AUG.COLOR_JITTER": _between(0, 1),
+    "DATA_LOADER.NUM_WORKERS": _at_least(0),
+    "OBJECTIVE.LABEL_SMOOTHING": _below_one(),
+    "TRAIN.BATCH_SIZE": _at_least(1),
+    "TRAIN.ACCUMULATE_STEPS": _at_least(1),
+    "TRAIN.CHECKPOINT_PERIOD": _at_least(1),
+    "TRAIN.EVAL_PERIOD": _at_least(0),
+    "SOLVER.OPTIMIZING_METHOD": _one_of("sgd", "adam", "adamw"),
+    "SOLVER.BASE_LR": _above(0),
+    "SOLVER.LR_POLICY": _one_of("cosine", "steps_with_relative_lrs"),
+    "SOLVER.COSINE_END_LR": _at_least(0),
+    "SOLVER.MAX_EPOCH": _above(0),
+    "SOLVER.WARMUP_EPOCHS": _at_least(0),
+    "SOLVER.WARMUP_START_LR": _at_least(0),
+    "SOLVER.MOMENTUM": _below_one(),
+    "SOLVER.WEIGHT_DECAY": _at_least(0),
+    "SOLVER.CLIP_GRAD_VAL": _above(0),
+    "SOLVER.CLIP_GRAD_L2NORM": _above(0),
+    "BN.NUM_BATCHES_PRECISE": _at_least(1),
+    "TEST.BATCH_SIZE": _at_least(1),
+    "TEST.NUM_ENSEMBLE_VIEWS": _at_least(1),
+    "TEST.NUM_SPATIAL_CROPS": _one_of(1, 3),
+    "BIAS.EVALUATORS": _texts(),
+    "BIAS.FREEZE_FRAME": _one_of("first", "middle", "random"),
+    "BIAS.BOOTSTRAP_SAMPLES": _at_least(100),
+}
+
+_REGISTERED: dict[str, Registry] = {
+    "MODEL.MODEL_NAME": MODEL,
+    "OBJECTIVE.NAME": OBJECTIVE,
+    "TRAIN.DATASET": DATASET,
+    "TEST.DATASET": DATASET,
+    "BIAS.EVALUATORS": EVALUATOR,
+}
+
+#: Pairs that must be ordered: the first may not exceed the second. None on either side is filled consistently later.
+_ORDERED = (
+    ("DATA.TEST_CROP_SIZE", "DATA.TEST_SHORT_SIDE", "a crop cannot be larger than the frame it is taken from"),
+    ("DATA.TRAIN_CROP_SIZE", "DATA.TEST_CROP_SIZE", "the model is built for the training crop and cannot see less"),
+    ("SOLVER.WARMUP_EPOCHS", "SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
+)
+
+
+def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
+    """Check values, their relations, and registered names.
+
+    Args:
+        cfg: a configuration, completed or not (None is not checked).
+        origins: where each key that is not at its default comes from, for messages.
+
+    Raises:
+        ConfigError: naming the key, its value and where it comes from.
+    """
+    origins = origins or {}
+
+    def fail(key: str, what: str) -> None:
+        raise ConfigError(f"{origins.get(key, 'default')}: {key} = {value_of(cfg, key)!r} {what}")
+
+    for key, (holds, what) in _RULES.items():
+        value = value_of(cfg, key)
+        if value is not None and not holds(value):
+            fail(key, what)
+    for small, large, why in _ORDERED:
+        low, high = value_of(cfg, small), value_of(cfg, large)
+        if low is not None and high is not None and low > high:
+            fail(small, f"is larger than {large} = {high!r} ({origins.get(large, 'default')}): {why}")
+    _check_relations(cfg, fail)
+    for key, registry in _REGISTERED.items():
+        value = value_of(cfg, key)
+        for name in value if isinstance(value, list) else [value]:
+            try:
+                registry.get(name)
+            except ConfigError as error:
+                raise ConfigError(f"{origins.get(key, 'default')}: {key}: {error}") from error
+
+
+def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
+    if cfg.SHARD_ID >= cfg.NUM_SHARDS:
+        fail("SHARD_ID", f"must be below NUM_SHARDS = {cfg.NUM_SHARDS}")
+    scales, crop = cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TRAIN_CROP_SIZE
+    if scales is not None and crop is not None and scales[0] < crop:
+        fail("DATA.TRAIN_JITTER_SCALES", f"starts below DATA.TRAIN_CROP_SIZE = {crop}: the crop would not fit")
+    areas = cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
+    if areas and not _range(1e-6, 1)[0](areas):
+        fail("DATA.TRAIN_JITTER_SCALES_RELATIVE", "must be empty or [min, max] with 0 < min <= max <= 1")
+    solver = cfg.SOLVER
+    if len(solver.STEPS) != len(solver.LRS) or not solver.STEPS or solver.STEPS[0] != 0:
+        fail("SOLVER.STEPS", f"must start with 0 and have as many entries as SOLVER.LRS = {solver.LRS!r}")
+    if not _numbers(solver.STEPS) or list(solver.STEPS) != sorted(solver.STEPS):
+        fail("SOLVER.STEPS", "must be epochs in ascending order")
+    if not _numbers(solver.LRS) or min(solver.LRS) < 0:
+        fail("SOLVER.LRS", "must be factors of at least 0")
+    if solver.CLIP_GRAD_VAL is not None and solver.CLIP_GRAD_L2NORM is not None:
+        fail("SOLVER.CLIP_GRAD_VAL", "and SOLVER.CLIP_GRAD_L2NORM are both set: choose one")
+    if not (_numbers(solver.BETAS) and len(solver.BETAS) == 2 and all(0 <= beta < 1 for beta in solver.BETAS)):
+        fail("SOLVER.BETAS", "must be two numbers in [0, 1)")
+
+
+def value_of(cfg: CfgNode, key: str) -> Any:
+    """The value at a dotted key."""
+    return reduce(lambda node, name: node[name], key.split("."), cfg)

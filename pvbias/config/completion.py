@@ -1,0 +1,58 @@
+"""Filling the keys that say "as the model was trained"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fvcore.common.config import CfgNode
+
+from ..registries import MODEL
+from .checks import check
+
+
+def complete(cfg: CfgNode, *, num_classes: int) -> CfgNode:
+    """A frozen copy of ``cfg`` without None: what a run works with, and what is saved with it.
+
+    Test sizes follow the training crop: a model used at half its crop size is tested at half its test size.
+
+    Args:
+        cfg: a checked configuration.
+        num_classes: used where ``MODEL.NUM_CLASSES`` is None.
+
+    Raises:
+        ConfigError: the completed values contradict each other.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    spec = MODEL.get(cfg.MODEL.MODEL_NAME).clip_spec
+    if cfg.MODEL.NUM_CLASSES is None:
+        cfg.MODEL.NUM_CLASSES = num_classes
+    data = cfg.DATA
+    own_crop = spec.crop_size if data.TRAIN_CROP_SIZE is None else data.TRAIN_CROP_SIZE
+    scale = own_crop / spec.crop_size
+    test_crop = round(spec.test_crop_size * scale) if data.TEST_CROP_SIZE is None else data.TEST_CROP_SIZE
+    own = {
+        "NUM_FRAMES": spec.num_frames,
+        "SAMPLING_RATE": spec.sampling_rate,
+        "TARGET_FPS": float(spec.fps),
+        "TRAIN_CROP_SIZE": own_crop,
+        "TEST_CROP_SIZE": test_crop,
+        "TEST_SHORT_SIDE": max(round(spec.short_side * scale), test_crop),
+        "TRAIN_JITTER_SCALES": [round(spec.short_side * scale), round(1.25 * spec.short_side * scale)],
+        "MEAN": list(spec.mean),
+        "STD": list(spec.std),
+    }
+    for name, value in own.items():
+        if data[name] is None:
+            data[name] = value
+    check(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def save_cfg(cfg: CfgNode, run_dir: str) -> Path:
+    """Write ``config.yaml`` into a run's folder; loading it gives the same run."""
+    path = Path(run_dir) / "config.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(cfg.dump(), encoding="utf-8")
+    return path

@@ -1,0 +1,156 @@
+"""Reading configurations: files with ``_BASE_``, command-line overrides, errors that name the file and the key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fvcore.common.config import BASE_KEY, CfgNode
+
+from ..errors import ConfigError, did_you_mean
+from ..plugin_loading import load_plugins
+from .checks import OPTIONAL_TYPES, check
+from .defaults import get_cfg
+
+COMMAND_LINE = "command line"
+
+
+def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> CfgNode:
+    """The configuration of a run: defaults, the plugins' keys, a file (and its bases), overrides.
+
+    Args:
+        path: a YAML file; its ``_BASE_`` (a path or a list of them, relative to the file) is read first.
+        overrides: ``KEY VALUE KEY VALUE ...``, as given on the command line.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, an impossible value, an unknown plugin or registered name; the
+            message names the file
+            (or the command line) and the key, and the nearest right name.
+    """
+    layers = [*_file_layers(Path(path))] if path is not None else []
+    layers.append((COMMAND_LINE, _override_tree(overrides)))
+
+    cfg = get_cfg()
+    for module in load_plugins(_plugin_names(layers)):
+        if hasattr(module, "add_config"):
+            module.add_config(cfg)
+
+    origins: dict[str, str] = {}
+    for source, tree in layers:
+        _merge(cfg, tree, source=source, origins=origins)
+    check(cfg, origins)
+    return cfg
+
+
+def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file, its own keys), bases first."""
+    path = path.expanduser().resolve()
+    if path in seen:
+        raise ConfigError(f"{path}: {BASE_KEY} goes round in a circle: " + " -> ".join(map(str, (*seen, path))))
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        where = f" ({BASE_KEY} of {seen[-1]})" if seen else ""
+        raise ConfigError(f"Cannot read the configuration {path}{where}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a configuration is a tree of keys, this is {type(tree).__name__}")
+    bases = tree.pop(BASE_KEY, [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        yield from _file_layers(path.parent / Path(base).expanduser(), (*seen, path))
+    yield str(path), tree
+
+
+def _override_tree(overrides: Sequence[str]) -> dict[str, Any]:
+    """``A.B 1 A.C 2`` as ``{"A": {"B": Text("1"), "C": Text("2")}}``."""
+    if len(overrides) % 2:
+        raise ConfigError(
+            f"{COMMAND_LINE}: overrides come in pairs `KEY VALUE`; {overrides[-1]!r} has no value "
+            f"(got: {' '.join(overrides)})"
+        )
+    tree: dict[str, Any] = {}
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        node = tree
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{COMMAND_LINE}: {key} is given both a value and keys below it")
+        node[leaf] = _Text(value)
+    return tree
+
+
+class _Text(str):
+    """A value from the command line, not parsed yet: what it means depends on the key's type."""
+
+
+def _plugin_names(layers: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    names: list[str] = []
+    for source, tree in layers:
+        if "PLUGINS" in tree:
+            names = _coerce(tree["PLUGINS"], [], "PLUGINS", source)
+    return names
+
+
+def _merge(node: CfgNode, tree: Mapping[str, Any], *, source: str, origins: dict[str, str], prefix: str = "") -> None:
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if name not in node:
+            known = [f"{prefix}{known_name}" for known_name in node]
+            hint = did_you_mean(key, known if prefix else [*known, *_all_keys(node)])
+            raise ConfigError(f"{source}: unknown key {key}. {hint}")
+        default = node[name]
+        if isinstance(default, CfgNode):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{source}: {key} is a group of keys ({', '.join(default)}), not a value: {value!r}")
+            _merge(default, value, source=source, origins=origins, prefix=key + ".")
+        else:
+            node[name] = _coerce(value, default, key, source)
+            origins[key] = source
+
+
+def _all_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _all_keys(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
+    """``value`` in the type of the key, or a ConfigError."""
+    optional = key in OPTIONAL_TYPES
+    wanted = OPTIONAL_TYPES.get(key, type(default))
+    if isinstance(value, _Text):
+        value = _parse(value, wanted)
+    if value is None and optional:
+        return None
+    if wanted is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); everybody means the number.
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, tuple):
+        value = list(value)
+    if type(value) is not wanted:
+        names = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "list": "a list"}
+        expected = names.get(wanted.__name__, wanted.__name__) + (" or None" if optional else "")
+        raise ConfigError(f"{source}: {key} must be {expected}, not {value!r} ({type(value).__name__})")
+    return value
+
+
+def _parse(text: str, wanted: type) -> Any:
+    if wanted is str:
+        return str(text)
+    if text == "None":
+        return None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return str(text)

@@ -1,0 +1,186 @@
+"""What a video file's packets say about its frames, without decoding any: exact times and key frames."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from .video import BadVideoError
+
+#: Stands for a timestamp that a packet does not have.
+NO_TIMESTAMP = np.iinfo(np.int64).min
+
+#: Duration of a one-frame video that states none, seconds.
+_STILL_DURATION = 1 / 30
+
+#: Ticks of a stream that states none.
+_MILLISECOND = 1 / 1000
+
+#: Files whose index a process keeps. One takes 30 bytes a packet, so 10 kB for a Kinetics video.
+_CACHE_SIZE = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacketIndex:
+    """The packets of a file's video stream, and the frames they promise.
+
+    Attributes:
+        pts, dts: int64 ``(P,)``, in ticks, in the order of decoding; NO_TIMESTAMP where there is none.
+        is_key: bool ``(P,)``.
+        packet_of_frame: int64 ``(F,)``, the packet of each frame in the order of display; empty when ``counted``.
+        frame_pts: int64 ``(F,)``, ascending.
+        counted: the packets' times are not those of the frames that come out, so frames are told apart by counting them from the start.
+        tick: seconds.
+        duration: seconds from the first frame to the end of the last.
+        timestamps: float64 ``(F,)``, seconds from the first frame.
+    """
+
+    pts: np.ndarray
+    dts: np.ndarray
+    is_key: np.ndarray
+    packet_of_frame: np.ndarray
+    frame_pts: np.ndarray
+    counted: bool
+    tick: float
+    duration: float
+    timestamps: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timestamps", (self.frame_pts - self.frame_pts[0]) * self.tick)
+
+    def start_of(self, packet: int) -> int:
+        """The key packet to start decoding from for the frame of ``packet``.
+
+        A frame that is shown before the key frame it follows in the file (a leading picture of an open GOP) needs the key frame before
+        that one.
+        """
+        keys = np.flatnonzero(self.is_key[: packet + 1] & (self.pts[: packet + 1] <= self.pts[packet]))
+        return int(keys[-1]) if len(keys) else 0
+
+    def find(self, packet: av.Packet) -> int | None:
+        """Position of a packet in the order of decoding; None when its timestamps do not tell."""
+        matches = np.flatnonzero((self.pts == _ticks(packet.pts)) & (self.dts == _ticks(packet.dts)))
+        return int(matches[0]) if len(matches) == 1 else None
+
+
+_cache: OrderedDict[tuple[str, int, int], PacketIndex] = OrderedDict()
+
+
+def packet_index(path: str, container: InputContainer, stream: VideoStream) -> tuple[PacketIndex, bool]:
+    """The index of an opened file; made once for each file in a process.
+
+    Returns:
+        The index, and whether the container has been read for it (it is then no longer at its start).
+
+    Raises:
+        BadVideoError: there is no frame.
+    """
+    status = os.stat(path)
+    key = (path, status.st_mtime_ns, status.st_size)
+    index = _cache.get(key)
+    if index is not None:
+        _cache.move_to_end(key)
+        return index, False
+    _cache[key] = index = _scan(container, stream)
+    if len(_cache) > _CACHE_SIZE:
+        _cache.popitem(last=False)
+    return index, True
+
+
+def _scan(container: InputContainer, stream: VideoStream) -> PacketIndex:
+    pts, dts, keys, shown, last_duration = [], [], [], [], 0
+    for packet in demuxed(container, stream):
+        pts.append(_ticks(packet.pts))
+        dts.append(_ticks(packet.dts))
+        keys.append(packet.is_keyframe)
+        shown.append(not packet.is_discard)  # an edit list may hide frames that others refer to
+        last_duration = packet.duration or last_duration
+    if not any(shown):
+        promised = f" of the {stream.frames} that its header promises" if stream.frames else ""
+        raise BadVideoError("no decodable frame", f"the file holds no data for any frame{promised}")
+    tick = float(stream.time_base or _MILLISECOND)
+    packets = {"pts": np.array(pts, np.int64), "dts": np.array(dts, np.int64), "is_key": np.array(keys, bool)}
+    frames = _frames_of_packets(**packets, shown=np.array(shown, bool))
+    counted = not _trustworthy(container, packets["pts"], frames)
+    if counted:
+        frame_pts = _decoded_pts(container, stream)
+        frames = np.empty(0, np.int64)
+    else:
+        frame_pts = packets["pts"][frames]
+    # The median rather than what the last packet says: containers get that wrong more often than not.
+    last = float(np.median(np.diff(frame_pts))) if len(frame_pts) > 1 else last_duration
+    duration = (frame_pts[-1] - frame_pts[0] + last) * tick
+    return PacketIndex(
+        **packets,
+        packet_of_frame=frames,
+        frame_pts=frame_pts,
+        counted=counted,
+        tick=tick,
+        duration=float(duration) if duration > 0 else _STILL_DURATION,
+    )
+
+
+def _frames_of_packets(*, pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """The packets whose frames are shown, in the order of display; without those before the first key frame, which nothing decodes (a
+    stream that was cut anywhere)."""
+    frames = np.flatnonzero(shown)
+    if is_key.any():
+        first = int(np.argmax(is_key))
+        frames = frames[(frames >= first) & (pts[frames] >= pts[first])]
+    return frames[np.argsort(pts[frames], kind="stable")]
+
+
+def _trustworthy(container: InputContainer, pts: np.ndarray, frames: np.ndarray) -> bool:
+    """Whether the frames will come out of the decoder with the packets' times."""
+    times = pts[frames]
+    if len(frames) == 0 or times[0] == NO_TIMESTAMP or (np.diff(times) <= 0).any():
+        return False
+    # AVI stores no display times: ffmpeg makes them up from the frame types and gets them wrong where frames are reordered.
+    return container.format.name != "avi" or bool((np.diff(pts) > 0).all())
+
+
+def _decoded_pts(container: InputContainer, stream: VideoStream) -> np.ndarray:
+    """Times of all frames, found by decoding them. They come out in the order of display, so the k-th gets the k-th smallest time."""
+    container.seek(stream.start_time or 0, stream=stream)
+    times: list[int | None] = []
+    trouble = ""
+    for packet in [*demuxed(container, stream), None]:
+        frames, complaint = decoded(stream, packet)
+        trouble = trouble or complaint
+        times += [frame.dts if frame.pts is None else frame.pts for frame in frames]
+    if not times:
+        raise BadVideoError("no decodable frame", trouble)
+    if None in times:  # a bare elementary stream: frames at a constant rate
+        rate = float(stream.guessed_rate or stream.average_rate or 25)
+        times = [round(number / (rate * float(stream.time_base or _MILLISECOND))) for number in range(len(times))]
+    return np.sort(np.array(times, np.int64))
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The packets from here on. A read error ends them, as the end of the file does."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # an empty one would end decoding
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def decoded(stream: VideoStream, packet: av.Packet | None) -> tuple[list[av.VideoFrame], str]:
+    """The frames that come out after feeding a packet to the decoder (None: those it still holds back), and what it complains about:
+    one bad packet does not end a video."""
+    try:
+        return stream.codec_context.decode(packet), ""
+    except av.FFmpegError as error:
+        return [], error.strerror or str(error)
+
+
+def _ticks(time: int | None) -> int:
+    return NO_TIMESTAMP if time is None else time

@@ -1,0 +1,40 @@
+"""The one resizer for all frames: training and testing, video files and frame images alike."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
+
+
+class Resizer:
+    """Scales a frame and converts it to RGB in one step of libswscale (bilinear, over the source's area when it shrinks).
+
+    The frame's own colour matrix and range are used; where a file does not say, BT.601 and limited range are assumed, as ffmpeg does.
+    High bit depths are reduced to 8 bits without tone mapping. Alpha is dropped. Pixels are taken as square, whatever the file's sample
+    aspect ratio says (torchcodec, decord and PyTorchVideo do the same).
+
+    One is reused for all frames of a video, on one thread: setting up a scaler costs more than scaling a frame.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
+        """RGB, uint8 ``(height, width, 3)``, valid as long as the caller keeps it.
+
+        Raises:
+            av.FFmpegError: the frame's pixel format cannot be converted.
+        """
+        scaled = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
+        )
+        plane = scaled.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        return rows[:height, : width * 3].reshape(height, width, 3)
+
+
+def quarter_turns(rotation: int) -> int:
+    """Counterclockwise quarter turns that make a frame upright: 0 .. 3; 0 for a ``rotation`` (degrees) that is no quarter turn, which
+    is what broken display matrices give."""
+    return (rotation // 90) % 4 if -360 <= rotation <= 360 and rotation % 90 == 0 else 0

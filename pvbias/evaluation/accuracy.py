@@ -1,0 +1,146 @@
+"""Top-1 and top-5 accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from ..clips import ORIGINAL
+from ..models.recognizer import Recognizer
+from ..registries import EVALUATOR
+from .evaluator import Evaluator, VideoViews
+from .results import Figure, Result
+from .statistics import mean_intervals
+
+#: The two ways to count: see :class:`pvbias.evaluation.Figure`.
+LEVELS = ("clip", "video")
+
+
+@dataclass(frozen=True)
+class AccuracyRow:
+    """One labelled video.
+
+    Attributes:
+        label: class index.
+        credits: in [0, 1], by (variant, level, k).
+    """
+
+    label: int
+    credits: dict[tuple[str, str, int], float]
+
+
+@EVALUATOR.register(name="accuracy")
+class Accuracy(Evaluator):
+    """Top-1 and top-5 accuracy in percent, clip-level and video-level, with intervals over videos, and for each class.
+
+    - Clip-level: the share of a video's views that are right, averaged over videos. Video-level: of the class
+      probabilities averaged over the views.
+    - Where the label's score is tied with others, the video gets the credit that breaking the tie at random would give
+      on average: a model that says the same for all classes is at chance, whatever the label's number.
+    - With five classes or fewer top-5 is always right, and left out.
+    - Videos without a label are left out, and counted in the notes.
+
+    Tables: ``per_class``, one row for each class that occurs and each level.
+    """
+
+    modulations: tuple[str, ...] = (ORIGINAL,)
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
+        super().__init__(cfg, recognizer, class_names)
+        self.ks = (1, 5) if recognizer.num_classes > 5 else (1,)
+
+    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+        """See :meth:`Evaluator.process`."""
+        if video.label is None:
+            self.rows[video.index] = None
+            return
+        credits = {}
+        for variant in self.modulations:
+            views = logits[variant].double()
+            # Logarithms of the summed probabilities: same order, and no ties from underflow.
+            summed = views.log_softmax(1).logsumexp(0, keepdim=True)
+            for level, scores in (("clip", views), ("video", summed)):
+                for k in self.ks:
+                    credits[variant, level, k] = float(top_k_credit(scores, video.label, k).mean())
+        self.rows[video.index] = AccuracyRow(video.label, credits)
+
+    def evaluate(self) -> Result:
+        """See :meth:`Evaluator.evaluate`."""
+        rows = self.labelled()
+        if not rows:
+            return Result(not_applicable=f"None of the {len(self.rows)} videos has a label: there is no accuracy.")
+        keys = [(variant, level, k) for variant in self.modulations for level in LEVELS for k in self.ks]
+        credits = self.columns(rows, keys)
+        figures = [
+            Figure(
+                name=f"top{k}",
+                value=100 * float(mean),
+                unit="%",
+                level=level,
+                variant=variant,
+                interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
+                count=len(rows),
+                note=self._unlabelled_note(),
+            )
+            for (variant, level, k), mean, interval in zip(
+                keys, credits.mean(0), mean_intervals(credits, **self.bootstrap), strict=True
+            )
+        ]
+        table = [self.class_row(label, level, members) for label, members in self.by_class(rows) for level in LEVELS]
+        return Result(figures=figures, tables={"per_class": table})
+
+    @property
+    def bootstrap(self) -> dict[str, int]:
+        """Keyword arguments of the functions in :mod:`.statistics`."""
+        return {"samples": self.cfg.BIAS.BOOTSTRAP_SAMPLES, "seed": self.cfg.RNG_SEED}
+
+    def labelled(self) -> list[AccuracyRow]:
+        """The rows of the videos that have a label, by video index."""
+        return [row for row in self.rows.values() if row is not None]
+
+    @staticmethod
+    def columns(rows: Sequence[AccuracyRow], keys: Sequence[tuple[str, str, int]]) -> np.ndarray:
+        """Credits ``(n, m)`` of n videos for m (variant, level, k)."""
+        return np.array([[row.credits[key] for key in keys] for row in rows])
+
+    @staticmethod
+    def by_class(rows: Sequence[AccuracyRow]) -> list[tuple[int, list[AccuracyRow]]]:
+        """(label, its videos), in label order."""
+        classes: dict[int, list[AccuracyRow]] = {}
+        for row in rows:
+            classes.setdefault(row.label, []).append(row)
+        return sorted(classes.items())
+
+    def class_row(self, label: int, level: str, rows: Sequence[AccuracyRow]) -> dict[str, object]:
+        """A row of the table ``per_class``: accuracies in percent over the videos of one class."""
+        cells: dict[str, object] = {
+            "class": label,
+            "class_name": self.class_name(label),
+            "level": level,
+            "videos": len(rows),
+        }
+        for variant in self.modulations:
+            for k in self.ks:
+                cells[f"top{k}_{variant}"] = 100 * float(self.columns(rows, [(variant, level, k)]).mean())
+        return cells
+
+    def _unlabelled_note(self) -> str:
+        unlabelled = sum(row is None for row in self.rows.values())
+        return f"{unlabelled} videos without a label are left out" if unlabelled else ""
+
+
+def top_k_credit(scores: Tensor, label: int, k: int) -> Tensor:
+    """How much of "the label is among the k best" is true, in [0, 1]: ``(V, K) -> (V,)``.
+
+    The label takes its place among ``e`` classes of equal score (itself included) at random, behind ``g`` of a higher
+    one: the credit is the probability ``(k - g) / e``, cut to [0, 1], that the place is among the first k. Without
+    ties that is 1 or 0.
+    """
+    own = scores[:, label, None]
+    higher = (scores > own).sum(1)
+    equal = (scores == own).sum(1)
+    return ((k - higher).double() / equal).clamp(0, 1)

@@ -1,0 +1,196 @@
+"""One pass over the videos that feeds all evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+from tqdm import tqdm
+
+from ..data import BadVideo, BadVideoLog, TestVideo, VideoSource, build_test_loader
+from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
+from ..errors import DataError, WeightsError
+from ..models.recognizer import Recognizer
+from ..registries import MODULATION
+from .evaluator import Evaluator, VideoViews, view_seeds
+from .results import Result
+
+if TYPE_CHECKING:
+    from ..machine import Settings
+
+#: Views ``start .. stop - 1`` of a video.
+_Part = tuple[TestVideo, int, int]
+
+
+def run_evaluators(
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    source: VideoSource,
+    evaluators: Mapping[str, Evaluator],
+    *,
+    settings: Settings,
+    bad_log: BadVideoLog,
+    progress: bool = True,
+) -> dict[str, Result]:
+    """Measure everything in one pass: each video is decoded once, each variant of its views goes through the model
+    once.
+
+    ::
+
+        videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across videos
+          -> on the device: each modulation that any evaluator needs -> logits (V, K) -> every evaluator
+
+    Nothing is opened where no evaluator needs clips. All processes of a run must call this together. The figures are
+    the same for any number of loader workers, and, up to the order of floating-point sums, for any number of
+    processes.
+
+    Args:
+        cfg: completed configuration.
+        recognizer: already placed on the device (``settings.place``). Measured in evaluation mode, without gradients;
+            its own mode is restored.
+        source: the videos.
+        evaluators: by the name their results go under.
+        settings: of this machine.
+        bad_log: takes the videos that cannot be used.
+        progress: show a progress bar (main process only).
+
+    Returns:
+        Results by evaluator name, over the videos of all processes, in the main process; nothing in the others.
+
+    Raises:
+        DataError: too many bad videos, no good one, or a label that the model has no class for.
+        WeightsError: the model gives logits that are not finite.
+    """
+    consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
+    for evaluator in evaluators.values():
+        evaluator.reset()
+    if consumers:
+        loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size())
+        total = len(range(get_rank(), len(source.records), get_world_size()))
+        with tqdm(total=total, desc="measuring", unit="video", disable=not (progress and is_main_process())) as bar:
+            videos = _good_videos(loader, bad_log, bar)
+            measured = _measure(cfg, recognizer, videos, list(consumers.values()), settings)
+        bad_log.check()
+        if not sum(all_gather_objects(measured)):
+            raise DataError("There is nothing to measure: no video of the test split could be used.")
+        _merge(consumers)
+    if not is_main_process():
+        return {}
+    return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
+
+
+def _good_videos(loader: Iterable[TestVideo | BadVideo], bad_log: BadVideoLog, bar: tqdm) -> Iterator[TestVideo]:
+    for video in loader:
+        bar.update()
+        if isinstance(video, BadVideo):
+            bad_log.add(video)
+        else:
+            bad_log.seen()
+            yield video
+
+
+def _measure(
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    videos: Iterable[TestVideo],
+    evaluators: Sequence[Evaluator],
+    settings: Settings,
+) -> int:
+    """Run the model on all variants of all views and hand each evaluator its share, video by video.
+
+    Returns:
+        How many videos that were.
+    """
+    variants = sorted({name for evaluator in evaluators for name in evaluator.modulations})
+    measured = 0
+    was_training = recognizer.training
+    recognizer.eval()
+    try:
+        collected: list[dict[str, Tensor]] = []  # of the video whose views are not all through yet
+        for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
+            logits = _forward(cfg, recognizer, parts, variants, settings)
+            position = 0
+            for video, start, stop in parts:
+                end = position + stop - start
+                collected.append({variant: logits[variant][position:end] for variant in variants})
+                position = end
+                if stop == len(video.clips):
+                    _hand_over(video, {v: torch.cat([part[v] for part in collected]) for v in variants}, evaluators)
+                    collected = []
+                    measured += 1
+    finally:
+        recognizer.train(was_training)
+    return measured
+
+
+def _pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[_Part]]:
+    """Views of consecutive videos in batches of ``batch_size``; the last one may be smaller."""
+    parts: list[_Part] = []
+    room = batch_size
+    for video in videos:
+        start = 0
+        while start < len(video.clips):
+            stop = min(start + room, len(video.clips))
+            parts.append((video, start, stop))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield parts
+                parts, room = [], batch_size
+    if parts:
+        yield parts
+
+
+@torch.inference_mode()
+def _forward(
+    cfg: CfgNode, recognizer: Recognizer, parts: Sequence[_Part], variants: Sequence[str], settings: Settings
+) -> dict[str, Tensor]:
+    """Logits float32 ``(N, K)`` on the CPU of each variant of a batch of views."""
+    views = torch.cat([video.clips[start:stop] for video, start, stop in parts])
+    views = views.to(settings.device, non_blocking=True)
+    seeds = [
+        seed
+        for video, start, stop in parts
+        for seed in view_seeds(cfg.RNG_SEED, video.record.name, len(video.clips))[start:stop]
+    ]
+    logits = {}
+    for variant in variants:
+        # Modulated while still one byte a value: four times less to move than after the conversion.
+        clips = settings.clips(MODULATION.get(variant)(views, seeds))
+        with settings.autocast():
+            logits[variant] = recognizer(clips)
+    # Only now wait for the device: the variants' forwards are queued behind one another.
+    return {variant: values.float().cpu() for variant, values in logits.items()}
+
+
+def _hand_over(video: TestVideo, logits: Mapping[str, Tensor], evaluators: Sequence[Evaluator]) -> None:
+    record = video.record
+    for variant, values in logits.items():
+        if not values.isfinite().all():
+            raise WeightsError(
+                f"The model's logits for video {record.name!r} ({variant} clips) are not finite: figures over them "
+                "would mean nothing. Check the weights (a training that diverged?), and PRECISION if it is fp16."
+            )
+        if record.label is not None and not 0 <= record.label < values.shape[1]:
+            raise DataError(
+                f"Video {record.name!r} has the label {record.label}, but the model's classes are 0 to "
+                f"{values.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
+            )
+    views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips)
+    for evaluator in evaluators:
+        evaluator.process(views, {variant: logits[variant] for variant in evaluator.modulations})
+
+
+def _merge(evaluators: Mapping[str, Evaluator]) -> None:
+    """Give every process the rows of all, sorted by video index."""
+    for name, evaluator in evaluators.items():
+        merged: dict = {}
+        for rows in all_gather_objects(evaluator.rows):
+            twice = merged.keys() & rows.keys()
+            if twice:
+                raise RuntimeError(f"Evaluator {name!r} has rows of videos {sorted(twice)[:5]} from two processes.")
+            merged |= rows
+        evaluator.rows = dict(sorted(merged.items()))

@@ -1,0 +1,76 @@
+"""From a configuration to a recognizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from fvcore.common.config import CfgNode
+
+from ..errors import ConfigError, did_you_mean
+from ..registries import MODEL
+from .recognizer import Recognizer
+from .zoo_model import ZooModel
+
+
+def build_recognizer(cfg: CfgNode) -> Recognizer:
+    """The configured model with random weights, for the configured clips, ``MODEL.FREEZE`` applied.
+
+    Args:
+        cfg: a completed configuration (:func:`pvbias.config.complete`): no None left.
+
+    Raises:
+        ConfigError: an unknown model, sizes the architecture cannot take, or a pattern in ``MODEL.FREEZE`` that matches
+            nothing.
+    """
+    entry: ZooModel = MODEL.get(cfg.MODEL.MODEL_NAME)
+    data = cfg.DATA
+    if entry.fixed_size and data.TEST_CROP_SIZE != data.TRAIN_CROP_SIZE:
+        raise ConfigError(
+            f"DATA.TEST_CROP_SIZE = {data.TEST_CROP_SIZE}: {cfg.MODEL.MODEL_NAME} takes one crop size only; "
+            f"set it to DATA.TRAIN_CROP_SIZE = {data.TRAIN_CROP_SIZE}."
+        )
+    module = entry.build(num_classes=cfg.MODEL.NUM_CLASSES, num_frames=data.NUM_FRAMES, crop_size=data.TRAIN_CROP_SIZE)
+    clip_spec = entry.clip_spec.replace(
+        num_frames=data.NUM_FRAMES,
+        sampling_rate=data.SAMPLING_RATE,
+        crop_size=data.TRAIN_CROP_SIZE,
+        test_crop_size=data.TEST_CROP_SIZE,
+        short_side=data.TEST_SHORT_SIDE,
+        fps=data.TARGET_FPS,
+        mean=tuple(data.MEAN),
+        std=tuple(data.STD),
+    )
+    recognizer = Recognizer(module, clip_spec=clip_spec, head=entry.head, pathways=entry.pathways)
+    freeze_parameters(recognizer, cfg.MODEL.FREEZE)
+    return recognizer
+
+
+def freeze_parameters(recognizer: Recognizer, patterns: Sequence[str]) -> list[str]:
+    """Stop gradients to the zoo module's parameters whose name matches one of ``patterns`` (``re.search``).
+
+    BatchNorm's running statistics are not parameters and go on moving in training mode; ``BN.FREEZE`` holds those.
+
+    Args:
+        recognizer: the model.
+        patterns: regular expressions on names inside :attr:`Recognizer.module`, e.g. ``^blocks\\.[0-4]\\.``.
+
+    Returns:
+        The names of the frozen parameters.
+
+    Raises:
+        ConfigError: a pattern that is no regular expression or matches nothing.
+    """
+    parameters = dict(recognizer.module.named_parameters())
+    frozen: dict[str, None] = {}
+    for pattern in patterns:
+        try:
+            matching = [name for name in parameters if re.search(pattern, name)]
+        except re.error as error:
+            raise ConfigError(f"MODEL.FREEZE: {pattern!r} is not a regular expression: {error}.") from error
+        if not matching:
+            raise ConfigError(f"MODEL.FREEZE: {pattern!r} matches no parameter. {did_you_mean(pattern, parameters)}")
+        frozen.update(dict.fromkeys(matching))
+    for name in frozen:
+        parameters[name].requires_grad_(False)
+    return list(frozen)

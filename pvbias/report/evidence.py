@@ -1,0 +1,143 @@
+"""What lies behind the headline figures: classes, layers and sample clips, for the template (see :mod:`.sections`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import plots, words
+from .results import RunResults
+from .sections import ASDT, BY_VARIANT, SAMPLES, SELF_CONVOLUTION, FigureTable, Table, figure_table, image_uri, table
+
+Row = dict[str, Any]
+
+
+@dataclass
+class ClassSection:
+    """``plots``: (run's column, SVG); ``rows``: (class, videos, one (original, shuffled, lost) a run), worst loss first."""
+
+    plots: list[tuple[int, str]]
+    rows: list[tuple[str, str, list[tuple[str, str, str]]]]
+
+
+@dataclass
+class LayerSection:
+    """``profile``: ASDT over depth, or empty; ``shares``: (run's column, SVG); ``tables``: every layer's values."""
+
+    figures: FigureTable
+    profile: str = ""
+    shares: list[tuple[int, str]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+
+@dataclass
+class Prediction:
+    """What one run says of one variant; ``right`` is None where there is no label."""
+
+    color: int
+    predicted: str
+    probability: str
+    right: bool | None
+
+
+@dataclass
+class Sample:
+    """One video: per variant its name, a strip of frames (data URI or empty) and each run's prediction."""
+
+    video: str
+    label: str
+    variants: list[tuple[str, str, list[Prediction]]]
+
+
+def classes(runs: Sequence[RunResults]) -> ClassSection | None:
+    """Original against shuffled accuracy of each class, at video level."""
+    per_run = [_class_points(run) for run in runs]
+    if not any(per_run):
+        return None
+    scatter = []
+    for column, points in enumerate(per_run):
+        if points:
+            alt = f"Scatter plot: accuracy on original and shuffled clips of each of {len(points)} classes"
+            shown = [point for point, _ in points.values()]
+            scatter.append((column, plots.class_scatter(shown, color=column, prefix=f"classes-{column}", alt=alt)))
+    first: dict[str, tuple[plots.ClassPoint, int]] = {}
+    for points in per_run:
+        first = {**points, **first}
+    ordered = sorted(first, key=lambda name: (first[name][0].shuffled - first[name][0].original, name))
+    rows = []
+    for name in ordered:
+        cells = [_class_cells(points[name][0]) if name in points else ("–", "–", "–") for points in per_run]
+        videos = [str(points[name][1]) for points in per_run if name in points]
+        rows.append((name, " / ".join(dict.fromkeys(videos)), cells))
+    return ClassSection(scatter, rows)
+
+
+def layers(runs: Sequence[RunResults]) -> LayerSection | None:
+    """ASDT and temporal channels, layer by layer."""
+    asdt = [_rows(run, ASDT, "layers") for run in runs]
+    shares = [_rows(run, SELF_CONVOLUTION, "layers") for run in runs]
+    section = LayerSection(figure_table(runs, (ASDT, SELF_CONVOLUTION)))
+    if any(asdt):
+        series = [
+            plots.Series(column, runs[column].name, [plots.Value(row.get("asdt")) for row in rows])
+            for column, rows in enumerate(asdt)
+            if rows
+        ]
+        alt = "Line plot: ASDT of each layer from input to output"
+        section.profile = plots.depth_profile(series, axis="ASDT", prefix="asdt", alt=alt)
+    for column, rows in enumerate(shares):
+        if rows:
+            alt = f"Stacked bars: share of temporal and static channels of each layer, {runs[column].name}"
+            temporal = [row.get("temporal_share") for row in rows]
+            svg = plots.channel_shares(temporal, color=column, prefix=f"shares-{column}", alt=alt)
+            section.shares.append((column, svg))
+    section.tables = [
+        table(what if len(runs) == 1 else f"{what}: {run.name}", rows)
+        for what, found in (("ASDT", asdt), ("Temporal and static channels", shares))
+        for run, rows in zip(runs, found, strict=True)
+        if rows
+    ]
+    return section if section.tables or section.figures.blocks else None
+
+
+def samples(runs: Sequence[RunResults]) -> list[Sample]:
+    """Sample clips; the frames are those of the first run that shows the video."""
+    found: dict[str, Sample] = {}
+    places: dict[tuple[str, str], list[Prediction]] = {}
+    for column, run in enumerate(runs):
+        for row in _rows(run, SAMPLES, "samples"):
+            video, variant, label = str(row.get("video")), str(row.get("variant")), row.get("label")
+            known = label is not None and label != ""
+            sample = found.setdefault(video, Sample(video, str(label) if known else "", []))
+            if (video, variant) not in places:
+                image = run.results[SAMPLES].images.get(str(row.get("image")), b"")
+                places[video, variant] = []
+                sample.variants.append((words.variant_words(variant), image_uri(image), places[video, variant]))
+            probability = row.get("probability")
+            shown = "" if probability is None else f"{100 * probability:.0f} %"
+            right = row.get("predicted") == label if known else None
+            places[video, variant].append(Prediction(column, str(row.get("predicted")), shown, right))
+    return list(found.values())
+
+
+def _class_points(run: RunResults) -> dict[str, tuple[plots.ClassPoint, int]]:
+    """(accuracies, number of videos) by class name; classes of the same name are told apart by their numbers."""
+    rows = [row for row in _rows(run, BY_VARIANT, "per_class") if row.get("level", "video") == "video"]
+    names = [str(row.get("class_name", row.get("class"))) for row in rows]
+    points = {}
+    for name, row in zip(names, rows, strict=True):
+        original, shuffled = row.get("top1_original"), row.get("top1_shuffle")
+        if original is not None and shuffled is not None:
+            own = name if names.count(name) == 1 else f"{name} ({row.get('class')})"
+            points[own] = (plots.ClassPoint(own, original, shuffled), int(row.get("videos") or 0))
+    return points
+
+
+def _class_cells(point: plots.ClassPoint) -> tuple[str, str, str]:
+    lost = words.number(point.shuffled - point.original, "%", signed=True)
+    return words.number(point.original, "%"), words.number(point.shuffled, "%"), lost
+
+
+def _rows(run: RunResults, evaluator: str, name: str) -> list[Row]:
+    return run.results[evaluator].tables.get(name, []) if evaluator in run.results else []

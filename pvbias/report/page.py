@@ -1,0 +1,87 @@
+"""The report: one HTML file that needs nothing beside it, for one run or for several side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ..errors import ConfigError
+from . import evidence, plots, sections, words
+from .results import RunResults, read_results, write_atomically
+
+FILE_NAME = "report.html"
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Write ``report.html`` beside a run's ``results.json``; returns its path.
+
+    Raises:
+        DataError: there are no results to read.
+    """
+    run = read_results(run_dir)
+    folder = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
+    return write_atomically(folder / FILE_NAME, render([run]))
+
+
+def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
+    """Write the same page with a column for each run, the first being the one that differences refer to; returns ``out``.
+
+    Raises:
+        ConfigError: fewer than two runs.
+        DataError: a run has no results to read.
+    """
+    if len(run_dirs) < 2:
+        raise ConfigError(f"A comparison needs two runs or more, not {len(run_dirs)}: give their folders.")
+    runs = [read_results(run_dir) for run_dir in run_dirs]
+    return write_atomically(Path(out), render(_with_own_names(runs, run_dirs)))
+
+
+def render(runs: Sequence[RunResults]) -> bytes:
+    """The page as UTF-8; the same runs give the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pvbias.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(_context(runs))
+    return page.encode("utf-8", "replace")  # a file name in no encoding becomes "?"
+
+
+def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
+    return {
+        "runs": runs,
+        "colors": plots.COLORS,
+        "cards": sections.headline(runs),
+        "summary": sections.summary(runs),
+        "warnings": sections.warnings(runs),
+        "accuracy": sections.accuracy(runs),
+        "classes": evidence.classes(runs),
+        "dynamics": sections.dynamics(runs),
+        "layers": evidence.layers(runs),
+        "samples": evidence.samples(runs),
+        "others": sections.other_evaluators(runs),
+        "not_measured": sections.not_measured(runs),
+        "bad_videos": sections.bad_videos(runs),
+        "details": sections.details(runs),
+        "blind": words.BLIND,
+        "half": words.HALF,
+        "slight": words.SLIGHT,
+        "large": words.LARGE,
+    }
+
+
+def _with_own_names(runs: Sequence[RunResults], run_dirs: Sequence[str | Path]) -> list[RunResults]:
+    """The runs with names that tell them apart: a name that several have gets the run's folder, and its column if need be."""
+    names = [run.name for run in runs]
+    folders = [Path(run_dir).resolve() for run_dir in run_dirs]
+    shown = [f"{name} ({folder.name})" if names.count(name) > 1 else name for name, folder in zip(names, folders, strict=True)]
+    twice = {name for name, count in Counter(shown).items() if count > 1}
+    shown = [f"{name} #{column}" if name in twice else name for column, name in enumerate(shown, start=1)]
+    return [dataclasses.replace(run, name=name) for run, name in zip(runs, shown, strict=True)]

@@ -1,0 +1,246 @@
+"""A run's results on disk: ``results.json``, one CSV for each table, and the images.
+
+``results.json`` is one object::
+
+    {"format": "pvbias-results/1",
+     "run":     {every field of RunResults but "results"},
+     "results": {evaluator: {"figures":        [{every field of Figure}, ...],
+                             "tables":         {table: [{column: value}, ...]},
+                             "images":         {image: path relative to results.json},
+                             "not_applicable": "" or why there is nothing to report}}}
+
+It is strict JSON in UTF-8. A number that is not finite is written as null: a figure's note then says what it was, and an
+interval's null end is infinite (-infinity for the lower, infinity for the upper one). Beside it lie
+``tables/<evaluator>_<table>.csv``, ``tables/figures.csv`` (all figures; null is an empty cell) and ``images/``. A change that an
+older reader would misread gets a new format number.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..evaluation.results import Figure, Result
+
+FORMAT = "pvbias-results/1"
+FILE_NAME = "results.json"
+
+
+@dataclass(kw_only=True)
+class RunResults:
+    """What a run measured, and everything it takes to say what was measured how.
+
+    Attributes:
+        name: what readers call the run.
+        model: name in the MODEL registry.
+        weights: where the weights came from (path, URL, ``zoo://...``, "trained in this run", "random").
+        load_summary: what the load report says in a line.
+        num_classes: classes the model tells apart, >= 1.
+        class_names: their names in label order; empty when they have none.
+        num_videos: videos that were measured (bad ones not counted).
+        bad_videos: those left out: dicts with ``name``, ``cause``, ``detail``.
+        data: what was measured, e.g. the annotation's path.
+        data_fingerprint: tells one set of videos and labels from another.
+        sampling: the frames of a clip, in words.
+        clip_seconds: video time from a clip's first frame to the end of its last.
+        views: the views of a video, in words.
+        precision: number format of the forward passes, e.g. ``fp32``.
+        settings: machine settings (memory format, threads, device, ...), plain values.
+        seed: ``RNG_SEED``.
+        config: the resolved configuration, YAML.
+        versions: version by package name; ``python`` among them.
+        date: when the run began, ISO 8601 with its time zone.
+        duration_seconds: how long it took.
+        command: the command line.
+        results: by evaluator name.
+    """
+
+    name: str
+    model: str
+    num_classes: int
+    num_videos: int
+    data_fingerprint: str
+    weights: str = ""
+    load_summary: str = ""
+    class_names: list[str] = field(default_factory=list)
+    bad_videos: list[dict[str, Any]] = field(default_factory=list)
+    data: str = ""
+    sampling: str = ""
+    clip_seconds: float | None = None
+    views: str = ""
+    precision: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    config: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    date: str = ""
+    duration_seconds: float = 0.0
+    command: str = ""
+    results: dict[str, Result] = field(default_factory=dict)
+
+
+def write_results(run_dir: str | Path, run: RunResults) -> Path:
+    """Write ``results.json``, ``tables/`` and ``images/`` below ``run_dir`` (made when missing).
+
+    Each file is written under a temporary name and renamed, ``results.json`` last: where it exists, it is whole and so is what it
+    names.
+
+    Returns:
+        The path of ``results.json``.
+    """
+    folder = Path(run_dir)
+    document: dict[str, Any] = {"format": FORMAT, "run": _metadata(run), "results": {}}
+    for evaluator, result in run.results.items():
+        images = {name: f"images/{_file_name(evaluator, name)}" for name in result.images}
+        for name, path in images.items():
+            write_atomically(folder / path, result.images[name])
+        for name, rows in result.tables.items():
+            write_atomically(folder / "tables" / _file_name(evaluator, f"{name}.csv"), _csv([_plain(row) for row in rows]))
+        document["results"][evaluator] = {
+            "figures": [_figure_to_dict(figure) for figure in result.figures],
+            "tables": _plain(result.tables),
+            "images": images,
+            "not_applicable": result.not_applicable,
+        }
+    write_atomically(folder / "tables" / "figures.csv", _csv(_figure_rows(document["results"])))
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    # A lone surrogate (a file name in no encoding) cannot be UTF-8: JSON's own escape of it can.
+    return write_atomically(folder / FILE_NAME, re.sub("[\ud800-\udfff]", _escape, text).encode())
+
+
+def read_results(path: str | Path) -> RunResults:
+    """The results of a run, from its folder or its ``results.json``.
+
+    Raises:
+        DataError: there is none, or it is not one that this version reads.
+    """
+    path = Path(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        document = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"No results in {path}: {file} does not exist. Give the folder of a finished pvbias run.") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"Cannot read the results in {file}: {error}") from error
+    _check_format(document, file)
+    try:
+        results = {name: _result_from_dict(entry, file.parent) for name, entry in document["results"].items()}
+        return RunResults(**document["run"], results=results)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} says it is {FORMAT} but is not complete ({error!r}). Measure again.") from error
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write a file that at no time exists in part; the folder is made when missing. Returns ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _check_format(document: Any, file: Path) -> None:
+    found = document.get("format") if isinstance(document, dict) else None
+    if found == FORMAT:
+        return
+    number = re.fullmatch(r"pvbias-results/(\d+)", str(found))
+    if number:
+        raise DataError(f"{file} has the format {found}, this pvbias reads {FORMAT}. Read it with a newer pvbias.")
+    raise DataError(f"{file} was not written by pvbias: its format is {found!r}, not {FORMAT!r}.")
+
+
+def _metadata(run: RunResults) -> dict[str, Any]:
+    names = [f.name for f in dataclasses.fields(run) if f.name != "results"]
+    return {name: _plain(getattr(run, name)) for name in names}
+
+
+def _figure_to_dict(figure: Figure) -> dict[str, Any]:
+    entry = _plain(dataclasses.asdict(figure))
+    if figure.value is not None and entry["value"] is None:
+        entry["note"] = "; ".join(filter(None, [figure.note, f"not finite: {figure.value}"]))
+    return entry
+
+
+def _interval(ends: Sequence[float | None] | None) -> tuple[float, float] | None:
+    if not ends:
+        return None
+    low, high = ends
+    return (-math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _result_from_dict(entry: Mapping[str, Any], folder: Path) -> Result:
+    figures = [Figure(**{**f, "interval": _interval(f["interval"])}) for f in entry["figures"]]
+    images = {name: _read_image(folder, path) for name, path in entry["images"].items()}
+    return Result(figures=figures, tables=entry["tables"], images=images, not_applicable=entry["not_applicable"])
+
+
+def _read_image(folder: Path, path: str) -> bytes:
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise DataError(f"{folder / FILE_NAME} names an image outside its own folder: {path}")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{folder / FILE_NAME} names an image that cannot be read: {error}") from error
+
+
+def _figure_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for evaluator, entry in results.items():
+        for figure in entry["figures"]:
+            low, high = figure["interval"] or (None, None)
+            row = {"evaluator": evaluator, **figure, "interval_low": low, "interval_high": high}
+            del row["interval"]
+            rows.append(row)
+    return rows
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue().encode("utf-8", errors="backslashreplace")
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON types: NumPy and torch scalars as Python ones, what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, str) or value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    if isinstance(value, Iterable):
+        return [_plain(inner) for inner in value]
+    return str(value)
+
+
+def _file_name(evaluator: str, name: str) -> str:
+    """One file name for both that is safe everywhere; a name that had to change carries a digest, so that two stay two."""
+    wanted = f"{evaluator}_{name}"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", wanted).lstrip(".")[-100:]
+    if safe == wanted:
+        return safe
+    return f"{hashlib.sha256(wanted.encode(errors='surrogatepass')).hexdigest()[:8]}_{safe}"
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

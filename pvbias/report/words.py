@@ -1,0 +1,160 @@
+"""The figures in words that someone new to the subject understands, and the thresholds behind the words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..evaluation.results import Figure
+
+#: A log ratio below this keeps more than 90 % of the accuracy without the order of frames.
+BLIND = 0.1
+#: ln 2: from here on, half of the accuracy or more goes with the order of frames.
+HALF = math.log(2)
+#: Nats: about what moving one prediction from 90 % to 72 % confidence costs, and from 90 % to 24 %.
+SLIGHT, LARGE = 0.1, 1.0
+
+VARIANTS = {
+    "original": "original",
+    "shuffle": "frames shuffled",
+    "reverse": "played backwards",
+    "freeze_first": "first frame only",
+    "freeze_middle": "middle frame only",
+    "freeze_random": "one random frame only",
+}
+
+FIGURES = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "log_ratio": "log ratio of accuracies",
+    "dynamic_score": "dynamic score",
+    "agreement": "same first choice",
+    "asdt": "ASDT",
+    "asdt_first_third": "ASDT, first third of the layers",
+    "asdt_last_third": "ASDT, last third of the layers",
+    "temporal_channels": "temporal channels",
+    "temporal_channels_first_third": "temporal channels, first third of the layers",
+    "temporal_channels_last_third": "temporal channels, last third of the layers",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a figure says.
+
+    Attributes:
+        verdict: a few words, fit for a heading.
+        explanation: a sentence or two with the numbers.
+        caveat: why the verdict is not to be trusted fully; empty when it is.
+    """
+
+    verdict: str
+    explanation: str
+    caveat: str = ""
+
+
+def variant_words(variant: str) -> str:
+    """A modulation's name in words; a plugin's own modulation goes by its name."""
+    return VARIANTS.get(variant, variant.replace("_", " "))
+
+
+def figure_words(name: str) -> str:
+    """A figure's name in words; one that is not known goes by its name."""
+    return FIGURES.get(name, name.replace("_", " "))
+
+
+def decimals(unit: str) -> int:
+    """Decimals that a figure of this unit is shown with."""
+    return {"%": 1, "log ratio": 2, "nats": 2}.get(unit, 3)
+
+
+def number(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """A value as readers see it: with a real minus sign, and more decimals when it would look like zero."""
+    if value is None:
+        return "–"
+    places = decimals(unit)
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value and abs(value) < 0.5 * 10**-places:
+        text = f"{value:+.1e}" if signed else f"{value:.1e}"
+    else:
+        text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    return text.replace("-", "−")
+
+
+def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None, num_classes: int) -> Reading:
+    """What shuffling the frames does to accuracy (in per cent), and what that says of the model."""
+    before, after = original.value, shuffled.value
+    assert before is not None and after is not None
+    lost = before - after
+    numbers = f"{before:.1f} % in order, {after:.1f} % shuffled."
+    if abs(lost) < 0.05:
+        numbers = f"Shuffling the frames leaves accuracy as it was: {numbers}"
+    else:
+        numbers = f"Shuffling the frames {'costs' if lost > 0 else 'gains'} {abs(lost):.1f} points of accuracy: {numbers}"
+    chance = 100.0 / num_classes
+    guessing = f"guessing among {num_classes} classes ({chance:.1f} %)"
+    low, _ = _ends(original)
+    shuffled_low, shuffled_high = _ends(shuffled)
+    if low <= chance:
+        text = f"{numbers} The first cannot be told from {guessing}, so there is no accuracy for the order of frames to explain."
+        return Reading("No better than guessing", text, _thin(original))
+    if shuffled_low <= chance and shuffled_high < low:
+        text = f"{numbers} The second cannot be told from {guessing}: without the order, nothing is left."
+        return Reading("Depends on the order of frames", text, _thin(original))
+    ratio = math.log(before / after)
+    verdict, meaning = _ratio_words(ratio)
+    ends = log_ratio.interval if log_ratio is not None and log_ratio.interval else None
+    unsure = ends is not None and len({_ratio_words(end)[0] for end in ends}) > 1
+    caveat = "The interval reaches into a neighbouring reading: measure more videos to be sure." if unsure else _thin(original)
+    return Reading(verdict, f"{numbers} {meaning}", caveat)
+
+
+def read_dynamic_score(score: Figure, agreement: Figure | None) -> Reading:
+    """What a dynamic score (nats) says: how far predictions move when motion is taken away."""
+    assert score.value is not None
+    if score.value < SLIGHT:
+        verdict, meaning = "Predictions hardly notice", "hardly move"
+    elif score.value < LARGE:
+        verdict, meaning = "Predictions shift", "shift"
+    else:
+        verdict, meaning = "Predictions change a lot", "become very different"
+    what = "the frames are shuffled" if score.variant == "shuffle" else f"a clip is reduced to {_frame(score.variant)}"
+    text = f"When {what}, predictions {meaning}: {number(score.value, 'nats')} nats on average."
+    if agreement is not None and agreement.value is not None:
+        text += f" The first choice stays the same for {agreement.value:.0f} % of the {agreement.level}s."
+    return Reading(verdict, text, score.note)
+
+
+def _ratio_words(ratio: float) -> tuple[str, str]:
+    if ratio < -BLIND:
+        return "Better without the order of frames", "That is unusual: look at the classes one by one."
+    if ratio < BLIND:
+        return (
+            "Almost blind to the order of frames",
+            "What single frames show decides; that is how a model that leans on appearance behaves.",
+        )
+    if ratio < HALF:
+        return (
+            "Uses the order of frames, but leans on appearance",
+            "More than half of the accuracy needs no order: what single frames show carries it.",
+        )
+    return "Leans on the order of frames", "Half of the accuracy or more is gone without it."
+
+
+def _frame(variant: str) -> str:
+    return {"freeze_first": "its first frame", "freeze_middle": "its middle frame", "freeze_random": "one of its frames"}.get(
+        variant, f"“{variant_words(variant)}”"
+    )
+
+
+def _ends(figure: Figure) -> tuple[float, float]:
+    """Of its interval, or of the bare value when it has none."""
+    assert figure.value is not None
+    return figure.interval or (figure.value, figure.value)
+
+
+def _thin(original: Figure) -> str:
+    if 0 < original.count < 50:
+        return f"Only {original.count} {original.level}s: read the numbers as a hint."
+    return ""

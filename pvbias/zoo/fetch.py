@@ -1,0 +1,197 @@
+"""From the name of a checkpoint to a file on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import normpath
+from urllib.parse import unquote, urlsplit
+
+import portalocker
+from iopath.common.file_io import file_lock, get_cache_dir
+from tqdm import tqdm
+
+from ..errors import ConfigError, WeightsError, did_you_mean
+from ..models.zoo_model import Weights, ZooModel
+from ..registries import MODEL
+
+logger = logging.getLogger(__name__)
+
+#: Seconds without a byte after which a download is given up.
+TIMEOUT = 60.0
+
+_CHUNK = 1 << 20
+
+
+def fetch(source: str, sha256: str = "") -> str:
+    """The local path of a checkpoint, downloaded where necessary.
+
+    A download is kept in iopath's cache folder (``$FVCORE_CACHE``, else ``~/.torch/iopath_cache``) under
+    ``<host>/<path>``, and a cached file is used without asking the server. It gets its name there only when it is whole
+    and its checksum is right, so neither an interrupted download nor another process fetching the same file can leave a
+    broken one.
+
+    iopath's own download is not used: it confuses files of the same path on two servers, waits forever for a server
+    that has gone silent, and keeps a file that was cut off by a server that had not said how long it is.
+
+    Args:
+        source: a path, an http(s) address, or ``zoo://<zoo>/<model>/<weights>`` from the MODEL registry.
+        sha256: expected checksum, hexadecimal; empty: the catalogue's where it has one, else not verified.
+
+    Raises:
+        WeightsError: it cannot be had, or has another checksum.
+    """
+    if source.startswith("zoo://"):
+        weights = find_weights(source)
+        return fetch(weights.url, sha256 or weights.sha256)
+    if source.startswith(("http://", "https://")):
+        return str(_cached(source, sha256))
+    if "://" in source:
+        raise WeightsError(
+            f"Weights {source!r}: {source.split('://')[0]}:// is not supported. "
+            "Give a path, an http:// or https:// address, or zoo://<zoo>/<model>/<weights>."
+        )
+    path = Path(source).expanduser()
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise WeightsError(f"Weights file {str(path)!r} {what} (seen from {os.getcwd()!r}).")
+    _verify(path, sha256, source, "Correct the checksum, or get the right file.")
+    return str(path)
+
+
+def find_weights(source: str) -> Weights:
+    """The catalogue entry of ``zoo://<zoo>/<model>/<weights>``.
+
+    Raises:
+        WeightsError: there is none; the message lists the nearest names.
+    """
+    parts = source.removeprefix("zoo://").split("/")
+    if len(parts) != 3:
+        raise WeightsError(f"Weights {source!r} are not of the form zoo://<zoo>/<model>/<weights>.")
+    zoo, model_name, weights_name = parts
+    zoos = {model.zoo for _, model in MODEL}
+    if zoo not in zoos:
+        raise WeightsError(f"Weights {source!r}: no zoo is called {zoo!r}. {did_you_mean(zoo, zoos)}")
+    try:
+        model: ZooModel = MODEL.get(model_name)
+    except ConfigError as error:
+        raise WeightsError(f"Weights {source!r}: {error}") from error
+    if model.zoo != zoo:
+        raise WeightsError(f"Weights {source!r}: {model_name} belongs to the zoo {model.zoo!r}.")
+    if weights_name not in model.weights:
+        raise WeightsError(
+            f"Weights {source!r}: {model_name} has no weights called {weights_name!r}. "
+            f"{did_you_mean(weights_name, model.weights)}"
+        )
+    return model.weights[weights_name]
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _verify(path: Path, sha256: str, source: str, advice: str) -> None:
+    if not sha256:
+        return
+    found = sha256_of(path)
+    if found != sha256.strip().lower():
+        raise WeightsError(f"{source}: the file's SHA-256 is {found}, but {sha256} was expected. {advice}")
+
+
+def _cached(url: str, sha256: str) -> Path:
+    """The cached file of ``url``, downloaded by whichever process comes first."""
+    path = _cache_path(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(str(path)):
+            if path.is_file():
+                advice = f"Delete {str(path)!r} to download it again, or correct the checksum."
+                _verify(path, sha256, f"{url}, cached as {str(path)!r}", advice)
+            else:
+                _download(url, path, sha256)
+    except (OSError, portalocker.LockException) as error:
+        raise WeightsError(
+            f"Cannot write or lock {str(path)!r}: {type(error).__name__}: {error}. "
+            "Set the environment variable FVCORE_CACHE to another folder, with enough space."
+        ) from error
+    return path
+
+
+def _cache_path(url: str) -> Path:
+    parts = urlsplit(url)
+    # Without leaving the cache: no "..", and no password that the address may hold.
+    path = normpath("/" + unquote(parts.path)).lstrip("/") or "index"
+    if parts.query:
+        path += "-" + hashlib.sha256(parts.query.encode()).hexdigest()[:16]
+    host = parts.netloc.rpartition("@")[2]
+    return Path(get_cache_dir()) / host / path
+
+
+def _download(url: str, path: Path, sha256: str) -> None:
+    """Download ``url`` to a temporary name beside ``path`` and rename it when it is whole.
+
+    Raises:
+        WeightsError: it cannot be had whole.
+        OSError: it cannot be written.
+    """
+    logger.info("Downloading %s to %s", url, path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for chunk in _read(url, checked=bool(sha256)):
+                file.write(chunk)
+        _verify(Path(temporary), sha256, url, "Correct the checksum, or get the file from elsewhere.")
+        os.chmod(temporary, 0o644)  # mkstemp's files are private, a cache may be shared
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _read(url: str, *, checked: bool) -> Iterator[bytes]:
+    """The bytes of ``url`` in pieces; an error unless all of them arrive.
+
+    Args:
+        url: http or https.
+        checked: the caller compares a checksum, and needs no length from the server.
+    """
+    received, total = 0, None
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length else None
+            if total is None and not response.chunked and not checked:
+                raise WeightsError(
+                    f"{url}: the server does not say how long the file is, so an interrupted download could not be "
+                    "noticed. Give the file's SHA-256 too, or download it by hand and give its path."
+                )
+            hidden = not sys.stderr.isatty()
+            with tqdm(total=total, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], disable=hidden) as bar:
+                while chunk := response.read(_CHUNK):
+                    received += len(chunk)
+                    bar.update(len(chunk))
+                    yield chunk
+    except urllib.error.HTTPError as error:
+        raise WeightsError(f"{url}: the server answers {error.code} {error.reason}. Check the address.") from error
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise WeightsError(
+            f"{url} cannot be downloaded: {type(error).__name__}: {reason}. "
+            "On a machine without internet, download it elsewhere and give its path."
+        ) from error
+    if total is not None and received != total:
+        raise WeightsError(f"{url}: the connection ended after {received} of {total} bytes. Try again.")
+    if received == 0:
+        raise WeightsError(f"{url}: the server sent an empty file.")

@@ -1,0 +1,84 @@
+"""Writing checkpoints: whole or not at all, and in the zoo's own form."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from ..errors import WeightsError
+from ..models import Recognizer
+
+
+def model_state(recognizer: Recognizer) -> dict[str, Tensor]:
+    """The zoo module's weights, on the CPU and contiguous, as the bare zoo model loads them with ``strict=True``."""
+    return {name: value.detach().cpu().contiguous() for name, value in recognizer.module.state_dict().items()}
+
+
+def save_weights(recognizer: Recognizer, path: str | Path, *, cfg: CfgNode | None = None) -> Path:
+    """Export a recognizer as the zoo publishes weights: ``{"model_state": ...}``.
+
+    ::
+
+        bare = pytorchvideo.models.hub.x3d_s(model_num_class=num_classes)
+        bare.load_state_dict(torch.load(path)["model_state"], strict=True)
+
+    Args:
+        recognizer: the model (not wrapped for distributed training).
+        path: file to write; its folder is made.
+        cfg: configuration to write along, as YAML text under ``cfg``.
+
+    Raises:
+        WeightsError: it cannot be written; an earlier file of that name is left as it was.
+    """
+    checkpoint: dict[str, Any] = {"model_state": model_state(recognizer)}
+    if cfg is not None:
+        checkpoint["cfg"] = cfg.dump()
+    return atomic_save(checkpoint, path)
+
+
+def atomic_save(checkpoint: Any, path: str | Path) -> Path:
+    """``torch.save`` that never leaves half a file under ``path``, whatever happens while it writes.
+
+    It is written to a temporary name beside ``path`` and renamed when it is whole and on the disk.
+
+    Raises:
+        WeightsError: it cannot be written; an earlier file of that name is left as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    # torch reports a write that failed (a full disk, say) as a RuntimeError of its own.
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"Cannot write {str(path)!r}: {_cause(error)}. {_free_space(path.parent)}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's own words, which torch's error hides in its context."""
+    step: BaseException | None = error
+    while step is not None:
+        if isinstance(step, OSError):
+            return str(step)
+        step = step.__cause__ or step.__context__
+    return str(error).splitlines()[0]
+
+
+def _free_space(folder: Path) -> str:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return f"{free / 2**20:,.0f} MiB are free there; an earlier file of that name is unchanged."

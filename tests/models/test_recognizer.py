@@ -1,0 +1,130 @@
+"""The Recognizer: normalisation, embedding, taps, and the untouched module underneath."""
+
+import pytest
+import torch
+from torch import nn
+
+from pvbias.clips import ClipSpec, slow_fast_pathways
+from pvbias.errors import ConfigError
+from pvbias.models import Recognizer
+
+SPEC = ClipSpec(
+    num_frames=4,
+    sampling_rate=1,
+    crop_size=8,
+    test_crop_size=8,
+    short_side=8,
+    mean=(0.1, 0.2, 0.3),
+    std=(0.5, 0.25, 0.125),
+)
+
+
+class LinearHead(nn.Module):
+    """Convolution, then a linear projection at every position, then the average: as the zoo's heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 5, 3)
+        self.proj = nn.Linear(5, 7)
+
+    def forward(self, clip):
+        return self.proj(self.conv(clip).permute(0, 2, 3, 4, 1)).mean(dim=(1, 2, 3))
+
+
+class ConvHead(nn.Module):
+    """The same with a 1x1x1 convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 5, 3)
+        self.proj = nn.Conv3d(5, 7, 1)
+
+    def forward(self, clip):
+        return self.proj(self.conv(clip)).mean(dim=(2, 3, 4))
+
+
+class InPlacePathways(nn.Module):
+    """Two pathways in one list that each block writes its results into, as PyTorchVideo's do."""
+
+    class Block(nn.Module):
+        def forward(self, paths):
+            for index, path in enumerate(paths):
+                paths[index] = path + 1
+            return paths
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = self.Block(), self.Block()
+        self.proj = nn.Linear(3, 2)
+
+    def forward(self, paths):
+        return self.proj(self.second(self.first(paths))[1].mean(dim=(2, 3, 4)))
+
+
+@pytest.fixture()
+def clips():
+    return torch.randint(0, 256, (2, 3, 4, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_normalisation_of_uint8_and_float(clips, layout):
+    recognizer = Recognizer(LinearHead(), clip_spec=SPEC, head="proj")
+    given = clips.contiguous(memory_format=layout)
+    normal = recognizer.normalize(given)
+    value = clips[1, 2, 3, 4, 5].item()
+    assert normal[1, 2, 3, 4, 5].item() == pytest.approx((value / 255 - 0.3) / 0.125, abs=1e-5)
+    assert normal.is_contiguous(memory_format=layout)
+    assert torch.equal(recognizer.normalize(given.float() / 255), normal)
+    assert torch.equal(given, clips)
+
+
+def test_gradients_reach_the_clip(clips):
+    recognizer = Recognizer(LinearHead(), clip_spec=SPEC, head="proj")
+    clip = (clips.float() / 255).requires_grad_()
+    recognizer(clip).sum().backward()
+    assert clip.grad is not None
+    assert clip.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("module", [LinearHead(), ConvHead()], ids=["linear", "convolution"])
+def test_embedding_and_head_give_the_logits(clips, module):
+    recognizer = Recognizer(module, clip_spec=SPEC, head="proj")
+    logits, features = recognizer(clips), recognizer.embed(clips)
+    assert recognizer.num_classes == 7
+    assert features.shape == (2, 5)
+    weight, bias = recognizer.head.weight.flatten(1), recognizer.head.bias
+    torch.testing.assert_close(features @ weight.T + bias, logits)
+
+
+def test_the_modules_state_is_the_zoos():
+    module = LinearHead()
+    recognizer = Recognizer(module, clip_spec=SPEC, head="proj")
+    assert recognizer.module.state_dict().keys() == LinearHead().state_dict().keys()
+    assert all(name.startswith("module.") for name in recognizer.state_dict())
+
+
+def test_taps_are_there_for_the_block_only(clips):
+    recognizer = Recognizer(LinearHead(), clip_spec=SPEC, head="proj")
+    with recognizer.taps("conv") as features:
+        recognizer(clips)
+    torch.testing.assert_close(features["conv"], recognizer.module.conv(recognizer.normalize(clips)))
+    assert features["conv"].requires_grad
+    kept = features["conv"]
+    recognizer(clips[:1])
+    assert features["conv"] is kept
+
+
+def test_an_unknown_tap_leaves_no_hook_behind():
+    recognizer = Recognizer(LinearHead(), clip_spec=SPEC, head="proj")
+    with pytest.raises(ConfigError, match="no inner module 'con'.*'conv'"), recognizer.taps("proj", "con"):
+        pass
+    assert not recognizer.head._forward_hooks
+
+
+def test_tapped_lists_are_not_overwritten_by_later_blocks(clips):
+    recognizer = Recognizer(InPlacePathways(), clip_spec=SPEC, head="proj", pathways=slow_fast_pathways(alpha=2))
+    normal = recognizer.normalize(clips)
+    with recognizer.taps("first") as outputs, recognizer.taps("second", inputs=True) as inputs:
+        recognizer(clips)
+    torch.testing.assert_close(outputs["first"][1], normal + 1)
+    torch.testing.assert_close(inputs["second"][1], normal + 1)

@@ -1,0 +1,219 @@
+"""Two small labelled sets of videos with the same look: in ``motion/`` the label is how a shape moves, in ``appearance/`` what it is.
+
+Both sets hold videos of the same kind: over a still background, a shape crosses the frame sideways, leaves it on one side and comes
+in again on the other. Only the labels differ. A model trained on ``motion/`` has nothing but the order of the frames to go by; one
+trained on ``appearance/`` can read the answer off any single frame.
+
+That the first half of this holds *exactly* is by construction. The shape visits ``CYCLE`` equally spaced places, in steps of +-1 or
++-2 places; both are coprime to ``CYCLE``, so that any ``CYCLE`` consecutive frames show it once in each place whatever its motion.
+The four motions therefore show the same *set* of frames, which is all that is left of a clip when its frames are shuffled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw
+
+#: Places that the shape visits, and frames that it takes to visit each of them once.
+CYCLE = 9
+#: Places moved from one frame to the next, by class of ``motion/``.
+MOTIONS = {"left": -1, "right": 1, "left_fast": -2, "right_fast": 2}
+#: Corners of each class of ``appearance/``, in units of half the shape's size, y downwards; the disc has none.
+SHAPES: dict[str, list[tuple[float, float]]] = {
+    "disc": [],
+    "bar": [(-0.36, -1), (0.36, -1), (0.36, 1), (-0.36, 1)],
+    "triangle": [(0, -1), (1, 0.85), (-1, 0.85)],
+    "cross": [
+        *[(-0.3, -1), (0.3, -1), (0.3, -0.3), (1, -0.3), (1, 0.3), (0.3, 0.3)],
+        *[(0.3, 1), (-0.3, 1), (-0.3, 0.3), (-1, 0.3), (-1, -0.3), (-0.3, -0.3)],
+    ],
+}
+PATTERNS = ("plain", "stripes", "checks", "dots")
+FRAME_SIZE = 72
+FRAME_RATE = 12
+NUM_FRAMES = 2 * CYCLE  # so that a clip of CYCLE frames may start anywhere in the first half
+SUPERSAMPLING = 4
+
+
+@dataclass(frozen=True)
+class DemoVideo:
+    """One video to write.
+
+    Attributes:
+        path: of the file, relative to the output folder.
+        motion, shape: keys of MOTIONS and SHAPES.
+        seed: of everything else about it (places, size, colours, pattern, background).
+    """
+
+    path: str
+    motion: str
+    shape: str
+    seed: tuple[int, ...]
+
+
+def write_demo_videos(
+    out_dir: str | Path, *, seed: int = 0, num_train: int = 256, num_test: int = 96, workers: int = 2
+) -> dict[str, Path]:
+    """Write both sets; a pure function of the seed and the counts.
+
+    ::
+
+        out_dir/motion/{train,test}/00000.mp4 ...     train.csv test.csv (`path label`)  class_names.txt
+        out_dir/appearance/...                        the same
+
+    Args:
+        out_dir: made when missing.
+        seed: of everything, >= 0.
+        num_train, num_test: videos in each split of each set; multiples of 16, so that labels and the attribute that is not the
+            label are balanced and independent.
+        workers: processes, >= 1.
+
+    Returns:
+        The folder of each set, by name.
+
+    Raises:
+        ValueError: a count that is not a positive multiple of 16.
+    """
+    out_dir = Path(out_dir)
+    classes = {"motion": list(MOTIONS), "appearance": list(SHAPES)}
+    videos: list[DemoVideo] = []
+    for set_index, (set_name, class_names) in enumerate(classes.items()):
+        folder = out_dir / set_name
+        for split_index, (split, count) in enumerate({"train": num_train, "test": num_test}.items()):
+            (folder / split).mkdir(parents=True, exist_ok=True)
+            split_videos = _plan(f"{set_name}/{split}", count, (seed, set_index, split_index))
+            labels = [class_names.index(v.motion if set_name == "motion" else v.shape) for v in split_videos]
+            lines = [f"{split}/{Path(v.path).name} {label}\n" for v, label in zip(split_videos, labels, strict=True)]
+            (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
+            videos += split_videos
+        (folder / "class_names.txt").write_text("\n".join(class_names) + "\n", encoding="utf-8")
+    write = partial(_write_video, out_dir)
+    if workers == 1:
+        for video in videos:
+            write(video)
+    else:  # not forked: a forked child of a process that runs threads (torch's, PyAV's) may hang
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            list(pool.map(write, videos, chunksize=8))
+    return {set_name: out_dir / set_name for set_name in classes}
+
+
+def render(video: DemoVideo) -> np.ndarray:
+    """The frames of a video, uint8 RGB ``(NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3)``."""
+    generator = np.random.default_rng(video.seed)
+    background = _background(generator)
+    sprite, mask = _sprite(video.shape, generator)
+    size = len(sprite)
+    start, top = generator.integers(CYCLE), generator.integers(FRAME_SIZE - size + 1)
+    columns = np.arange(size)
+    frames = np.repeat(background[None], NUM_FRAMES, axis=0)
+    for index, frame in enumerate(frames):
+        place = (start + index * MOTIONS[video.motion]) % CYCLE
+        across = (place * FRAME_SIZE // CYCLE + columns) % FRAME_SIZE
+        frame[top : top + size, across] += mask * (sprite - frame[top : top + size, across])
+    return (frames * 255).round().astype(np.uint8)
+
+
+def _plan(folder: str, count: int, seed: tuple[int, ...]) -> list[DemoVideo]:
+    """``count`` videos with each pair (motion, shape) equally often, in random order."""
+    pairs = list(itertools.product(MOTIONS, SHAPES))
+    if count <= 0 or count % len(pairs):
+        raise ValueError(f"{count} videos for {folder}: give a positive multiple of {len(pairs)}.")
+    order = np.random.default_rng(seed).permutation(count)
+    drawn = [pairs[i % len(pairs)] for i in order]
+    return [
+        DemoVideo(path=f"{folder}/{i:05d}.mp4", motion=motion, shape=shape, seed=(*seed, i))
+        for i, (motion, shape) in enumerate(drawn)
+    ]
+
+
+def _background(generator: np.random.Generator) -> np.ndarray:
+    """Soft clouds of two muted colours, float32 in [0, 1], ``(FRAME_SIZE, FRAME_SIZE, 3)``."""
+    coarse = generator.random((5, 5), dtype=np.float32)
+    soft = Image.fromarray(coarse).resize((FRAME_SIZE, FRAME_SIZE), Image.Resampling.BICUBIC)
+    weight = np.clip(np.asarray(soft), 0, 1)[..., None]
+    hues = generator.random(2)
+    dark, light = (_colour(hue, saturation=0.35, value=value) for hue, value in zip(hues, (0.25, 0.55), strict=True))
+    return dark + weight * (light - dark)
+
+
+def _sprite(shape: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Colours ``(S, S, 3)`` and coverage ``(S, S, 1)`` of a patterned shape, float32 in [0, 1]."""
+    size = int(generator.integers(26, 35))
+    fine = size * SUPERSAMPLING
+    canvas = Image.new("L", (fine, fine))
+    draw = ImageDraw.Draw(canvas)
+    if shape == "disc":
+        draw.ellipse((0.06 * fine, 0.06 * fine, 0.94 * fine, 0.94 * fine), fill=255)
+    else:
+        draw.polygon([((1 + x) * fine / 2, (1 + y) * fine / 2) for x, y in SHAPES[shape]], fill=255)
+    mask = np.asarray(canvas.resize((size, size), Image.Resampling.BOX), dtype=np.float32)[..., None] / 255
+    hue = generator.random()
+    bright = _colour(hue, saturation=0.75, value=1.0)
+    second = _colour((hue + generator.uniform(0.25, 0.75)) % 1, saturation=0.6, value=0.8)
+    pattern = _pattern(str(generator.choice(PATTERNS)), size, generator)
+    return bright + pattern[..., None] * (second - bright), mask
+
+
+def _pattern(name: str, size: int, generator: np.random.Generator) -> np.ndarray:
+    """How much of the second colour each pixel has, float32 in {0, 1}, ``(size, size)``."""
+    y, x = np.mgrid[:size, :size]
+    period = int(generator.integers(6, 11))
+    if name == "plain":
+        return np.zeros((size, size), dtype=np.float32)
+    if name == "stripes":
+        across = (y, x, x + y, x - y)[generator.integers(4)]
+        return (across % period < period / 2).astype(np.float32)
+    if name == "checks":
+        return ((y // (period // 2) + x // (period // 2)) % 2).astype(np.float32)
+    return ((y % period - period / 2) ** 2 + (x % period - period / 2) ** 2 < (period / 3.2) ** 2).astype(np.float32)
+
+
+def _colour(hue: float, *, saturation: float, value: float) -> np.ndarray:
+    """RGB, float32 in [0, 1], ``(3,)``."""
+    offset = (np.array([5, 3, 1]) + hue * 6) % 6
+    return (value * (1 - saturation * np.clip(np.minimum(offset, 4 - offset), 0, 1))).astype(np.float32)
+
+
+def _write_video(out_dir: Path, video: DemoVideo) -> None:
+    """Encode one video (H.264, one thread, the same bytes every time)."""
+    with av.open(str(out_dir / video.path), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "18", "preset": "veryfast"})
+        stream.width = stream.height = FRAME_SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for index, image in enumerate(render(video)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description="Write the two small sets of videos of the demo.",
+        epilog="example: python tools/demo_videos.py output/demo/videos --seed 1",
+    )
+    parser.add_argument("out", help="folder to write to; made when missing")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything, >= 0 (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    args = parser.parse_args(argv)
+    for name, folder in write_demo_videos(args.out, seed=args.seed, workers=args.workers).items():
+        print(f"{name}: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

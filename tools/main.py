@@ -1,0 +1,75 @@
+"""``pvbias``: the one command in front of all programs."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from pvbias import __version__
+from pvbias.errors import PvbiasError, did_you_mean
+
+#: command -> (module of this package, one line of help)
+COMMANDS = {
+    "run": ("run_net", "train, test and measure as a YAML configuration says"),
+    "measure": ("measure", "measure the bias of a model on a folder or list of videos; no configuration needed"),
+    "compare": ("compare", "put two or more measured runs side by side on one page"),
+    "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
+    "list": ("list", "list models, objectives, evaluators, modulations, data sets"),
+    "env": ("env", "describe this installation and machine: what to paste into a bug report"),
+    "benchmark": ("benchmark", "time decoding, measuring and training on this machine"),
+}
+
+HELP = f"""pvbias {__version__}: how much does an action recogniser lean on static appearance instead of motion?
+
+usage: pvbias COMMAND ...
+
+{{commands}}
+
+examples:
+  pvbias measure --model x3d_s --weights zoo://pytorchvideo/x3d_s/kinetics400 --data videos/val.csv --out runs/x3d_s
+  pvbias run --cfg my.yaml SOLVER.BASE_LR 0.01 OUTPUT_DIR runs/mine
+  pvbias compare runs/x3d_s runs/mine --out runs/comparison
+
+`pvbias COMMAND --help` explains one command.
+exit codes: 0 done, 1 bug, 2 command line or configuration, 3 data, 4 weights, 5 training, 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        commands = "\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())
+        print(HELP.format(commands=commands))
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        print(__version__)
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"pvbias: no command {name!r}. {did_you_mean(name, COMMANDS)}", file=sys.stderr)
+        return 2
+    return guard(importlib.import_module(f"{__package__}.{COMMANDS[name][0]}").main, rest)
+
+
+def guard(program: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    """Run a program; errors that a user can act on become one message and their exit code."""
+    logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
+    try:
+        return program(argv)
+    except PvbiasError as error:
+        print(f"pvbias: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("pvbias: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; what is left to print has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Train, test and measure as a configuration says; the entry point that SlowFast users expect."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pvbias.config import load_cfg
+from pvbias.engine import launch
+from pvbias.run import run
+
+EXAMPLES = """examples:
+  pvbias run --cfg projects/quickstart/motion.yaml
+  pvbias run --cfg my.yaml TRAIN.CHECKPOINT_FILE_PATH zoo://pytorchvideo/x3d_s/kinetics400 SOLVER.BASE_LR 0.01
+  pvbias run --cfg my.yaml TRAIN.ENABLE False          # test and measure only
+  torchrun --nproc-per-node 8 tools/run_net.py --cfg my.yaml
+
+Every key, its unit and its range: pvbias/config/defaults.py, or `pvbias list keys`."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pvbias run",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML configuration")
+    parser.add_argument(
+        "overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="keys that override the file's"
+    )
+    args = parser.parse_args(argv)
+    launch(run, load_cfg(args.cfg, args.overrides))
+    return 0
+
+
+if __name__ == "__main__":
+    from pvbias.tools.main import guard
+
+    sys.exit(guard(main, sys.argv[1:]))
