@@ -10,7 +10,7 @@ from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODULATION, Registry
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_plugin(tmp_path, monkeypatch):
     """Write a module that can be imported for the length of the test."""
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,4 @@
-"""Two small labelled sets of videos with the same look: in ``motion/`` the label is how a shape moves, in ``appearance/`` what it is.
+"""Two small labelled sets of videos with the same look: in ``motion/`` the label is how a shape moves, in ``appearance/`` which colour it has.
 
 Both sets hold videos of the same kind: over a still background, a shape crosses the frame sideways, leaves it on one side and comes
 in again on the other. Only the labels differ. A model trained on ``motion/`` has nothing but the order of the frames to go by; one
@@ -30,14 +30,16 @@ from PIL import Image, ImageDraw
 CYCLE = 9
 #: Places moved from one frame to the next, by class of ``motion/``.
 MOTIONS = {"left": -1, "right": 1, "left_fast": -2, "right_fast": 2}
-#: Corners of each class of ``appearance/``, in units of half the shape's size, y downwards; the disc has none.
+#: Hue of each class of ``appearance/``, turns of the colour circle.
+COLOURS = {"red": 0.0, "yellow": 0.15, "green": 0.37, "blue": 0.6}
+#: Corners of the shapes, in units of half the shape's size, y downwards; the disc has none.
 SHAPES: dict[str, list[tuple[float, float]]] = {
     "disc": [],
-    "bar": [(-0.36, -1), (0.36, -1), (0.36, 1), (-0.36, 1)],
+    "bar": [(-0.5, -1), (0.5, -1), (0.5, 1), (-0.5, 1)],
     "triangle": [(0, -1), (1, 0.85), (-1, 0.85)],
     "cross": [
-        *[(-0.3, -1), (0.3, -1), (0.3, -0.3), (1, -0.3), (1, 0.3), (0.3, 0.3)],
-        *[(0.3, 1), (-0.3, 1), (-0.3, 0.3), (-1, 0.3), (-1, -0.3), (-0.3, -0.3)],
+        *[(-0.4, -1), (0.4, -1), (0.4, -0.4), (1, -0.4), (1, 0.4), (0.4, 0.4)],
+        *[(0.4, 1), (-0.4, 1), (-0.4, 0.4), (-1, 0.4), (-1, -0.4), (-0.4, -0.4)],
     ],
 }
 PATTERNS = ("plain", "stripes", "checks", "dots")
@@ -53,13 +55,13 @@ class DemoVideo:
 
     Attributes:
         path: of the file, relative to the output folder.
-        motion, shape: keys of MOTIONS and SHAPES.
-        seed: of everything else about it (places, size, colours, pattern, background).
+        motion, colour: keys of MOTIONS and COLOURS.
+        seed: of everything else about it (shape, size, pattern, start, height, background).
     """
 
     path: str
     motion: str
-    shape: str
+    colour: str
     seed: tuple[int, ...]
 
 
@@ -87,14 +89,14 @@ def write_demo_videos(
         ValueError: a count that is not a positive multiple of 16.
     """
     out_dir = Path(out_dir)
-    classes = {"motion": list(MOTIONS), "appearance": list(SHAPES)}
+    classes = {"motion": list(MOTIONS), "appearance": list(COLOURS)}
     videos: list[DemoVideo] = []
     for set_index, (set_name, class_names) in enumerate(classes.items()):
         folder = out_dir / set_name
         for split_index, (split, count) in enumerate({"train": num_train, "test": num_test}.items()):
             (folder / split).mkdir(parents=True, exist_ok=True)
             split_videos = _plan(f"{set_name}/{split}", count, (seed, set_index, split_index))
-            labels = [class_names.index(v.motion if set_name == "motion" else v.shape) for v in split_videos]
+            labels = [class_names.index(v.motion if set_name == "motion" else v.colour) for v in split_videos]
             lines = [f"{split}/{Path(v.path).name} {label}\n" for v, label in zip(split_videos, labels, strict=True)]
             (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
             videos += split_videos
@@ -113,7 +115,7 @@ def render(video: DemoVideo) -> np.ndarray:
     """The frames of a video, uint8 RGB ``(NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3)``."""
     generator = np.random.default_rng(video.seed)
     background = _background(generator)
-    sprite, mask = _sprite(video.shape, generator)
+    sprite, mask = _sprite(COLOURS[video.colour], generator)
     size = len(sprite)
     start, top = generator.integers(CYCLE), generator.integers(FRAME_SIZE - size + 1)
     columns = np.arange(size)
@@ -126,15 +128,15 @@ def render(video: DemoVideo) -> np.ndarray:
 
 
 def _plan(folder: str, count: int, seed: tuple[int, ...]) -> list[DemoVideo]:
-    """``count`` videos with each pair (motion, shape) equally often, in random order."""
-    pairs = list(itertools.product(MOTIONS, SHAPES))
+    """``count`` videos with each pair (motion, colour) equally often, in random order."""
+    pairs = list(itertools.product(MOTIONS, COLOURS))
     if count <= 0 or count % len(pairs):
         raise ValueError(f"{count} videos for {folder}: give a positive multiple of {len(pairs)}.")
     order = np.random.default_rng(seed).permutation(count)
     drawn = [pairs[i % len(pairs)] for i in order]
     return [
-        DemoVideo(path=f"{folder}/{i:05d}.mp4", motion=motion, shape=shape, seed=(*seed, i))
-        for i, (motion, shape) in enumerate(drawn)
+        DemoVideo(path=f"{folder}/{i:05d}.mp4", motion=motion, colour=colour, seed=(*seed, i))
+        for i, (motion, colour) in enumerate(drawn)
     ]
 
 
@@ -148,8 +150,9 @@ def _background(generator: np.random.Generator) -> np.ndarray:
     return dark + weight * (light - dark)
 
 
-def _sprite(shape: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _sprite(hue: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Colours ``(S, S, 3)`` and coverage ``(S, S, 1)`` of a patterned shape, float32 in [0, 1]."""
+    shape = str(generator.choice(list(SHAPES)))
     size = int(generator.integers(26, 35))
     fine = size * SUPERSAMPLING
     canvas = Image.new("L", (fine, fine))
@@ -159,9 +162,9 @@ def _sprite(shape: str, generator: np.random.Generator) -> tuple[np.ndarray, np.
     else:
         draw.polygon([((1 + x) * fine / 2, (1 + y) * fine / 2) for x, y in SHAPES[shape]], fill=255)
     mask = np.asarray(canvas.resize((size, size), Image.Resampling.BOX), dtype=np.float32)[..., None] / 255
-    hue = generator.random()
-    bright = _colour(hue, saturation=0.75, value=1.0)
-    second = _colour((hue + generator.uniform(0.25, 0.75)) % 1, saturation=0.6, value=0.8)
+    hue += generator.uniform(-0.03, 0.03)
+    bright = _colour(hue, saturation=0.8, value=generator.uniform(0.85, 1))
+    second = _colour(hue, saturation=generator.uniform(0.2, 0.5), value=generator.uniform(0.4, 1))
     pattern = _pattern(str(generator.choice(PATTERNS)), size, generator)
     return bright + pattern[..., None] * (second - bright), mask
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain, islice
 from types import TracebackType
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from .packets import PacketIndex, decoded, demuxed, packet_index
+from .packets import NO_TIMESTAMP, PacketIndex, decoded, demuxed, packet_index
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize
 
@@ -19,7 +21,7 @@ from .video import BadVideoError, FrameSize
 #: milliseconds), and ``i / fps`` must not give the frame before the i-th.
 ROUNDING = 1e-3
 
-#: A frame that the decoder cannot give is replaced by its neighbour when that is at most this far away, seconds.
+#: A frame that the decoder cannot give is replaced by a neighbour that is at most this far away, seconds.
 MAX_GAP = 0.5
 
 
@@ -28,8 +30,8 @@ class FileVideo:
 
     One demultiplexing scan (1 ms for a Kinetics video) gives the exact times and key frames, whatever the header claims. A read then
     makes one pass over the file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on
-    it, goes on at the next; frames that neither are needed nor serve others as a reference are not decoded. Only needed frames are scaled.
-    Where seeking or skipping does not give what the index promises, the file is decoded linearly from its start.
+    it, and goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed frames are scaled.
+    Where seeking or leaving out does not give what the index promises, the file is decoded linearly from its start.
 
     The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
 
@@ -45,12 +47,12 @@ class FileVideo:
         self._container = _open(path)
         try:
             self._stream = _video_stream(self._container)
-            self._index, read = packet_index(path, self._container, self._stream)
+            self._index, scanned = packet_index(path, self._container, self._stream)
         except BaseException:
             self._container.close()
             raise
-        #: The packet that demultiplexing would give next; -1: not known.
-        self._next = -1 if read else 0
+        #: The packet that comes next; after a scan, none.
+        self._next = len(self._index.pts) if scanned else 0
         self._resizer = Resizer()
 
     @property
@@ -66,8 +68,8 @@ class FileVideo:
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         """The frames shown at ``times``: uint8 RGB ``(len(times), height, width, 3)``; see :class:`pvbias.data.Video`.
 
-        The frame shown at a time is the last one that has come up. A frame that cannot be decoded is replaced by the nearest one within
-        ``MAX_GAP``, as players do. The size follows the first decoded frame; should the resolution change, later ones are scaled to it.
+        The frame shown at a time is the last one that has come up. A frame that cannot be decoded is replaced by a neighbour within
+        ``MAX_GAP``, as players do. The size follows the first needed frame; should the resolution change, later ones are scaled to it.
 
         Raises:
             BadVideoError: ``no decodable frame``, or ``decoder error`` with the time of the frame that cannot be had.
@@ -92,40 +94,79 @@ class FileVideo:
         self.close()
 
     def _read_groups(self, needed: np.ndarray, size: FrameSize) -> np.ndarray | None:
-        """Frames ``needed``, by way of the index; None when it misses one of them."""
-        index = self._index
+        """Frames ``needed`` (ascending) by way of the index; None when one of them does not come out that way."""
         images = _Images(self._resizer, size, len(needed))
-        slots = {int(index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
-        for start, end in _groups(index, needed):
-            for frame in self._frames_between(start, end, slots.keys()):
-                slot = slots.get(frame.pts) if frame.pts is not None else None
+        slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
+        for start, end in _groups(self._index, needed):
+            for frame in self._decode_group(start, end, slots):
+                slot = slots.get(frame.pts)
+                # After a seek, a corrupt frame may be one whose references were left behind.
                 if slot is not None and not frame.is_corrupt:
-                    images.put(slot, self._checked(frame))
-        return images.all() if images.complete else None
+                    self._put(images, slot, frame, needed[slot])
+        return images.frames if images.complete else None
 
-    def _frames_between(self, start: int, end: int, wanted: Iterable[int]) -> Iterator[av.VideoFrame]:
-        """Frames from feeding packets ``start`` .. ``end`` to the decoder, those for nothing needed left out where possible."""
-        wanted = set(wanted)
+    def _decode_group(self, start: int, end: int, wanted: Container[int | None]) -> Iterator[av.VideoFrame]:
+        """What comes out of feeding packets ``start`` .. ``end`` to the decoder; of times not ``wanted``, only what it has to decode."""
         context = self._stream.codec_context
-        position = start
-        for packet in self._packets_from(start):
-            # A frame that no other refers to can be left out without changing the others by a bit.
+        for position, packet in enumerate(self._packets_from(start), start):
+            # A frame that no other one refers to can be left out without changing the others by a bit.
             context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             yield from decoded(self._stream, packet)[0]
-            position += 1
-            if position > end:
+            self._next = position + 1
+            if position == end:
                 break
-        self._next = position
         context.skip_frame = "DEFAULT"
         yield from decoded(self._stream, None)[0]
         context.flush_buffers()
 
     def _packets_from(self, start: int) -> Iterator[av.Packet]:
-        """Packets from ``start`` on. The container's seeking is checked, and replaced by reading from the beginning if it is bad."""
-        if self._next != start:
-            for target in {self._index.pts[start], self._index.dts[start]}:
-                for packet in self._sought(int(target)):
-                    position = self._index.find(packet)
-    
+        """Packets ``start`` and following. Where the container's seeking gets to is checked; when that is too late or cannot be told, the
+        file is read from its beginning."""
+        position, packets = self._next, demuxed(self._container, self._stream)
+        if position != start:
+            position, packets = self._seek(start)
+        yield from islice(packets, start - position, None)
+
+    def _seek(self, target: int) -> tuple[int, Iterator[av.Packet]]:
+        """A position at or before packet ``target``, and the packets from there on."""
+        for time in (self._index.pts[target], self._index.dts[target]):  # containers differ in which of the two they seek by
+            if time == NO_TIMESTAMP:
+                continue
+            try:
+                self._container.seek(int(time), stream=self._stream)
+            except av.FFmpegError:
+                continue
+            packets = demuxed(self._container, self._stream)
+            first = next(packets, None)
+            position = None if first is None else self._index.find(first)
+            if first is not None and position is not None and position <= target:
+                return position, chain([first], packets)
+        self._rewind()
+        return 0, demuxed(self._container, self._stream)
+
+    def _rewind(self) -> None:
+        """Open the file again: the one way back to its start that works for every container."""
+        self._container.close()
+        self._container = _open(self._path)
+        self._stream = _video_stream(self._container)
+        self._next = 0
+
     def _read_linear(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
-        raise NotImplementedError
+        """Frames ``needed`` (ascending) by decoding everything from the start; a neighbour stands in for one that does not come out."""
+        index = self._index
+        keys = needed if index.counted else index.frame_pts[needed]
+        images = _Images(self._resizer, size, len(needed))
+        slot, previous, complaint, trouble = 0, None, "", ""
+        for number, (frame, complaint) in enumerate(self._decode_all()):
+            trouble = complaint or trouble
+            key = number if index.counted else frame.pts
+            if frame is None or key is None:
+                continue
+            while slot < len(keys) and keys[slot] <= key:
+                neighbours = [frame] if keys[slot] == key else [previous, frame]
+                self._put(images, slot, self._near(needed[slot], neighbours, trouble), needed[slot])
+                slot += 1
+            if slot == len(keys):
+                return images.frames
+            previous = frame
+        return images.frames

@@ -152,7 +152,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
 
 def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str) -> str:
     """One line a run: a value for each layer, from input to output."""
-    with _canvas(3.1, prefix, alt) as (canvas, result):
+    with _canvas(2.8, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for one in series:
             defined = [(depth, v.value) for depth, v in enumerate(one.values, start=1) if v.value is not None]
@@ -170,7 +170,7 @@ def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str)
 
 def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str, alt: str) -> str:
     """Stacked bars, one a layer from input to output: temporal channels (per cent) in the run's colour, static above."""
-    with _canvas(2.6, prefix, alt) as (canvas, result):
+    with _canvas(2.8, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for depth, share in enumerate(temporal, start=1):
             if share is not None:

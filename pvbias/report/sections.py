@@ -232,7 +232,7 @@ def details(runs: Sequence[RunResults]) -> list[tuple[str, list[str], bool]]:
         ("Weights loaded", lambda run: run.load_summary),
         ("Data", lambda run: run.data),
         ("Fingerprint of the data", lambda run: run.data_fingerprint),
-        ("Videos measured", lambda run: run.num_videos),
+        ("Videos measured", lambda run: f"{run.num_videos:,}"),
         ("Videos left out", lambda run: len(run.bad_videos)),
         ("Clips", lambda run: run.sampling),
         ("Views of a video", lambda run: run.views),
@@ -306,7 +306,12 @@ def figure_table(runs: Sequence[RunResults], evaluators: Sequence[str]) -> Figur
         found.columns = [(run.name, column) for column, run in enumerate(runs)]
         pairs = sorted(_ordered((name, level) for name, level, _ in keys), key=lambda pair: _level_rank(pair[1]))
         groups = [(f"{words.figure_words(name)}, {_level_words(level)}", name, [level]) for name, level in pairs]
+    whole = {name for name, _, _ in keys} - {name for name, level, variant in keys if (level, variant) != ("model", "original")}
+    if whole:
+        found.blocks.append(_whole_model([name for name in _ordered(name for name, _, _ in keys) if name in whole], indices))
     for title, name, group_levels in groups:
+        if name in whole:
+            continue
         variants = _ordered(variant for key_name, level, variant in keys if key_name == name and level in group_levels)
         rows, unit = [], ""
         for variant in variants:
@@ -317,6 +322,17 @@ def figure_table(runs: Sequence[RunResults], evaluators: Sequence[str]) -> Figur
             rows.append((words.variant_words(variant), cells))
         found.blocks.append(Block(title, unit, rows))
     return found
+
+
+def _whole_model(names: Sequence[str], indices: Sequence[dict[Key, Figure]]) -> Block:
+    """Figures that the model has one of, a row each instead of a block each."""
+    rows = []
+    for name in names:
+        figures = [index.get((name, "model", "original")) for index in indices]
+        unit = next(figure.unit for figure in figures if figure)
+        cells = [_cell(figure, figures[0] if column else None) for column, figure in enumerate(figures)]
+        rows.append((f"{words.figure_words(name)}, %" if unit == "%" else words.figure_words(name), cells))
+    return Block("Whole model", "", rows)
 
 
 def _cell(figure: Figure | None, first: Figure | None) -> Cell:

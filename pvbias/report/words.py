@@ -104,9 +104,12 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
         return Reading("Depends on the order of frames", text, _thin(original))
     ratio = math.log(before / after)
     verdict, meaning = _ratio_words(ratio)
-    ends = log_ratio.interval if log_ratio is not None and log_ratio.interval else None
-    unsure = ends is not None and len({_ratio_words(end)[0] for end in ends}) > 1
-    caveat = "The interval reaches into a neighbouring reading: measure more videos to be sure." if unsure else _thin(original)
+    caveat = _thin(original)
+    if log_ratio is not None and log_ratio.interval is not None:
+        others = {_ratio_words(end)[0] for end in log_ratio.interval} - {verdict}
+        if others:
+            also = " or ".join(f"“{other}”" for other in sorted(others))
+            caveat = f"The interval of the log ratio also allows {also}: measure more videos to be sure."
     return Reading(verdict, f"{numbers} {meaning}", caveat)
 
 

@@ -1,6 +1,6 @@
 """Checkpoints: fetching, verifying, loading with a report, exporting."""
 
-from .fetch import fetch
+from .fetching import fetch
 from .loading import LoadReport, load_weights, read_checkpoint
 from .saving import atomic_save, model_state, save_weights
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..models import Recognizer
-from .fetch import fetch
+from .fetching import fetch
 
 #: Where checkpoints keep the model's weights: PyTorchVideo and SlowFast, Lightning and many others.
 STATE_KEYS = ("model_state", "state_dict", "model")

@@ -54,16 +54,17 @@ def atomic_save(checkpoint: Any, path: str | Path) -> Path:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     # torch reports a write that failed (a full disk, say) as a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
         raise WeightsError(f"Cannot write {str(path)!r}: {_cause(error)}. {_free_space(path.parent)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -45,7 +45,11 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ("TRAIN: {ENABLE: 1}", "TRAIN.ENABLE", "True or False"),
         ("TRAIN: 1", "TRAIN", "a group of keys"),
         ("DATA: {NUM_FRAMES: 0}", "DATA.NUM_FRAMES = 0", "at least 1"),
-        ("DATA: {TEST_CROP_SIZE: 256, TEST_SHORT_SIDE: 224}", "DATA.TEST_CROP_SIZE = 256", "DATA.TEST_SHORT_SIDE = 224"),
+        (
+            "DATA: {TEST_CROP_SIZE: 256, TEST_SHORT_SIDE: 224}",
+            "DATA.TEST_CROP_SIZE = 256",
+            "DATA.TEST_SHORT_SIDE = 224",
+        ),
         ("DATA: {TRAIN_JITTER_SCALES: [100, 120], TRAIN_CROP_SIZE: 112}", "DATA.TRAIN_JITTER_SCALES", "would not fit"),
         ("MODEL: {MODEL_NAME: x3d_z}", "MODEL.MODEL_NAME", "'x3d_s'"),
         ("OBJECTIVE: {NAME: crossentropy}", "OBJECTIVE.NAME", "'CrossEntropy'"),

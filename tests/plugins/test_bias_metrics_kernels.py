@@ -56,7 +56,7 @@ def test_asdt_of_kernels_constant_in_time_is_zero():
 
 
 def test_asdt_by_hand():
-    """Deviations sqrt(2/3) of (-1, 0, 1) and 2 of (0, 6, 0, ...)'s two halves; average, not sum, and divisor T, not T - 1."""
+    """Deviations: sqrt(2/3), 0, sqrt(2), sqrt(2/3). Their average, not their sum; divisor T, not T - 1."""
     layer = conv([[temporal(-1, 0, 1), temporal(5, 5, 5)], [temporal(0, 3, 0), temporal(2, 0, 1)]])
     expected = (math.sqrt(2 / 3) + 0 + math.sqrt(2) + math.sqrt(2 / 3)) / 4
     result = measure(Asdt, layer)
@@ -144,8 +144,7 @@ def test_weights_that_are_not_finite_are_an_error():
 
 
 ZOO = {
-    # SlowR50: only the 3x1x1 first convolutions of stages 4 and 5
-    "slow": (lambda: create_resnet(model_num_class=5, model_depth=50), {"3x1x1"}, {1}),
+    "resnet": (lambda: create_resnet(model_num_class=5, model_depth=50), {"3x7x7", "3x1x1"}, {1}),
     "csn": (lambda: create_csn(model_num_class=5, model_depth=50), {"3x7x7", "3x3x3"}, {1, 64, 128, 256, 512}),
     "r2plus1d": (lambda: create_r2plus1d(model_num_class=5, model_depth=50), {"3x1x1"}, {1}),
     "x3d": (

@@ -1,0 +1,32 @@
+# `make demo` and `make test` set everything up themselves; nothing else has to be typed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m pvbias.tools.demo_videos --out $(DEMO)/videos
+	$(BIN)/pvbias run --cfg projects/quickstart/motion.yaml DATA.PATH_TO_DATA_DIR $(DEMO)/videos/motion OUTPUT_DIR $(DEMO)/motion
+	$(BIN)/pvbias run --cfg projects/quickstart/appearance.yaml DATA.PATH_TO_DATA_DIR $(DEMO)/videos/appearance OUTPUT_DIR $(DEMO)/appearance
+	$(BIN)/pvbias compare $(DEMO)/motion $(DEMO)/appearance --out $(DEMO)/comparison
+	@echo "Open $(DEMO)/comparison/report.html"
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy pvbias plugins tools
+
+$(VENV)/.installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist ./*.egg-info

@@ -1,0 +1,131 @@
+"""From the keys of ``SOLVER`` to an optimizer, a learning-rate schedule and gradient clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from fvcore.common.config import CfgNode
+from fvcore.common.param_scheduler import (
+    CompositeParamScheduler,
+    ConstantParamScheduler,
+    CosineParamScheduler,
+    LinearParamScheduler,
+    ParamScheduler,
+)
+from torch import nn
+from torch.optim import Optimizer
+
+from ..errors import ConfigError, TrainingError, did_you_mean
+
+#: ``lr_at_epoch(fractional epoch) -> learning rate``
+LRSchedule = Callable[[float], float]
+
+
+def build_optimizer(solver_cfg: CfgNode, modules: Mapping[str, nn.Module]) -> Optimizer:
+    """The optimizer of one phase.
+
+    Args:
+        solver_cfg: a subtree with the keys of ``SOLVER``.
+        modules: whose parameters it updates, by name; a parameter that requires no gradient is left out, one that several
+            modules share is taken once.
+
+    Raises:
+        ConfigError: an unknown ``OPTIMIZING_METHOD``, or nothing to train.
+    """
+    parameters = trainable_parameters(modules)
+    if not parameters:
+        raise ConfigError(
+            f"There is nothing to train: every parameter of {', '.join(modules) or 'no module'} is frozen. "
+            "Check MODEL.FREEZE and BN.FREEZE."
+        )
+    decayed, plain = [], []
+    for name, parameter in parameters.items():
+        exempt = solver_cfg.ZERO_WD_1D_PARAM and (parameter.dim() <= 1 or name.endswith(".bias"))
+        (plain if exempt else decayed).append(parameter)
+    groups = [
+        {"params": group, "weight_decay": decay}
+        for group, decay in ((decayed, solver_cfg.WEIGHT_DECAY), (plain, 0.0))
+        if group
+    ]
+    method, lr = solver_cfg.OPTIMIZING_METHOD, solver_cfg.BASE_LR
+    if method == "sgd":
+        nesterov = solver_cfg.NESTEROV and solver_cfg.MOMENTUM > 0  # torch refuses Nesterov's form of no momentum
+        return torch.optim.SGD(groups, lr=lr, momentum=solver_cfg.MOMENTUM, nesterov=nesterov)
+    if method == "adam":
+        return torch.optim.Adam(groups, lr=lr, betas=tuple(solver_cfg.BETAS))
+    if method == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=tuple(solver_cfg.BETAS))
+    hint = did_you_mean(method, ("sgd", "adam", "adamw"))
+    raise ConfigError(f"SOLVER.OPTIMIZING_METHOD: there is no optimizer {method!r}. {hint}")
+
+
+def trainable_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """The parameters that require gradients, by dotted name, each once."""
+    found: dict[int, tuple[str, nn.Parameter]] = {}
+    for prefix, module in modules.items():
+        for name, parameter in module.named_parameters(prefix):
+            if parameter.requires_grad:
+                found.setdefault(id(parameter), (name, parameter))
+    return dict(found.values())
+
+
+def build_lr_schedule(solver_cfg: CfgNode, *, num_shards: int = 1) -> LRSchedule:
+    """The learning rate as a function of the fractional epoch, with SlowFast's meaning of ``LR_POLICY``.
+
+    - ``cosine``: from ``BASE_LR`` at epoch 0 to ``COSINE_END_LR`` at ``MAX_EPOCH``, half a period.
+    - ``steps_with_relative_lrs``: ``BASE_LR * LRS[i]`` from epoch ``STEPS[i]`` on.
+    - warm-up: in the first ``WARMUP_EPOCHS`` a straight line from ``WARMUP_START_LR`` to what the policy gives at their end.
+
+    Beyond ``MAX_EPOCH`` the last rate stays.
+
+    Args:
+        solver_cfg: a subtree with the keys of ``SOLVER``.
+        num_shards: ``NUM_SHARDS``; multiplies both rates where ``BASE_LR_SCALE_NUM_SHARDS`` says so.
+
+    Raises:
+        ConfigError: an unknown ``LR_POLICY``.
+    """
+    scale = num_shards if solver_cfg.BASE_LR_SCALE_NUM_SHARDS else 1
+    base_lr, max_epoch = solver_cfg.BASE_LR * scale, solver_cfg.MAX_EPOCH
+    if solver_cfg.LR_POLICY == "cosine":
+        policy: ParamScheduler = CosineParamScheduler(base_lr, solver_cfg.COSINE_END_LR)
+    elif solver_cfg.LR_POLICY == "steps_with_relative_lrs":
+        policy = _steps(solver_cfg.STEPS, [base_lr * factor for factor in solver_cfg.LRS], max_epoch)
+    else:
+        hint = did_you_mean(solver_cfg.LR_POLICY, ("cosine", "steps_with_relative_lrs"))
+        raise ConfigError(f"SOLVER.LR_POLICY: there is no policy {solver_cfg.LR_POLICY!r}. {hint}")
+    warm = min(solver_cfg.WARMUP_EPOCHS / max_epoch, 1.0)
+    if warm > 0:
+        warm_up = LinearParamScheduler(solver_cfg.WARMUP_START_LR * scale, policy(warm))
+        policy = CompositeParamScheduler([warm_up, policy], [warm, 1 - warm], ["rescaled", "fixed"])
+    return lambda epoch: policy(min(epoch / max_epoch, 1.0))
+
+
+def _steps(starts: Sequence[float], rates: Sequence[float], max_epoch: float) -> ParamScheduler:
+    """Constant pieces. fvcore's own MultiStepParamScheduler takes neither fractional epochs nor more steps than epochs."""
+    reached = [(start, rate) for start, rate in zip(starts, rates, strict=True) if start < max_epoch]
+    edges = [*(start for start, _ in reached), max_epoch]
+    lengths = [(stop - start) / max_epoch for start, stop in pairwise(edges)]
+    pieces = [ConstantParamScheduler(rate) for _, rate in reached]
+    return CompositeParamScheduler(pieces, lengths, ["fixed"] * len(pieces))
+
+
+def clip_gradients(solver_cfg: CfgNode, parameters: Sequence[nn.Parameter]) -> float:
+    """Clip gradients in place as ``CLIP_GRAD_VAL`` or ``CLIP_GRAD_L2NORM`` says.
+
+    Returns:
+        Their L2 norm before clipping.
+
+    Raises:
+        TrainingError: that norm is not finite: a step would ruin the weights.
+    """
+    max_norm = solver_cfg.CLIP_GRAD_L2NORM
+    # An infinite bound clips nothing; asking for the norm always is what finds gradients that are not finite.
+    norm = float(nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm))
+    if norm != norm or norm == float("inf"):
+        raise TrainingError(f"the gradient's norm is {norm}")
+    if solver_cfg.CLIP_GRAD_VAL is not None:
+        nn.utils.clip_grad_value_(parameters, solver_cfg.CLIP_GRAD_VAL)
+    return norm

@@ -1,0 +1,219 @@
+"""The main job: take a model, train it, test it and measure its bias, write the report; what a configuration describes."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fvcore.common.config import CfgNode
+
+from .config import complete, save_cfg
+from .data import BadVideoLog, VideoSource, build_source, fingerprint
+from .distributed import is_main_process
+from .engine import newest_checkpoint, train
+from .errors import ConfigError
+from .evaluation import Result, run_evaluators
+from .machine import Settings, choose_settings
+from .models import Recognizer, build_recognizer
+from .plugin_loading import load_plugins
+from .registries import EVALUATOR, MODEL
+from .report import RunResults, write_report, write_results
+from .zoo import fetch, load_weights, model_weights, read_checkpoint
+
+logger = logging.getLogger(__name__)
+
+#: Packages whose versions can change a result.
+PACKAGES = ("pvbias", "torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy")
+
+
+def run(cfg: CfgNode) -> None:
+    """Do what ``TRAIN.ENABLE``, ``TEST.ENABLE`` and ``BIAS.ENABLE`` ask for; call in every process of the run.
+
+    Writes into ``OUTPUT_DIR``: ``config.yaml``, ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``,
+    ``tables/``, ``images/`` and ``report.html`` (testing, measuring), ``bad_videos.jsonl``.
+
+    Args:
+        cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.
+
+    Raises:
+        PvbiasError: see :mod:`pvbias.errors`.
+    """
+    load_plugins(cfg.PLUGINS)  # a spawned process starts with empty registries
+    measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
+    if not (cfg.TRAIN.ENABLE or measuring):
+        raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
+    started = time.time()
+    cfg = complete(cfg, num_classes=_num_classes(cfg))
+    if is_main_process():
+        save_cfg(cfg, cfg.OUTPUT_DIR)
+    train_source = build_source(cfg, "train") if cfg.TRAIN.ENABLE else None
+    val_source = build_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
+    test_source = build_source(cfg, "test") if measuring else None
+
+    recognizer = build_recognizer(cfg)
+    weights = _load(cfg, recognizer)
+    if train_source is not None:
+        train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
+        weights["weights"] = f"trained in this run, from {weights['weights']}"
+    if test_source is not None:
+        settings = choose_settings(cfg, recognizer, training=False)
+        settings.place(recognizer)
+        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION, split="test")
+        results = _measure(cfg, recognizer, test_source, _evaluator_names(cfg), settings, bad_log)
+        if is_main_process():
+            _write(cfg, test_source, results, settings, bad_log, weights, started)
+
+
+def _num_classes(cfg: CfgNode) -> int:
+    """Classes where the configuration does not say: the training data's, else the checkpoint's, else the test data's."""
+    if cfg.MODEL.NUM_CLASSES is not None:
+        return cfg.MODEL.NUM_CLASSES
+    # Completed with any class count: reading an annotation needs paths, not classes.
+    provisional = complete(cfg, num_classes=sys.maxsize)
+    if cfg.TRAIN.ENABLE:
+        count, where = _count_classes(build_source(provisional, "train")), "the training annotation"
+    elif source := _test_weights(cfg):
+        head = f"{MODEL.get(cfg.MODEL.MODEL_NAME).head}.weight"
+        path = fetch(source)
+        rows = [len(value) for name, value in model_weights(read_checkpoint(path), path).items() if name.endswith(head)]
+        count, where = max(rows, default=0), f"the checkpoint {source}"
+    else:
+        count, where = _count_classes(build_source(provisional, "test")), "the test annotation"
+    if count < 2:
+        raise ConfigError(f"MODEL.NUM_CLASSES is not set, and {where} does not tell how many classes there are: set it")
+    return count
+
+
+def _count_classes(source: VideoSource) -> int:
+    labels = [record.label for record in source.records if record.label is not None]
+    return max(len(source.class_names), max(labels, default=-1) + 1)
+
+
+def _test_weights(cfg: CfgNode) -> str:
+    """Which checkpoint a run without training measures; empty: none, random weights."""
+    newest = newest_checkpoint(cfg.OUTPUT_DIR)
+    return cfg.TEST.CHECKPOINT_FILE_PATH or (str(newest) if newest else "") or cfg.TRAIN.CHECKPOINT_FILE_PATH
+
+
+def _load(cfg: CfgNode, recognizer: Recognizer) -> dict[str, str]:
+    """Load the weights the run starts from; what the results say of them."""
+    source = cfg.TRAIN.CHECKPOINT_FILE_PATH if cfg.TRAIN.ENABLE else _test_weights(cfg)
+    if not source:
+        return {"weights": "random initialisation", "load_summary": ""}
+    checksum = cfg.TRAIN.CHECKPOINT_SHA256 if source == cfg.TRAIN.CHECKPOINT_FILE_PATH else ""
+    report = load_weights(recognizer, source, sha256=checksum)
+    if is_main_process():
+        logger.info("%s", report)
+    return {"weights": source, "load_summary": str(report)}
+
+
+def _evaluator_names(cfg: CfgNode) -> list[str]:
+    return (["accuracy"] if cfg.TEST.ENABLE else []) + (list(cfg.BIAS.EVALUATORS) if cfg.BIAS.ENABLE else [])
+
+
+def _measure(
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    source: VideoSource,
+    names: list[str],
+    settings: Settings,
+    bad_log: BadVideoLog,
+) -> dict[str, Result]:
+    evaluators = {name: EVALUATOR.get(name)(cfg, recognizer, source.class_names) for name in names}
+    return run_evaluators(cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log)
+
+
+def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None):  # noqa: ANN202 (see train())
+    """What the trainer calls every ``TRAIN.EVAL_PERIOD`` epochs: video-level accuracy on the validation split."""
+    if source is None:
+        return None
+    settings = choose_settings(cfg, recognizer, training=False)
+
+    def validate() -> Mapping[str, float]:
+        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION, split="val")
+        results = _measure(cfg, recognizer, source, ["accuracy"], settings, bad_log)
+        return {
+            figure.name: figure.value
+            for result in results.values()
+            for figure in result.figures
+            if figure.level == "video" and figure.value is not None
+        }
+
+    return validate
+
+
+def _write(
+    cfg: CfgNode,
+    source: VideoSource,
+    results: dict[str, Result],
+    settings: Settings,
+    bad_log: BadVideoLog,
+    weights: Mapping[str, str],
+    started: float,
+) -> None:
+    bad = bad_log.records()
+    run_results = RunResults(
+        name=Path(cfg.OUTPUT_DIR).resolve().name,
+        model=cfg.MODEL.MODEL_NAME,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        class_names=list(source.class_names),
+        num_videos=len(source.records) - len(bad),
+        bad_videos=bad,
+        data=str(Path(cfg.DATA.PATH_TO_DATA_DIR) / cfg.DATA.TEST_SPLIT),
+        data_fingerprint=fingerprint(source),
+        sampling=_sampling(cfg),
+        clip_seconds=_clip_seconds(cfg),
+        views=_views(cfg),
+        precision=settings.describe()["precision"],
+        settings=settings.describe(),
+        seed=cfg.RNG_SEED,
+        config=cfg.dump(),
+        versions=versions(),
+        date=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
+        duration_seconds=time.time() - started,
+        command=shlex.join(sys.argv),
+        results=results,
+        **weights,
+    )
+    write_results(cfg.OUTPUT_DIR, run_results)
+    page = write_report(cfg.OUTPUT_DIR)
+    logger.info("Results: %s", page)
+
+
+def _clip_seconds(cfg: CfgNode) -> float:
+    data = cfg.DATA
+    if data.TEMPORAL_SAMPLING == "duration":
+        return data.CLIP_DURATION
+    return data.NUM_FRAMES * data.SAMPLING_RATE / data.TARGET_FPS
+
+
+def _sampling(cfg: CfgNode) -> str:
+    data = cfg.DATA
+    if data.TEMPORAL_SAMPLING == "duration":
+        return f"{data.NUM_FRAMES} frames over {data.CLIP_DURATION:g} s"
+    return f"{data.NUM_FRAMES} frames, every {data.SAMPLING_RATE} at {data.TARGET_FPS:g} frames per second"
+
+
+def _views(cfg: CfgNode) -> str:
+    crops = "centre crop" if cfg.TEST.NUM_SPATIAL_CROPS == 1 else f"{cfg.TEST.NUM_SPATIAL_CROPS} crops"
+    if cfg.DATA.TEMPORAL_SAMPLING == "windows":
+        return f"all windows, {cfg.DATA.WINDOW_STRIDE} frames apart, {crops}"
+    return f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} clips, {crops}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose versions can change a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

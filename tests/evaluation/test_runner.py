@@ -1,0 +1,277 @@
+"""One pass feeds all evaluators: what is opened, forwarded and handed over, and that nothing depends on how."""
+
+import contextlib
+import json
+import math
+import types
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from pvbias.clips import ClipSpec
+from pvbias.config import get_cfg
+from pvbias.data import BadVideoError, BadVideoLog, VideoRecord
+from pvbias.errors import DataError, WeightsError
+from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips, run_evaluators, view_seeds
+from pvbias.models.recognizer import Recognizer
+from pvbias.registries import MODULATION
+
+SPEC = ClipSpec(num_frames=4, sampling_rate=2, crop_size=8, test_crop_size=8, short_side=8)
+NUM_VIDEOS, NUM_CLASSES = 7, 6
+SETTINGS = types.SimpleNamespace(
+    device=torch.device("cpu"), clips=lambda clips: clips.float().div(255), autocast=contextlib.nullcontext
+)
+
+
+class NoiseVideo:
+    """20 frames of noise at 10 frames a second; the noise is a function of the number."""
+
+    timestamps = np.arange(20) / 10
+    duration = 2.0
+
+    def __init__(self, number):
+        generator = np.random.default_rng(number)
+        self.frames = generator.integers(256, size=(20, 8, 8, 3), dtype=np.uint8)
+
+    def read(self, times, size):
+        assert size(8, 8) == (8, 8)
+        return self.frames[np.clip(np.searchsorted(self.timestamps, np.asarray(times), side="right") - 1, 0, 19)]
+
+    def close(self):
+        pass
+
+
+class NoiseSource:
+    """Videos of noise, some of them bad."""
+
+    class_names = ()
+
+    def __init__(self, bad=(), num_videos=NUM_VIDEOS):
+        self.records = [VideoRecord(path=f"{i}.mp4", name=f"{i}.mp4", label=i % 3) for i in range(num_videos)]
+        self.bad = bad
+        self.opened = []
+
+    def open(self, record):
+        self.opened.append(record.name)
+        number = int(record.name.split(".")[0])
+        if number in self.bad:
+            raise BadVideoError("missing", "not there")
+        return NoiseVideo(number)
+
+
+class Small(nn.Module):
+    """A convolution over time and a classifier; counts its forwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm3d(4)
+        self.head = nn.Linear(4, NUM_CLASSES)
+        self.batches = []
+
+    def forward(self, clip):
+        self.batches.append(len(clip))
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        return self.head(self.norm(self.conv(clip)).relu().mean((2, 3, 4)))
+
+
+class Keep(Evaluator):
+    """Keeps all it is given."""
+
+    def __init__(self, cfg, recognizer, modulations):
+        super().__init__(cfg, recognizer, ())
+        self.modulations = modulations
+
+    def process(self, video, logits):
+        assert set(logits) == set(self.modulations)
+        self.rows[video.index] = (video.name, video.label, video.clips.numpy(), {k: v.numpy() for k, v in logits.items()})
+
+    def evaluate(self):
+        return Result(figures=[Figure(name="videos", value=len(self.rows), unit="", level="video")])
+
+
+class Weigh(Evaluator):
+    """Looks at the model alone."""
+
+    def evaluate(self):
+        return Result(figures=[Figure(name="classes", value=self.recognizer.num_classes, unit="", level="model")])
+
+
+def config(workers=0, batch_size=4, views=3):
+    cfg = get_cfg()
+    cfg.MODEL.NUM_CLASSES = NUM_CLASSES
+    cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.TARGET_FPS = 4, 2, 10.0
+    cfg.DATA.TRAIN_CROP_SIZE = cfg.DATA.TEST_CROP_SIZE = cfg.DATA.TEST_SHORT_SIDE = 8
+    cfg.DATA_LOADER.NUM_WORKERS = workers
+    cfg.TEST.BATCH_SIZE, cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = batch_size, views, 1
+    cfg.BIAS.BOOTSTRAP_SAMPLES = 100
+    return cfg
+
+
+def recognizer():
+    torch.manual_seed(0)
+    model = Recognizer(Small(), clip_spec=SPEC, head="head")
+    with torch.no_grad():
+        model.head.weight.mul_(30)
+    return model
+
+
+def measure(tmp_path, cfg, evaluators, *, model=None, source=None, max_bad=0.5):
+    model = model or recognizer()
+    return run_evaluators(
+        cfg,
+        model,
+        source or NoiseSource(),
+        evaluators,
+        settings=SETTINGS,
+        bad_log=BadVideoLog(str(tmp_path), max_bad),
+        progress=False,
+    )
+
+
+def rows(tmp_path, cfg, **options):
+    keep = Keep(cfg, recognizer(), ("original", "shuffle", "reverse", "freeze_random"))
+    measure(tmp_path, cfg, {"keep": keep}, **options)
+    return keep.rows
+
+
+def assert_same_rows(some, others, *, exact=True):
+    assert list(some) == list(others)
+    for index in some:
+        assert some[index][:2] == others[index][:2]
+        np.testing.assert_array_equal(some[index][2], others[index][2])
+        for variant, logits in some[index][3].items():
+            np.testing.assert_allclose(logits, others[index][3][variant], rtol=0, atol=0 if exact else 1e-4)
+
+
+def test_each_video_is_opened_once_and_each_variant_forwarded_once(tmp_path):
+    cfg, model, source = config(), recognizer(), NoiseSource()
+    evaluators = {
+        "a": Keep(cfg, model, ("original", "shuffle")),
+        "b": Keep(cfg, model, ("shuffle", "reverse")),
+        "weights": Weigh(cfg, model, ()),
+    }
+    results = measure(tmp_path, cfg, evaluators, model=model, source=source)
+    assert source.opened == [f"{i}.mp4" for i in range(NUM_VIDEOS)]
+    # 7 videos of 3 views are 21 views: five full batches of 4 and a rest, in three variants.
+    assert sorted(model.module.batches) == sorted(([4] * 5 + [1]) * 3)
+    assert [figure.value for name in results for figure in results[name].figures] == [7, 7, NUM_CLASSES]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 64])
+def test_logits_are_those_of_each_view_by_itself(tmp_path, batch_size):
+    model = recognizer().eval()
+    found = rows(tmp_path, config(batch_size=batch_size))
+    assert list(found) == list(range(NUM_VIDEOS))
+    for index, (name, label, clips, logits) in found.items():
+        assert (name, label) == (f"{index}.mp4", index % 3)
+        assert clips.shape == (3, 3, 4, 8, 8)
+        seeds = view_seeds(0, name, 3)
+        for variant, values in logits.items():
+            assert values.dtype == np.float32
+            for view in range(3):
+                clip = torch.from_numpy(clips[view : view + 1])
+                with torch.no_grad():
+                    expected = model(MODULATION.get(variant)(clip, [seeds[view]]))[0]
+                np.testing.assert_allclose(values[view], expected, atol=1e-4)
+
+
+def test_seeds_depend_on_seed_name_and_view_alone():
+    seeds = view_seeds(0, "a.mp4", 50)
+    assert seeds[:10] == view_seeds(0, "a.mp4", 10)
+    assert len({*seeds, *view_seeds(1, "a.mp4", 50), *view_seeds(0, "b.mp4", 50)}) == 150
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert view_seeds(0, "a.mp4", 1) == [2318506628984693861]  # in all versions: results stay comparable
+    assert view_seeds(0, "\udcff.mp4", 1)  # a file name that is not valid UTF-8
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_results_do_not_depend_on_the_number_of_workers(tmp_path, workers):
+    assert_same_rows(rows(tmp_path, config()), rows(tmp_path, config(workers=workers)))
+
+
+def _process(rank, store, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    cfg, model = config(), recognizer()
+    evaluators = {
+        "keep": Keep(cfg, model, ("original", "shuffle")),
+        "accuracy": Accuracy(cfg, model, ()),
+        "sample_clips": SampleClips(cfg, model, ()),
+    }
+    results = measure(folder, cfg, evaluators, model=model, source=NoiseSource(bad=(5,)))
+    assert (results != {}) == (rank == 0)
+    torch.save((evaluators["keep"].rows, results), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_give_the_figures_of_one(tmp_path):
+    cfg, model = config(), recognizer()
+    evaluators = {
+        "keep": Keep(cfg, model, ("original", "shuffle")),
+        "accuracy": Accuracy(cfg, model, ()),
+        "sample_clips": SampleClips(cfg, model, ()),
+    }
+    alone = measure(tmp_path / "alone", cfg, evaluators, model=model, source=NoiseSource(bad=(5,)))
+    (tmp_path / "two").mkdir()
+    torch.multiprocessing.spawn(_process, (str(tmp_path / "store"), str(tmp_path / "two")), nprocs=2)
+    merged, together = torch.load(tmp_path / "two" / "0.pt", weights_only=False)
+    assert_same_rows(evaluators["keep"].rows, merged, exact=False)
+    assert together["accuracy"] == alone["accuracy"]
+    assert together["sample_clips"].images == alone["sample_clips"].images
+    assert len(together["sample_clips"].tables["samples"]) == 3 * 4
+
+
+def test_bad_videos_are_logged_and_left_out(tmp_path):
+    found = rows(tmp_path, config(), source=NoiseSource(bad=(0, 4)))
+    assert list(found) == [1, 2, 3, 5, 6]
+    logged = [json.loads(line) for line in (tmp_path / "bad_videos.jsonl").read_text().splitlines()]
+    assert [(entry["name"], entry["cause"]) for entry in logged] == [("0.mp4", "missing"), ("4.mp4", "missing")]
+
+
+def test_too_many_bad_videos_are_an_error(tmp_path):
+    with pytest.raises(DataError):
+        rows(tmp_path, config(), source=NoiseSource(bad=(0, 4)), max_bad=0.1)
+
+
+def test_no_good_video_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="nothing to measure"):
+        rows(tmp_path, config(), source=NoiseSource(bad=range(NUM_VIDEOS)), max_bad=1.0)
+
+
+def test_weights_alone_need_no_video(tmp_path):
+    cfg, model, source = config(), recognizer(), NoiseSource()
+    results = measure(tmp_path, cfg, {"weights": Weigh(cfg, model, ())}, model=model, source=source)
+    assert results["weights"].figures[0].value == NUM_CLASSES
+    assert source.opened == []
+    assert model.module.batches == []
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_model_is_left_as_it_was(tmp_path, training):
+    cfg, model = config(), recognizer().train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    measure(tmp_path, cfg, {"accuracy": Accuracy(cfg, model, ())}, model=model)
+    assert model.training is training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_logits_that_are_not_finite_are_an_error(tmp_path):
+    cfg, model = config(), recognizer()
+    with torch.no_grad():
+        model.head.bias[2] = math.nan
+    with pytest.raises(WeightsError, match=r"'0\.mp4' \(original clips\) are not finite"):
+        measure(tmp_path, cfg, {"accuracy": Accuracy(cfg, model, ())}, model=model)
+    assert model.training
+
+
+def test_measuring_again_forgets_the_first_time(tmp_path):
+    cfg, model = config(), recognizer()
+    keep = Keep(cfg, model, ("original",))
+    measure(tmp_path, cfg, {"keep": keep}, model=model)
+    measure(tmp_path, cfg, {"keep": keep}, model=model, source=NoiseSource(num_videos=2))
+    assert list(keep.rows) == [0, 1]
