@@ -1,4 +1,4 @@
-"""The main job: take a model, train it, test it and measure its bias, write the report; what a configuration describes."""
+"""The main job, as a configuration describes it: take a model, train it, test it, measure its bias, write the report."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(cfg: CfgNode) -> None:
 
 
 def _num_classes(cfg: CfgNode) -> int:
-    """Classes where the configuration does not say: the training data's, else the checkpoint's, else the test data's."""
+    """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
     if cfg.MODEL.NUM_CLASSES is not None:
         return cfg.MODEL.NUM_CLASSES
     # Completed with any class count: reading an annotation needs paths, not classes.

@@ -129,7 +129,10 @@ class FileVideo:
 
     def _seek(self, target: int) -> tuple[int, Iterator[av.Packet]]:
         """A position at or before packet ``target``, and the packets from there on."""
-        for time in (self._index.pts[target], self._index.dts[target]):  # containers differ in which of the two they seek by
+        for time in (
+            self._index.pts[target],
+            self._index.dts[target],
+        ):  # containers differ in which of the two they seek by
             if time == NO_TIMESTAMP:
                 continue
             try:
@@ -153,20 +156,129 @@ class FileVideo:
 
     def _read_linear(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
         """Frames ``needed`` (ascending) by decoding everything from the start; a neighbour stands in for one that does not come out."""
-        index = self._index
-        keys = needed if index.counted else index.frame_pts[needed]
+        wanted = self._index.frame_pts[needed]
         images = _Images(self._resizer, size, len(needed))
-        slot, previous, complaint, trouble = 0, None, "", ""
-        for number, (frame, complaint) in enumerate(self._decode_all()):
+        slot, previous, trouble = 0, None, ""
+        for time, frame, complaint in self._decode_all():
             trouble = complaint or trouble
-            key = number if index.counted else frame.pts
-            if frame is None or key is None:
-                continue
-            while slot < len(keys) and keys[slot] <= key:
-                neighbours = [frame] if keys[slot] == key else [previous, frame]
-                self._put(images, slot, self._near(needed[slot], neighbours, trouble), needed[slot])
+            while frame is not None and slot < len(wanted) and wanted[slot] <= time:
+                stand_in = (
+                    frame if wanted[slot] == time else self._nearer(wanted[slot], previous, (time, frame), trouble)
+                )
+                self._put(images, slot, stand_in, needed[slot])
                 slot += 1
-            if slot == len(keys):
+            if slot == len(wanted):
                 return images.frames
-            previous = frame
+            previous = previous if frame is None else (time, frame)
+        if previous is None:
+            raise BadVideoError("no decodable frame", trouble)
+        for rest in range(slot, len(wanted)):
+            self._put(images, rest, self._nearer(wanted[rest], previous, None, trouble), needed[rest])
         return images.frames
+
+    def _decode_all(self) -> Iterator[tuple[int, av.VideoFrame | None, str]]:
+        """(time in ticks, frame, "") for all frames from the start, and (0, None, complaint) for packets that the decoder refuses."""
+        if self._next != 0:
+            self._rewind()
+        self._next = len(self._index.pts)
+        number = 0
+        for packet in chain(demuxed(self._container, self._stream), [None]):
+            frames, complaint = decoded(self._stream, packet)
+            if complaint:
+                yield 0, None, complaint
+            for frame in frames:
+                if self._index.counted:
+                    if number < len(self._index.frame_pts):
+                        yield int(self._index.frame_pts[number]), frame, ""
+                elif frame.pts is not None:
+                    yield frame.pts, frame, ""
+                number += 1
+
+    def _nearer(
+        self, wanted: int, before: _TimedFrame | None, after: _TimedFrame | None, trouble: str
+    ) -> av.VideoFrame:
+        """What stands in for a frame that does not come out: the one before it, else the one after it, if within MAX_GAP."""
+        for neighbour in (before, after):
+            if neighbour is not None and abs(neighbour[0] - wanted) * self._index.tick <= MAX_GAP:
+                return neighbour[1]
+        when = (wanted - self._index.frame_pts[0]) * self._index.tick
+        raise BadVideoError("decoder error", f"at {when:.2f} s: {trouble or 'no frame comes out of the decoder'}")
+
+    def _put(self, images: _Images, slot: int, frame: av.VideoFrame, number: int) -> None:
+        try:
+            images.put(slot, frame)
+        except av.FFmpegError as error:
+            when = self.timestamps[number]
+            raise BadVideoError(
+                "decoder error", f"at {when:.2f} s: {frame.format.name} frames cannot be converted: {error.strerror}"
+            ) from error
+
+
+_TimedFrame = tuple[int, av.VideoFrame]
+
+
+class _Images:
+    """Upright, resized frames on their way into one array ``(count, height, width, 3)``, made when the first frame tells the size."""
+
+    def __init__(self, resizer: Resizer, size: FrameSize, count: int) -> None:
+        self._resizer = resizer
+        self._size = size
+        self._filled = np.zeros(count, bool)
+        self.frames = np.empty((count, 0, 0, 3), np.uint8)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._filled.all())
+
+    def put(self, slot: int, frame: av.VideoFrame) -> None:
+        turns = quarter_turns(frame.rotation)
+        sideways = turns % 2 == 1
+        if not self._filled.any():
+            height, width = (frame.width, frame.height) if sideways else (frame.height, frame.width)
+            self.frames = np.empty((len(self._filled), *self._size(height, width), 3), np.uint8)
+        height, width = self.frames.shape[1:3]
+        scaled = self._resizer(frame, *((width, height) if sideways else (height, width)))
+        self.frames[slot] = np.rot90(scaled, turns)
+        self._filled[slot] = True
+
+
+def _groups(index: PacketIndex, needed: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of packets, first (a key packet) and last, that give the needed frames; ascending, without overlap."""
+    groups: list[tuple[int, int]] = []
+    spans = sorted((index.start_of(packet), packet) for packet in index.packet_of_frame[needed].tolist())
+    for start, end in spans:
+        if groups and start <= groups[-1][1]:
+            groups[-1] = (groups[-1][0], max(end, groups[-1][1]))
+        else:
+            groups.append((start, end))
+    return groups
+
+
+def _open(path: str) -> InputContainer:
+    if not os.path.exists(path):
+        raise BadVideoError("missing", f"there is no file {path}")
+    if not os.path.isfile(path):
+        raise BadVideoError("unreadable", f"{path} is not a regular file")
+    try:
+        # Files only: a playlist must not make a training run open network connections.
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise BadVideoError("unreadable", error.strerror or str(error)) from error
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    stream = container.streams.best("video")
+    if stream is None:
+        others = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise BadVideoError(
+            "no video stream", f"the file holds: {others}" if others else "the file holds no stream at all"
+        )
+    assert isinstance(stream, VideoStream)
+    if stream.disposition & Disposition.attached_pic:
+        raise BadVideoError("no video stream", "the file's only picture is a cover image")
+    if stream.codec_context is None:
+        raise BadVideoError("no decodable frame", "there is no decoder for the video stream")
+    # One decoder thread: loader workers are the parallelism, and many threads for few frames cost more than they give.
+    stream.codec_context.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream

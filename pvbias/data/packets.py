@@ -160,7 +160,10 @@ def _decoded_pts(container: InputContainer, stream: VideoStream) -> np.ndarray:
     if None in times:  # a bare elementary stream: frames at a constant rate
         rate = float(stream.guessed_rate or stream.average_rate or 25)
         times = [round(number / (rate * float(stream.time_base or _MILLISECOND))) for number in range(len(times))]
-    return np.sort(np.array(times, np.int64))
+    ordered = np.sort(np.array(times, np.int64))
+    # Frames that claim the same time follow one another by a tick.
+    steps = np.arange(len(ordered))
+    return np.maximum.accumulate(ordered - steps) + steps
 
 
 def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:

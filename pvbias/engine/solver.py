@@ -17,7 +17,7 @@ from fvcore.common.param_scheduler import (
 from torch import nn
 from torch.optim import Optimizer
 
-from ..errors import ConfigError, TrainingError, did_you_mean
+from ..errors import ConfigError, did_you_mean
 
 #: ``lr_at_epoch(fractional epoch) -> learning rate``
 LRSchedule = Callable[[float], float]
@@ -116,16 +116,10 @@ def clip_gradients(solver_cfg: CfgNode, parameters: Sequence[nn.Parameter]) -> f
     """Clip gradients in place as ``CLIP_GRAD_VAL`` or ``CLIP_GRAD_L2NORM`` says.
 
     Returns:
-        Their L2 norm before clipping.
-
-    Raises:
-        TrainingError: that norm is not finite: a step would ruin the weights.
+        Their L2 norm before clipping, also when nothing is clipped: it is not finite where a step would ruin the weights.
     """
     max_norm = solver_cfg.CLIP_GRAD_L2NORM
-    # An infinite bound clips nothing; asking for the norm always is what finds gradients that are not finite.
-    norm = float(nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm))
-    if norm != norm or norm == float("inf"):
-        raise TrainingError(f"the gradient's norm is {norm}")
+    norm = nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm)
     if solver_cfg.CLIP_GRAD_VAL is not None:
         nn.utils.clip_grad_value_(parameters, solver_cfg.CLIP_GRAD_VAL)
-    return norm
+    return float(norm)

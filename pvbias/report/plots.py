@@ -25,7 +25,14 @@ from matplotlib.transforms import Bbox
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-_WIDTH = 5.0  # inches; a plot fills half of a wide page or all of a phone's
+_WIDTH = 4.4  # inches; a plot fills half of a wide page or all of a phone's
+#: Up to so many classes, points are large and names keep clear of them.
+_FEW = 60
+#: Where a name may stand beside its point: offset in typographic points, and its alignment; the first that is free is taken.
+_LABEL_PLACES = (
+    (6, -3, "left"), (-6, -3, "right"), (0, 6, "center"), (0, -12, "center"), (6, 6, "left"), (-6, 6, "right"),
+    (6, -12, "left"), (-6, -12, "right"), (0, 16, "center"), (0, -22, "center"),
+)  # fmt: skip
 _INK, _MUTED, _GRID, _STATIC = "#1f2933", "#667482", "#e3e8ed", "#d5dce3"
 _STYLE = {
     "svg.fonttype": "none",
@@ -99,11 +106,11 @@ def interval_bars(
         digits: decimals of the values.
     """
     rows, runs = len(labels), len(series)
-    thickness = 0.26 if runs == 1 else 0.19
-    height = 0.62 + rows * (runs * thickness + 0.14)
+    thickness = 0.25 if runs == 1 else 0.18
+    height = 0.6 + rows * (runs * thickness + 0.13)
     with _canvas(height, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
-        step = runs + 0.14 / thickness
+        step = runs + 0.13 / thickness
         reach = max([v.high if v.high is not None else v.value or 0.0 for s in series for v in s.values] + [1e-9])
         end = limit if limit is not None else reach * 1.02
         for run, one in enumerate(series):
@@ -128,7 +135,7 @@ def interval_bars(
 
 def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt: str, labelled: int = 6) -> str:
     """Accuracy on original against shuffled clips, a point a class; the classes that stand out are named."""
-    with _canvas(4.6, prefix, alt) as (canvas, result):
+    with _canvas(4.2, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         axes.plot([0, 100], [0, 100], color=_MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
@@ -137,7 +144,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
         )  # fmt: skip
         axes.plot(
             [p.original for p in points], [p.shuffled for p in points], MARKERS[color % len(MARKERS)], clip_on=False,
-            color=COLORS[color % len(COLORS)], alpha=0.85 if len(points) <= 60 else 0.45, markersize=6 if len(points) <= 60 else 4,
+            color=COLORS[color % len(COLORS)], alpha=0.85 if len(points) <= _FEW else 0.45, markersize=6 if len(points) <= _FEW else 4,
             markeredgewidth=0, zorder=3,
         )  # fmt: skip
         axes.set(xlim=(-1, 101), ylim=(-1, 101), aspect="equal", xlabel="accuracy on original clips, %")
@@ -152,7 +159,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
 
 def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str) -> str:
     """One line a run: a value for each layer, from input to output."""
-    with _canvas(2.8, prefix, alt) as (canvas, result):
+    with _canvas(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for one in series:
             defined = [(depth, v.value) for depth, v in enumerate(one.values, start=1) if v.value is not None]
@@ -170,7 +177,7 @@ def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str)
 
 def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str, alt: str) -> str:
     """Stacked bars, one a layer from input to output: temporal channels (per cent) in the run's colour, static above."""
-    with _canvas(2.8, prefix, alt) as (canvas, result):
+    with _canvas(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for depth, share in enumerate(temporal, start=1):
             if share is not None:
@@ -242,23 +249,27 @@ def _layer_axis(axes: Axes, layers: int) -> None:
 
 
 def _name_outliers(canvas: Canvas, axes: Axes, points: Sequence[ClassPoint], count: int) -> None:
-    """Name the classes that lose most to shuffling and the one that gains most, each where it covers no other name."""
+    """Name the classes that lose most to shuffling and the one that gains most, each where there is room for it."""
     by_loss = sorted(points, key=lambda p: (p.shuffled - p.original, p.name))
     chosen = by_loss[:count]
     if by_loss[-1] not in chosen:
         chosen = [*chosen[: count - 1], by_loss[-1]]
     canvas.draw_without_rendering()
     renderer = FigureCanvasAgg(canvas).get_renderer()
-    frame, taken = axes.get_window_extent(renderer), list[Bbox]()
+    frame, few = axes.get_window_extent(renderer), len(points) <= _FEW
+    markers = [axes.transData.transform((p.original, p.shuffled)) for p in points] if few else []
+    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in markers]
     for point in chosen:
-        for dx, dy, align in ((6, -3, "left"), (-6, -3, "right"), (6, 7, "left"), (6, -13, "left"), (-6, -13, "right")):
+        for dx, dy, align in _LABEL_PLACES:
             label: Annotation = axes.annotate(
                 _short(point.name, 24), (point.original, point.shuffled), xytext=(dx, dy), textcoords="offset points", ha=align,
-                fontsize=8, zorder=4, annotation_clip=False, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
+                fontsize=8, zorder=4, annotation_clip=False,
+                bbox=None if few else {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
             )  # fmt: skip
             label.set_in_layout(False)
             box = label.get_window_extent(renderer)
-            if frame.x0 <= box.x0 and box.x1 <= frame.x1 + 8 and not any(box.overlaps(other) for other in taken):
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 8 and frame.y0 <= box.y0
+            if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break
             label.remove()

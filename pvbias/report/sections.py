@@ -114,22 +114,28 @@ def summary(runs: Sequence[RunResults]) -> str:
     return ""
 
 
-def warnings(runs: Sequence[RunResults]) -> list[str]:
-    """Why figures of these runs must not be compared."""
-    checks: list[tuple[str, Callable[[RunResults], str], str]] = [
-        ("were measured on different videos or labels", lambda run: run.data_fingerprint, "accuracies and scores"),
-        ("saw clips of different length", lambda run: f"{run.clip_seconds:.2f} s" if run.clip_seconds else "?",
-         "dynamic scores grow with the time a clip covers, so they"),
-        ("sampled frames differently", lambda run: run.sampling, "scores"),
-        ("averaged over different views", lambda run: run.views, "video-level figures"),
-        ("computed in different number formats", lambda run: run.precision, "small differences between scores"),
-        ("tell different numbers of classes apart", lambda run: str(run.num_classes), "accuracies, log ratios and dynamic scores"),
-    ]  # fmt: skip
+def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
+    """What keeps the figures of these runs from being compared just like that: (warning, what each run did)."""
+    checks: list[tuple[str, Callable[[RunResults], str]]] = [
+        (
+            "The videos or labels are not the same: figures differ because of the data as well as the model.",
+            lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint}",
+        ),
+        (
+            "Clips were sampled differently, and dynamic scores grow with the time a clip covers: do not compare scores.",
+            lambda run: run.sampling + (f" ({run.clip_seconds:.2f} s)" if run.clip_seconds else ""),
+        ),
+        ("Videos were seen in different views: do not compare video-level figures.", lambda run: run.views),
+        ("Number formats differ: small differences between scores may come from rounding.", lambda run: run.precision),
+        (
+            "The models tell different numbers of classes apart: accuracies and scores are not on the same scale.",
+            lambda run: f"{run.num_classes} classes",
+        ),
+    ]
     found = []
-    for what, value, hurt in checks:
+    for warning, value in checks:
         if len({value(run) for run in runs}) > 1:
-            seen = "; ".join(f"“{run.name}”: {value(run) or 'unknown'}" for run in runs)
-            found.append(f"These runs {what}: {hurt} are not comparable. ({seen})")
+            found.append((warning, [value(run) or "unknown" for run in runs]))
     return found
 
 
@@ -272,7 +278,7 @@ def _card(run: RunResults, color: int) -> Card:
         readings.append(("motion", words.read_dynamic_score(score, find(run, "agreement", score.variant, level=score.level))))
     headline_figures = [
         ("top-1 accuracy", original),
-        ("log ratio, shuffled", ratio),
+        ("log ratio, shuffled", ratio or _undefined(run, "log_ratio", "shuffle")),
         ("dynamic score, frozen", frozen),
         ("dynamic score, shuffled", find(run, "dynamic_score", "shuffle")),
     ]
@@ -280,9 +286,17 @@ def _card(run: RunResults, color: int) -> Card:
     for what, figure in headline_figures:
         if figure is not None:
             shown = _cell(figure, None)
-            numbers.append((what, shown.value, shown.interval, "" if figure.unit == "log ratio" else figure.unit))
+            numbers.append((what, shown.value, shown.interval, "" if figure.value is None else _unit(figure.unit)))
     missing = "" if original else _result(run, BY_VARIANT).not_applicable or _result(run, ACCURACY).not_applicable
     return Card(run.name, run.model, color, readings, numbers, missing)
+
+
+def _undefined(run: RunResults, name: str, variant: str) -> Figure | None:
+    return next((figure for figure in _figures(run) if (figure.name, figure.variant) == (name, variant)), None)
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "log ratio" else unit
 
 
 def _bad_row(bad: Mapping[str, Any]) -> dict[str, str]:

@@ -100,7 +100,7 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
         text = f"{numbers} The first cannot be told from {guessing}, so there is no accuracy for the order of frames to explain."
         return Reading("No better than guessing", text, _thin(original))
     if shuffled_low <= chance and shuffled_high < low:
-        text = f"{numbers} The second cannot be told from {guessing}: without the order, nothing is left."
+        text = f"{numbers} The second is no better than {guessing}: without the order, nothing is left."
         return Reading("Depends on the order of frames", text, _thin(original))
     ratio = math.log(before / after)
     verdict, meaning = _ratio_words(ratio)

@@ -1,0 +1,270 @@
+"""The training loop: epochs of steps, a step of phases, hooks around both."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import torch
+from fvcore.common.config import CfgNode
+from fvcore.nn.precise_bn import BN_MODULE_TYPES
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..data import TrainBatch, TrainLoader
+from ..distributed import get_rank
+from ..errors import TrainingError
+from ..machine import Settings
+from ..models.recognizer import Recognizer
+from .hooks import Hook
+from .objective import Objective, Phase, Step
+from .parallel import average_gradients, broadcast_buffers, broadcast_parameters, local_gradients, wrap_recognizer
+from .solver import LRSchedule, build_lr_schedule, build_optimizer, clip_gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningPhase:
+    """A phase with what updates it.
+
+    Attributes:
+        phase: as the objective declares it.
+        optimizer: over the trainable parameters of its modules.
+        schedule: learning rate by fractional epoch.
+        updates_recognizer: the recognizer is among its modules.
+    """
+
+    phase: Phase
+    optimizer: Optimizer
+    schedule: LRSchedule
+    updates_recognizer: bool
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer updates."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+@dataclass
+class StepRecord:
+    """What one step was like.
+
+    Attributes:
+        metrics: logged scalars, ``loss`` and the like; with several phases ``<phase>/<name>``.
+        data_seconds: waiting for the loader.
+        compute_seconds: everything else.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    data_seconds: float = 0.0
+    compute_seconds: float = 0.0
+
+
+class Trainer:
+    """Trains a recognizer with an objective.
+
+    ::
+
+        for each epoch
+            for each window of TRAIN.ACCUMULATE_STEPS mini-batches              (one step)
+                for each phase, in order
+                    clear its gradients; for each mini-batch: loss / window, backward; clip; optimizer step
+                hooks: after_step
+            hooks: after_epoch
+
+    A later phase sees what the earlier ones have just changed, with accumulation, too: a window of K mini-batches of N clips gives
+    the step of one mini-batch of K x N (but for what depends on a mini-batch as a whole, such as BatchNorm). With K > 1 and
+    several phases every phase therefore goes over the window anew, and :attr:`Step.logits` is computed once for each phase: to keep
+    the graphs of all K mini-batches for the next phase would take the memory that accumulation is there to save.
+    Mini-batches left over at the end of an epoch make a smaller window.
+
+    Everything random in the main process restarts from a seed of (``RNG_SEED``, epoch, process) at each epoch, so a run that is resumed
+    after an epoch goes on as if it had not been interrupted.
+
+    Attributes:
+        epoch: finished epochs.
+        iteration: finished steps, also counting those of epochs before a resume.
+        max_iterations: steps of the whole run: ``MAX_EPOCH`` epochs, rounded.
+        last: the latest step.
+        window: its mini-batches.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        recognizer: Recognizer,
+        objective: Objective,
+        loader: TrainLoader,
+        settings: Settings,
+    ) -> None:
+        self.cfg = cfg
+        self.recognizer = recognizer
+        self.objective = objective
+        self.loader = loader
+        self.settings = settings
+        self.hooks: list[Hook] = []
+        if cfg.BN.FREEZE:
+            for module in batch_norms(recognizer):
+                module.requires_grad_(False)
+        broadcast_parameters(objective)
+        self.forward = wrap_recognizer(recognizer, settings.device)
+        self.phases = [self._running(phase) for phase in objective.phases()]
+        self.scaler = torch.amp.GradScaler(settings.device.type, enabled=settings.precision == "fp16")
+        self.steps_per_epoch = math.ceil(len(loader) / cfg.TRAIN.ACCUMULATE_STEPS)
+        self.max_iterations = max(1, round(cfg.SOLVER.MAX_EPOCH * self.steps_per_epoch))
+        self.max_epochs = math.ceil(self.max_iterations / self.steps_per_epoch)
+        self.epoch = 0
+        self.iteration = 0
+        self.last = StepRecord()
+        self.window: Sequence[TrainBatch] = ()
+
+    def _running(self, phase: Phase) -> RunningPhase:
+        return RunningPhase(
+            phase=phase,
+            optimizer=build_optimizer(phase.solver, phase.modules),
+            schedule=build_lr_schedule(phase.solver, num_shards=self.cfg.NUM_SHARDS),
+            updates_recognizer=any(module is self.recognizer for module in phase.modules.values()),
+        )
+
+    def train(self) -> None:
+        """Train from :attr:`epoch` to the end.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite.
+        """
+        for hook in self.hooks:
+            hook.before_train(self)
+        try:
+            while self.epoch < self.max_epochs:
+                self._train_epoch()
+        finally:
+            for hook in self.hooks:
+                hook.after_train(self)
+
+    @property
+    def fractional_epoch(self) -> float:
+        """Where the run is, in epochs; schedules are functions of this."""
+        return self.iteration / self.steps_per_epoch
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The rates of the latest step, ``lr`` or ``<phase>/lr``."""
+        return {self._key(running, "lr"): running.optimizer.param_groups[0]["lr"] for running in self.phases}
+
+    def set_training_mode(self) -> None:
+        """Training mode for all modules, but for BatchNorm that is frozen."""
+        self.forward.train()
+        self.objective.train()
+        if self.cfg.BN.FREEZE:
+            for module in batch_norms(self.recognizer):
+                module.eval()
+
+    def _train_epoch(self) -> None:
+        _seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank())
+        self.set_training_mode()
+        self.iteration = self.epoch * self.steps_per_epoch
+        started = time.perf_counter()
+        for window in islice(self._windows(), self.max_iterations - self.iteration):
+            loaded = time.perf_counter()
+            self.window = window
+            metrics = self._step(window)
+            done = time.perf_counter()
+            self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
+            self.iteration += 1
+            for hook in self.hooks:
+                hook.after_step(self)
+            started = time.perf_counter()
+        self.epoch += 1
+        broadcast_buffers(self.recognizer)
+        for hook in self.hooks:
+            hook.after_epoch(self)
+
+    def _windows(self) -> Iterator[list[TrainBatch]]:
+        batches = iter(self.loader.epoch(self.epoch))
+        while window := list(islice(batches, self.cfg.TRAIN.ACCUMULATE_STEPS)):
+            yield window
+
+    def _step(self, window: Sequence[TrainBatch]) -> dict[str, float]:
+        """All phases over one window; the logged scalars, averaged over its mini-batches."""
+        shared = self._prepare(window[0]) if len(window) == 1 else None
+        metrics: dict[str, float] = {}
+        for running in self.phases:
+            for group in running.optimizer.param_groups:
+                group["lr"] = running.schedule(self.fractional_epoch)
+            running.optimizer.zero_grad(set_to_none=True)
+            for position, batch in enumerate(window):
+                is_last = position == len(window) - 1
+                with local_gradients(self.forward, active=not is_last):
+                    values = self._backward(running, shared or self._prepare(batch), share=1 / len(window))
+                for name, value in values.items():
+                    key = self._key(running, name)
+                    metrics[key] = metrics.get(key, 0.0) + value / len(window)
+            metrics[self._key(running, "grad_norm")] = self._update(running)
+        self.scaler.update()
+        return metrics
+
+    def _prepare(self, batch: TrainBatch) -> Step:
+        return Step(
+            clips=self.settings.clips(batch.clips),
+            labels=batch.labels.to(self.settings.device, non_blocking=True),
+            recognizer=self.forward,
+            epoch=self.fractional_epoch,
+            names=batch.names,
+        )
+
+    def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:
+        """Add the gradients of ``share`` of a mini-batch's loss; the logged scalars."""
+        with self.settings.autocast():
+            losses = running.phase.loss(step)
+        # One transfer for all of them; it waits for the device, which is what it takes to stop before a bad loss does harm.
+        values = dict(zip(losses, _to_floats(list(losses.values())), strict=True))
+        broken = {name: value for name, value in values.items() if not math.isfinite(value)}
+        if broken:
+            raise self._not_finite(running, broken, step.names)
+        self.scaler.scale(losses["loss"] * share).backward()
+        return values
+
+    def _update(self, running: RunningPhase) -> float:
+        """The optimizer's step; the norm of the gradients."""
+        recognizers = {id(parameter) for parameter in self.recognizer.parameters()}
+        average_gradients(parameter for parameter in running.parameters if id(parameter) not in recognizers)
+        self.scaler.unscale_(running.optimizer)
+        norm = clip_gradients(running.phase.solver, running.parameters)
+        # With loss scaling, gradients that overflow are an everyday matter: the scaler skips the step and lowers the scale.
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            raise self._not_finite(running, {"grad_norm": norm}, [name for batch in self.window for name in batch.names])
+        self.scaler.step(running.optimizer)
+        return norm
+
+    def _key(self, running: RunningPhase, name: str) -> str:
+        return name if len(self.phases) == 1 else f"{running.phase.name}/{name}"
+
+    def _not_finite(self, running: RunningPhase, broken: dict[str, float], names: Sequence[str]) -> TrainingError:
+        terms = ", ".join(f"{self._key(running, name)} = {value}" for name, value in broken.items())
+        return TrainingError(
+            f"Training stops: {terms} at epoch {self.epoch + 1}, iteration {self.iteration + 1} of {self.max_iterations}; this phase "
+            f"has changed no weight in it. The mini-batch's videos: {', '.join(names)}. If they are sound, try a lower "
+            "SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or PRECISION fp32."
+        )
+
+
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """The BatchNorm layers in a module."""
+    return [layer for layer in module.modules() if isinstance(layer, BN_MODULE_TYPES)]
+
+
+def _to_floats(values: Sequence[Tensor]) -> list[float]:
+    return torch.stack([value.detach().float().reshape(()) for value in values]).tolist()
+
+
+def _seed_everything(rng_seed: int, epoch: int, rank: int) -> None:
+    """Restart torch's, numpy's and Python's generators from a state that depends on these three numbers alone."""
+    # SeedSequence mixes them so that neighbouring epochs and processes have nothing in common.
+    seed = int(np.random.SeedSequence((rng_seed, epoch, rank)).generate_state(1)[0])
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
