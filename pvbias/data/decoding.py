@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Iterator, Sequence
 from itertools import chain, islice
 from types import TracebackType
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
 
-from .packets import NO_TIMESTAMP, PacketIndex, decoded, demuxed, packet_index
+from .containers import decoded, demuxed, open_container, video_stream
+from .packets import NO_TIMESTAMP, PacketIndex, packet_index
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize
 
@@ -44,9 +41,9 @@ class FileVideo:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._container = _open(path)
+        self._container = open_container(path)
         try:
-            self._stream = _video_stream(self._container)
+            self._stream = video_stream(self._container)
             self._index, scanned = packet_index(path, self._container, self._stream)
         except BaseException:
             self._container.close()
@@ -98,25 +95,29 @@ class FileVideo:
         images = _Images(self._resizer, size, len(needed))
         slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
         for start, end in _groups(self._index, needed):
-            for frame in self._decode_group(start, end, slots):
-                slot = slots.get(frame.pts)
-                # After a seek, a corrupt frame may be one whose references were left behind.
-                if slot is not None and not frame.is_corrupt:
+            for frame, complaint in self._decode_group(start, end, slots):
+                # Where data are broken, what comes out depends on what was decoded before. Only the linear pass is the same for any clip.
+                if complaint or (frame is not None and frame.is_corrupt):
+                    return None
+                slot = slots.get(frame.pts) if frame is not None else None
+                if frame is not None and slot is not None:
                     self._put(images, slot, frame, needed[slot])
         return images.frames if images.complete else None
 
-    def _decode_group(self, start: int, end: int, wanted: Container[int | None]) -> Iterator[av.VideoFrame]:
+    def _decode_group(
+        self, start: int, end: int, wanted: Container[int | None]
+    ) -> Iterator[tuple[av.VideoFrame | None, str]]:
         """What comes out of feeding packets ``start`` .. ``end`` to the decoder; of times not ``wanted``, only what it has to decode."""
         context = self._stream.codec_context
         for position, packet in enumerate(self._packets_from(start), start):
             # A frame that no other one refers to can be left out without changing the others by a bit.
             context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            yield from decoded(self._stream, packet)[0]
             self._next = position + 1
+            yield from decoded(self._stream, packet)
             if position == end:
                 break
         context.skip_frame = "DEFAULT"
-        yield from decoded(self._stream, None)[0]
+        yield from decoded(self._stream, None)
         context.flush_buffers()
 
     def _packets_from(self, start: int) -> Iterator[av.Packet]:
@@ -150,8 +151,8 @@ class FileVideo:
     def _rewind(self) -> None:
         """Open the file again: the one way back to its start that works for every container."""
         self._container.close()
-        self._container = _open(self._path)
-        self._stream = _video_stream(self._container)
+        self._container = open_container(self._path)
+        self._stream = video_stream(self._container)
         self._next = 0
 
     def _read_linear(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
@@ -183,16 +184,15 @@ class FileVideo:
         self._next = len(self._index.pts)
         number = 0
         for packet in chain(demuxed(self._container, self._stream), [None]):
-            frames, complaint = decoded(self._stream, packet)
-            if complaint:
-                yield 0, None, complaint
-            for frame in frames:
-                if self._index.counted:
+            for frame, complaint in decoded(self._stream, packet):
+                if frame is None:
+                    yield 0, None, complaint
+                elif self._index.counted:
                     if number < len(self._index.frame_pts):
                         yield int(self._index.frame_pts[number]), frame, ""
+                    number += 1
                 elif frame.pts is not None:
                     yield frame.pts, frame, ""
-                number += 1
 
     def _nearer(
         self, wanted: int, before: _TimedFrame | None, after: _TimedFrame | None, trouble: str
@@ -252,33 +252,3 @@ def _groups(index: PacketIndex, needed: np.ndarray) -> list[tuple[int, int]]:
         else:
             groups.append((start, end))
     return groups
-
-
-def _open(path: str) -> InputContainer:
-    if not os.path.exists(path):
-        raise BadVideoError("missing", f"there is no file {path}")
-    if not os.path.isfile(path):
-        raise BadVideoError("unreadable", f"{path} is not a regular file")
-    try:
-        # Files only: a playlist must not make a training run open network connections.
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise BadVideoError("unreadable", error.strerror or str(error)) from error
-
-
-def _video_stream(container: InputContainer) -> VideoStream:
-    stream = container.streams.best("video")
-    if stream is None:
-        others = ", ".join(sorted({stream.type for stream in container.streams}))
-        raise BadVideoError(
-            "no video stream", f"the file holds: {others}" if others else "the file holds no stream at all"
-        )
-    assert isinstance(stream, VideoStream)
-    if stream.disposition & Disposition.attached_pic:
-        raise BadVideoError("no video stream", "the file's only picture is a cover image")
-    if stream.codec_context is None:
-        raise BadVideoError("no decodable frame", "there is no decoder for the video stream")
-    # One decoder thread: loader workers are the parallelism, and many threads for few frames cost more than they give.
-    stream.codec_context.thread_type = "NONE"
-    stream.codec_context.thread_count = 1
-    return stream

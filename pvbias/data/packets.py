@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from .containers import decoded, demuxed, open_container, video_stream
 from .video import BadVideoError
 
 #: Stands for a timestamp that a packet does not have.
@@ -88,13 +89,13 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> t
     if index is not None:
         _cache.move_to_end(key)
         return index, False
-    _cache[key] = index = _scan(container, stream)
+    _cache[key] = index = _scan(path, container, stream)
     if len(_cache) > _CACHE_SIZE:
         _cache.popitem(last=False)
     return index, True
 
 
-def _scan(container: InputContainer, stream: VideoStream) -> PacketIndex:
+def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIndex:
     pts, dts, keys, shown, last_duration = [], [], [], [], 0
     for packet in demuxed(container, stream):
         pts.append(_ticks(packet.pts))
@@ -110,7 +111,7 @@ def _scan(container: InputContainer, stream: VideoStream) -> PacketIndex:
     frames = _frames_of_packets(**packets, shown=np.array(shown, bool))
     counted = not _trustworthy(container, packets["pts"], frames)
     if counted:
-        frame_pts = _decoded_pts(container, stream)
+        frame_pts = _decoded_pts(path)
         frames = np.empty(0, np.int64)
     else:
         frame_pts = packets["pts"][frames]
@@ -146,15 +147,17 @@ def _trustworthy(container: InputContainer, pts: np.ndarray, frames: np.ndarray)
     return container.format.name != "avi" or bool((np.diff(pts) > 0).all())
 
 
-def _decoded_pts(container: InputContainer, stream: VideoStream) -> np.ndarray:
+def _decoded_pts(path: str) -> np.ndarray:
     """Times of all frames, found by decoding them. They come out in the order of display, so the k-th gets the k-th smallest time."""
-    container.seek(stream.start_time or 0, stream=stream)
     times: list[int | None] = []
     trouble = ""
-    for packet in [*demuxed(container, stream), None]:
-        frames, complaint = decoded(stream, packet)
-        trouble = trouble or complaint
-        times += [frame.dts if frame.pts is None else frame.pts for frame in frames]
+    with open_container(path) as container:
+        stream = video_stream(container)
+        for packet in chain(demuxed(container, stream), [None]):
+            for frame, complaint in decoded(stream, packet):
+                trouble = trouble or complaint
+                if frame is not None:
+                    times.append(frame.dts if frame.pts is None else frame.pts)
     if not times:
         raise BadVideoError("no decodable frame", trouble)
     if None in times:  # a bare elementary stream: frames at a constant rate
@@ -164,25 +167,6 @@ def _decoded_pts(container: InputContainer, stream: VideoStream) -> np.ndarray:
     # Frames that claim the same time follow one another by a tick.
     steps = np.arange(len(ordered))
     return np.maximum.accumulate(ordered - steps) + steps
-
-
-def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    """The packets from here on. A read error ends them, as the end of the file does."""
-    try:
-        for packet in container.demux(stream):
-            if packet.size:  # an empty one would end decoding
-                yield packet
-    except av.FFmpegError:
-        return
-
-
-def decoded(stream: VideoStream, packet: av.Packet | None) -> tuple[list[av.VideoFrame], str]:
-    """The frames that come out after feeding a packet to the decoder (None: those it still holds back), and what it complains about:
-    one bad packet does not end a video."""
-    try:
-        return stream.codec_context.decode(packet), ""
-    except av.FFmpegError as error:
-        return [], error.strerror or str(error)
 
 
 def _ticks(time: int | None) -> int:

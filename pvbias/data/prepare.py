@@ -1,87 +1,70 @@
-"""Re-encode a data set once, so that every later epoch decodes little.
+"""Re-encode a data set once, so that every epoch after that decodes little.
 
-What decoding a short clip costs is mostly the way from the key frame before it, at full resolution. So: small frames, and key
-frames close together.
+What a short clip costs is mostly the way to it from the key frame before, at full resolution. So: small frames, and key frames close
+together.
 
 ::
 
-    SOURCE (folder, .csv, .jsonl) -> OUT/same/names.mp4     H.264, yuv420p, no sound, upright, display times kept
-                                     OUT/<annotation>       the annotation with the new paths, when SOURCE is a file
-                                     OUT/prepared.jsonl     one line for each finished file; what a second run goes on from
-                                     OUT/bad_videos.jsonl   what could not be used, and why
+    DATA (folder, .csv, .jsonl) -> OUT/same/names.mp4      H.264, no sound, upright, frames at the times they had
+                                   OUT/<annotation>        with the new paths, where DATA is a file
+                                   OUT/prepared.jsonl      one line a finished file; what a later run goes on from
+                                   OUT/bad_videos.jsonl    what could not be used, and why
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
-from multiprocessing import get_context
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 
-import av
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
+from .encoding import Encoding, encode
 from .video import BadVideoError, VideoRecord, VideoSource
 
-#: Ticks a second of the files written. Every usual frame rate is exact in it: 1/30 s is 3000 ticks, 1001/30000 s is 3003.
-TICKS = 90_000
-#: Frames of each file on which the quality is measured.
-PSNR_FRAMES = 4
-#: Decoded frames held at a time in each process, bytes.
-CHUNK_BYTES = 96 * 2**20
 FINISHED_FILE = "prepared.jsonl"
-SETTINGS_FILE = "prepare.json"
+SETTINGS_FILE = "prepared_with.json"
+BAD_FILE = "bad_videos.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How files are written.
+class Job:
+    """One file to re-encode.
 
     Attributes:
-        short_side: of the frames written, pixels, >= 16; smaller videos keep their size.
-        gop: frames from one key frame to the next, >= 1.
-        crf: x264's constant rate factor, 0 (lossless) .. 51; 18 is hard to tell from the source.
-        preset: x264's name for how long it tries to make files small, ``ultrafast`` .. ``veryslow``.
+        record: the source.
+        target: the new file, relative to the output folder.
     """
 
-    short_side: int = 256
-    gop: int = 15
-    crf: int = 18
-    preset: str = "fast"
-
-    def __post_init__(self) -> None:
-        for name, lowest, highest in (("short_side", 16, 8192), ("gop", 1, 100_000), ("crf", 0, 51)):
-            if not lowest <= getattr(self, name) <= highest:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give a number from {lowest} to {highest}.")
-
-    def size(self, height: int, width: int) -> tuple[int, int]:
-        """Size that an upright frame is written in: never larger, aspect kept to a pixel, both sides even (yuv420p)."""
-        scale = min(1.0, self.short_side / min(height, width))
-        return _even(height * scale), _even(width * scale)
+    record: VideoRecord
+    target: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """One re-encoded file.
+    """One re-encoded file: a line of FINISHED_FILE.
 
     Attributes:
-        name: as in the annotation.
-        path: of the new file, relative to the output folder.
+        name: as the annotation writes it.
+        target: the new file, relative to the output folder.
         frames: how many.
         bytes_before, bytes_after: file sizes.
-        squared_error: mean over PSNR_FRAMES frames, in squared grey levels (RGB), against the resized source.
+        squared_error: see :class:`pvbias.data.encoding.Encoded`.
     """
 
     name: str
-    path: str
+    target: str
     frames: int
     bytes_before: int
     bytes_after: int
@@ -89,49 +72,290 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bad:
+    """One file that cannot be used: a line of BAD_FILE; see :class:`pvbias.data.BadVideoError`."""
+
+    path: str
+    name: str
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a run of :func:`prepare` came to, the files of earlier runs on the same folder included.
+    """What :func:`prepare` came to.
 
     Attributes:
         encoding: the settings.
-        finished: all re-encoded files.
-        resumed: how many of them an earlier run had finished.
-        bad: how many files could not be used.
+        finished: all re-encoded files, those of earlier runs included.
+        resumed: how many of them are of earlier runs.
+        bad: files that cannot be used.
+        seconds: this run took.
     """
 
     encoding: Encoding
     finished: Sequence[Finished]
     resumed: int
-    bad: int
+    bad: Sequence[Bad]
+    seconds: float
 
     @property
     def psnr(self) -> float:
-        """Peak signal-to-noise ratio over the sampled frames of all files, dB."""
-        return _psnr(float(np.mean([f.squared_error for f in self.finished])) if self.finished else math.nan)
+        """Peak signal-to-noise ratio over the sampled frames of all files, dB; NaN without files."""
+        errors = [file.squared_error for file in self.finished]
+        return _decibels(float(np.mean(errors))) if errors else math.nan
 
     @property
     def lowest_psnr(self) -> float:
-        """That of the worst file, dB."""
-        return _psnr(max((f.squared_error for f in self.finished), default=math.nan))
+        """That of the worst file, dB; NaN without files."""
+        return _decibels(max((file.squared_error for file in self.finished), default=math.nan))
 
-    @property
-    def bytes_before(self) -> int:
-        """Size of the sources of all finished files."""
-        return sum(f.bytes_before for f in self.finished)
-
-    @property
-    def bytes_after(self) -> int:
-        """Size of all finished files."""
-        return sum(f.bytes_after for f in self.finished)
+    def __str__(self) -> str:
+        before, after = (sum(getattr(file, f"bytes_{when}") for file in self.finished) for when in ("before", "after"))
+        encoding = self.encoding
+        return "\n".join(
+            (
+                f"files      {len(self.finished)} re-encoded ({self.resumed} of them before this run), {len(self.bad)} bad",
+                f"frames     {sum(file.frames for file in self.finished):,}",
+                f"size       {before / 2**20:,.1f} MiB before, {after / 2**20:,.1f} MiB after",
+                f"encoding   H.264, short side {encoding.short_side} at most, a key frame every {encoding.gop} frames",
+                f"quality    CRF {encoding.crf}; PSNR {self.psnr:.1f} dB against the resized source (worst file "
+                f"{self.lowest_psnr:.1f} dB)",
+                f"time       {self.seconds:.1f} s",
+            )
+        )
 
 
 def prepare(
-    records: Sequence[VideoRecord],
     source: VideoSource,
     out_dir: str | Path,
     *,
-    encoding: Encoding = Encoding(),  # noqa: B008 (immutable)
+    annotation: str | Path | None = None,
+    encoding: Encoding | None = None,
     workers: int = 2,
+    max_bad_fraction: float = 0.1,
     progress: bool = True,
-) -> tuple[Summary, list[BadVideo]]:
-    raise NotImplementedError
+) -> Summary:
+    """Re-encode every video of ``source`` into ``out_dir``.
+
+    A run that is killed loses the files in work, no more: the next run with the same settings goes on. A bad file is reported and left
+    out, also from the new annotation.
+
+    Args:
+        source: the videos; must be picklable.
+        out_dir: made when missing.
+        annotation: the .csv or .jsonl that ``source`` was read from, to be written anew with the new paths.
+        encoding: how to write; default: ``Encoding()``.
+        workers: processes, each with one decoding and encoding thread; 0: this process does the work.
+        max_bad_fraction: of the files, [0, 1].
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: ``out_dir`` was begun with other settings, or would overwrite a source.
+        DataError: more files are bad than allowed (all others are finished then), or a file cannot be written.
+    """
+    begin = time.monotonic()
+    encoding = encoding or Encoding()
+    out_dir = Path(out_dir)
+    jobs = _jobs(source.records)
+    _check_overwriting(jobs, out_dir, annotation)
+    _keep_settings(out_dir, encoding)
+    done = _finished_before(jobs, out_dir)
+    resumed = len(done)
+    bad: list[Bad] = []
+    waiting = [job for job in jobs if job.record.name not in done]
+    with (
+        open(out_dir / FINISHED_FILE, "a", encoding="utf-8") as finished_file,
+        open(out_dir / BAD_FILE, "w", encoding="utf-8") as bad_file,
+        tqdm(total=len(jobs), initial=resumed, unit="file", disable=not progress) as bar,
+    ):
+        for outcome in _outcomes(waiting, source, out_dir, encoding, workers):
+            if isinstance(outcome, Finished):
+                done[outcome.name] = outcome
+                _write_line(finished_file, outcome)
+            else:
+                bad.append(outcome)
+                _write_line(bad_file, outcome)
+            bar.set_postfix(bad=len(bad))
+            bar.update()
+    if annotation is not None:
+        _write_annotation(Path(annotation), out_dir, source.records, _targets(jobs, done))
+    finished = [done[job.record.name] for job in jobs if job.record.name in done]
+    if len(bad) > max_bad_fraction * len(jobs):
+        shown = "".join(f"\n  {file.name}: {file.cause}: {file.detail}" for file in bad[:20])
+        raise DataError(
+            f"{len(bad)} of {len(jobs)} files are bad, more than the {max_bad_fraction:.0%} allowed; the others are "
+            f"re-encoded. All are listed in {out_dir / BAD_FILE}.{shown}"
+        )
+    return Summary(
+        encoding=encoding, finished=finished, resumed=resumed, bad=bad, seconds=time.monotonic() - begin
+    )
+
+
+def _jobs(records: Sequence[VideoRecord]) -> list[Job]:
+    """One job for each different file, each with a target of its own."""
+    jobs: dict[str, Job] = {}
+    taken: set[str] = set()
+    for record in records:
+        if record.path in jobs:  # several parts of one file
+            continue
+        name = PurePath(record.name)
+        stem = PurePath(*(part for part in name.parts if part not in (name.anchor, ".."))).with_suffix("")
+        target = f"{stem.as_posix()}.mp4"
+        number = 2
+        while target.lower() in taken:  # a.avi and a.mp4 in one folder
+            target = f"{stem.as_posix()}_{number}.mp4"
+            number += 1
+        taken.add(target.lower())
+        jobs[record.path] = Job(record=record, target=target)
+    return list(jobs.values())
+
+
+def _check_overwriting(jobs: Sequence[Job], out_dir: Path, annotation: str | Path | None) -> None:
+    sources = {os.path.realpath(job.record.path) for job in jobs}
+    if annotation is not None:
+        sources.add(os.path.realpath(annotation))
+    written = [job.target for job in jobs] + ([Path(annotation).name] if annotation is not None else [])
+    for target in written:
+        if os.path.realpath(out_dir / target) in sources:
+            raise ConfigError(f"{out_dir / target} would overwrite a source: give another output folder.")
+
+
+def _keep_settings(out_dir: Path, encoding: Encoding) -> None:
+    """One folder holds files of one encoding."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / SETTINGS_FILE
+    settings = dataclasses.asdict(encoding)
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != settings:
+            raise ConfigError(
+                f"{out_dir} was begun with {before}, not with {settings}: give another output folder, or the same settings."
+            )
+    else:
+        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+
+
+def _finished_before(jobs: Sequence[Job], out_dir: Path) -> dict[str, Finished]:
+    """What earlier runs finished and is still as they left it, by name."""
+    path = out_dir / FINISHED_FILE
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):  # the run was killed while it wrote this line
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text, encoding="utf-8")
+    lines = {file.name: file for file in (Finished(**json.loads(line)) for line in text.splitlines())}
+    finished = {}
+    for job in jobs:
+        file = lines.get(job.record.name)
+        if (
+            file is not None
+            and file.target == job.target
+            and file.bytes_before == _size(job.record.path)
+            and file.bytes_after == _size(out_dir / job.target)
+        ):
+            finished[file.name] = file
+    return finished
+
+
+def _outcomes(
+    jobs: Sequence[Job], source: VideoSource, out_dir: Path, encoding: Encoding, workers: int
+) -> Iterator[Finished | Bad]:
+    """What comes of each job, in the order in which they end."""
+    if workers == 0:
+        for job in jobs:
+            yield _reencode(job, source, out_dir, encoding)
+        return
+    waiting = iter(jobs)
+    running: dict[Future, Job] = {}
+    # Not forked: a child forked from a process that runs threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(source, out_dir, encoding)) as pool:
+        while True:
+            for job in islice(waiting, 2 * workers - len(running)):
+                running[pool.submit(_work, job)] = job
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool as error:
+                    names = ", ".join(job.record.name for job in running.values())
+                    raise DataError(
+                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. Finished files "
+                        "are kept: run again to go on, with fewer workers or without the file that it stops at."
+                    ) from error
+                del running[future]
+                yield outcome
+
+
+_worker_arguments: tuple[VideoSource, Path, Encoding]
+
+
+def _start_worker(*arguments: object) -> None:
+    """Keep what all jobs of a worker share, so that it travels once."""
+    global _worker_arguments
+    _worker_arguments = arguments  # type: ignore[assignment]
+
+
+def _work(job: Job) -> Finished | Bad:
+    return _reencode(job, *_worker_arguments)
+
+
+def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) -> Finished | Bad:
+    """Do a job under a temporary name, so that a file under its own name is whole."""
+    record, target = job.record, out_dir / job.target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.part")
+    try:
+        encoded = encode(source, record, temporary, encoding)
+        os.replace(temporary, target)
+    except BadVideoError as error:
+        return Bad(path=record.path, name=record.name, cause=error.cause, detail=error.detail)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Finished(
+        name=record.name,
+        target=job.target,
+        bytes_before=_size(record.path),
+        bytes_after=_size(target),
+        **dataclasses.asdict(encoded),
+    )
+
+
+def _targets(jobs: Sequence[Job], done: Mapping[str, Finished]) -> dict[str, str]:
+    """New file by source path."""
+    return {job.record.path: job.target for job in jobs if job.record.name in done}
+
+
+def _write_annotation(
+    annotation: Path, out_dir: Path, records: Sequence[VideoRecord], targets: Mapping[str, str]
+) -> None:
+    """The annotation with the new paths, relative to itself; everything else in a line stays."""
+    new = {record.name: targets[record.path] for record in records if record.path in targets}
+    lines = []
+    for line in annotation.read_text(encoding="utf-8-sig").splitlines():
+        if annotation.suffix == ".jsonl":
+            entry = json.loads(line) if line.strip() else {}
+            if entry.get("path") in new:
+                lines.append(json.dumps(entry | {"path": new[entry["path"]]}, ensure_ascii=False))
+    (out_dir / annotation.name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _size(path: str | Path) -> int:
+    """Bytes of a file or of the images in a folder; 0 when it is not there."""
+    path = Path(path)
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    return path.stat().st_size if path.exists() else 0
+
+
+def _write_line(file, entry: Finished | Bad) -> None:  # noqa: ANN001 (a text file)
+    file.write(json.dumps(dataclasses.asdict(entry), ensure_ascii=False) + "\n")
+    file.flush()
+
+
+def _decibels(squared_error: float) -> float:
+    """Peak signal-to-noise ratio of 8-bit values; infinite for equal ones."""
+    return 10 * math.log10(255**2 / squared_error) if squared_error else math.inf

@@ -30,7 +30,7 @@ class Resizer:
             frame, width=width, height=height, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
         )
         plane = scaled.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[:height, : width * 3].reshape(height, width, 3)
 
 

@@ -182,7 +182,7 @@ def _why_unreadable(start: bytes, error: Exception) -> str:
         return "is empty."
     if start.lstrip().startswith(b"<"):
         return "is a web page, not a checkpoint: the address leads to a page about the file, or to an error message."
-    needed = re.search(r"GLOBAL (\S+)", str(error))
+    needed = re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error))
     if needed:
         return (
             f"holds Python objects ({needed[1]}) beside weights, and reading those would run code from the file. If "

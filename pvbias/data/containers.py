@@ -1,0 +1,75 @@
+"""Opening video files with PyAV, and reading on where they are broken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from .video import BadVideoError
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a file.
+
+    Raises:
+        BadVideoError: it is missing or unreadable.
+    """
+    if not os.path.exists(path):
+        raise BadVideoError("missing", f"there is no file {path}")
+    if not os.path.isfile(path):
+        raise BadVideoError("unreadable", f"{path} is not a regular file")
+    try:
+        # Files only: a playlist must not make a training run open network connections.
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise BadVideoError("unreadable", error.strerror or str(error)) from error
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The best video stream, to be decoded on one thread.
+
+    Raises:
+        BadVideoError: there is none, or no decoder for it.
+    """
+    stream = container.streams.best("video")
+    if stream is None:
+        others = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise BadVideoError(
+            "no video stream", f"the file holds: {others}" if others else "the file holds no stream at all"
+        )
+    assert isinstance(stream, VideoStream)
+    if stream.disposition & Disposition.attached_pic:
+        raise BadVideoError("no video stream", "the file's only picture is a cover image")
+    if stream.codec_context is None:
+        raise BadVideoError("no decodable frame", "there is no decoder for the video stream")
+    # One decoder thread: loader workers are the parallelism, and many threads for few frames cost more than they give.
+    stream.codec_context.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The packets from here on. A read error ends them, as the end of the file does."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # an empty one would end decoding
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def decoded(stream: VideoStream, packet: av.Packet | None) -> Iterator[tuple[av.VideoFrame | None, str]]:
+    """(frame, "") for what comes out after feeding a packet to the decoder (None: what it still holds back), or (None, complaint) where it
+    refuses: one bad packet does not end a video."""
+    try:
+        frames = stream.codec_context.decode(packet)
+    except av.FFmpegError as error:
+        yield None, error.strerror or str(error)
+    else:
+        for frame in frames:
+            yield frame, ""

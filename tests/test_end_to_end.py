@@ -1,0 +1,176 @@
+"""The main job on real files: from videos to report, through the command line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from pytorchvideo.models.hub import x3d_xs
+
+from pvbias.tools.main import main
+
+#: A zoo model at a size that two slow cores do not notice.
+SMALL = ["DATA.NUM_FRAMES", "4", "DATA.SAMPLING_RATE", "4", "DATA.TRAIN_CROP_SIZE", "32", "DATA.TEST_SHORT_SIDE", "40"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A checkpoint in the zoo's format, random weights, 2 classes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "x3d_xs.pyth"
+    torch.save({"model_state": x3d_xs(model_num_class=2).state_dict()}, path)
+    return path
+
+
+def measure(weights, data, out, *arguments):
+    code = main(
+        ["measure", "--model", "x3d_xs", "--weights", str(weights), "--data", str(data), "--out", str(out)]
+        + [*arguments, "--set", *SMALL, "BIAS.BOOTSTRAP_SAMPLES", "200"]
+    )
+    return code, (json.loads((out / "results.json").read_text()) if code == 0 else None)
+
+
+def figures(document):
+    return {
+        (evaluator, figure["name"], figure["level"], figure["variant"]): figure["value"]
+        for evaluator, result in document["results"].items()
+        for figure in result["figures"]
+    }
+
+
+@pytest.fixture(scope="module")
+def measured(weights, bar_videos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("measured")
+    code, document = measure(weights, bar_videos / "test.csv", out, "--clips", "2", "--workers", "0")
+    assert code == 0
+    return out, document
+
+
+def test_measuring_reports_every_metric(measured):
+    out, document = measured
+    assert document["run"]["num_videos"] == 8
+    assert set(document["results"]) >= {"accuracy", "dynamic_score", "modulated_accuracy", "asdt", "self_convolution"}
+    found = figures(document)
+    assert found["dynamic_score", "dynamic_score", "video", "shuffle"] > 0
+    assert found["modulated_accuracy", "top1", "clip", "reverse"] is not None
+    assert "<html" in (out / "report.html").read_text()
+    assert not (out / "bad_videos.jsonl").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_figures_do_not_depend_on_the_number_of_workers(measured, weights, bar_videos, tmp_path, workers):
+    code, document = measure(weights, bar_videos / "test.csv", tmp_path, "--clips", "2", "--workers", workers)
+    assert code == 0
+    assert document["results"] == measured[1]["results"]
+
+
+def test_figures_do_not_depend_on_the_number_of_processes(measured, weights, bar_videos, tmp_path):
+    arguments = ["--model", "x3d_xs", "--weights", str(weights), "--data", str(bar_videos / "test.csv")]
+    keys = [*SMALL, "BIAS.BOOTSTRAP_SAMPLES", "200", "NUM_GPUS", "2"]
+    subprocess.run(
+        [sys.executable, "-m", "pvbias.tools.main", "measure", *arguments, "--out", str(tmp_path)]
+        + ["--clips", "2", "--workers", "0", "--set", *keys],
+        check=True,
+        timeout=300,
+    )
+    expected, found = figures(measured[1]), figures(json.loads((tmp_path / "results.json").read_text()))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_the_saved_configuration_rebuilds_the_run(measured, tmp_path):
+    out, document = measured
+    assert main(["run", "--cfg", str(out / "config.yaml"), "OUTPUT_DIR", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["results"] == document["results"]
+
+
+def test_a_folder_of_videos_without_labels(weights, bar_videos, tmp_path):
+    code, document = measure(weights, bar_videos / "test" / "left", tmp_path, "--workers", "0")
+    assert code == 0
+    assert "label" in document["results"]["accuracy"]["not_applicable"]
+    assert figures(document)["dynamic_score", "dynamic_score", "video", "shuffle"] > 0
+
+
+def test_bad_files_are_listed_and_do_not_end_the_run(weights, bar_videos, tmp_path):
+    good = (bar_videos / "test.csv").read_text()
+    (tmp_path / "noise.mp4").write_bytes(b"this is not a video" * 100)
+    listing = tmp_path / "mixed.csv"
+    listing.write_text(good + f"{tmp_path / 'noise.mp4'} 0\ngone.mp4 1\n{bar_videos / 'test/left/0.mp4'} 7\n")
+    arguments = ["--path-prefix", str(bar_videos), "--workers", "0"]
+    code, document = measure(weights, listing, tmp_path / "out", *arguments)
+    assert code == 3  # 3 of 11 is more than the default limit
+    with_limit = tmp_path / "with_limit"
+    code = main(
+        ["measure", "--model", "x3d_xs", "--weights", str(weights), "--data", str(listing), "--out", str(with_limit)]
+        + [*arguments, "--set", *SMALL, "DATA.MAX_BAD_FRACTION", "0.5"]
+    )
+    assert code == 0
+    document = json.loads((with_limit / "results.json").read_text())
+    assert document["run"]["num_videos"] == 8
+    causes = {bad["name"].rsplit("/", 1)[-1]: bad["cause"] for bad in document["run"]["bad_videos"]}
+    assert causes == {"noise.mp4": "unreadable", "gone.mp4": "missing", "0.mp4": "label out of range"}
+    assert len((with_limit / "bad_videos.jsonl").read_text().splitlines()) == 3
+
+
+def test_fine_tuning_gives_a_checkpoint_that_the_zoo_model_loads(weights, bar_videos, tmp_path):
+    config = tmp_path / "tune.yaml"
+    config.write_text(
+        f"""
+MODEL: {{MODEL_NAME: x3d_xs}}
+DATA: {{PATH_TO_DATA_DIR: {bar_videos}, NUM_FRAMES: 4, SAMPLING_RATE: 4, TRAIN_CROP_SIZE: 32, TEST_SHORT_SIDE: 40}}
+TRAIN: {{BATCH_SIZE: 4, CHECKPOINT_FILE_PATH: {weights}}}
+TEST: {{NUM_ENSEMBLE_VIEWS: 1, NUM_SPATIAL_CROPS: 1}}
+SOLVER: {{BASE_LR: 0.01, MAX_EPOCH: 2.0}}
+DATA_LOADER: {{NUM_WORKERS: 0}}
+BIAS: {{BOOTSTRAP_SAMPLES: 200}}
+OUTPUT_DIR: {tmp_path / "run"}
+"""
+    )
+    assert main(["run", "--cfg", str(config)]) == 0
+    newest = sorted((tmp_path / "run" / "checkpoints").glob("*.pyth"))[-1]
+    checkpoint = torch.load(newest, weights_only=True)
+    assert {"model_state", "optimizer_state", "epoch", "cfg"} <= checkpoint.keys()
+    bare = x3d_xs(model_num_class=2)
+    bare.load_state_dict(checkpoint["model_state"], strict=True)
+    started = torch.load(weights, weights_only=True)["model_state"]
+    assert any(not torch.equal(value, started[name]) for name, value in bare.state_dict().items())
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_comparing_two_runs(measured, weights, bar_videos, tmp_path):
+    code, _ = measure(weights, bar_videos / "test", tmp_path / "other", "--workers", "0")
+    assert code == 0
+    out = tmp_path / "comparison"
+    assert main(["compare", str(measured[0]), str(tmp_path / "other"), "--out", str(out)]) == 0
+    assert "<html" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["measure", "--model", "x3d_sx", "--weights", "w", "--data", "d", "--out", "o"], 2, "Did you mean 'x3d_"),
+        (["measure", "--model", "x3d_xs", "--weights", "gone.pyth", "--data", ".", "--out", "o"], 4, "gone.pyth"),
+        (["run", "--cfg", "gone.yaml"], 2, "gone.yaml"),
+        (["compare", "nowhere", "neither", "--out", "o"], 3, "nowhere"),
+        (["mesure"], 2, "'measure'"),
+    ],
+)
+def test_mistakes_are_one_message_and_an_exit_code(arguments, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    assert message in capsys.readouterr().err
+
+
+def test_listing_and_describing(capsys):
+    assert main(["list", "models"]) == 0
+    assert "zoo://pytorchvideo/x3d_s/kinetics400" in capsys.readouterr().out
+    assert main(["list", "evaluators"]) == 0
+    assert "dynamic_score" in capsys.readouterr().out
+    assert main(["list", "keys"]) == 0
+    assert "NUM_ENSEMBLE_VIEWS" in capsys.readouterr().out
+    assert main(["env"]) == 0
+    assert "torch" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "exit codes" in capsys.readouterr().out
