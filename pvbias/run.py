@@ -15,10 +15,10 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from .config import complete, save_cfg
-from .data import BadVideoLog, VideoSource, build_source, fingerprint
+from .data import BadVideoLog, VideoSource, build_source, count_classes, fingerprint
 from .distributed import is_main_process
 from .engine import newest_checkpoint, train
-from .errors import ConfigError
+from .errors import ConfigError, WeightsError
 from .evaluation import Result, run_evaluators
 from .machine import Settings, choose_settings
 from .models import Recognizer, build_recognizer
@@ -65,7 +65,7 @@ def run(cfg: CfgNode) -> None:
     if test_source is not None:
         settings = choose_settings(cfg, recognizer, training=False)
         settings.place(recognizer)
-        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION, split="test")
+        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
         results = _measure(cfg, recognizer, test_source, _evaluator_names(cfg), settings, bad_log)
         if is_main_process():
             _write(cfg, test_source, results, settings, bad_log, weights, started)
@@ -75,25 +75,15 @@ def _num_classes(cfg: CfgNode) -> int:
     """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
     if cfg.MODEL.NUM_CLASSES is not None:
         return cfg.MODEL.NUM_CLASSES
-    # Completed with any class count: reading an annotation needs paths, not classes.
-    provisional = complete(cfg, num_classes=sys.maxsize)
-    if cfg.TRAIN.ENABLE:
-        count, where = _count_classes(build_source(provisional, "train")), "the training annotation"
-    elif source := _test_weights(cfg):
+    weights = "" if cfg.TRAIN.ENABLE else _test_weights(cfg)
+    if weights:
         head = f"{MODEL.get(cfg.MODEL.MODEL_NAME).head}.weight"
-        path = fetch(source)
+        path = fetch(weights)
         rows = [len(value) for name, value in model_weights(read_checkpoint(path), path).items() if name.endswith(head)]
-        count, where = max(rows, default=0), f"the checkpoint {source}"
-    else:
-        count, where = _count_classes(build_source(provisional, "test")), "the test annotation"
-    if count < 2:
-        raise ConfigError(f"MODEL.NUM_CLASSES is not set, and {where} does not tell how many classes there are: set it")
-    return count
-
-
-def _count_classes(source: VideoSource) -> int:
-    labels = [record.label for record in source.records if record.label is not None]
-    return max(len(source.class_names), max(labels, default=-1) + 1)
+        if not rows:
+            raise WeightsError(f"{weights} has no {head}, the final projection of {cfg.MODEL.MODEL_NAME}")
+        return rows[0]
+    return count_classes(build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test"))
 
 
 def _test_weights(cfg: CfgNode) -> str:
@@ -137,7 +127,7 @@ def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None
     settings = choose_settings(cfg, recognizer, training=False)
 
     def validate() -> Mapping[str, float]:
-        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION, split="val")
+        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
         results = _measure(cfg, recognizer, source, ["accuracy"], settings, bad_log)
         return {
             figure.name: figure.value

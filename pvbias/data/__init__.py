@@ -1,5 +1,27 @@
 """From files to clips: annotations, decoding, temporal sampling, transforms, loaders."""
 
+from .bad_videos import BadVideo, BadVideoLog
+from .dataset import TestVideo, TrainBatch
+from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
+from .source import VideoFiles, build_source, count_classes, fingerprint
 from .video import BadVideoError, FrameSize, Video, VideoRecord, VideoSource
 
-__all__ = ["BadVideoError", "FrameSize", "Video", "VideoRecord", "VideoSource"]
+__all__ = [
+    "BadVideo",
+    "BadVideoError",
+    "BadVideoLog",
+    "FrameSize",
+    "TestLoader",
+    "TestVideo",
+    "TrainBatch",
+    "TrainLoader",
+    "Video",
+    "VideoFiles",
+    "VideoRecord",
+    "VideoSource",
+    "build_source",
+    "build_test_loader",
+    "build_train_loader",
+    "count_classes",
+    "fingerprint",
+]

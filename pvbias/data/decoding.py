@@ -14,8 +14,8 @@ from .packets import NO_TIMESTAMP, PacketIndex, packet_index
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize
 
-#: A frame counts as shown at ``t`` when it comes up within this time after it, seconds: containers round times (Matroska to whole
-#: milliseconds), and ``i / fps`` must not give the frame before the i-th.
+#: A frame counts as shown at ``t`` when it comes up within this time after it, seconds: containers round times
+#: (Matroska to whole milliseconds), and ``i / fps`` must not give the frame before the i-th.
 ROUNDING = 1e-3
 
 #: A frame that the decoder cannot give is replaced by a neighbour that is at most this far away, seconds.
@@ -25,10 +25,11 @@ MAX_GAP = 0.5
 class FileVideo:
     """A video file opened with PyAV; implements :class:`pvbias.data.Video`.
 
-    One demultiplexing scan (1 ms for a Kinetics video) gives the exact times and key frames, whatever the header claims. A read then
-    makes one pass over the file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on
-    it, and goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed frames are scaled.
-    Where seeking or leaving out does not give what the index promises, the file is decoded linearly from its start.
+    One demultiplexing scan (1 ms for a Kinetics video) gives the exact times and key frames, whatever the header
+    claims. A read then makes one pass over the file: it seeks to the key frame before a needed frame, decodes up to
+    the last needed frame that builds on it, and goes on at the next; frames that are neither needed nor referred to
+    by others are not decoded. Only needed frames are scaled. Where seeking or leaving out does not give what the
+    index promises, the file is decoded linearly from its start.
 
     The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
 
@@ -40,7 +41,7 @@ class FileVideo:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._container = open_container(path)
         try:
             self._stream = video_stream(self._container)
@@ -65,8 +66,9 @@ class FileVideo:
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         """The frames shown at ``times``: uint8 RGB ``(len(times), height, width, 3)``; see :class:`pvbias.data.Video`.
 
-        The frame shown at a time is the last one that has come up. A frame that cannot be decoded is replaced by a neighbour within
-        ``MAX_GAP``, as players do. The size follows the first needed frame; should the resolution change, later ones are scaled to it.
+        The frame shown at a time is the last one that has come up. A frame that cannot be decoded is replaced by a
+        neighbour within ``MAX_GAP``, as players do. The size follows the first needed frame; should the resolution
+        change, later ones are scaled to it.
 
         Raises:
             BadVideoError: ``no decodable frame``, or ``decoder error`` with the time of the frame that cannot be had.
@@ -96,7 +98,8 @@ class FileVideo:
         slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
         for start, end in _groups(self._index, needed):
             for frame, complaint in self._decode_group(start, end, slots):
-                # Where data are broken, what comes out depends on what was decoded before. Only the linear pass is the same for any clip.
+                # Where data are broken, what comes out depends on what was decoded before. Only the linear pass is
+                # the same for any clip.
                 if complaint or (frame is not None and frame.is_corrupt):
                     return None
                 slot = slots.get(frame.pts) if frame is not None else None
@@ -107,7 +110,8 @@ class FileVideo:
     def _decode_group(
         self, start: int, end: int, wanted: Container[int | None]
     ) -> Iterator[tuple[av.VideoFrame | None, str]]:
-        """What comes out of feeding packets ``start`` .. ``end`` to the decoder; of times not ``wanted``, only what it has to decode."""
+        """What comes out of feeding packets ``start`` .. ``end`` to the decoder; of times not ``wanted``, only what
+        it has to decode."""
         context = self._stream.codec_context
         for position, packet in enumerate(self._packets_from(start), start):
             # A frame that no other one refers to can be left out without changing the others by a bit.
@@ -121,8 +125,8 @@ class FileVideo:
         context.flush_buffers()
 
     def _packets_from(self, start: int) -> Iterator[av.Packet]:
-        """Packets ``start`` and following. Where the container's seeking gets to is checked; when that is too late or cannot be told, the
-        file is read from its beginning."""
+        """Packets ``start`` and following. Where the container's seeking gets to is checked; when that is too late or
+        cannot be told, the file is read from its beginning."""
         position, packets = self._next, demuxed(self._container, self._stream)
         if position != start:
             position, packets = self._seek(start)
@@ -151,12 +155,13 @@ class FileVideo:
     def _rewind(self) -> None:
         """Open the file again: the one way back to its start that works for every container."""
         self._container.close()
-        self._container = open_container(self._path)
+        self._container = open_container(self.path)
         self._stream = video_stream(self._container)
         self._next = 0
 
     def _read_linear(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
-        """Frames ``needed`` (ascending) by decoding everything from the start; a neighbour stands in for one that does not come out."""
+        """Frames ``needed`` (ascending) by decoding everything from the start; a neighbour stands in for one that
+        does not come out."""
         wanted = self._index.frame_pts[needed]
         images = _Images(self._resizer, size, len(needed))
         slot, previous, trouble = 0, None, ""
@@ -178,7 +183,8 @@ class FileVideo:
         return images.frames
 
     def _decode_all(self) -> Iterator[tuple[int, av.VideoFrame | None, str]]:
-        """(time in ticks, frame, "") for all frames from the start, and (0, None, complaint) for packets that the decoder refuses."""
+        """(time in ticks, frame, "") for all frames from the start, and (0, None, complaint) for packets that the
+        decoder refuses."""
         if self._next != 0:
             self._rewind()
         self._next = len(self._index.pts)
@@ -197,7 +203,8 @@ class FileVideo:
     def _nearer(
         self, wanted: int, before: _TimedFrame | None, after: _TimedFrame | None, trouble: str
     ) -> av.VideoFrame:
-        """What stands in for a frame that does not come out: the one before it, else the one after it, if within MAX_GAP."""
+        """What stands in for a frame that does not come out: the one before it, else the one after it, if within
+        MAX_GAP."""
         for neighbour in (before, after):
             if neighbour is not None and abs(neighbour[0] - wanted) * self._index.tick <= MAX_GAP:
                 return neighbour[1]
@@ -218,7 +225,8 @@ _TimedFrame = tuple[int, av.VideoFrame]
 
 
 class _Images:
-    """Upright, resized frames on their way into one array ``(count, height, width, 3)``, made when the first frame tells the size."""
+    """Upright, resized frames on their way into one array ``(count, height, width, 3)``, made when the first frame
+    tells the size."""
 
     def __init__(self, resizer: Resizer, size: FrameSize, count: int) -> None:
         self._resizer = resizer

@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 from ..errors import ConfigError, DataError
 from .video import Video, VideoRecord, VideoSource
 
-#: Ticks a second of the files written. Every usual frame rate is exact in it: 1/30 s is 3000 ticks, 1001/30000 s is 3003.
+#: Ticks a second of the files written. Every usual frame rate is exact in it: 1/30 s is 3000 ticks, 1001/30000 s is
+#: 3003.
 TICKS = 90_000
 #: Frames of each file on which the quality is measured.
 SAMPLED_FRAMES = 4
@@ -54,7 +55,8 @@ class Encoding:
             raise ConfigError(f"preset is {self.preset!r}: give one of {', '.join(_PRESETS)}.")
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Size that an upright frame is written in: never larger, aspect kept to a pixel, sides even as 4:2:0 wants them."""
+        """Size that an upright frame is written in: never larger, aspect kept to a pixel, sides even as 4:2:0 wants
+        them."""
         scale = min(1.0, self.short_side / min(height, width))
         scaled = [min(2 * round(length * scale / 2), length // 2 * 2) for length in (height, width)]
         return max(2, scaled[0]), max(2, scaled[1])
@@ -66,7 +68,8 @@ class Encoded:
 
     Attributes:
         frames: how many were written; as many as were decoded.
-        squared_error: mean over the pixels of SAMPLED_FRAMES frames, in squared grey levels of RGB, against the resized source.
+        squared_error: mean over the pixels of SAMPLED_FRAMES frames, in squared grey levels of RGB, against the resized
+            source.
     """
 
     frames: int
@@ -74,7 +77,8 @@ class Encoded:
 
 
 def encode(source: VideoSource, record: VideoRecord, path: Path, encoding: Encoding) -> Encoded:
-    """Write the whole video of ``record`` to ``path``: upright, without sound, each frame at the time it had (from the first frame on).
+    """Write the whole video of ``record`` to ``path``: upright, without sound, each frame at the time it had (from the
+    first frame on).
 
     Raises:
         BadVideoError: the source cannot be decoded.
@@ -179,7 +183,8 @@ class _Writer:
         options = {
             "crf": str(encoding.crf),
             "preset": encoding.preset,
-            # Key frames at a fixed distance; no frame waits for a later one, so a decoder is never ahead of what is asked for.
+            # Key frames at a fixed distance; no frame waits for a later one, so a decoder is never ahead of what is
+            # asked for.
             "x264-params": f"keyint={encoding.gop}:min-keyint={encoding.gop}:scenecut=0:bframes=0",
         }
         stream = self._container.add_stream("libx264", options=options)

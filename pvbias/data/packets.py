@@ -37,7 +37,8 @@ class PacketIndex:
         is_key: bool ``(P,)``.
         packet_of_frame: int64 ``(F,)``, the packet of each frame in the order of display; empty when ``counted``.
         frame_pts: int64 ``(F,)``, ascending.
-        counted: the packets' times are not those of the frames that come out, so frames are told apart by counting them from the start.
+        counted: the packets' times are not those of the frames that come out, so frames are told apart by counting
+            them from the start.
         tick: seconds.
         duration: seconds from the first frame to the end of the last.
         timestamps: float64 ``(F,)``, seconds from the first frame.
@@ -59,8 +60,8 @@ class PacketIndex:
     def start_of(self, packet: int) -> int:
         """The key packet to start decoding from for the frame of ``packet``.
 
-        A frame that is shown before the key frame it follows in the file (a leading picture of an open GOP) needs the key frame before
-        that one.
+        A frame that is shown before the key frame it follows in the file (a leading picture of an open GOP) needs the
+        key frame before that one.
         """
         keys = np.flatnonzero(self.is_key[: packet + 1] & (self.pts[: packet + 1] <= self.pts[packet]))
         return int(keys[-1]) if len(keys) else 0
@@ -129,8 +130,8 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIn
 
 
 def _frames_of_packets(*, pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """The packets whose frames are shown, in the order of display; without those before the first key frame, which nothing decodes (a
-    stream that was cut anywhere)."""
+    """The packets whose frames are shown, in the order of display; without those before the first key frame, which
+    nothing decodes (a stream that was cut anywhere)."""
     frames = np.flatnonzero(shown)
     if is_key.any():
         first = int(np.argmax(is_key))
@@ -143,12 +144,14 @@ def _trustworthy(container: InputContainer, pts: np.ndarray, frames: np.ndarray)
     times = pts[frames]
     if len(frames) == 0 or times[0] == NO_TIMESTAMP or (np.diff(times) <= 0).any():
         return False
-    # AVI stores no display times: ffmpeg makes them up from the frame types and gets them wrong where frames are reordered.
+    # AVI stores no display times: ffmpeg makes them up from the frame types and gets them wrong where frames are
+    # reordered.
     return container.format.name != "avi" or bool((np.diff(pts) > 0).all())
 
 
 def _decoded_pts(path: str) -> np.ndarray:
-    """Times of all frames, found by decoding them. They come out in the order of display, so the k-th gets the k-th smallest time."""
+    """Times of all frames, found by decoding them. They come out in the order of display, so the k-th gets the k-th
+    smallest time."""
     times: list[int | None] = []
     trouble = ""
     with open_container(path) as container:

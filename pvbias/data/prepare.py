@@ -1,7 +1,7 @@
 """Re-encode a data set once, so that every epoch after that decodes little.
 
-What a short clip costs is mostly the way to it from the key frame before, at full resolution. So: small frames, and key frames close
-together.
+What a short clip costs is mostly the way to it from the key frame before, at full resolution. So: small frames, and key
+frames close together.
 
 ::
 
@@ -19,6 +19,7 @@ import math
 import multiprocessing
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -30,12 +31,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
+from .annotations import Annotation, read_annotation
+from .bad_videos import BadVideo, BadVideoLog
 from .encoding import Encoding, encode
+from .source import VideoFiles
 from .video import BadVideoError, VideoRecord, VideoSource
 
 FINISHED_FILE = "prepared.jsonl"
 SETTINGS_FILE = "prepared_with.json"
-BAD_FILE = "bad_videos.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,12 @@ class Job:
     """One file to re-encode.
 
     Attributes:
+        index: position of the record in the annotation.
         record: the source.
         target: the new file, relative to the output folder.
     """
 
+    index: int
     record: VideoRecord
     target: str
 
@@ -72,16 +77,6 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bad:
-    """One file that cannot be used: a line of BAD_FILE; see :class:`pvbias.data.BadVideoError`."""
-
-    path: str
-    name: str
-    cause: str
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Summary:
     """What :func:`prepare` came to.
 
@@ -96,7 +91,7 @@ class Summary:
     encoding: Encoding
     finished: Sequence[Finished]
     resumed: int
-    bad: Sequence[Bad]
+    bad: Sequence[BadVideo]
     seconds: float
 
     @property
@@ -111,40 +106,40 @@ class Summary:
         return _decibels(max((file.squared_error for file in self.finished), default=math.nan))
 
     def __str__(self) -> str:
-        before, after = (sum(getattr(file, f"bytes_{when}") for file in self.finished) for when in ("before", "after"))
-        encoding = self.encoding
-        return "\n".join(
-            (
-                f"files      {len(self.finished)} re-encoded ({self.resumed} of them before this run), {len(self.bad)} bad",
-                f"frames     {sum(file.frames for file in self.finished):,}",
-                f"size       {before / 2**20:,.1f} MiB before, {after / 2**20:,.1f} MiB after",
-                f"encoding   H.264, short side {encoding.short_side} at most, a key frame every {encoding.gop} frames",
-                f"quality    CRF {encoding.crf}; PSNR {self.psnr:.1f} dB against the resized source (worst file "
-                f"{self.lowest_psnr:.1f} dB)",
-                f"time       {self.seconds:.1f} s",
-            )
-        )
+        files, encoding = self.finished, self.encoding
+        before, after = sum(file.bytes_before for file in files), sum(file.bytes_after for file in files)
+        causes = Counter(video.cause for video in self.bad)
+        listed = ", ".join(f"{cause} {count}" for cause, count in causes.items())
+        return f"""\
+files     {len(files)} re-encoded ({self.resumed} of them before this run), {len(self.bad)} bad {listed}
+frames    {sum(file.frames for file in files):,}
+size      {before / 2**20:,.1f} MiB before, {after / 2**20:,.1f} MiB after
+encoding  H.264, short side {encoding.short_side} at most, a key frame every {encoding.gop} frames
+quality   CRF {encoding.crf}; PSNR {self.psnr:.1f} dB to the resized source ({self.lowest_psnr:.1f} in the worst file)
+time      {self.seconds:.1f} s"""
 
 
 def prepare(
-    source: VideoSource,
+    data: str | Path,
     out_dir: str | Path,
     *,
-    annotation: str | Path | None = None,
+    path_prefix: str = "",
+    fps: float = 30.0,
     encoding: Encoding | None = None,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
     progress: bool = True,
 ) -> Summary:
-    """Re-encode every video of ``source`` into ``out_dir``.
+    """Re-encode every video of a data set into ``out_dir``.
 
-    A run that is killed loses the files in work, no more: the next run with the same settings goes on. A bad file is reported and left
-    out, also from the new annotation.
+    A run that is killed loses the files in work, no more: the next run with the same settings goes on. A bad file is
+    reported and left out, also from the new annotation; the next run tries it again.
 
     Args:
-        source: the videos; must be picklable.
+        data: a folder, or an annotation file; see :func:`pvbias.data.annotations.read_annotation`.
         out_dir: made when missing.
-        annotation: the .csv or .jsonl that ``source`` was read from, to be written anew with the new paths.
+        path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
+        fps: rate of the videos that are folders of frame images, frames per second.
         encoding: how to write; default: ``Encoding()``.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
         max_bad_fraction: of the files, [0, 1].
@@ -152,43 +147,47 @@ def prepare(
 
     Raises:
         ConfigError: ``out_dir`` was begun with other settings, or would overwrite a source.
-        DataError: more files are bad than allowed (all others are finished then), or a file cannot be written.
+        DataError: the annotation cannot be read, a file cannot be written, or more files are bad than allowed (all
+            others are then finished).
     """
     begin = time.monotonic()
-    encoding = encoding or Encoding()
-    out_dir = Path(out_dir)
+    data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
+    annotation = read_annotation(data, path_prefix=path_prefix)
+    source = VideoFiles(annotation, fps=fps)
     jobs = _jobs(source.records)
-    _check_overwriting(jobs, out_dir, annotation)
+    _check_overwriting(jobs, out_dir, data)
     _keep_settings(out_dir, encoding)
     done = _finished_before(jobs, out_dir)
     resumed = len(done)
-    bad: list[Bad] = []
+    log = BadVideoLog(out_dir, max_bad_fraction)
+    log.path.unlink(missing_ok=True)
+    log.seen(resumed)
+    bad: list[BadVideo] = []
     waiting = [job for job in jobs if job.record.name not in done]
     with (
         open(out_dir / FINISHED_FILE, "a", encoding="utf-8") as finished_file,
-        open(out_dir / BAD_FILE, "w", encoding="utf-8") as bad_file,
         tqdm(total=len(jobs), initial=resumed, unit="file", disable=not progress) as bar,
     ):
         for outcome in _outcomes(waiting, source, out_dir, encoding, workers):
             if isinstance(outcome, Finished):
                 done[outcome.name] = outcome
-                _write_line(finished_file, outcome)
+                log.seen()
+                finished_file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
+                finished_file.flush()
             else:
                 bad.append(outcome)
-                _write_line(bad_file, outcome)
-            bar.set_postfix(bad=len(bad))
+                log.add(outcome)
+                bar.set_postfix(bad=len(bad))
             bar.update()
-    if annotation is not None:
-        _write_annotation(Path(annotation), out_dir, source.records, _targets(jobs, done))
-    finished = [done[job.record.name] for job in jobs if job.record.name in done]
-    if len(bad) > max_bad_fraction * len(jobs):
-        shown = "".join(f"\n  {file.name}: {file.cause}: {file.detail}" for file in bad[:20])
-        raise DataError(
-            f"{len(bad)} of {len(jobs)} files are bad, more than the {max_bad_fraction:.0%} allowed; the others are "
-            f"re-encoded. All are listed in {out_dir / BAD_FILE}.{shown}"
-        )
+    if data.is_file():
+        _write_annotation(out_dir / data.name, annotation, jobs, done)
+    log.check()
     return Summary(
-        encoding=encoding, finished=finished, resumed=resumed, bad=bad, seconds=time.monotonic() - begin
+        encoding=encoding,
+        finished=[done[job.record.name] for job in jobs if job.record.name in done],
+        resumed=resumed,
+        bad=bad,
+        seconds=time.monotonic() - begin,
     )
 
 
@@ -196,7 +195,7 @@ def _jobs(records: Sequence[VideoRecord]) -> list[Job]:
     """One job for each different file, each with a target of its own."""
     jobs: dict[str, Job] = {}
     taken: set[str] = set()
-    for record in records:
+    for index, record in enumerate(records):
         if record.path in jobs:  # several parts of one file
             continue
         name = PurePath(record.name)
@@ -207,16 +206,13 @@ def _jobs(records: Sequence[VideoRecord]) -> list[Job]:
             target = f"{stem.as_posix()}_{number}.mp4"
             number += 1
         taken.add(target.lower())
-        jobs[record.path] = Job(record=record, target=target)
+        jobs[record.path] = Job(index=index, record=record, target=target)
     return list(jobs.values())
 
 
-def _check_overwriting(jobs: Sequence[Job], out_dir: Path, annotation: str | Path | None) -> None:
-    sources = {os.path.realpath(job.record.path) for job in jobs}
-    if annotation is not None:
-        sources.add(os.path.realpath(annotation))
-    written = [job.target for job in jobs] + ([Path(annotation).name] if annotation is not None else [])
-    for target in written:
+def _check_overwriting(jobs: Sequence[Job], out_dir: Path, data: Path) -> None:
+    sources = {os.path.realpath(path) for path in (data, *(job.record.path for job in jobs))}
+    for target in (data.name, *(job.target for job in jobs)):
         if os.path.realpath(out_dir / target) in sources:
             raise ConfigError(f"{out_dir / target} would overwrite a source: give another output folder.")
 
@@ -230,7 +226,8 @@ def _keep_settings(out_dir: Path, encoding: Encoding) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
         if before != settings:
             raise ConfigError(
-                f"{out_dir} was begun with {before}, not with {settings}: give another output folder, or the same settings."
+                f"{out_dir} was begun with {before}, not with {settings}: give another output folder, or the same "
+                "settings."
             )
     else:
         path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
@@ -261,7 +258,7 @@ def _finished_before(jobs: Sequence[Job], out_dir: Path) -> dict[str, Finished]:
 
 def _outcomes(
     jobs: Sequence[Job], source: VideoSource, out_dir: Path, encoding: Encoding, workers: int
-) -> Iterator[Finished | Bad]:
+) -> Iterator[Finished | BadVideo]:
     """What comes of each job, in the order in which they end."""
     if workers == 0:
         for job in jobs:
@@ -283,8 +280,8 @@ def _outcomes(
                 except BrokenProcessPool as error:
                     names = ", ".join(job.record.name for job in running.values())
                     raise DataError(
-                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. Finished files "
-                        "are kept: run again to go on, with fewer workers or without the file that it stops at."
+                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. Finished "
+                        "files are kept: run again to go on, with fewer workers or without the file that it stops at."
                     ) from error
                 del running[future]
                 yield outcome
@@ -299,11 +296,11 @@ def _start_worker(*arguments: object) -> None:
     _worker_arguments = arguments  # type: ignore[assignment]
 
 
-def _work(job: Job) -> Finished | Bad:
+def _work(job: Job) -> Finished | BadVideo:
     return _reencode(job, *_worker_arguments)
 
 
-def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) -> Finished | Bad:
+def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) -> Finished | BadVideo:
     """Do a job under a temporary name, so that a file under its own name is whole."""
     record, target = job.record, out_dir / job.target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -312,7 +309,7 @@ def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) 
         encoded = encode(source, record, temporary, encoding)
         os.replace(temporary, target)
     except BadVideoError as error:
-        return Bad(path=record.path, name=record.name, cause=error.cause, detail=error.detail)
+        return BadVideo.of(job.index, record, error, split="")
     finally:
         temporary.unlink(missing_ok=True)
     return Finished(
@@ -324,23 +321,21 @@ def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) 
     )
 
 
-def _targets(jobs: Sequence[Job], done: Mapping[str, Finished]) -> dict[str, str]:
-    """New file by source path."""
-    return {job.record.path: job.target for job in jobs if job.record.name in done}
-
-
-def _write_annotation(
-    annotation: Path, out_dir: Path, records: Sequence[VideoRecord], targets: Mapping[str, str]
-) -> None:
-    """The annotation with the new paths, relative to itself; everything else in a line stays."""
-    new = {record.name: targets[record.path] for record in records if record.path in targets}
+def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], done: Mapping[str, Finished]) -> None:
+    """The annotation with the new paths, relative to itself."""
+    targets = {job.record.path: job.target for job in jobs if job.record.name in done}
     lines = []
-    for line in annotation.read_text(encoding="utf-8-sig").splitlines():
-        if annotation.suffix == ".jsonl":
-            entry = json.loads(line) if line.strip() else {}
-            if entry.get("path") in new:
-                lines.append(json.dumps(entry | {"path": new[entry["path"]]}, ensure_ascii=False))
-    (out_dir / annotation.name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    for record in annotation.records:
+        if record.path not in targets:
+            continue
+        named = annotation.class_names and record.label is not None
+        label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
+        if path.suffix == ".jsonl":
+            entry = {"path": targets[record.path], "label": label, "start": record.start, "end": record.end}
+            lines.append(json.dumps({key: value for key, value in entry.items() if value is not None}))
+        else:
+            lines.append(targets[record.path] + ("" if label is None else f" {label}"))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
 
 
 def _size(path: str | Path) -> int:
@@ -349,11 +344,6 @@ def _size(path: str | Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     return path.stat().st_size if path.exists() else 0
-
-
-def _write_line(file, entry: Finished | Bad) -> None:  # noqa: ANN001 (a text file)
-    file.write(json.dumps(dataclasses.asdict(entry), ensure_ascii=False) + "\n")
-    file.flush()
 
 
 def _decibels(squared_error: float) -> float:

@@ -8,11 +8,12 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 
 class Resizer:
-    """Scales a frame and converts it to RGB in one step of libswscale (bilinear, over the source's area when it shrinks).
+    """Scales a frame and converts it to RGB in one step of libswscale (bilinear, over the source's area when it
+    shrinks).
 
-    The frame's own colour matrix and range are used; where a file does not say, BT.601 and limited range are assumed, as ffmpeg does.
-    High bit depths are reduced to 8 bits without tone mapping. Alpha is dropped. Pixels are taken as square, whatever the file's sample
-    aspect ratio says (torchcodec, decord and PyTorchVideo do the same).
+    The frame's own colour matrix and range are used; where a file does not say, BT.601 and limited range are assumed,
+    as ffmpeg does. High bit depths are reduced to 8 bits without tone mapping. Alpha is dropped. Pixels are taken as
+    square, whatever the file's sample aspect ratio says (torchcodec, decord and PyTorchVideo do the same).
 
     One is reused for all frames of a video, on one thread: setting up a scaler costs more than scaling a frame.
     """
@@ -35,6 +36,6 @@ class Resizer:
 
 
 def quarter_turns(rotation: int) -> int:
-    """Counterclockwise quarter turns that make a frame upright: 0 .. 3; 0 for a ``rotation`` (degrees) that is no quarter turn, which
-    is what broken display matrices give."""
+    """Counterclockwise quarter turns that make a frame upright: 0 .. 3; 0 for a ``rotation`` (degrees) that is no
+    quarter turn, which is what broken display matrices give."""
     return (rotation // 90) % 4 if -360 <= rotation <= 360 and rotation % 90 == 0 else 0

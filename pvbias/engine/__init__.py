@@ -1,5 +1,22 @@
-"""Training: objectives with phases, the trainer and its hooks."""
+"""Training: objectives with phases, the trainer and its hooks, checkpoints, several processes."""
 
+from .checkpoint import newest_checkpoint
+from .cross_entropy import CrossEntropy
+from .hooks import Hook
+from .launch import launch
 from .objective import Objective, Phase, Step
+from .trainer import Trainer
+from .training import TrainSummary, train
 
-__all__ = ["Objective", "Phase", "Step"]
+__all__ = [
+    "CrossEntropy",
+    "Hook",
+    "Objective",
+    "Phase",
+    "Step",
+    "TrainSummary",
+    "Trainer",
+    "launch",
+    "newest_checkpoint",
+    "train",
+]

@@ -19,6 +19,9 @@ from torch.optim import Optimizer
 
 from ..errors import ConfigError, did_you_mean
 
+#: The end of a run as fvcore's schedulers take it: some of them refuse 1.
+_END = 1 - 1e-9
+
 #: ``lr_at_epoch(fractional epoch) -> learning rate``
 LRSchedule = Callable[[float], float]
 
@@ -98,9 +101,9 @@ def build_lr_schedule(solver_cfg: CfgNode, *, num_shards: int = 1) -> LRSchedule
         raise ConfigError(f"SOLVER.LR_POLICY: there is no policy {solver_cfg.LR_POLICY!r}. {hint}")
     warm = min(solver_cfg.WARMUP_EPOCHS / max_epoch, 1.0)
     if warm > 0:
-        warm_up = LinearParamScheduler(solver_cfg.WARMUP_START_LR * scale, policy(warm))
+        warm_up = LinearParamScheduler(solver_cfg.WARMUP_START_LR * scale, policy(min(warm, _END)))
         policy = CompositeParamScheduler([warm_up, policy], [warm, 1 - warm], ["rescaled", "fixed"])
-    return lambda epoch: policy(min(epoch / max_epoch, 1.0))
+    return lambda epoch: policy(min(epoch / max_epoch, _END))
 
 
 def _steps(starts: Sequence[float], rates: Sequence[float], max_epoch: float) -> ParamScheduler:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from fvcore.nn.precise_bn import BN_MODULE_TYPES
@@ -24,6 +22,7 @@ from ..models.recognizer import Recognizer
 from .hooks import Hook
 from .objective import Objective, Phase, Step
 from .parallel import average_gradients, broadcast_buffers, broadcast_parameters, local_gradients, wrap_recognizer
+from .seeding import seed_everything
 from .solver import LRSchedule, build_lr_schedule, build_optimizer, clip_gradients
 
 
@@ -164,7 +163,7 @@ class Trainer:
                 module.eval()
 
     def _train_epoch(self) -> None:
-        _seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank())
+        seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank())
         self.set_training_mode()
         self.iteration = self.epoch * self.steps_per_epoch
         started = time.perf_counter()
@@ -236,7 +235,9 @@ class Trainer:
         norm = clip_gradients(running.phase.solver, running.parameters)
         # With loss scaling, gradients that overflow are an everyday matter: the scaler skips the step and lowers the scale.
         if not math.isfinite(norm) and not self.scaler.is_enabled():
-            raise self._not_finite(running, {"grad_norm": norm}, [name for batch in self.window for name in batch.names])
+            raise self._not_finite(
+                running, {"grad_norm": norm}, [name for batch in self.window for name in batch.names]
+            )
         self.scaler.step(running.optimizer)
         return norm
 
@@ -259,12 +260,3 @@ def batch_norms(module: nn.Module) -> list[nn.Module]:
 
 def _to_floats(values: Sequence[Tensor]) -> list[float]:
     return torch.stack([value.detach().float().reshape(()) for value in values]).tolist()
-
-
-def _seed_everything(rng_seed: int, epoch: int, rank: int) -> None:
-    """Restart torch's, numpy's and Python's generators from a state that depends on these three numbers alone."""
-    # SeedSequence mixes them so that neighbouring epochs and processes have nothing in common.
-    seed = int(np.random.SeedSequence((rng_seed, epoch, rank)).generate_state(1)[0])
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)

@@ -3,6 +3,7 @@
 from .accuracy import Accuracy
 from .evaluator import Evaluator, VideoViews, view_seeds
 from .results import Figure, Result
+from .runner import run_evaluators
 from .sample_clips import SampleClips
 
-__all__ = ["Accuracy", "Evaluator", "Figure", "Result", "SampleClips", "VideoViews", "view_seeds"]
+__all__ = ["Accuracy", "Evaluator", "Figure", "Result", "SampleClips", "VideoViews", "run_evaluators", "view_seeds"]

@@ -33,6 +33,7 @@ def run_evaluators(
     *,
     settings: Settings,
     bad_log: BadVideoLog,
+    split: str = "test",
     progress: bool = True,
 ) -> dict[str, Result]:
     """Measure everything in one pass: each video is decoded once, each variant of its views goes through the model
@@ -55,6 +56,7 @@ def run_evaluators(
         evaluators: by the name their results go under.
         settings: of this machine.
         bad_log: takes the videos that cannot be used.
+        split: of the source, for the list of bad videos.
         progress: show a progress bar (main process only).
 
     Returns:
@@ -68,7 +70,7 @@ def run_evaluators(
     for evaluator in evaluators.values():
         evaluator.reset()
     if consumers:
-        loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size())
+        loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split)
         total = len(range(get_rank(), len(source.records), get_world_size()))
         with tqdm(total=total, desc="measuring", unit="video", disable=not (progress and is_main_process())) as bar:
             videos = _good_videos(loader, bad_log, bar)

@@ -8,14 +8,18 @@ from typing import Any
 
 from . import plots, words
 from .results import RunResults
-from .sections import ASDT, BY_VARIANT, SAMPLES, SELF_CONVOLUTION, FigureTable, Table, figure_table, image_uri, table
+from .sections import ASDT, BY_VARIANT, SAMPLES, SELF_CONVOLUTION, image_uri
+from .tables import FigureTable, Table, figure_table, text_table
 
 Row = dict[str, Any]
 
 
 @dataclass
 class ClassSection:
-    """``plots``: (run's column, SVG); ``rows``: (class, videos, one (original, shuffled, lost) a run), worst loss first."""
+    """Classes, worst loss first.
+
+    ``plots``: (run's column, SVG); ``rows``: (class, number of videos, (original, shuffled, change) of each run).
+    """
 
     plots: list[tuple[int, str]]
     rows: list[tuple[str, str, list[tuple[str, str, str]]]]
@@ -93,7 +97,7 @@ def layers(runs: Sequence[RunResults]) -> LayerSection | None:
             svg = plots.channel_shares(temporal, color=column, prefix=f"shares-{column}", alt=alt)
             section.shares.append((column, svg))
     section.tables = [
-        table(what if len(runs) == 1 else f"{what}: {run.name}", rows)
+        text_table(what if len(runs) == 1 else f"{what}: {run.name}", rows)
         for what, found in (("ASDT", asdt), ("Temporal and static channels", shares))
         for run, rows in zip(runs, found, strict=True)
         if rows

@@ -12,7 +12,7 @@ import jinja2
 
 from ..errors import ConfigError
 from . import evidence, plots, sections, words
-from .results import RunResults, read_results, write_atomically
+from .results import RunResults, read_results, write_atomically, write_joined_tables
 
 FILE_NAME = "report.html"
 
@@ -29,7 +29,13 @@ def write_report(run_dir: str | Path) -> Path:
 
 
 def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
-    """Write the same page with a column for each run, the first being the one that differences refer to; returns ``out``.
+    """Write the same page with a column for each run, and the runs' joined tables, below the folder ``out``.
+
+    Args:
+        run_dirs: folders with a ``results.json``, or those files; differences refer to the first.
+
+    Returns:
+        The path of the page.
 
     Raises:
         ConfigError: fewer than two runs.
@@ -37,8 +43,9 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     """
     if len(run_dirs) < 2:
         raise ConfigError(f"A comparison needs two runs or more, not {len(run_dirs)}: give their folders.")
-    runs = [read_results(run_dir) for run_dir in run_dirs]
-    return write_atomically(Path(out), render(_with_own_names(runs, run_dirs)))
+    runs = _with_own_names([read_results(run_dir) for run_dir in run_dirs], run_dirs)
+    write_joined_tables(Path(out), runs)
+    return write_atomically(Path(out) / FILE_NAME, render(runs))
 
 
 def render(runs: Sequence[RunResults]) -> bytes:
@@ -78,10 +85,13 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
 
 
 def _with_own_names(runs: Sequence[RunResults], run_dirs: Sequence[str | Path]) -> list[RunResults]:
-    """The runs with names that tell them apart: a name that several have gets the run's folder, and its column if need be."""
+    """The runs with names that tell them apart: where several have one, the folder is added, if need be the column."""
     names = [run.name for run in runs]
     folders = [Path(run_dir).resolve() for run_dir in run_dirs]
-    shown = [f"{name} ({folder.name})" if names.count(name) > 1 else name for name, folder in zip(names, folders, strict=True)]
+    shown = [
+        f"{name} ({folder.name})" if names.count(name) > 1 else name
+        for name, folder in zip(names, folders, strict=True)
+    ]
     twice = {name for name, count in Counter(shown).items() if count > 1}
     shown = [f"{name} #{column}" if name in twice else name for column, name in enumerate(shown, start=1)]
     return [dataclasses.replace(run, name=name) for run, name in zip(runs, shown, strict=True)]

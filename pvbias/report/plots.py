@@ -1,7 +1,7 @@
 """Plots as inline SVG: drawn by matplotlib, without pyplot and its global state.
 
-Text stays text, so the page's own fonts show it, whatever script it is in, and it can be searched. Ids carry a prefix that the
-caller makes unique on its page. The same data give the same bytes.
+Text stays text, so the page's own fonts show it, whatever script it is in, and it can be searched. Ids carry a prefix
+that the caller makes unique on its page. The same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -21,20 +22,28 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-#: One colour a run, told apart with any kind of colour vision (Okabe and Ito's set, the yellow left out: too pale on white).
+#: One colour a run, told apart with any kind of colour vision (Okabe and Ito's set, without what is too pale on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-_WIDTH = 4.4  # inches; a plot fills half of a wide page or all of a phone's
+_WIDTH = 4.4  # inches; shown at up to 1.6 pixels a point: half of a wide page, or all of a phone's
 #: Up to so many classes, points are large and names keep clear of them.
 _FEW = 60
-#: Where a name may stand beside its point: offset in typographic points, and its alignment; the first that is free is taken.
+#: Where a name may stand beside its point: offset in typographic points, alignment; the first free place is taken.
 _LABEL_PLACES = (
-    (6, -3, "left"), (-6, -3, "right"), (0, 6, "center"), (0, -12, "center"), (6, 6, "left"), (-6, 6, "right"),
-    (6, -12, "left"), (-6, -12, "right"), (0, 16, "center"), (0, -22, "center"),
-)  # fmt: skip
+    (6, -3, "left"),
+    (-6, -3, "right"),
+    (0, 6, "center"),
+    (0, -12, "center"),
+    (6, 6, "left"),
+    (-6, 6, "right"),
+    (6, -12, "left"),
+    (-6, -12, "right"),
+    (0, 16, "center"),
+    (0, -22, "center"),
+)
 _INK, _MUTED, _GRID, _STATIC = "#1f2933", "#667482", "#e3e8ed", "#d5dce3"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pvbias",
     "text.parse_math": False,  # a class may be called "$x$"
@@ -127,26 +136,43 @@ def interval_bars(
         for line in sorted(set(chance)):
             axes.axvline(line, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=3)
             axes.annotate(
-                "guessing", (line, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
-                color=_MUTED, fontsize=8,
-            )  # fmt: skip
+                "guessing",
+                (line, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, 3),
+                textcoords="offset points",
+                color=_MUTED,
+                fontsize=8,
+            )
     return result[0]
 
 
 def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt: str, labelled: int = 6) -> str:
     """Accuracy on original against shuffled clips, a point a class; the classes that stand out are named."""
-    with _canvas(4.2, prefix, alt) as (canvas, result):
+    with _canvas(3.5, prefix, alt, width=3.6) as (canvas, result):
         axes = canvas.add_subplot()
         axes.plot([0, 100], [0, 100], color=_MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
-            "shuffling costs nothing", (57, 57), xytext=(-4, 4), textcoords="offset points", rotation=45,
-            rotation_mode="anchor", color=_MUTED, fontsize=8,
-        )  # fmt: skip
+            "shuffling costs nothing",
+            (57, 57),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            rotation=45,
+            rotation_mode="anchor",
+            color=_MUTED,
+            fontsize=8,
+        )
         axes.plot(
-            [p.original for p in points], [p.shuffled for p in points], MARKERS[color % len(MARKERS)], clip_on=False,
-            color=COLORS[color % len(COLORS)], alpha=0.85 if len(points) <= _FEW else 0.45, markersize=6 if len(points) <= _FEW else 4,
-            markeredgewidth=0, zorder=3,
-        )  # fmt: skip
+            [p.original for p in points],
+            [p.shuffled for p in points],
+            MARKERS[color % len(MARKERS)],
+            clip_on=False,
+            color=COLORS[color % len(COLORS)],
+            alpha=0.85 if len(points) <= _FEW else 0.45,
+            markersize=6 if len(points) <= _FEW else 4,
+            markeredgewidth=0,
+            zorder=3,
+        )
         axes.set(xlim=(-1, 101), ylim=(-1, 101), aspect="equal", xlabel="accuracy on original clips, %")
         axes.set_ylabel("accuracy on shuffled clips, %")
         axes.set_xticks(range(0, 101, 25))
@@ -164,9 +190,14 @@ def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str)
         for one in series:
             defined = [(depth, v.value) for depth, v in enumerate(one.values, start=1) if v.value is not None]
             axes.plot(
-                [depth for depth, _ in defined], [value for _, value in defined], color=COLORS[one.color % len(COLORS)],
-                marker=MARKERS[one.color % len(MARKERS)], markersize=4.5, linewidth=1.6, markeredgewidth=0,
-            )  # fmt: skip
+                [depth for depth, _ in defined],
+                [value for _, value in defined],
+                color=COLORS[one.color % len(COLORS)],
+                marker=MARKERS[one.color % len(MARKERS)],
+                markersize=4.5,
+                linewidth=1.6,
+                markeredgewidth=0,
+            )
         axes.set_ylim(bottom=0)
         _layer_axis(axes, max(len(one.values) for one in series))
         axes.set_ylabel(axis)
@@ -176,7 +207,7 @@ def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str)
 
 
 def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str, alt: str) -> str:
-    """Stacked bars, one a layer from input to output: temporal channels (per cent) in the run's colour, static above."""
+    """Stacked bars, one a layer from input to output: temporal channels in the run's colour, static above, %."""
     with _canvas(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for depth, share in enumerate(temporal, start=1):
@@ -192,12 +223,14 @@ def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str,
 
 
 @contextmanager
-def _canvas(height: float, prefix: str, alt: str) -> Iterator[tuple[Canvas, list[str]]]:
+def _canvas(height: float, prefix: str, alt: str, width: float = _WIDTH) -> Iterator[tuple[Canvas, list[str]]]:
     """A figure to draw on; when the block ends, the list holds its SVG."""
     result: list[str] = []
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # only sizes come from this font, the reader's draws
-        canvas = Canvas(figsize=(_WIDTH, height), layout="constrained")
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing"
+        )  # only sizes come from this font, the reader's draws
+        canvas = Canvas(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(canvas)
         yield canvas, result
         text = io.StringIO()
@@ -206,15 +239,17 @@ def _canvas(height: float, prefix: str, alt: str) -> Iterator[tuple[Canvas, list
 
 
 def _inline(svg: str, prefix: str, alt: str) -> str:
-    """Matplotlib's SVG document as an element of an HTML page: own ids, no fonts, no namespaces, no metadata, no fixed size."""
+    """Matplotlib's SVG document as an element of an HTML page: own ids; no fonts, namespaces, metadata, fixed size."""
     svg = svg[svg.index("<svg") :].strip()
     view = re.search(r'viewBox="([^"]+)"', svg)
     assert view is not None  # matplotlib always writes one
+    width = 1.6 * float(view[1].split()[2])
     body = svg[svg.index(">") + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r"<[^<>]+>", lambda tag: _own_tag(tag[0], prefix), body)
     body = re.sub(r">\s+<", ">\n<", body)
-    return f'<svg class="plot" role="img" aria-label="{html.escape(alt)}" viewBox="{view[1]}">{body}'
+    head = f'<svg class="plot" role="img" aria-label="{html.escape(alt)}" viewBox="{view[1]}"'
+    return f'{head} style="max-width:{width:.0f}px">{body}'
 
 
 def _own_tag(tag: str, prefix: str) -> str:
@@ -227,7 +262,9 @@ def _own_tag(tag: str, prefix: str) -> str:
 
 def _bar(axes: Axes, y: float, value: Value, color: str, end: float, digits: int) -> None:
     if value.value is None:
-        axes.annotate("undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=_MUTED, fontsize=8)
+        axes.annotate(
+            "undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=_MUTED, fontsize=8
+        )
         return
     axes.barh(y, value.value, height=0.86, color=color, linewidth=0, alpha=0.9)
     tip = value.value
@@ -236,9 +273,15 @@ def _bar(axes: Axes, y: float, value: Value, color: str, end: float, digits: int
         axes.plot([value.low, value.high], [y, y], "|", color=_INK, markersize=5, markeredgewidth=1.1, zorder=4)
         tip = max(tip, value.high)
     axes.annotate(
-        f"{value.value:.{digits}f}", (min(tip, end), y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5,
-        zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
-    )  # fmt: skip
+        f"{value.value:.{digits}f}",
+        (min(tip, end), y),
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+    )
 
 
 def _layer_axis(axes: Axes, layers: int) -> None:
@@ -262,10 +305,16 @@ def _name_outliers(canvas: Canvas, axes: Axes, points: Sequence[ClassPoint], cou
     for point in chosen:
         for dx, dy, align in _LABEL_PLACES:
             label: Annotation = axes.annotate(
-                _short(point.name, 24), (point.original, point.shuffled), xytext=(dx, dy), textcoords="offset points", ha=align,
-                fontsize=8, zorder=4, annotation_clip=False,
+                _short(point.name, 24),
+                (point.original, point.shuffled),
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha=align,
+                fontsize=8,
+                zorder=4,
+                annotation_clip=False,
                 bbox=None if few else {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
-            )  # fmt: skip
+            )
             label.set_in_layout(False)
             box = label.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 8 and frame.y0 <= box.y0

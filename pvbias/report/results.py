@@ -9,9 +9,9 @@
                              "images":         {image: path relative to results.json},
                              "not_applicable": "" or why there is nothing to report}}}
 
-It is strict JSON in UTF-8. A number that is not finite is written as null: a figure's note then says what it was, and an
-interval's null end is infinite (-infinity for the lower, infinity for the upper one). Beside it lie
-``tables/<evaluator>_<table>.csv``, ``tables/figures.csv`` (all figures; null is an empty cell) and ``images/``. A change that an
+It is strict JSON in UTF-8. A number that is not finite is written as null: a figure's note then says what it was, and
+an interval's null end is infinite (-infinity for the lower, infinity for the upper one). Beside it lie ``images/``,
+``tables/<evaluator>_<table>.csv`` and ``tables/figures.csv`` (all figures; null is an empty cell). A change that an
 older reader would misread gets a new format number.
 """
 
@@ -25,7 +25,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,8 @@ class RunResults:
 def write_results(run_dir: str | Path, run: RunResults) -> Path:
     """Write ``results.json``, ``tables/`` and ``images/`` below ``run_dir`` (made when missing).
 
-    Each file is written under a temporary name and renamed, ``results.json`` last: where it exists, it is whole and so is what it
-    names.
+    Each file is written under a temporary name and renamed, ``results.json`` last: where it exists, it is whole, and so
+    is what it names.
 
     Returns:
         The path of ``results.json``.
@@ -106,17 +106,30 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
         for name, path in images.items():
             write_atomically(folder / path, result.images[name])
         for name, rows in result.tables.items():
-            write_atomically(folder / "tables" / _file_name(evaluator, f"{name}.csv"), _csv([_plain(row) for row in rows]))
+            write_atomically(
+                folder / "tables" / _file_name(evaluator, f"{name}.csv"), _csv([_plain(row) for row in rows])
+            )
         document["results"][evaluator] = {
             "figures": [_figure_to_dict(figure) for figure in result.figures],
             "tables": _plain(result.tables),
             "images": images,
             "not_applicable": result.not_applicable,
         }
-    write_atomically(folder / "tables" / "figures.csv", _csv(_figure_rows(document["results"])))
+    for file, rows in _tables(run).items():
+        write_atomically(folder / "tables" / file, _csv(rows))
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     # A lone surrogate (a file name in no encoding) cannot be UTF-8: JSON's own escape of it can.
     return write_atomically(folder / FILE_NAME, re.sub("[\ud800-\udfff]", _escape, text).encode())
+
+
+def write_joined_tables(folder: Path, runs: Sequence[RunResults]) -> None:
+    """Write the tables of several runs as one each below ``folder/tables``, with a first column ``run``."""
+    joined: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        for file, rows in _tables(run).items():
+            joined.setdefault(file, []).extend({"run": run.name, **row} for row in rows)
+    for file, rows in joined.items():
+        write_atomically(folder / "tables" / file, _csv(rows))
 
 
 def read_results(path: str | Path) -> RunResults:
@@ -130,7 +143,9 @@ def read_results(path: str | Path) -> RunResults:
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"No results in {path}: {file} does not exist. Give the folder of a finished pvbias run.") from None
+        raise DataError(
+            f"No results in {path}: {file} does not exist. Give the folder of a finished pvbias run."
+        ) from None
     except (ValueError, OSError) as error:
         raise DataError(f"Cannot read the results in {file}: {error}") from error
     _check_format(document, file)
@@ -198,21 +213,27 @@ def _read_image(folder: Path, path: str) -> bytes:
         raise DataError(f"{folder / FILE_NAME} names an image that cannot be read: {error}") from error
 
 
-def _figure_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for evaluator, entry in results.items():
-        for figure in entry["figures"]:
-            low, high = figure["interval"] or (None, None)
-            row = {"evaluator": evaluator, **figure, "interval_low": low, "interval_high": high}
-            del row["interval"]
-            rows.append(row)
-    return rows
+def _tables(run: RunResults) -> dict[str, list[dict[str, Any]]]:
+    """Rows of plain values by CSV file name."""
+    tables = {"figures.csv": [row for name, result in run.results.items() for row in _figure_rows(name, result)]}
+    for evaluator, result in run.results.items():
+        for name, rows in result.tables.items():
+            tables[_file_name(evaluator, f"{name}.csv")] = _plain(rows)
+    return tables
+
+
+def _figure_rows(evaluator: str, result: Result) -> Iterator[dict[str, Any]]:
+    for figure in result.figures:
+        row = {"evaluator": evaluator, **_figure_to_dict(figure)}
+        row["interval_low"], row["interval_high"] = row.pop("interval") or (None, None)
+        yield row
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO(newline="")
     if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return text.getvalue().encode("utf-8", errors="backslashreplace")
@@ -234,7 +255,7 @@ def _plain(value: Any) -> Any:
 
 
 def _file_name(evaluator: str, name: str) -> str:
-    """One file name for both that is safe everywhere; a name that had to change carries a digest, so that two stay two."""
+    """One file name for both, safe everywhere; one that had to change carries a digest, so that two stay two."""
     wanted = f"{evaluator}_{name}"
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", wanted).lstrip(".")[-100:]
     if safe == wanted:

@@ -35,6 +35,8 @@ FIGURES = {
     "temporal_channels": "temporal channels",
     "temporal_channels_first_third": "temporal channels, first third of the layers",
     "temporal_channels_last_third": "temporal channels, last third of the layers",
+    "modulated_accuracy": "accuracy on changed clips, log ratio",
+    "self_convolution": "temporal channels (self-convolution)",
 }
 
 
@@ -59,45 +61,44 @@ def variant_words(variant: str) -> str:
 
 
 def figure_words(name: str) -> str:
-    """A figure's name in words; one that is not known goes by its name."""
+    """A figure's or an evaluator's name in words; one that is not known goes by its name."""
     return FIGURES.get(name, name.replace("_", " "))
-
-
-def decimals(unit: str) -> int:
-    """Decimals that a figure of this unit is shown with."""
-    return {"%": 1, "log ratio": 2, "nats": 2}.get(unit, 3)
 
 
 def number(value: float | None, unit: str, *, signed: bool = False) -> str:
     """A value as readers see it: with a real minus sign, and more decimals when it would look like zero."""
     if value is None:
         return "–"
-    places = decimals(unit)
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value and abs(value) < 0.5 * 10**-places:
-        text = f"{value:+.1e}" if signed else f"{value:.1e}"
+    sign = "+" if signed else ""
+    places = {"%": 1, "log ratio": 2, "nats": 3 if abs(value) < 1 else 2}.get(unit)
+    if places is None or (value and abs(value) < 0.5 * 10**-places):
+        text = f"{value:{sign}.3g}"
     else:
-        text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+        text = f"{value:{sign}.{places}f}"
     return text.replace("-", "−")
 
 
 def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None, num_classes: int) -> Reading:
     """What shuffling the frames does to accuracy (in per cent), and what that says of the model."""
     before, after = original.value, shuffled.value
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     lost = before - after
     numbers = f"{before:.1f} % in order, {after:.1f} % shuffled."
     if abs(lost) < 0.05:
         numbers = f"Shuffling the frames leaves accuracy as it was: {numbers}"
     else:
-        numbers = f"Shuffling the frames {'costs' if lost > 0 else 'gains'} {abs(lost):.1f} points of accuracy: {numbers}"
+        numbers = (
+            f"Shuffling the frames {'costs' if lost > 0 else 'gains'} {abs(lost):.1f} points of accuracy: {numbers}"
+        )
     chance = 100.0 / num_classes
     guessing = f"guessing among {num_classes} classes ({chance:.1f} %)"
     low, _ = _ends(original)
     shuffled_low, shuffled_high = _ends(shuffled)
     if low <= chance:
-        text = f"{numbers} The first cannot be told from {guessing}, so there is no accuracy for the order of frames to explain."
+        text = f"{numbers} The first cannot be told from {guessing}: there is nothing for the order to explain."
         return Reading("No better than guessing", text, _thin(original))
     if shuffled_low <= chance and shuffled_high < low:
         text = f"{numbers} The second is no better than {guessing}: without the order, nothing is left."
@@ -146,9 +147,11 @@ def _ratio_words(ratio: float) -> tuple[str, str]:
 
 
 def _frame(variant: str) -> str:
-    return {"freeze_first": "its first frame", "freeze_middle": "its middle frame", "freeze_random": "one of its frames"}.get(
-        variant, f"“{variant_words(variant)}”"
-    )
+    return {
+        "freeze_first": "its first frame",
+        "freeze_middle": "its middle frame",
+        "freeze_random": "one of its frames",
+    }.get(variant, f"“{variant_words(variant)}”")
 
 
 def _ends(figure: Figure) -> tuple[float, float]:

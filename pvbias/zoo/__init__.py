@@ -1,7 +1,16 @@
 """Checkpoints: fetching, verifying, loading with a report, exporting."""
 
 from .fetching import fetch
-from .loading import LoadReport, load_weights, read_checkpoint
+from .loading import LoadReport, load_weights, model_weights, read_checkpoint
 from .saving import atomic_save, model_state, save_weights
 
-__all__ = ["LoadReport", "atomic_save", "fetch", "load_weights", "model_state", "read_checkpoint", "save_weights"]
+__all__ = [
+    "LoadReport",
+    "atomic_save",
+    "fetch",
+    "load_weights",
+    "model_state",
+    "model_weights",
+    "read_checkpoint",
+    "save_weights",
+]

@@ -115,16 +115,16 @@ def _cached(url: str, sha256: str) -> Path:
     """The cached file of ``url``, downloaded by whichever process comes first."""
     path = _cache_path(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(str(path)):
-            if path.is_file():
-                advice = f"Delete {str(path)!r} to download it again, or correct the checksum."
-                _verify(path, sha256, f"{url}, cached as {str(path)!r}", advice)
-            else:
-                _download(url, path, sha256)
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with file_lock(str(path)):
+                if not path.is_file():  # nobody else has fetched it meanwhile
+                    _download(url, path, sha256)
+        advice = f"Delete {str(path)!r} to download it again, or correct the checksum."
+        _verify(path, sha256, f"{url}, cached as {str(path)!r}", advice)
     except (OSError, portalocker.LockException) as error:
         raise WeightsError(
-            f"Cannot write or lock {str(path)!r}: {type(error).__name__}: {error}. "
+            f"Cannot read, write or lock {str(path)!r}: {type(error).__name__}: {error}. "
             "Set the environment variable FVCORE_CACHE to another folder, with enough space."
         ) from error
     return path

@@ -82,4 +82,4 @@ def _free_space(folder: Path) -> str:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    return f"{free / 2**20:,.0f} MiB are free there; an earlier file of that name is unchanged."
+    return f"{free / 2**20:,.0f} MiB are free without the unfinished file; an earlier one of that name is unchanged."

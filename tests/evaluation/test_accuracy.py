@@ -73,7 +73,9 @@ def test_ties_are_at_chance_whatever_the_label():
 
 def test_saturated_probabilities_are_not_tied():
     """The other classes' probabilities are below the smallest float64, but their order is known."""
-    result = feed(evaluator(), (3, [[2e4, -1e3, -1e3 - 1, -1e3 - 2, *[-2e4] * 6]]), (9, [[2e4, 1, 2, 3, 4, 0, 0, 0, 0, -1]]))
+    result = feed(
+        evaluator(), (3, [[2e4, -1e3, -1e3 - 1, -1e3 - 2, *[-2e4] * 6]]), (9, [[2e4, 1, 2, 3, 4, 0, 0, 0, 0, -1]])
+    )
     assert value(result, "top5", "video") == 50
 
 

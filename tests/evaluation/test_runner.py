@@ -88,10 +88,22 @@ class Keep(Evaluator):
 
     def process(self, video, logits):
         assert set(logits) == set(self.modulations)
-        self.rows[video.index] = (video.name, video.label, video.clips.numpy(), {k: v.numpy() for k, v in logits.items()})
+        self.rows[video.index] = (
+            video.name,
+            video.label,
+            video.clips.numpy(),
+            {k: v.numpy() for k, v in logits.items()},
+        )
 
     def evaluate(self):
         return Result(figures=[Figure(name="videos", value=len(self.rows), unit="", level="video")])
+
+
+class Confused(Keep):
+    """Puts all videos in the same place."""
+
+    def process(self, video, logits):
+        self.rows[0] = video.name
 
 
 class Weigh(Evaluator):
@@ -205,6 +217,8 @@ def _process(rank, store, folder):
     }
     results = measure(folder, cfg, evaluators, model=model, source=NoiseSource(bad=(5,)))
     assert (results != {}) == (rank == 0)
+    with pytest.raises(RuntimeError, match=r"'confused' has rows of videos \[0\] from two processes"):
+        measure(folder, cfg, {"confused": Confused(cfg, model, ("original",))}, model=model)
     torch.save((evaluators["keep"].rows, results), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 

@@ -28,7 +28,7 @@ def toy_models():
     restore()
 
 
-@pytest.fixture()
+@pytest.fixture
 def cfg():
     cfg = get_cfg()
     cfg.MODEL.MODEL_NAME = "toy"

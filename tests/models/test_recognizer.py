@@ -61,7 +61,7 @@ class InPlacePathways(nn.Module):
         return self.proj(self.second(self.first(paths))[1].mean(dim=(2, 3, 4)))
 
 
-@pytest.fixture()
+@pytest.fixture
 def clips():
     return torch.randint(0, 256, (2, 3, 4, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -116,7 +116,7 @@ def test_taps_are_there_for_the_block_only(clips):
 
 def test_an_unknown_tap_leaves_no_hook_behind():
     recognizer = Recognizer(LinearHead(), clip_spec=SPEC, head="proj")
-    with pytest.raises(ConfigError, match="no inner module 'con'.*'conv'"), recognizer.taps("proj", "con"):
+    with pytest.raises(ConfigError, match=r"no inner module 'con'.*'conv'"), recognizer.taps("proj", "con"):
         pass
     assert not recognizer.head._forward_hooks
 

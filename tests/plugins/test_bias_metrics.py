@@ -163,7 +163,7 @@ def scores(best, num_classes=7):
 
 
 def test_accuracies_and_log_ratios_by_hand(cfg):
-    """Ten videos of class 0 and ten of class 6: all right on the original; shuffled, half of class 0 and none of class 6."""
+    """Ten videos of class 0, ten of class 6: all right as they are; shuffled, half of class 0 and none of class 6."""
     videos = [(0, {"original": scores(0), "shuffle": scores(0 if i < 5 else 1)}) for i in range(10)]
     videos += [(6, {"original": scores(6), "shuffle": scores(0), "reverse": scores(6)})] * 10
     result = feed(ModulatedAccuracy(cfg, recognizer(), ["walk", "b", "c", "d", "e", "f", "run"]), videos)
@@ -190,7 +190,9 @@ def test_accuracies_and_log_ratios_by_hand(cfg):
 
 
 def test_zero_denominator_is_reported_and_not_a_number(cfg):
-    found = figures(feed(ModulatedAccuracy(cfg, recognizer(), []), [(0, {"original": scores(0), "shuffle": scores(1)})]))
+    found = figures(
+        feed(ModulatedAccuracy(cfg, recognizer(), []), [(0, {"original": scores(0), "shuffle": scores(1)})])
+    )
     ratio = found["log_ratio", "shuffle", "video"]
     assert ratio.value is None
     assert ratio.interval is None

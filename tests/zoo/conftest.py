@@ -28,7 +28,7 @@ class TinyModel(nn.Module):
         return self.proj(self.norm(self.conv(clip)).mean(dim=(2, 3, 4)))
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny():
     """``tiny(num_classes, seed)``: a recognizer with weights of its own."""
 
@@ -39,7 +39,7 @@ def tiny():
     return build
 
 
-@pytest.fixture()
+@pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty download cache."""
     folder = tmp_path / "cache"
@@ -47,13 +47,13 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def server():
     """A loopback server: ``server.url``, ``server.content`` (what it serves), ``server.requests`` (paths asked for).
 
-    Paths: ``/whole/...``, ``/slow/...`` (half a second), ``/cut/...`` (half of what is announced), ``/cut-chunk/...`` (a chunk
-    that is not finished), ``/endless/...`` (no length announced), ``/silent/...`` (half, then nothing); others are missing.
-    With ``server.mended`` set, all are whole.
+    Paths: ``/whole/...``, ``/slow/...`` (half a second), ``/cut/...`` (half of what is announced), ``/cut-chunk/...``
+    (a chunk that is not finished), ``/endless/...`` (no length announced), ``/silent/...`` (half, then nothing);
+    others are missing. With ``server.mended`` set, all are whole.
     """
     state = SimpleNamespace(content=bytes(range(256)) * 4000, requests=[], mended=False, stop=threading.Event())
 

@@ -21,7 +21,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
 
 
-@pytest.fixture()
+@pytest.fixture
 def catalogue(server):
     """A zoo whose weights lie on the server."""
     restore = MODEL.snapshot()

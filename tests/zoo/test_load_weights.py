@@ -31,7 +31,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], names:
     return all(torch.equal(first[name], second[name]) for name in names)
 
 
-@pytest.fixture()
+@pytest.fixture
 def saved(tmp_path):
     """``saved(object)``: the path of a file with it."""
 

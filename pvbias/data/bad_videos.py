@@ -1,0 +1,127 @@
+"""Bad files never end a run and never pass silently: they are left out, listed and counted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..distributed import all_gather_objects
+from ..errors import DataError
+from .video import BadVideoError, VideoRecord
+
+FILE_NAME = "bad_videos.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadVideo:
+    """A video that could not be used.
+
+    Attributes:
+        index: its position in the annotation.
+        path, name: as in its record.
+        cause: see :class:`pvbias.data.BadVideoError`.
+        detail: what was seen.
+        split: "train", "val" or "test".
+    """
+
+    index: int
+    path: str
+    name: str
+    cause: str
+    detail: str = ""
+    split: str = ""
+
+    @classmethod
+    def of(cls, index: int, record: VideoRecord, error: BadVideoError, split: str) -> BadVideo:
+        """What is reported of a record that failed with ``error``."""
+        return cls(index=index, path=record.path, name=record.name, cause=error.cause, detail=error.detail, split=split)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.cause}" + (f" ({self.detail})" if self.detail else "")
+
+
+class BadVideoLog:
+    """Lists bad videos in ``output_dir/bad_videos.jsonl`` and stops a run that has too many.
+
+    Each process of a run has one; they write to the same file. A path is listed once, however often and by whichever
+    process it is found bad, in this run or in the one that it resumes.
+
+    Args:
+        output_dir: made when missing.
+        max_fraction: DATA.MAX_BAD_FRACTION.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike, max_fraction: float) -> None:
+        self.path = Path(output_dir) / FILE_NAME
+        self._max_fraction = max_fraction
+        self._found: dict[str, BadVideo] = {}
+        self._good = 0
+        self._bad = 0
+
+    def seen(self, count: int = 1) -> None:
+        """``count`` good videos were read."""
+        self._good += count
+
+    def add(self, video: BadVideo) -> None:
+        """A bad video was met."""
+        self._bad += 1
+        if video.path not in self._found:
+            self._found[video.path] = video
+            _append_once(self.path, video)
+
+    def check(self) -> None:
+        """To be called by all processes together, after each pass over the data.
+
+        Raises:
+            DataError: more than ``max_fraction`` of the videos that all processes have met so far were bad. In all
+                processes alike.
+        """
+        found, good, bad = self._merged()
+        if bad > self._max_fraction * (good + bad):
+            examples = "".join(f"\n  {video}" for video in list(found.values())[:5])
+            raise DataError(
+                f"{bad} of {good + bad} videos read were bad ({bad / (good + bad):.1%}; {len(found)} different files), "
+                f"more than DATA.MAX_BAD_FRACTION = {self._max_fraction:g} allows. All of them, with causes, are in "
+                f"{self.path}:{examples}"
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """Counts over all processes (to be called by all of them): ``read`` (videos met, again in each epoch),
+        ``bad`` (how many of them), ``bad_files`` (different ones), ``causes`` (files by cause), ``list`` (path of the
+        list, empty without bad files)."""
+        found, good, bad = self._merged()
+        return {
+            "read": good + bad,
+            "bad": bad,
+            "bad_files": len(found),
+            "causes": dict(sorted(Counter(video.cause for video in found.values()).items())),
+            "list": str(self.path) if found else "",
+        }
+
+    def _merged(self) -> tuple[dict[str, BadVideo], int, int]:
+        parts = all_gather_objects((self._found, self._good, self._bad))
+        found = {path: video for part, _, _ in parts for path, video in part.items()}
+        return dict(sorted(found.items())), sum(good for _, good, _ in parts), sum(bad for _, _, bad in parts)
+
+
+def _append_once(file: Path, video: BadVideo) -> None:
+    """Append a line, unless another process has listed the path already."""
+    import fcntl  # not on Windows, where everything else that does not list bad files should work
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a+", encoding="utf-8") as lines:
+        fcntl.flock(lines, fcntl.LOCK_EX)  # given back when the file is closed
+        lines.seek(0)
+        if video.path in _listed(lines):
+            return
+        entry = {key: value for key, value in asdict(video).items() if key != "index"}
+        lines.write(json.dumps(entry) + "\n")  # ASCII: any path, valid Unicode or not, comes back as it was
+
+
+def _listed(lines: Iterable[str]) -> set[str]:
+    return {json.loads(line)["path"] for line in lines if line.strip()}

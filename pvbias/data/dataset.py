@@ -1,0 +1,199 @@
+"""Records -> clips, each a pure function of the configuration and of (seed, epoch, index): the worker, the process
+and the order do not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .bad_videos import BadVideo
+from .sampling import TemporalSampling, part_of_video
+from .transforms import TestViews, TrainAugmentation
+from .video import BadVideoError, VideoRecord, VideoSource
+
+#: Videos tried for one training sample. At the largest sensible fraction of bad files, 10 %, one in 10**16 samples
+#: runs out of them.
+MAX_ATTEMPTS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSample:
+    """One training clip, or None where no video could be used, and the bad videos met on the way.
+
+    Attributes:
+        clip: uint8 ``(T, H, W, C)``.
+    """
+
+    clip: np.ndarray | None
+    label: int
+    name: str
+    bad: tuple[BadVideo, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainBatch:
+    """A mini-batch.
+
+    Attributes:
+        clips: uint8 ``(N, C, T, H, W)``, in channels_last_3d memory.
+        labels: int64 ``(N,)``.
+        names: of the N videos, as the annotation writes them.
+        bad: videos that others had to replace.
+    """
+
+    clips: Tensor
+    labels: Tensor
+    names: list[str]
+    bad: list[BadVideo]
+
+    def pin_memory(self) -> TrainBatch:
+        """The same in page-locked memory (what the loader's pinning calls)."""
+        return TrainBatch(
+            clips=self.clips.pin_memory(), labels=self.labels.pin_memory(), names=self.names, bad=self.bad
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestVideo:
+    """All test views of one video.
+
+    Attributes:
+        index: position of its record in the annotation.
+        clips: uint8 ``(V, C, T, H, W)``, channels_last_3d; V = temporal clips x spatial crops, the crops of one clip
+            together.
+    """
+
+    __test__ = False
+
+    index: int
+    record: VideoRecord
+    clips: Tensor
+
+
+class TrainDataset(Dataset):
+    """Training samples, asked for by ``(epoch, index)``.
+
+    Args:
+        source: the videos.
+        num_classes: K; a label outside 0 .. K-1 makes a video bad.
+        seed: RNG_SEED.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        *,
+        sampling: TemporalSampling,
+        augmentation: TrainAugmentation,
+        num_classes: int,
+        seed: int,
+    ) -> None:
+        self._source = source
+        self._sampling = sampling
+        self._augmentation = augmentation
+        self._num_classes = num_classes
+        self._seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainSample:
+        """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
+        epoch, index = key
+        others = np.random.default_rng([self._seed, epoch, index, 1])
+        bad: list[BadVideo] = []
+        for _ in range(MAX_ATTEMPTS):
+            record = self._source.records[index]
+            try:
+                clip = self._clip(record, np.random.default_rng([self._seed, *key, 0]))
+            except BadVideoError as error:
+                bad.append(BadVideo.of(index, record, error, "train"))
+                index = int(others.integers(len(self._source.records)))
+            else:
+                assert record.label is not None
+                return TrainSample(clip=clip, label=record.label, name=record.name, bad=tuple(bad))
+        return TrainSample(clip=None, label=-1, name="", bad=tuple(bad))
+
+    def _clip(self, record: VideoRecord, rng: np.random.Generator) -> np.ndarray:
+        check_label(record, self._num_classes)
+        with closing(self._source.open(record)) as video:
+            times = self._sampling.random_clip(*part_of_video(record, video.duration), rng)
+            view = self._augmentation.draw(rng)
+            return view.clip(video.read(times.tolist(), view.size))
+
+
+class TestDataset(Dataset):
+    """All test views of each video, asked for by the record's index.
+
+    Args:
+        source: the videos; labels may be None.
+        num_classes: K; a label outside 0 .. K-1 makes a video bad.
+        split: for the list of bad videos.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self, source: VideoSource, *, sampling: TemporalSampling, views: TestViews, num_classes: int, split: str
+    ) -> None:
+        self._source = source
+        self._sampling = sampling
+        self._views = views
+        self._num_classes = num_classes
+        self._split = split
+
+    def __getitem__(self, index: int) -> TestVideo | BadVideo:
+        """The video, or why there is none."""
+        record = self._source.records[index]
+        try:
+            return TestVideo(index=index, record=record, clips=self._clips(record))
+        except BadVideoError as error:
+            return BadVideo.of(index, record, error, self._split)
+
+    def _clips(self, record: VideoRecord) -> Tensor:
+        check_label(record, self._num_classes)
+        with closing(self._source.open(record)) as video:
+            times = self._sampling.test_clips(*part_of_video(record, video.duration))  # (clips, T)
+            distinct, place = np.unique(times, return_inverse=True)  # windows overlap: one pass, each frame once
+            frames = video.read(distinct.tolist(), self._views.size)
+        crops = self._views.crops(frames)
+        size = self._views.crop_size
+        place = place.reshape(times.shape)
+        clips = np.empty((len(times), len(crops), times.shape[1], size, size, 3), np.uint8)
+        for number, crop in enumerate(crops):
+            for clip, order in enumerate(place):
+                clips[clip, number] = crop[order]
+        return _channels_first(clips.reshape(-1, *clips.shape[2:]))
+
+
+def check_label(record: VideoRecord, num_classes: int) -> None:
+    """Raise BadVideoError when the label, if there is one, is none of the classes."""
+    if record.label is not None and not 0 <= record.label < num_classes:
+        raise BadVideoError(
+            "label out of range", f"the label is {record.label}, the {num_classes} classes are 0 to {num_classes - 1}"
+        )
+
+
+def collate(samples: Sequence[TrainSample]) -> TrainBatch | list[BadVideo]:
+    """A mini-batch; only the bad videos when there is nothing for one of its places.
+
+    numpy copies the frames: torch would start its thread pool for it, which costs more than the copy.
+    """
+    bad = [video for sample in samples for video in sample.bad]
+    clips = [sample.clip for sample in samples if sample.clip is not None]
+    if len(clips) < len(samples):
+        return bad
+    return TrainBatch(
+        clips=_channels_first(np.stack(clips)),
+        labels=torch.tensor([sample.label for sample in samples]),
+        names=[sample.name for sample in samples],
+        bad=bad,
+    )
+
+
+def _channels_first(clips: np.ndarray) -> Tensor:
+    """``(N, T, H, W, C)`` seen as ``(N, C, T, H, W)``, which is what channels_last_3d means; nothing is copied."""
+    return torch.from_numpy(clips).permute(0, 4, 1, 2, 3)

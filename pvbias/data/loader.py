@@ -1,0 +1,208 @@
+"""Loaders: the same batches whatever the number of workers and processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from fvcore.common.config import CfgNode
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..errors import ConfigError, DataError
+from .bad_videos import BadVideo
+from .dataset import TestDataset, TestVideo, TrainBatch, TrainDataset, collate
+from .sampling import TemporalSampling
+from .transforms import TestViews, TrainAugmentation
+from .video import VideoSource
+
+
+class TrainLoader:
+    """Mini-batches of this process, epoch by epoch; made by :func:`build_train_loader`."""
+
+    def __init__(self, loader: DataLoader, batches: _EpochBatches) -> None:
+        self._loader = loader
+        self._batches = batches
+
+    def __len__(self) -> int:
+        """Mini-batches in an epoch."""
+        return len(self._batches)
+
+    def epoch(self, epoch: int) -> Iterator[TrainBatch]:
+        """The mini-batches of an epoch, the same ones whenever they are asked for.
+
+        Raises:
+            DataError: nothing but bad videos where a sample should be, or a worker process that died.
+        """
+        self._batches.epoch = epoch
+        for batch in _watched(self._loader):
+            if not isinstance(batch, TrainBatch):
+                listed = "".join(f"\n  {video}" for video in batch[:5])
+                raise DataError(
+                    f"Epoch {epoch}: after {len(batch)} bad videos there is still none to train on. The first ones:"
+                    f"{listed}\nCheck DATA.PATH_PREFIX, and that MODEL.NUM_CLASSES fits the labels."
+                )
+            yield batch
+
+
+class TestLoader:
+    """The test videos of this process, in annotation order; made by :func:`build_test_loader`."""
+
+    __test__ = False
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        """Videos."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[TestVideo | BadVideo]:
+        """All views of each video, or why there are none.
+
+        Raises:
+            DataError: a worker process died.
+        """
+        return _watched(self._loader)
+
+
+def build_train_loader(cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int) -> TrainLoader:
+    """Loader of training clips.
+
+    The order of an epoch is drawn from (RNG_SEED, epoch), cut into mini-batches of TRAIN.BATCH_SIZE clips, and each
+    process takes its share of every mini-batch: together they see what one process would. What remains at the end of
+    the order and is no full mini-batch is left for other epochs; a data set smaller than a mini-batch is repeated to
+    fill one.
+
+    Args:
+        cfg: completed configuration.
+        source: the videos, all labelled.
+        rank, world_size: of this process.
+
+    Raises:
+        ConfigError: TRAIN.BATCH_SIZE cannot be shared evenly between the processes.
+        DataError: a video without a label.
+    """
+    if cfg.TRAIN.BATCH_SIZE % world_size:
+        raise ConfigError(
+            f"TRAIN.BATCH_SIZE = {cfg.TRAIN.BATCH_SIZE} cannot be shared evenly by {world_size} processes."
+        )
+    for record in source.records:
+        if record.label is None:
+            raise DataError(f"Training needs labels, and {record.name!r} has none.")
+    dataset = TrainDataset(
+        source,
+        sampling=TemporalSampling.from_cfg(cfg),
+        augmentation=TrainAugmentation.from_cfg(cfg),
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        seed=cfg.RNG_SEED,
+    )
+    batches = _EpochBatches(
+        len(source.records), cfg.TRAIN.BATCH_SIZE, seed=cfg.RNG_SEED, rank=rank, world_size=world_size
+    )
+    loader = _data_loader(cfg, dataset, batch_sampler=batches, collate_fn=collate, persistent=True)
+    return TrainLoader(loader, batches)
+
+
+def build_test_loader(
+    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, split: str = "test"
+) -> TestLoader:
+    """Loader of all views of this process's videos: records rank, rank + world_size, ...; none twice, none added.
+
+    Args:
+        cfg: completed configuration.
+        source: the videos.
+        rank, world_size: of this process.
+        split: for the list of bad videos.
+    """
+    dataset = TestDataset(
+        source,
+        sampling=TemporalSampling.from_cfg(cfg),
+        views=TestViews.from_cfg(cfg),
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        split=split,
+    )
+    mine = range(rank, len(source.records), world_size)
+    return TestLoader(_data_loader(cfg, dataset, sampler=mine, batch_size=None, collate_fn=_as_it_is))
+
+
+class _EpochBatches(Sampler):
+    """Keys (epoch, index) of this process's part of each mini-batch. The epoch travels with the key, so workers that
+    live on from epoch to epoch need not be told."""
+
+    def __init__(self, num_records: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> None:
+        self.epoch = 0
+        self._num_records = num_records
+        self._batch_size = batch_size
+        self._seed = seed
+        self._rank = rank
+        self._share = batch_size // world_size
+
+    def __len__(self) -> int:
+        return max(self._num_records // self._batch_size, 1)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch = self.epoch
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._num_records)
+        order = np.resize(order, len(self) * self._batch_size)  # cut, or repeated
+        for batch in order.reshape(len(self), self._batch_size):
+            mine = batch[self._rank * self._share :][: self._share]
+            yield [(epoch, int(index)) for index in mine]
+
+
+def _data_loader(cfg: CfgNode, dataset: Dataset, *, persistent: bool = False, **options: Any) -> DataLoader:
+    workers = cfg.DATA_LOADER.NUM_WORKERS
+    if workers:
+        options |= {
+            "multiprocessing_context": _context(),
+            "worker_init_fn": _start_worker,
+            "persistent_workers": persistent,
+            # A test item is all views of a video, easily 100 MB: one in work and one waiting for each worker.
+            "prefetch_factor": 2 if persistent else 1,
+        }
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
+        # Its own generator: the loader draws a seed for its workers, which must not advance the one that the training
+        # draws from.
+        generator=torch.Generator(),
+        **options,
+    )
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """How workers are started: by a fork server that has imported torch and this package, so that each starts in
+    milliseconds.
+
+    Not forked from the training process: that has OpenMP threads, CUDA, gloo or TensorBoard threads, which a fork
+    copies in whatever state they are (locks held, pools without threads), and workers then hang now and then.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)  # the workers are the parallelism
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _watched(loader: DataLoader) -> Iterator[Any]:
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"A process that loads videos died: {error} The usual reason is too little memory or shared memory "
+            f"(/dev/shm): lower DATA_LOADER.NUM_WORKERS (now {loader.num_workers}), or set it to 0 to decode in the "
+            "main process."
+        ) from error

@@ -1,0 +1,169 @@
+"""Frames of a video -> clips of the model's size, the same way for every frame of a clip."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+from torchvision.transforms import v2
+
+#: Longer frames than this many times their short side are squeezed to it: a ribbon of 8 x 10,000 pixels would
+#: otherwise fill the memory.
+MAX_ASPECT = 8.0
+
+
+@dataclass(frozen=True)
+class TestViews:
+    """Short side to a length, then one crop in the centre or three along the long side.
+
+    Attributes:
+        short_side: pixels, >= ``crop_size``.
+        crop_size: pixels.
+        num_crops: 1 or 3.
+    """
+
+    __test__ = False  # not a test case, whatever pytest thinks of its name
+
+    short_side: int
+    crop_size: int
+    num_crops: int
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode) -> TestViews:
+        """What DATA.TEST_* and TEST.NUM_SPATIAL_CROPS ask for; ``cfg`` is completed."""
+        return cls(cfg.DATA.TEST_SHORT_SIDE, cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Size that frames of ``height`` x ``width`` are decoded to."""
+        return short_side_to(self.short_side, height, width)
+
+    def crops(self, frames: np.ndarray) -> list[np.ndarray]:
+        """Frames ``(F, h, w, 3)`` -> for each crop, from the top or left end on, ``(F, crop, crop, 3)``, as views of
+        the frames."""
+        rooms = [length - self.crop_size for length in frames.shape[1:3]]
+        shares = [0.5] if self.num_crops == 1 else [0.0, 0.5, 1.0]
+        along_height = rooms[0] > rooms[1]
+        corners = [
+            (round(rooms[0] * (share if along_height else 0.5)), round(rooms[1] * (0.5 if along_height else share)))
+            for share in shares
+        ]
+        return [_crop(frames, corner, self.crop_size) for corner in corners]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainAugmentation:
+    """What happens to training clips.
+
+    Attributes:
+        crop_size: pixels.
+        short_sides: [min, max] of the short side before the crop, pixels, drawn uniformly.
+        areas: [min, max] of the crop's area as a fraction of the frame's (Inception-style); empty: ``short_sides``
+            instead.
+        aspects: [min, max] of that crop's width / height, drawn uniformly on a logarithmic scale.
+        flip: mirror left to right half of the time.
+        color_jitter: strength for brightness, contrast and saturation, in [0, 1].
+    """
+
+    crop_size: int
+    short_sides: tuple[int, int]
+    areas: tuple[float, ...] = ()
+    aspects: tuple[float, float] = (0.75, 1.3333)
+    flip: bool = True
+    color_jitter: float = 0.0
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode) -> TrainAugmentation:
+        """What DATA.TRAIN_*, DATA.RANDOM_FLIP and AUG ask for; ``cfg`` is completed."""
+        data = cfg.DATA
+        return cls(
+            crop_size=data.TRAIN_CROP_SIZE,
+            short_sides=tuple(data.TRAIN_JITTER_SCALES),
+            areas=tuple(data.TRAIN_JITTER_SCALES_RELATIVE),
+            aspects=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE),
+            flip=data.RANDOM_FLIP,
+            color_jitter=cfg.AUG.COLOR_JITTER,
+        )
+
+    def draw(self, rng: np.random.Generator) -> TrainView:
+        """The choices for one clip."""
+        return TrainView(self, rng)
+
+
+class TrainView:
+    """The random choices for one training clip; all of them are drawn at once, so the same draw suits any frame size.
+
+    The crop is cut from a frame that the decoder has already scaled, whole, such that the crop comes out at its final
+    size: one resizing for any augmentation.
+    """
+
+    def __init__(self, augmentation: TrainAugmentation, rng: np.random.Generator) -> None:
+        self._augmentation = augmentation
+        low, high = augmentation.short_sides
+        self._short_side = int(rng.integers(low, high, endpoint=True))
+        self._corner = rng.random(2)
+        areas, (narrow, wide) = augmentation.areas or (1.0, 1.0), augmentation.aspects
+        # As torchvision's random resized crop: the first of ten shapes that fits into the frame.
+        self._areas = rng.uniform(areas[0], areas[1], 10)
+        self._aspects = np.exp(rng.uniform(math.log(narrow), math.log(wide), 10))
+        self._flip = augmentation.flip and rng.random() < 0.5
+        self._color_seed = int(rng.integers(2**31))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Size that frames of ``height`` x ``width`` are decoded to; no side is below the crop's."""
+        if not self._augmentation.areas:
+            return short_side_to(self._short_side, height, width)
+        crop = self._augmentation.crop_size
+        crop_height, crop_width = self._crop_shape(height, width)
+        # The cap keeps a crop of a few pixels of an extreme frame from blowing the whole frame up.
+        limit = crop * MAX_ASPECT
+        scaled = (min(crop * height / crop_height, limit), min(crop * width / crop_width, limit))
+        return max(round(scaled[0]), crop), max(round(scaled[1]), crop)
+
+    def clip(self, frames: np.ndarray) -> np.ndarray:
+        """Frames ``(T, h, w, 3)`` of that size -> the clip ``(T, crop, crop, 3)``."""
+        crop = self._augmentation.crop_size
+        rooms = [length - crop for length in frames.shape[1:3]]
+        top, left = (min(int(share * (room + 1)), room) for share, room in zip(self._corner, rooms, strict=True))
+        clip = _crop(frames, (top, left), crop)
+        if self._flip:
+            clip = clip[:, :, ::-1]
+        if self._augmentation.color_jitter:
+            clip = self._jittered(clip)
+        return clip
+
+    def _crop_shape(self, height: int, width: int) -> tuple[float, float]:
+        """Height and width, in pixels of the original frame, of what is cropped."""
+        for share, aspect in zip(self._areas, self._aspects, strict=True):
+            area = share * height * width
+            crop_height, crop_width = math.sqrt(area / aspect), math.sqrt(area * aspect)
+            if crop_height <= height and crop_width <= width:
+                return crop_height, crop_width
+        low, high = self._augmentation.aspects
+        return min(height, width / low), min(width, height * high)
+
+    def _jittered(self, clip: np.ndarray) -> np.ndarray:
+        strength = self._augmentation.color_jitter
+        jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
+        images = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)
+        # torchvision draws from torch's global generator; what the training itself draws must not depend on it.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self._color_seed)
+            jittered: Tensor = jitter(images)
+        return jittered.permute(0, 2, 3, 1).numpy()
+
+
+def short_side_to(length: int, height: int, width: int) -> tuple[int, int]:
+    """``height`` x ``width`` scaled so that the short side is ``length``, the aspect limited to MAX_ASPECT."""
+    scale = length / min(height, width)
+    longest = round(length * MAX_ASPECT)
+    tall, wide = (min(max(round(side * scale), length), longest) for side in (height, width))
+    return tall, wide
+
+
+def _crop(frames: np.ndarray, corner: tuple[int, int], size: int) -> np.ndarray:
+    top, left = corner
+    return frames[:, top : top + size, left : left + size]

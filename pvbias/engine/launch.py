@@ -1,0 +1,168 @@
+"""Running a job in one process or several, whoever starts them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from fvcore.common.config import CfgNode
+
+from ..errors import ConfigError, PvbiasError
+from ..machine import prepare_process
+from .seeding import seed_everything
+
+#: How long a process waits for the others: evaluation and decoding are uneven, and a dead process is noticed otherwise.
+TIMEOUT = timedelta(hours=1)
+
+#: Seconds that the remaining processes get to end by themselves once one has failed.
+GRACE_SECONDS = 5
+
+Job = Callable[[CfgNode], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a process stands in the job.
+
+    Attributes:
+        rank, world_size: among all processes.
+        local_rank, local_size: among those on this machine.
+        meeting_point: where all processes find each other, an ``init_method`` of torch.distributed.
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_size: int
+    meeting_point: str
+
+
+def launch(job: Job, cfg: CfgNode) -> None:
+    """Run ``job(cfg)``: in the processes that torchrun has started, in processes started here, or in this one.
+
+    - under torchrun (``RANK`` and ``WORLD_SIZE`` in the environment): this process is one of them;
+    - ``NUM_GPUS > 1`` or ``NUM_SHARDS > 1``: ``NUM_GPUS`` processes are started on this machine (on the CPU when it has no GPU),
+      and with ``NUM_SHARDS > 1`` they meet those of the other machines at ``MASTER_ADDR``:``MASTER_PORT`` (environment);
+    - otherwise: here.
+
+    Each process gets its device, its share of the cores and the generators' start (``RNG_SEED``) before the job begins.
+
+    Args:
+        job: what to do; an importable function, since other processes have to find it.
+        cfg: the configuration, handed to the job.
+
+    Raises:
+        PvbiasError: as raised by the job, also in a process started here; the others are ended.
+        ConfigError: more processes than GPUs, or no address to meet at.
+    """
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        _run(_torchrun_place(), job, cfg)
+    elif cfg.NUM_GPUS > 1 or cfg.NUM_SHARDS > 1:
+        _spawn(job, cfg)
+    else:
+        prepare_process()
+        seed_everything(cfg.RNG_SEED)
+        job(cfg)
+
+
+def _torchrun_place() -> _Place:
+    return _Place(
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+        local_rank=int(os.environ.get("LOCAL_RANK", 0)),
+        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+        meeting_point="env://",
+    )
+
+
+def _spawn(job: Job, cfg: CfgNode) -> None:
+    """Start this machine's processes and wait for them."""
+    gpus = torch.cuda.device_count()
+    if cfg.NUM_GPUS > gpus > 0:
+        raise ConfigError(f"NUM_GPUS = {cfg.NUM_GPUS}, but this machine has {gpus}: lower it.")
+    with TemporaryDirectory(prefix="pvbias-") as folder:
+        # A file is a meeting point that, unlike a port, nobody else can take.
+        meeting_point = f"file://{folder}/meeting" if cfg.NUM_SHARDS == 1 else _meeting_address(cfg)
+        size = max(cfg.NUM_GPUS, 1)
+        places = [
+            _Place(
+                rank=cfg.SHARD_ID * size + local_rank,
+                world_size=size * cfg.NUM_SHARDS,
+                local_rank=local_rank,
+                local_size=size,
+                meeting_point=meeting_point,
+            )
+            for local_rank in range(size)
+        ]
+        _run_children(places, job, cfg)
+
+
+def _run_children(places: list[_Place], job: Job, cfg: CfgNode) -> None:
+    errors = mp.get_context("spawn").SimpleQueue()
+    children = mp.start_processes(
+        _child, args=(places, job, cfg, errors), nprocs=len(places), join=False, start_method="spawn"
+    )
+    try:
+        while not children.join(grace_period=GRACE_SECONDS):
+            pass
+    except (mp.ProcessRaisedException, mp.ProcessExitedException):
+        # The first error that has a message for the user is the cause; what the others ran into is its consequence.
+        if not errors.empty():
+            raise pickle.loads(errors.get()) from None
+        raise
+    finally:
+        for process in children.processes:
+            if process.is_alive():
+                process.kill()
+            process.join()
+        errors.close()
+
+
+def _meeting_address(cfg: CfgNode) -> str:
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"NUM_SHARDS = {cfg.NUM_SHARDS}: set {' and '.join(missing)} in the environment to a host name of machine 0 and a free "
+            "port on it, the same on all machines; or start the run with torchrun."
+        )
+    return f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+
+
+def _child(local_rank: int, places: list[_Place], job: Job, cfg: CfgNode, errors: Any) -> None:
+    # The parent's logging is not inherited by a spawned process.
+    level = logging.INFO if places[local_rank].rank == 0 else logging.WARNING
+    logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=level)
+    try:
+        _run(places[local_rank], job, cfg)
+    except PvbiasError as error:
+        errors.put(pickle.dumps(error))  # written when this returns: the parent finds it as soon as it sees the exit
+        raise
+
+
+def _run(place: _Place, job: Job, cfg: CfgNode) -> None:
+    """The job in one process of several."""
+    use_gpu = cfg.NUM_GPUS > 0 and torch.cuda.is_available()
+    if use_gpu:
+        torch.cuda.set_device(place.local_rank)
+    backend = cfg.DIST_BACKEND
+    if backend == "auto":
+        backend = "nccl" if use_gpu else "gloo"
+    if backend == "nccl" and not use_gpu:
+        raise ConfigError("DIST_BACKEND = 'nccl' needs GPUs, and this run has none: use 'auto' or 'gloo'.")
+    prepare_process(processes=place.local_size)
+    seed_everything(cfg.RNG_SEED)
+    dist.init_process_group(
+        backend, init_method=place.meeting_point, rank=place.rank, world_size=place.world_size, timeout=TIMEOUT
+    )
+    job(cfg)
+    # Not after an error: the others would fail over the lost connection before this process has said what went wrong.
+    dist.destroy_process_group()

@@ -1,0 +1,117 @@
+"""Training from a configuration: what puts loader, objective, trainer and hooks together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from ..data import BadVideoLog, VideoSource, build_train_loader
+from ..distributed import barrier, get_rank, get_world_size
+from ..errors import DataError
+from ..machine import choose_settings
+from ..models.recognizer import Recognizer
+from ..registries import OBJECTIVE
+from .checkpoint import resume
+from .hooks import BadVideos, Checkpoints, Hook, PreciseBatchNorm, Validate, Validation
+from .metric_log import MetricLog
+from .seeding import seed_everything
+from .trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSummary:
+    """What a training came to.
+
+    Attributes:
+        epochs: finished epochs, those before a resume included.
+        iterations: finished steps, likewise.
+        seconds: wall time of this run's part.
+        metrics: the last logged training means (empty when nothing was left to train).
+        validation: the last validation's figures.
+        checkpoint: the last checkpoint (main process).
+        resumed_from: the checkpoint this run went on from.
+        bad_videos: how many there were, see :meth:`pvbias.data.BadVideoLog.summary`.
+        settings: memory format, precision, threads, ... (:meth:`pvbias.machine.Settings.describe`).
+    """
+
+    epochs: int
+    iterations: int
+    seconds: float
+    metrics: Mapping[str, float]
+    validation: Mapping[str, float]
+    checkpoint: Path | None
+    resumed_from: Path | None
+    bad_videos: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+
+def train(
+    cfg: CfgNode, recognizer: Recognizer, train_source: VideoSource, *, validate: Validate | None = None
+) -> TrainSummary:
+    """Train a recognizer as the configuration says; call in every process of the run.
+
+    The recognizer is trained in place, and moved to the device and into the memory format chosen for training. With
+    ``TRAIN.AUTO_RESUME`` the run goes on from the newest checkpoint in ``OUTPUT_DIR``, whatever weights the recognizer came with.
+
+    Writes ``OUTPUT_DIR/checkpoints``, ``train_log.jsonl``, ``tensorboard`` and ``bad_videos.jsonl``.
+
+    Args:
+        cfg: completed configuration.
+        recognizer: the model, with the weights to start from.
+        train_source: the training videos.
+        validate: measures the recognizer, every ``TRAIN.EVAL_PERIOD`` epochs; figures by name.
+
+    Raises:
+        DataError: no mini-batch to train on, or too many bad videos.
+        TrainingError: a loss is not finite.
+        WeightsError: the checkpoint to resume from is of another model.
+    """
+    started = time.perf_counter()
+    settings = choose_settings(cfg, recognizer, training=True)
+    settings.place(recognizer)
+    loader = build_train_loader(cfg, train_source, rank=get_rank(), world_size=get_world_size())
+    if len(loader) == 0:
+        raise DataError(
+            f"There is no mini-batch to train on: the training split has {len(train_source.records)} videos, and TRAIN.BATCH_SIZE is "
+            f"{cfg.TRAIN.BATCH_SIZE}."
+        )
+    seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
+    objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
+    settings.place(objective)
+    trainer = Trainer(cfg, recognizer, objective, loader, settings)
+    resumed_from = resume(trainer) if cfg.TRAIN.AUTO_RESUME else None
+    if resumed_from is not None:
+        logger.info("Going on after epoch %d of %d, from %s", trainer.epoch, trainer.max_epochs, resumed_from)
+
+    log, checkpoints = MetricLog(), Checkpoints()
+    validation = Validation(validate, log) if validate is not None else None
+    bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
+    hooks: list[Hook] = [log, BadVideos(bad_log)]
+    if cfg.BN.USE_PRECISE_STATS:
+        hooks.append(PreciseBatchNorm())
+    # The checkpoint first: a validation that fails must not cost the epoch.
+    hooks.append(checkpoints)
+    if validation is not None:
+        hooks.append(validation)
+    trainer.hooks = hooks
+    trainer.train()
+    barrier()  # what the main process has written is there for all of them
+    return TrainSummary(
+        epochs=trainer.epoch,
+        iterations=trainer.iteration,
+        seconds=time.perf_counter() - started,
+        metrics=log.latest,
+        validation=validation.latest if validation else {},
+        checkpoint=checkpoints.latest or resumed_from,
+        resumed_from=resumed_from,
+        bad_videos=bad_log.summary(),
+        settings=settings.describe(),
+    )

@@ -1,0 +1,209 @@
+"""What is chosen automatically for a machine and a model: threads, allocator, device, memory format, number format."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from .errors import ConfigError
+from .models.recognizer import Recognizer
+
+#: mallopt's parameters, from malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_FORMATS = {"channels_last_3d": torch.channels_last_3d, "contiguous": torch.contiguous_format}
+#: By a weight's number of dimensions: 2D convolutions (spatial students) follow the 3D ones.
+_WEIGHT_FORMATS = {
+    "channels_last_3d": {4: torch.channels_last, 5: torch.channels_last_3d},
+    "contiguous": {4: torch.contiguous_format, 5: torch.contiguous_format},
+}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+#: Whether glibc keeps freed memory in this process; for the record.
+_keeps_memory = False
+
+
+def prepare_process(processes: int = 1) -> None:
+    """Settings of the process that hold for everything it does; call once, early.
+
+    - torch's threads: this process's share of the cores, unless ``OMP_NUM_THREADS`` says otherwise;
+    - glibc keeps the memory of freed activations instead of faulting it in again on every step;
+    - fp32 means fp32 on GPUs: no TF32, so that scores compare between machines.
+
+    OpenMP's wait policy is not among them, because OpenMP reads it when torch is loaded: ``OMP_WAIT_POLICY=PASSIVE`` has to be in the
+    environment before. Threads that spin while they wait take the cores from decoding.
+
+    Args:
+        processes: of this run on this machine, >= 1.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, available_cores() // processes))
+    _keep_memory()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def available_cores() -> int:
+    """Cores that this process may use: its affinity, and its control group's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):  # another system, or control groups of another version
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def _keep_memory() -> None:
+    global _keeps_memory
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    _keeps_memory = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a model is run.
+
+    Attributes:
+        device: where.
+        memory_format: ``channels_last_3d`` or ``contiguous``, of weights and clips.
+        precision: ``fp32``, ``bf16`` or ``fp16``, of the forward pass; weights stay in fp32.
+    """
+
+    device: torch.device
+    memory_format: str
+    precision: str
+
+    def place(self, module: _Module) -> _Module:
+        """The module itself, moved to the device, the weights of its convolutions in the memory format."""
+        module.to(self.device)
+        formats = _WEIGHT_FORMATS[self.memory_format]
+        for parameter in module.parameters():
+            # Not module.to(memory_format=...): with a 3D format that fails on the first 2D convolution.
+            if parameter.dim() in formats:
+                parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
+        return module
+
+    def clips(self, clips: Tensor) -> Tensor:
+        """uint8 clips ``(N, C, T, H, W)`` as float in [0, 1], on the device, in the memory format."""
+        moved = clips.to(self.device, non_blocking=True)  # one byte a value until it is there
+        return moved.to(torch.float32, memory_format=_FORMATS[self.memory_format]).div_(255)
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Forward passes inside run in the chosen precision."""
+        with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32"):
+            yield
+
+    def describe(self) -> dict[str, str]:
+        """What a result's reader has to know of how it was computed."""
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu_model()
+        return {
+            "device": f"{self.device.type} ({device})",
+            "precision": self.precision,
+            "memory_format": self.memory_format,
+            "threads": str(torch.get_num_threads()),
+            "openmp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "system default"),
+            "allocator": "glibc, keeps freed memory" if _keeps_memory else "system default",
+        }
+
+
+def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> Settings:
+    """The settings for a model on this machine, as far as the configuration leaves them open.
+
+    - device: the current GPU where there is one and ``NUM_GPUS > 0``, else the CPU;
+    - memory format: ``channels_last_3d`` for models whose weights are mostly convolutions, ``contiguous`` for transformers;
+    - precision: fp32 for evaluation; for training bf16 on GPUs that compute in it, else fp32.
+
+    Args:
+        cfg: the configuration (``PRECISION``, ``MEMORY_FORMAT``, ``NUM_GPUS``).
+        recognizer: the model.
+        training: or evaluation.
+
+    Raises:
+        ConfigError: a precision that the device does not have.
+    """
+    use_gpu = cfg.NUM_GPUS > 0 and torch.cuda.is_available()
+    device = torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
+    precision = cfg.PRECISION
+    if precision == "auto":
+        precision = "bf16" if training and use_gpu and _gpu_has_bf16(device) else "fp32"
+    if precision == "fp16" and not use_gpu:
+        raise ConfigError("PRECISION = 'fp16' needs a GPU, and this run uses the CPU: take 'bf16', 'fp32' or 'auto'.")
+    memory_format = cfg.MEMORY_FORMAT
+    if memory_format == "auto":
+        memory_format = "channels_last_3d" if _is_convolutional(recognizer) else "contiguous"
+    return Settings(device=device, memory_format=memory_format, precision=precision)
+
+
+def _is_convolutional(recognizer: Recognizer) -> bool:
+    """Whether more than half of the weights, the final projection's left out, belong to convolutions."""
+    head = recognizer.head
+    counts = {True: 0, False: 0}
+    for module in recognizer.module.modules():
+        if module is not head:
+            own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+            counts[isinstance(module, _CONVOLUTIONS)] += own
+    return counts[True] > counts[False]
+
+
+def _gpu_has_bf16(device: torch.device) -> bool:
+    # torch.cuda.is_bf16_supported() also counts emulation, which is slower than fp32.
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def describe_machine() -> dict[str, str]:
+    """This machine, and what would be chosen on it, for ``pvbias env``."""
+    flags = _cpu_flags()
+    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
+    gpus = [
+        f"{torch.cuda.get_device_name(index)} (capability {'.'.join(map(str, torch.cuda.get_device_capability(index)))}, "
+        f"{torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB)"
+        for index in range(torch.cuda.device_count())
+    ]
+    bf16_training = bool(gpus) and _gpu_has_bf16(torch.device("cuda", torch.cuda.current_device()))
+    return {
+        "system": f"{platform.platform()}, {' '.join(platform.libc_ver())}".rstrip(", "),
+        "CPU": f"{_cpu_model()}, {available_cores()} of {os.cpu_count()} cores usable",
+        "CPU features": ", ".join(flag for flag in wanted if flag in flags) or "none of " + ", ".join(wanted),
+        "GPUs": "; ".join(gpus) or "none",
+        "CUDA in torch": torch.version.cuda or "none",
+        "torch threads": f"{torch.get_num_threads()} now; a run takes {available_cores()}, divided by its processes",
+        "OpenMP wait policy": os.environ.get("OMP_WAIT_POLICY", "system default (PASSIVE is better while decoding)"),
+        "automatic precision": f"evaluation fp32, training {'bf16' if bf16_training else 'fp32'}",
+        "automatic memory format": "channels_last_3d for convolutional models, contiguous for transformers",
+        "allocator": "glibc, set to keep freed memory in runs"
+        if platform.libc_ver()[0] == "glibc"
+        else "system default",
+    }
+
+
+def _cpu_flags() -> set[str]:
+    return set(_cpu_info("flags").split())
+
+
+def _cpu_model() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info(key: str) -> str:
+    """An entry of Linux's description of the first processor; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")

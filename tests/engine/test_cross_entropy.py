@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+
+from pvbias.engine import CrossEntropy, Step
+
+from .toys import make_cfg, tiny_recognizer
+
+
+def run(labels, logits, smoothing=0.0):
+    cfg = make_cfg("unused", "OBJECTIVE.LABEL_SMOOTHING", smoothing)
+    (phase,) = CrossEntropy(cfg, tiny_recognizer()).phases()
+    assert phase.name == "recognizer"
+    return phase.loss(Step(clips=torch.zeros(2, 3, 4, 8, 8), labels=labels, recognizer=lambda _: logits, epoch=0.0))
+
+
+LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
+
+
+def test_indices():
+    losses = run(torch.tensor([0, 1]), LOGITS)
+    assert losses["loss"].item() == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 2)
+    assert losses["top1"].item() == 50.0
+
+
+def test_soft_targets():
+    losses = run(torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64), LOGITS)
+    expected = -(0.5 * math.log(0.5) + 0.5 * math.log(0.25) + math.log(0.8)) / 2
+    assert losses["loss"].item() == pytest.approx(expected)
+    assert losses["top1"].item() == 100.0
+
+
+def test_label_smoothing_by_hand():
+    losses = run(torch.tensor([0, 2]), LOGITS, smoothing=0.3)
+    first = -(0.8 * math.log(0.5) + 0.1 * math.log(0.25) + 0.1 * math.log(0.25))
+    second = -(0.1 * math.log(0.1) + 0.1 * math.log(0.1) + 0.8 * math.log(0.8))
+    assert losses["loss"].item() == pytest.approx((first + second) / 2)
+
+
+def test_half_precision_logits_are_not_scored_in_half_precision():
+    logits = torch.tensor([[20.0, 0.0, 0.0]], dtype=torch.bfloat16)
+    assert run(torch.tensor([0]), logits)["loss"].item() == pytest.approx(math.log1p(2 * math.exp(-20)), abs=1e-7)

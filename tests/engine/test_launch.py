@@ -1,0 +1,126 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pvbias.distributed import all_gather_objects, barrier, get_rank, get_world_size
+from pvbias.engine import CrossEntropy, launch
+from pvbias.errors import ConfigError, DataError, TrainingError
+
+from .toys import FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer, weights
+
+# Jobs are module-level functions: the processes that launch() starts have to find them.
+
+
+def train_both(cfg):
+    """Train with one phase and with two (the second one accumulating); process 0 writes the weights."""
+    results = {}
+    for objective, accumulate in ((CrossEntropy, 1), (TeacherAndStudent, 1), (TeacherAndStudent, 2)):
+        cfg.TRAIN.ACCUMULATE_STEPS = accumulate
+        recognizer = tiny_recognizer()
+        torch.manual_seed(get_rank())  # the student differs between processes until the trainer has made it the same
+        loader = FakeLoader(4, rank=get_rank(), world_size=get_world_size())
+        trainer = make_trainer(cfg, recognizer, objective, loader)
+        trainer.train()
+        everywhere = all_gather_objects(weights(nn.ModuleList([recognizer, trainer.objective])))
+        assert all(torch.equal(everywhere[0], other) for other in everywhere)
+        results[f"{objective.__name__} {accumulate}"] = everywhere[0]
+    if get_rank() == 0:
+        torch.save(results, Path(cfg.OUTPUT_DIR) / f"weights_{get_world_size()}.pt")
+
+
+def batch_norm_statistics(cfg):
+    recognizer = tiny_recognizer(norm=True)
+    loader = FakeLoader(2, rank=get_rank(), world_size=get_world_size())
+    make_trainer(cfg, recognizer, CrossEntropy, loader).train()
+    first, *others = all_gather_objects(recognizer.module.norm.running_mean)
+    assert others
+    assert all(torch.equal(first, other) for other in others)
+
+
+def both(cfg):
+    train_both(cfg)
+    batch_norm_statistics(cfg)
+
+
+def fail_in_one(cfg):
+    Path(cfg.OUTPUT_DIR, f"pid_{get_rank()}").write_text(str(os.getpid()))
+    if get_rank() == 1:
+        raise TrainingError("the second process cannot go on")
+    barrier()
+
+
+def crash_in_one(cfg):
+    if get_rank() == 1:
+        raise ZeroDivisionError("a bug")
+    barrier()
+
+
+def record(cfg):
+    """What torchrun's processes run (see below)."""
+    everyone = all_gather_objects(get_rank())
+    Path(cfg.OUTPUT_DIR, f"rank_{get_rank()}").write_text(f"{everyone} of {get_world_size()}")
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    cfg = make_cfg(tmp_path)
+    launch(train_both, cfg)
+    cfg.NUM_GPUS = 2
+    launch(both, cfg)
+    one, two = (torch.load(tmp_path / f"weights_{count}.pt") for count in (1, 2))
+    assert one.keys() == two.keys()
+    for name, expected in one.items():
+        torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-6, msg=name)
+
+
+def test_an_error_of_a_process_reaches_the_user_and_ends_the_others(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(TrainingError, match=r"^the second process cannot go on$") as caught:
+        launch(fail_in_one, make_cfg(tmp_path, "NUM_GPUS", 2))
+    assert caught.value.exit_code == 5
+    assert time.monotonic() - started < 60
+    for rank in (0, 1):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / f"pid_{rank}").read_text()), 0)
+
+
+def test_a_bug_in_a_process_keeps_its_traceback(tmp_path):
+    with pytest.raises(
+        torch.multiprocessing.ProcessRaisedException, match=r"(?s)crash_in_one.*ZeroDivisionError: a bug"
+    ):
+        launch(crash_in_one, make_cfg(tmp_path, "NUM_GPUS", 2))
+
+
+def test_under_torchrun(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from engine.test_launch import record\nfrom engine.toys import make_cfg\nfrom pvbias.engine import launch\n"
+        f"launch(record, make_cfg({str(tmp_path)!r}, 'NUM_GPUS', 1))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+    assert (tmp_path / "rank_0").read_text() == (tmp_path / "rank_1").read_text() == "[0, 1] of 2"
+
+
+def fail_here(cfg):
+    raise DataError("nothing to read")
+
+
+def test_alone(tmp_path):
+    with pytest.raises(DataError, match="nothing to read"):
+        launch(fail_here, make_cfg(tmp_path, "NUM_GPUS", 1))
+
+
+def test_impossible_requests(tmp_path, monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(ConfigError, match=r"NUM_SHARDS = 2: set MASTER_ADDR and MASTER_PORT"):
+        launch(record, make_cfg(tmp_path, "NUM_SHARDS", 2))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"NUM_GPUS = 2, but this machine has 1"):
+        launch(record, make_cfg(tmp_path, "NUM_GPUS", 2))

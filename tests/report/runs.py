@@ -1,0 +1,100 @@
+"""Results as a run would have them, for the tests of the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from typing import Any
+
+from PIL import Image
+
+from pvbias.evaluation import Figure, Result
+from pvbias.report import RunResults
+
+VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
+
+
+def accuracy_figures(values: dict[str, float], *, count: int = 1000, half_width: float = 1.0) -> list[Figure]:
+    """Top-1 at both levels and the log ratio of shuffled clips."""
+    figures = [
+        Figure(
+            name="top1", value=value, unit="%", level=level, variant=variant, count=count,
+            interval=(value - half_width, value + half_width),
+        )
+        for level in ("video", "clip")
+        for variant, value in values.items()
+    ]  # fmt: skip
+    original, shuffled = values["original"], values["shuffle"]
+    ratio = math.log(original / shuffled) if shuffled else None
+    note = "" if shuffled else "undefined (zero denominator)"
+    figures.append(
+        Figure(name="log_ratio", value=ratio, unit="log ratio", level="video", variant="shuffle", count=count, note=note)
+    )
+    return figures
+
+
+def class_rows(accuracies: dict[str, tuple[float, float]]) -> list[dict[str, Any]]:
+    """(original, shuffled) by class name."""
+    return [
+        {"class": number, "class_name": name, "level": level, "videos": 10, "top1_original": a, "top1_shuffle": b}
+        for number, (name, (a, b)) in enumerate(accuracies.items())
+        for level in ("clip", "video")
+    ]
+
+
+def jpeg() -> bytes:
+    """A small picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (12, 4), (200, 30, 30)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def labelled_run(name: str = "run", **changes: Any) -> RunResults:
+    """A run with everything that the built-in evaluators report."""
+    layers = [{"depth": d, "layer": f"blocks.{d}.conv", "kernel": "3x1x1"} for d in (1, 2, 3)]
+    samples = [
+        {"video": "a/clip.mp4", "label": "run", "variant": variant, "predicted": "run", "probability": 0.75, "image": "s.jpg"}
+        for variant in VARIANTS
+    ]
+    scores = [
+        Figure(name="dynamic_score", value=1.5, unit="nats", level="video", variant="freeze_middle", interval=(1.2, 1.8)),
+        Figure(name="dynamic_score", value=0.05, unit="nats", level="video", variant="shuffle"),
+        Figure(name="agreement", value=40.0, unit="%", level="video", variant="freeze_middle"),
+    ]
+    run = RunResults(
+        name=name,
+        model="x3d_xs",
+        num_classes=4,
+        num_videos=1000,
+        data_fingerprint="f1",
+        class_names=["run", "walk", "sit", "stand"],
+        bad_videos=[{"name": "b/broken.mp4", "cause": "no video stream", "detail": "audio only"}],
+        sampling="4 frames over 1 s",
+        clip_seconds=1.0,
+        views="2 clips, centre crop",
+        precision="fp32",
+        settings={"device": "cpu", "threads": 2},
+        config="MODEL:\n  MODEL_NAME: x3d_xs\n",
+        versions={"python": "3.11.0"},
+        results={
+            "modulated_accuracy": Result(
+                figures=accuracy_figures({"original": 64.3, "shuffle": 32.7, "reverse": 60.0, "freeze_middle": 50.0}),
+                tables={"per_class": class_rows({"run": (90, 20), "walk": (60, 55), "sit": (70, 40), "stand": (37, 16)})},
+            ),
+            "dynamic_score": Result(figures=scores),
+            "asdt": Result(tables={"layers": [row | {"asdt": 0.1 / row["depth"]} for row in layers]}),
+            "self_convolution": Result(tables={"layers": [row | {"temporal_share": 25.0} for row in layers]}),
+            "sample_clips": Result(tables={"samples": samples}, images={"s.jpg": jpeg()}),
+        },
+    )
+    return dataclasses.replace(run, **changes)
+
+
+def unlabelled_run() -> RunResults:
+    """A run on videos without labels, of a model without temporal convolutions."""
+    run = labelled_run("unlabelled", bad_videos=[])
+    run.results["modulated_accuracy"] = Result(not_applicable="None of the 12 videos has a label.")
+    run.results["asdt"] = Result(not_applicable="The model has no convolution over time.")
+    del run.results["self_convolution"]
+    return run

@@ -1,0 +1,185 @@
+import csv
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from pvbias.errors import ConfigError, DataError
+from pvbias.evaluation import Figure, Result
+from pvbias.report import write_comparison, write_report, write_results
+
+from .runs import accuracy_figures, class_rows, labelled_run, unlabelled_run
+
+EVIL = "<script>alert('x')</script> & \"quoted\" $x_1$ {{ 7*7 }} 日本語 " + "long" * 60
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: tags with attributes, and text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self.skipping = [], "", False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.skipping = tag == "style"
+
+    def handle_endtag(self, tag):
+        self.skipping = False
+
+    def handle_data(self, data):
+        if not self.skipping:
+            self.text += data
+
+    def values(self, *names):
+        return [attrs[name] for _, attrs in self.tags for name in names if name in attrs]
+
+
+def page_of(tmp_path, *runs):
+    folders = []
+    for number, run in enumerate(runs):
+        folders.append(tmp_path / f"run{number}")
+        write_results(folders[-1], run)
+    path = write_report(folders[0]) if len(runs) == 1 else write_comparison(folders, tmp_path / "out")
+    return path.read_text(encoding="utf-8")
+
+
+def words_of(html):
+    return " ".join(Page(html).text.split())
+
+
+def test_one_run_says_what_was_measured(tmp_path):
+    text = words_of(page_of(tmp_path, labelled_run("first")))
+
+    assert "Shuffling the frames costs 31.6 points of accuracy: 64.3 % in order, 32.7 % shuffled." in text
+    assert "Uses the order of frames, but leans on appearance" in text
+    assert "predictions become very different: 1.50 nats on average" in text
+    assert "The first choice stays the same for 40 % of the videos" in text
+    assert "1 of 1,001 videos: 1 × no video stream" in text
+    for part in ("b/broken.mp4", "blocks.2.conv", "a/clip.mp4", "✓ run", "75 %", "MODEL_NAME: x3d_xs", "video level"):
+        assert part in text
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_names_from_outside_are_only_ever_text(tmp_path, runs):
+    run = labelled_run(EVIL, weights=EVIL, command=EVIL, config=EVIL, class_names=[EVIL], sampling=EVIL)
+    run.bad_videos = [{"name": EVIL, "cause": EVIL, "detail": EVIL}]
+    run.results["modulated_accuracy"].tables["per_class"] = class_rows({EVIL: (90, 5), "other": (50, 40)})
+    for row in run.results["sample_clips"].tables["samples"]:
+        row |= {"video": EVIL, "label": EVIL, "predicted": EVIL}
+    run.results["asdt"].tables["layers"][0]["layer"] = EVIL
+    note = [Figure(name=EVIL, value=None, unit=EVIL, level=EVIL, variant=EVIL, note=EVIL)]
+    run.results[EVIL] = Result(figures=note, tables={EVIL: [{EVIL: EVIL}]})
+    run.results["other"] = Result(not_applicable=EVIL)
+
+    html = page_of(tmp_path, *[run] * runs)
+    page = Page(html)
+
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert EVIL in page.text
+    assert "<script" not in html
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_the_page_needs_nothing_beside_it(tmp_path, runs):
+    html = page_of(tmp_path, *[labelled_run(f"run {number}") for number in range(runs)])
+    page = Page(html)
+
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    sources = page.values("src", "href", "xlink:href", "srcset", "data")
+    assert sources
+    assert all(source.startswith(("#", "data:image/jpeg;base64,")) for source in sources)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+    assert "@import" not in html
+    assert "http" not in html
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_ids_are_unique_and_every_reference_has_its_target(tmp_path, runs):
+    html = page_of(tmp_path, *[labelled_run(f"run {number}") for number in range(runs)])
+
+    ids = Page(html).values("id")
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', html)) <= set(ids)
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path):
+    first = page_of(tmp_path / "a", labelled_run(), labelled_run("other"))
+    second = page_of(tmp_path / "b", labelled_run(), labelled_run("other"))
+
+    assert first == second
+
+
+def test_videos_without_labels(tmp_path):
+    text = words_of(page_of(tmp_path, unlabelled_run()))
+
+    assert "Not measured: None of the 12 videos has a label." in text
+    assert "Predictions change a lot" in text
+    assert "The model has no convolution over time." in text
+    assert "Log ratio" not in text
+    assert "could not be used" not in text
+
+
+def test_an_undefined_ratio_is_reported_with_its_reason(tmp_path):
+    run = labelled_run()
+    run.results["modulated_accuracy"].figures = accuracy_figures({"original": 88.0, "shuffle": 0.0})
+
+    text = words_of(page_of(tmp_path, run))
+
+    assert "Depends on the order of frames" in text
+    assert "undefined (zero denominator)" in text
+
+
+def test_a_run_with_no_figures_at_all_has_a_page(tmp_path):
+    assert "no accuracy on shuffled clips and no dynamic score" in words_of(page_of(tmp_path, labelled_run(results={})))
+
+
+def test_runs_that_do_not_compare_are_marked(tmp_path):
+    other = labelled_run("other", data_fingerprint="f2", clip_seconds=2.0, precision="bf16", views="10 clips")
+
+    text = words_of(page_of(tmp_path, labelled_run("first"), other))
+
+    for warning in ("videos or labels are not the same", "sampled differently", "Number formats differ", "different views"):
+        assert warning in text
+
+
+def test_runs_on_the_same_footing_are_not(tmp_path):
+    text = words_of(page_of(tmp_path, labelled_run("first"), labelled_run("second", seed=7)))
+
+    assert "Compare with care" not in text
+
+
+def test_differences_refer_to_the_first_run(tmp_path):
+    other = labelled_run("other")
+    other.results["modulated_accuracy"].figures = accuracy_figures({"original": 60.0, "shuffle": 57.0})
+
+    text = words_of(page_of(tmp_path, labelled_run("first"), other))
+
+    assert "“first” uses the order of frames most (log ratio 0.68), “other” least (0.05)." in text
+    assert "57.0 [56.0, 58.0]+24.3" in text
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path):
+    text = words_of(page_of(tmp_path, labelled_run("same"), labelled_run("same")))
+
+    assert "same (run0)" in text
+    assert "same (run1)" in text
+
+
+def test_a_comparison_joins_the_tables(tmp_path):
+    page_of(tmp_path, labelled_run("first"), labelled_run("second"))
+
+    with (tmp_path / "out" / "tables" / "asdt_layers.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run"], row["depth"]) for row in rows] == [(run, d) for run in ("first", "second") for d in "123"]
+
+
+def test_a_comparison_of_one_run_is_refused(tmp_path):
+    write_results(tmp_path, labelled_run())
+
+    with pytest.raises(ConfigError, match="two runs"):
+        write_comparison([tmp_path], tmp_path / "out")
+    with pytest.raises(DataError, match="does not exist"):
+        write_comparison([tmp_path, tmp_path / "nowhere"], tmp_path / "out")

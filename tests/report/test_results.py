@@ -1,0 +1,128 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from pvbias.errors import DataError
+from pvbias.evaluation import Figure, Result
+from pvbias.report import read_results, write_results
+
+from .runs import labelled_run
+
+
+def read_csv(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    run = labelled_run(name='"ünï" <run>', command="pvbias run 'a b'\n日本")
+
+    write_results(tmp_path, run)
+
+    assert read_results(tmp_path) == run
+    assert read_results(tmp_path / "results.json") == run
+
+
+def test_the_file_is_strict_json_with_its_format(tmp_path):
+    figures = [
+        Figure(name="a", value=math.nan, unit="%", level="video"),
+        Figure(name="b", value=1.0, unit="%", level="video", interval=(-math.inf, math.inf)),
+    ]
+    table = [{"x": math.inf, "y": np.float32(0.5), "z": np.int64(3), "ok": np.bool_(True)}]
+    run = labelled_run(results={"mine": Result(figures=figures, tables={"t": table})})
+
+    def no_constant(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    document = json.loads(write_results(tmp_path, run).read_text(encoding="utf-8"), parse_constant=no_constant)
+
+    assert document["format"] == "pvbias-results/1"
+    assert document["results"]["mine"]["tables"]["t"] == [{"x": None, "y": 0.5, "z": 3, "ok": True}]
+    first, second = read_results(tmp_path).results["mine"].figures
+    assert first.value is None
+    assert "nan" in first.note
+    assert second.interval == (-math.inf, math.inf)
+
+
+def test_tables_are_csv_files(tmp_path):
+    run = labelled_run()
+    run.results["mine"] = Result(tables={"odd": [{"name": 'a,"b"\nc', "value": None}]})
+    run.results["modulated_accuracy"].figures[-1] = Figure(
+        name="log_ratio", value=None, unit="log ratio", level="video", variant="shuffle", note="undefined"
+    )
+
+    write_results(tmp_path, run)
+
+    assert read_csv(tmp_path / "tables" / "mine_odd.csv") == [{"name": 'a,"b"\nc', "value": ""}]
+    layers = read_csv(tmp_path / "tables" / "asdt_layers.csv")
+    assert [row["layer"] for row in layers] == ["blocks.1.conv", "blocks.2.conv", "blocks.3.conv"]
+    figures = read_csv(tmp_path / "tables" / "figures.csv")
+    frozen = next(row for row in figures if row["name"] == "dynamic_score")
+    assert (frozen["evaluator"], frozen["value"], frozen["unit"]) == ("dynamic_score", "1.5", "nats")
+    assert (frozen["interval_low"], frozen["interval_high"]) == ("1.2", "1.8")
+    ratio = next(row for row in figures if row["name"] == "log_ratio")
+    assert (ratio["value"], ratio["note"]) == ("", "undefined")
+
+
+def test_names_cannot_leave_the_folder_or_collide(tmp_path):
+    images = {"../../up.jpg": b"1", "a b.jpg": b"2", "a_b.jpg": b"3"}
+    run = labelled_run(results={"../x": Result(images=images, tables={"../../t": [{"a": 1}]})})
+
+    write_results(tmp_path / "run", run)
+
+    assert read_results(tmp_path / "run").results["../x"].images == images
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["images", "results.json", "tables"]
+
+
+def test_a_file_name_in_no_encoding_survives(tmp_path):
+    run = labelled_run(bad_videos=[{"name": "caf\udce9.mp4", "cause": "missing", "detail": ""}])
+
+    write_results(tmp_path, run)
+
+    assert read_results(tmp_path).bad_videos == run.bad_videos
+
+
+def test_nothing_is_left_of_a_write_that_fails(tmp_path):
+    write_results(tmp_path, labelled_run())
+    before = (tmp_path / "results.json").read_bytes()
+    broken = labelled_run(results={"mine": Result(images={"a.jpg": "not bytes"})})  # type: ignore[dict-item]
+
+    with pytest.raises(TypeError):
+        write_results(tmp_path, broken)
+
+    assert (tmp_path / "results.json").read_bytes() == before
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        ("{", "Cannot read"),
+        ("[1]", "not written by pvbias"),
+        ('{"format": "other/1"}', "not written by pvbias"),
+        ('{"format": "pvbias-results/2"}', "newer pvbias"),
+        ('{"format": "pvbias-results/1", "run": {}, "results": {}}', "not complete"),
+    ],
+)
+def test_a_file_that_is_missing_foreign_or_newer_is_refused(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(DataError, match=message) as error:
+        read_results(tmp_path)
+
+    assert str(tmp_path) in str(error.value)
+
+
+def test_an_image_outside_the_folder_is_refused(tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    path = write_results(tmp_path / "run", labelled_run())
+    path.write_text(path.read_text(encoding="utf-8").replace("images/sample_clips_s.jpg", "../secret.jpg"), encoding="utf-8")
+
+    with pytest.raises(DataError, match="outside its own folder"):
+        read_results(tmp_path / "run")

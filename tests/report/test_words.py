@@ -1,0 +1,78 @@
+import math
+
+import pytest
+
+from pvbias.evaluation import Figure
+from pvbias.report import words
+
+
+def accuracy(value, half_width=1.0, count=1000):
+    interval = (value - half_width, value + half_width)
+    return Figure(name="top1", value=value, unit="%", level="video", interval=interval, count=count)
+
+
+def verdict(original, shuffled, num_classes, **kwargs):
+    return words.read_shuffling(accuracy(original, **kwargs), accuracy(shuffled, **kwargs), None, num_classes).verdict
+
+
+@pytest.mark.parametrize(
+    ("original", "shuffled", "num_classes", "expected"),
+    [  # the first six: Table 1 of "Rethinking Training Data for Mitigating Representation Biases in Action Recognition"
+        (64.3, 32.7, 400, "Uses the order of frames, but leans on appearance"),
+        (33.4, 29.6, 200, "Uses the order of frames, but leans on appearance"),
+        (45.3, 32.0, 101, "Uses the order of frames, but leans on appearance"),
+        (44.3, 2.3, 174, "Leans on the order of frames"),
+        (92.0, 20.1, 27, "Leans on the order of frames"),
+        (15.1, 4.2, 48, "Leans on the order of frames"),
+        (99.0, 98.5, 8, "Almost blind to the order of frames"),
+        (95.0, 50.3, 2, "Depends on the order of frames"),  # the log ratio is only 0.64, but nothing is left
+        (13.0, 12.4, 8, "No better than guessing"),
+        (50.0, 70.0, 8, "Better without the order of frames"),
+    ],
+)
+def test_verdict_on_shuffling(original, shuffled, num_classes, expected):
+    assert verdict(original, shuffled, num_classes) == expected
+
+
+def test_few_videos_do_not_make_equal_accuracies_a_dependence_on_order():
+    assert verdict(60.0, 60.0, 2, half_width=9.0) == "Almost blind to the order of frames"
+
+
+def test_the_sentence_has_the_numbers():
+    reading = words.read_shuffling(accuracy(64.3), accuracy(32.7), None, 400)
+
+    assert "costs 31.6 points of accuracy: 64.3 % in order, 32.7 % shuffled" in reading.explanation
+    assert reading.caveat == ""
+
+
+def test_an_interval_that_reaches_another_verdict_is_said():
+    ratio = Figure(name="log_ratio", value=0.68, unit="log ratio", level="video", variant="shuffle", interval=(0.6, 0.8))
+
+    reading = words.read_shuffling(accuracy(64.3), accuracy(32.7), ratio, 400)
+
+    assert "“Leans on the order of frames”" in reading.caveat
+
+
+def test_the_examples_for_nats_are_right():
+    def divergence(before, after):
+        return before * math.log(before / after) + (1 - before) * math.log((1 - before) / (1 - after))
+
+    assert divergence(0.9, 0.72) == pytest.approx(words.SLIGHT, abs=0.01)
+    assert divergence(0.9, 0.24) == pytest.approx(words.LARGE, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (64.25, "%", "64.2"),
+        (-0.05, "log ratio", "−0.05"),
+        (0.0004, "nats", "0.0004"),
+        (2.345, "nats", "2.35"),
+        (0.0312, "weight", "0.0312"),
+        (math.inf, "log ratio", "∞"),
+        (0.0, "nats", "0.000"),
+        (None, "%", "–"),
+    ],
+)
+def test_numbers(value, unit, expected):
+    assert words.number(value, unit) == expected

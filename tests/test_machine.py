@@ -1,0 +1,125 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from pvbias.clips import ClipSpec
+from pvbias.config import get_cfg
+from pvbias.errors import ConfigError
+from pvbias.machine import Settings, available_cores, choose_settings, describe_machine
+from pvbias.models import Recognizer
+
+SPEC = ClipSpec(num_frames=2, sampling_rate=1, crop_size=4, test_crop_size=4, short_side=4)
+
+
+class Net(nn.Module):
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+        self.proj = nn.Linear(8, 1000)  # a large head does not make a transformer
+
+
+def recognizer(body):
+    return Recognizer(Net(body), clip_spec=SPEC, head="proj")
+
+
+CONVOLUTIONAL = recognizer(nn.Sequential(nn.Conv3d(3, 8, 3), nn.BatchNorm3d(8)))
+TRANSFORMER = recognizer(nn.Sequential(nn.Conv3d(3, 8, 1), nn.TransformerEncoderLayer(8, 2, 64)))
+
+
+def configured(**values):
+    cfg = get_cfg()
+    for name, value in values.items():
+        cfg[name] = value
+    return cfg
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Answers of a machine with a GPU of the given capability; nothing is computed on it."""
+
+    def pretend(capability=(9, 0)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+
+    return pretend
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_on_a_cpu():
+    training = choose_settings(configured(), CONVOLUTIONAL, training=True)
+    assert training == Settings(device=torch.device("cpu"), memory_format="channels_last_3d", precision="fp32")
+    assert choose_settings(configured(), TRANSFORMER, training=False).memory_format == "contiguous"
+    assert choose_settings(configured(PRECISION="bf16"), TRANSFORMER, training=False).precision == "bf16"
+    with pytest.raises(ConfigError, match="PRECISION = 'fp16' needs a GPU"):
+        choose_settings(configured(PRECISION="fp16"), CONVOLUTIONAL, training=True)
+
+
+def test_on_a_gpu(gpu):
+    gpu()
+    training = choose_settings(configured(), CONVOLUTIONAL, training=True)
+    assert (training.device, training.precision) == (torch.device("cuda", 3), "bf16")
+    assert choose_settings(configured(), CONVOLUTIONAL, training=False).precision == "fp32"
+    assert choose_settings(configured(PRECISION="fp16"), CONVOLUTIONAL, training=True).precision == "fp16"
+    assert choose_settings(configured(NUM_GPUS=0), CONVOLUTIONAL, training=True).device.type == "cpu"
+    gpu((7, 5))
+    assert choose_settings(configured(), CONVOLUTIONAL, training=True).precision == "fp32"
+
+
+@pytest.mark.parametrize("memory_format", ["channels_last_3d", "contiguous"])
+def test_clips_and_weights_get_the_memory_format(memory_format):
+    settings = Settings(device=torch.device("cpu"), memory_format=memory_format, precision="fp32")
+    wanted = {"channels_last_3d": torch.channels_last_3d, "contiguous": torch.contiguous_format}[memory_format]
+    uint8 = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1, 1).repeat(2, 1, 2, 4, 4)
+    clips = settings.clips(uint8)
+    assert clips.is_contiguous(memory_format=wanted)
+    assert clips[1, :, 1, 2, 3].tolist() == pytest.approx([0.0, 0.2, 1.0])
+    assert uint8.unique().tolist() == [0, 51, 255]
+
+    module = nn.Sequential(nn.Conv3d(3, 8, 3), nn.Conv2d(3, 8, 3), nn.Linear(2, 2))
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    assert settings.place(module) is module
+    assert module[0].weight.is_contiguous(memory_format=wanted)
+    assert all(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast(precision, dtype):
+    settings = Settings(device=torch.device("cpu"), memory_format="contiguous", precision=precision)
+    with settings.autocast():
+        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
+
+
+def test_descriptions_are_text():
+    settings = choose_settings(configured(NUM_GPUS=0), CONVOLUTIONAL, training=False)
+    description = settings.describe()
+    assert (description["precision"], description["memory_format"]) == ("fp32", "channels_last_3d")
+    machine = describe_machine()
+    for value in (*description.values(), *machine.values()):
+        assert isinstance(value, str)
+        assert value
+
+
+def test_a_process_takes_its_share_of_the_cores_and_keeps_its_memory():
+    program = (
+        "import torch\nfrom pvbias.machine import prepare_process, available_cores, Settings\n"
+        "prepare_process(processes=available_cores())\n"
+        "settings = Settings(device=torch.device('cpu'), memory_format='contiguous', precision='fp32')\n"
+        "torch.ones(10**7)\n"
+        "print(torch.get_num_threads(), settings.describe()['allocator'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    threads, _, allocator = done.stdout.strip().partition(" ")
+    assert threads == "1"
+    assert allocator in ("glibc, keeps freed memory", "system default")
+    assert available_cores() >= 1

@@ -1,0 +1,233 @@
+"""How fast clips are decoded here, beside torchcodec, decord and a plain PyAV loop on the same clips.
+
+    python -m pvbias.tools.benchmark_decode videos/ --clips 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import torch
+from av.video.reformatter import VideoReformatter
+
+from pvbias.data import BadVideoError
+from pvbias.data import packets as _packets
+from pvbias.data.annotations import read_annotation
+from pvbias.data.decoding import FileVideo
+from pvbias.data.sampling import TemporalSampling
+from pvbias.data.transforms import short_side_to
+
+#: What is timed: frames in a clip, seconds of a clip, uniform clips of a video, length of the short side.
+NUM_FRAMES, DURATION, UNIFORM_CLIPS, SHORT_SIDE = 16, 1.0, 10, 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Frames to get from a file, all in one go.
+
+    Attributes:
+        times: seconds, ascending.
+        frames: their numbers, for readers that count frames.
+        size: height and width to scale to, pixels.
+    """
+
+    path: str
+    times: np.ndarray
+    frames: np.ndarray
+    size: tuple[int, int]
+
+
+Reader = Callable[[Job], object]
+
+
+def read_pvbias(job: Job) -> np.ndarray:
+    """As a data loader does on the first visit to a file."""
+    _packets._cache.clear()
+    return read_pvbias_again(job)
+
+
+def read_pvbias_again(job: Job) -> np.ndarray:
+    """As a data loader does in later epochs, when the process has the file's packet index."""
+    with closing(FileVideo(job.path)) as video:
+        return video.read(job.times.tolist(), lambda height, width: job.size)
+
+
+def read_pyav(job: Job) -> np.ndarray:
+    """What one writes by hand: seek to the key frame before, decode on, one reused reformatter, no threads."""
+    reformatter = VideoReformatter()
+    images = []
+    with av.open(job.path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_type = "NONE"
+        origin = stream.start_time or 0
+        wanted = [origin + int(round(seconds / stream.time_base)) for seconds in job.times]
+        container.seek(wanted[0], stream=stream)
+        previous = None
+        for frame in container.decode(stream):
+            while previous is not None and len(images) < len(wanted) and wanted[len(images)] < (frame.pts or 0):
+                images.append(_scaled(reformatter, previous, job.size))
+            previous = frame
+            if len(images) == len(wanted):
+                break
+        while previous is not None and len(images) < len(wanted):
+            images.append(_scaled(reformatter, previous, job.size))
+    return np.stack(images)
+
+
+def _scaled(reformatter: VideoReformatter, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    return reformatter.reformat(frame, width=size[1], height=size[0], format="rgb24", threads=1).to_ndarray()
+
+
+def torchcodec_reader(seek_mode: str) -> Reader:
+    """torchcodec with its resizing in the decoder."""
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    def read(job: Job) -> object:
+        decoder = VideoDecoder(
+            job.path, num_ffmpeg_threads=1, transforms=[Resize(job.size)], seek_mode=seek_mode, dimension_order="NHWC"
+        )
+        return decoder.get_frames_at(job.frames.tolist()).data
+
+    return read
+
+
+def decord_reader() -> Reader:
+    """decord on one thread, scaling in the decoder."""
+    import decord
+
+    def read(job: Job) -> object:
+        reader = decord.VideoReader(job.path, width=job.size[1], height=job.size[0], num_threads=1)
+        return reader.get_batch(np.minimum(job.frames, len(reader) - 1)).asnumpy()
+
+    return read
+
+
+def readers() -> tuple[dict[str, Reader], list[str]]:
+    """The readers that can run here by name, pvbias first, and the packages that are not installed."""
+    found: dict[str, Reader] = {"pvbias": read_pvbias, "pvbias, file seen before": read_pvbias_again, "PyAV by hand": read_pyav}
+    missing = []
+    if importlib.util.find_spec("torchcodec"):
+        found["torchcodec exact"] = torchcodec_reader("exact")
+        found["torchcodec approximate"] = torchcodec_reader("approximate")
+    else:
+        missing.append("torchcodec")
+    if importlib.util.find_spec("decord"):
+        found["decord"] = decord_reader()
+    else:
+        missing.append("decord")
+    return found, missing
+
+
+def make_jobs(paths: Sequence[str], clips: int, seed: int = 0) -> tuple[list[Job], list[Job]]:
+    """Single clips (``clips`` of each file, anywhere in it), and UNIFORM_CLIPS clips of each file.
+
+    Files that cannot be read are left out.
+    """
+    rng = np.random.default_rng(seed)
+    sampling = TemporalSampling(num_frames=NUM_FRAMES, step=DURATION / NUM_FRAMES, num_clips=UNIFORM_CLIPS)
+    single, uniform = [], []
+    for path in paths:
+        try:
+            with closing(FileVideo(path)) as video:
+                shape: list[tuple[int, int]] = []
+                video.read([0.0], lambda h, w, shape=shape: shape.append((h, w)) or (1, 1))  # type: ignore[misc]
+                size = short_side_to(SHORT_SIDE, *shape[0])
+
+                def job(times: np.ndarray, video: FileVideo = video, size: tuple[int, int] = size) -> Job:
+                    times = np.unique(times)
+                    numbers = np.searchsorted(video.timestamps, times + 1e-3, side="right") - 1
+                    return Job(path=video.path, times=times, frames=numbers, size=size)
+
+                single += [job(sampling.random_clip(0.0, video.duration, rng)) for _ in range(clips)]
+                uniform.append(job(sampling.test_clips(0.0, video.duration)))
+        except BadVideoError as error:
+            print(f"left out: {path}: {error}", file=sys.stderr)
+    return single, uniform
+
+
+def time_readers(found: dict[str, Reader], jobs: Sequence[Job], repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of each reader on each job, the readers taking turns on every job; a reader's time for a job is its median."""
+    times: dict[str, list[float]] = {name: [] for name in found}
+    for job in jobs:
+        rounds: dict[str, list[float]] = {name: [] for name in found}
+        for turn in range(repeats + 1):  # the first one brings the file into memory and is not counted
+            for name, read in found.items():
+                begin = time.perf_counter()
+                try:
+                    read(job)
+                except (RuntimeError, ValueError, av.FFmpegError):  # also what torchcodec and decord raise for files they cannot read
+                    continue
+                if turn:
+                    rounds[name].append((time.perf_counter() - begin) * 1000)
+        for name, values in rounds.items():
+            times[name].append(statistics.median(values) if values else float("nan"))
+    return times
+
+
+def table(title: str, times: dict[str, list[float]]) -> str:
+    """Median, and mean over the jobs that every reader can do, and both relative to the first reader."""
+    common = np.isfinite(np.array(list(times.values()))).all(0)
+    lines = [f"{title}: {common.sum()} of {len(common)} (those that all can read)"]
+    lines.append(f"  {'':26}{'median ms':>10}{'ratio':>8}{'mean ms':>10}{'ratio':>8}{'failed':>8}")
+    base = np.array(next(iter(times.values())))[common]
+    for name, values in times.items():
+        row = np.array(values)
+        median, mean = np.median(row[common]), row[common].mean()
+        lines.append(
+            f"  {name:26}{median:10.1f}{median / np.median(base):8.2f}{mean:10.1f}{mean / base.mean():8.2f}"
+            f"{int(np.isnan(row).sum()):8d}"
+        )
+    return "\n".join(lines)
+
+
+def decode_benchmark(paths: Sequence[str], *, clips: int = 5, repeats: int = 3) -> str:
+    """Time all readers on the same clips, in one process and on one thread.
+
+    Args:
+        paths: video files.
+        clips: single clips of each file.
+        repeats: times each of them is decoded by each reader.
+
+    Returns:
+        Two tables.
+    """
+    torch.set_num_threads(1)
+    found, missing = readers()
+    single, uniform = make_jobs(paths, clips)
+    notes = [f"not installed, so not timed: {name} (pip install {name})" for name in missing]
+    what = f"{NUM_FRAMES} frames, short side {SHORT_SIDE}, ms a clip"
+    return "\n".join(
+        [
+            table(f"one clip of {DURATION:g} s anywhere, {what}", time_readers(found, single, repeats)),
+            table(f"{UNIFORM_CLIPS} uniform clips at once, ms a video", time_readers(found, uniform, repeats)),
+            *notes,
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="folder of videos, or an annotation")
+    parser.add_argument("--clips", type=int, default=5, help="clips of each file (default: 5)")
+    parser.add_argument("--repeats", type=int, default=3, help="times each clip is decoded by each reader (default: 3)")
+    parser.add_argument("--files", type=int, default=20, help="files at most, spread over the data (default: 20)")
+    arguments = parser.parse_args(argv)
+    paths = [record.path for record in read_annotation(arguments.data).records]
+    step = max(len(paths) // arguments.files, 1)
+    print(decode_benchmark(paths[::step][: arguments.files], clips=arguments.clips, repeats=arguments.repeats))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
