@@ -38,6 +38,7 @@ setup(
         "pillow>=10",
         "jinja2>=3.1",
         "matplotlib>=3.8",
+        "portalocker>=2.7",
         "tensorboard>=2.15",
         "tqdm>=4.66",
     ],

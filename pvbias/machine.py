@@ -43,8 +43,8 @@ def prepare_process(processes: int = 1) -> None:
     - glibc keeps the memory of freed activations instead of faulting it in again on every step;
     - fp32 means fp32 on GPUs: no TF32, so that scores compare between machines.
 
-    OpenMP's wait policy is not among them, because OpenMP reads it when torch is loaded: ``OMP_WAIT_POLICY=PASSIVE`` has to be in the
-    environment before. Threads that spin while they wait take the cores from decoding.
+    OpenMP's wait policy is not among them, because OpenMP reads it when torch is loaded: ``OMP_WAIT_POLICY=PASSIVE``
+    has to be in the environment before. Threads that spin while they wait take the cores from decoding.
 
     Args:
         processes: of this run on this machine, >= 1.
@@ -126,7 +126,8 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
     """The settings for a model on this machine, as far as the configuration leaves them open.
 
     - device: the current GPU where there is one and ``NUM_GPUS > 0``, else the CPU;
-    - memory format: ``channels_last_3d`` for models whose weights are mostly convolutions, ``contiguous`` for transformers;
+    - memory format: ``channels_last_3d`` for models whose weights are mostly convolutions, ``contiguous`` for
+      transformers;
     - precision: fp32 for evaluation; for training bf16 on GPUs that compute in it, else fp32.
 
     Args:
@@ -171,9 +172,8 @@ def describe_machine() -> dict[str, str]:
     flags = _cpu_flags()
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
     gpus = [
-        f"{torch.cuda.get_device_name(index)} (capability {'.'.join(map(str, torch.cuda.get_device_capability(index)))}, "
-        f"{torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB)"
-        for index in range(torch.cuda.device_count())
+        f"{gpu.name} (capability {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB)"
+        for gpu in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     ]
     bf16_training = bool(gpus) and _gpu_has_bf16(torch.device("cuda", torch.cuda.current_device()))
     return {

@@ -23,6 +23,8 @@ class Registry(_FvcoreRegistry):
     ``REGISTRY.register(obj, name="...")``.
     """
 
+    _obj_map: dict[str, Any]
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._origins: dict[str, str] = {}

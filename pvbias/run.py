@@ -1,4 +1,4 @@
-"""The main job, as a configuration describes it: take a model, train it, test it, measure its bias, write the report."""
+"""The main job, as a configuration describes it: train a model, test it, measure its bias, write the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from .config import complete, save_cfg
-from .data import BadVideoLog, VideoSource, build_source, count_classes, fingerprint
+from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint
 from .distributed import is_main_process
 from .engine import newest_checkpoint, train
 from .errors import ConfigError, WeightsError
@@ -67,8 +68,9 @@ def run(cfg: CfgNode) -> None:
         settings.place(recognizer)
         bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
         results = _measure(cfg, recognizer, test_source, _evaluator_names(cfg), settings, bad_log)
+        bad = bad_log.videos()
         if is_main_process():
-            _write(cfg, test_source, results, settings, bad_log, weights, started)
+            _write(cfg, test_source, results, settings, bad, weights, started)
 
 
 def _num_classes(cfg: CfgNode) -> int:
@@ -115,9 +117,10 @@ def _measure(
     names: list[str],
     settings: Settings,
     bad_log: BadVideoLog,
+    split: str = "test",
 ) -> dict[str, Result]:
     evaluators = {name: EVALUATOR.get(name)(cfg, recognizer, source.class_names) for name in names}
-    return run_evaluators(cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log)
+    return run_evaluators(cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log, split=split)
 
 
 def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None):  # noqa: ANN202 (see train())
@@ -128,7 +131,7 @@ def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None
 
     def validate() -> Mapping[str, float]:
         bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
-        results = _measure(cfg, recognizer, source, ["accuracy"], settings, bad_log)
+        results = _measure(cfg, recognizer, source, ["accuracy"], settings, bad_log, split="val")
         return {
             figure.name: figure.value
             for result in results.values()
@@ -144,18 +147,17 @@ def _write(
     source: VideoSource,
     results: dict[str, Result],
     settings: Settings,
-    bad_log: BadVideoLog,
+    bad: Sequence[BadVideo],
     weights: Mapping[str, str],
     started: float,
 ) -> None:
-    bad = bad_log.records()
     run_results = RunResults(
         name=Path(cfg.OUTPUT_DIR).resolve().name,
         model=cfg.MODEL.MODEL_NAME,
         num_classes=cfg.MODEL.NUM_CLASSES,
         class_names=list(source.class_names),
         num_videos=len(source.records) - len(bad),
-        bad_videos=bad,
+        bad_videos=[asdict(video) for video in bad],
         data=str(Path(cfg.DATA.PATH_TO_DATA_DIR) / cfg.DATA.TEST_SPLIT),
         data_fingerprint=fingerprint(source),
         sampling=_sampling(cfg),

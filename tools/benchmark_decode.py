@@ -1,6 +1,6 @@
 """How fast clips are decoded here, beside torchcodec, decord and a plain PyAV loop on the same clips.
 
-    python -m pvbias.tools.benchmark_decode videos/ --clips 5
+python -m pvbias.tools.benchmark_decode videos/ --clips 5
 """
 
 from __future__ import annotations
@@ -114,7 +114,11 @@ def decord_reader() -> Reader:
 
 def readers() -> tuple[dict[str, Reader], list[str]]:
     """The readers that can run here by name, pvbias first, and the packages that are not installed."""
-    found: dict[str, Reader] = {"pvbias": read_pvbias, "pvbias, file seen before": read_pvbias_again, "PyAV by hand": read_pyav}
+    found: dict[str, Reader] = {
+        "pvbias": read_pvbias,
+        "pvbias, file seen before": read_pvbias_again,
+        "PyAV by hand": read_pyav,
+    }
     missing = []
     if importlib.util.find_spec("torchcodec"):
         found["torchcodec exact"] = torchcodec_reader("exact")
@@ -165,7 +169,11 @@ def time_readers(found: dict[str, Reader], jobs: Sequence[Job], repeats: int) ->
                 begin = time.perf_counter()
                 try:
                     read(job)
-                except (RuntimeError, ValueError, av.FFmpegError):  # also what torchcodec and decord raise for files they cannot read
+                except (
+                    RuntimeError,
+                    ValueError,
+                    av.FFmpegError,
+                ):  # also what torchcodec and decord raise for files they cannot read
                     continue
                 if turn:
                     rounds[name].append((time.perf_counter() - begin) * 1000)

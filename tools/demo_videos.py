@@ -48,6 +48,7 @@ SHAPES: dict[str, list[tuple[float, float]]] = {
     ],
 }
 PATTERNS = ("plain", "stripes", "checks", "dots")
+SETS = ("motion", "appearance")
 FRAME_SIZE = 16 * CYCLE  # pixels; the same number for each place
 FRAME_RATE = 12
 NUM_FRAMES = 2 * CYCLE  # so that a clip of CYCLE frames may start anywhere in the first half
@@ -79,7 +80,7 @@ def write_demo_videos(
 
     ::
 
-        out_dir/motion/{train,test}/00000.mp4 ...     train.csv test.csv (`path label`)  class_names.txt
+        out_dir/motion/{train,test}/00000.mp4 ...     train.csv test.csv (`path class_name`)
         out_dir/appearance/...                        the same
 
     Args:
@@ -96,18 +97,18 @@ def write_demo_videos(
         ConfigError: a count that is not a positive multiple of 16.
     """
     out_dir = Path(out_dir)
-    classes = {"motion": list(MOTIONS), "appearance": list(COLOURS)}
     videos: list[DemoVideo] = []
-    for set_index, (set_name, class_names) in enumerate(classes.items()):
+    for set_index, set_name in enumerate(SETS):
         folder = out_dir / set_name
         for split_index, (split, count) in enumerate({"train": num_train, "test": num_test}.items()):
             (folder / split).mkdir(parents=True, exist_ok=True)
             split_videos = _plan(f"{set_name}/{split}", count, (seed, set_index, split_index))
-            labels = [class_names.index(v.motion if set_name == "motion" else v.colour) for v in split_videos]
-            lines = [f"{split}/{Path(v.path).name} {label}\n" for v, label in zip(split_videos, labels, strict=True)]
+            labels = [video.motion if set_name == "motion" else video.colour for video in split_videos]
+            lines = [
+                f"{split}/{Path(video.path).name} {label}\n" for video, label in zip(split_videos, labels, strict=True)
+            ]
             (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
             videos += split_videos
-        (folder / "class_names.txt").write_text("\n".join(class_names) + "\n", encoding="utf-8")
     write = partial(_write_video, out_dir)
     if workers == 1:
         for video in videos:
@@ -115,7 +116,7 @@ def write_demo_videos(
     else:  # not forked: a forked child of a process that runs threads (torch's, PyAV's) may hang
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             list(pool.map(write, videos, chunksize=8))
-    return {set_name: out_dir / set_name for set_name in classes}
+    return {set_name: out_dir / set_name for set_name in SETS}
 
 
 def render(video: DemoVideo) -> np.ndarray:
@@ -216,9 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         description="Write the two small sets of videos of the demo.",
-        epilog="example: python tools/demo_videos.py output/demo/videos --seed 1",
+        epilog="example: python tools/demo_videos.py --out demo/videos --seed 1",
     )
-    parser.add_argument("out", help="folder to write to; made when missing")
+    parser.add_argument("--out", required=True, help="folder to write to; made when missing")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything, >= 0 (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
     args = parser.parse_args(argv)

@@ -103,6 +103,10 @@ class BadVideoLog:
             "list": str(self.path) if found else "",
         }
 
+    def videos(self) -> list[BadVideo]:
+        """The bad videos that all processes have met, by path (to be called by all of them)."""
+        return list(self._merged()[0].values())
+
     def _merged(self) -> tuple[dict[str, BadVideo], int, int]:
         parts = all_gather_objects((self._found, self._good, self._bad))
         found = {path: video for part, _, _ in parts for path, video in part.items()}

@@ -27,10 +27,10 @@ def checkpoint_path(output_dir: str, epoch: int) -> Path:
 def save_checkpoint(trainer: Trainer) -> Path:
     """Write the checkpoint of the trainer's latest epoch.
 
-    As in SlowFast: ``model_state`` (the bare zoo module's weights), ``optimizer_state``, ``epoch`` (of the latest finished one,
-    counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them ``other_optimizer_states`` (by phase),
-    ``objective_state`` (auxiliary networks) and ``scaler_state``. In several processes BatchNorm's running statistics are those
-    of process 0. ``torch.load(path, weights_only=True)`` reads it.
+    As in SlowFast: ``model_state`` (the bare zoo module's weights), ``optimizer_state``, ``epoch`` (of the latest
+    finished one, counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them
+    ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks) and ``scaler_state``. In several
+    processes BatchNorm's running statistics are those of process 0. ``torch.load(path, weights_only=True)`` reads it.
 
     Raises:
         WeightsError: it cannot be written.
@@ -79,8 +79,8 @@ def resume(trainer: Trainer) -> Path | None:
     # load_state_dict's words for a state of other networks (RuntimeError) or of another optimizer (the others)
     except (RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"TRAIN.AUTO_RESUME: {str(path)!r} does not fit this run's model, objective or optimizer. Choose another OUTPUT_DIR, or set "
-            f"TRAIN.AUTO_RESUME to False to start anew (and overwrite it). What does not fit: {error}"
+            f"TRAIN.AUTO_RESUME: {str(path)!r} does not fit this run's model, objective or optimizer. Choose another "
+            f"OUTPUT_DIR, or set TRAIN.AUTO_RESUME to False to start anew (and overwrite it). Found: {error}"
         ) from error
     return path
 

@@ -16,8 +16,8 @@ class CrossEntropy(Objective):
     """Mean cross-entropy over the mini-batch, in nats; one phase, ``recognizer``.
 
     Labels are class indices ``(N,)`` or class probabilities ``(N, K)`` (mixed clips, a teacher's predictions). With
-    ``OBJECTIVE.LABEL_SMOOTHING = s`` a target ``q`` becomes ``(1 - s) q + s / K``. Logged beside the loss: ``top1``, the percentage
-    of the mini-batch's clips whose likeliest class is right (soft targets: is the target's likeliest).
+    ``OBJECTIVE.LABEL_SMOOTHING = s`` a target ``q`` becomes ``(1 - s) q + s / K``. Logged beside the loss: ``top1``,
+    the percentage of the mini-batch's clips whose likeliest class is right (soft targets: is the target's likeliest).
     """
 
     def phases(self) -> Sequence[Phase]:

@@ -24,7 +24,8 @@ Validate = Callable[[], Mapping[str, float]]
 
 
 class Hook:
-    """Something to do at four points of a run; hooks run in the order in which they are registered, in every process."""
+    """Something to do at four points of a run; hooks run in the order in which they are registered, in every
+    process."""
 
     def before_train(self, trainer: Trainer) -> None:
         """Before the first epoch of this run."""
@@ -63,8 +64,8 @@ class BadVideos(Hook):
 
 
 class PreciseBatchNorm(Hook):
-    """Replaces BatchNorm's running averages by averages over ``BN.NUM_BATCHES_PRECISE`` mini-batches and fixed weights, before each
-    checkpoint and each validation. In several processes they are those of process 0's mini-batches."""
+    """Replaces BatchNorm's running averages by averages over ``BN.NUM_BATCHES_PRECISE`` mini-batches and fixed weights,
+    before each checkpoint and each validation. In several processes they are those of process 0's mini-batches."""
 
     def after_epoch(self, trainer: Trainer) -> None:
         """Recompute where a checkpoint or a validation comes next."""

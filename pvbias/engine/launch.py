@@ -8,8 +8,8 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -50,8 +50,9 @@ def launch(job: Job, cfg: CfgNode) -> None:
     """Run ``job(cfg)``: in the processes that torchrun has started, in processes started here, or in this one.
 
     - under torchrun (``RANK`` and ``WORLD_SIZE`` in the environment): this process is one of them;
-    - ``NUM_GPUS > 1`` or ``NUM_SHARDS > 1``: ``NUM_GPUS`` processes are started on this machine (on the CPU when it has no GPU),
-      and with ``NUM_SHARDS > 1`` they meet those of the other machines at ``MASTER_ADDR``:``MASTER_PORT`` (environment);
+    - ``NUM_GPUS > 1`` or ``NUM_SHARDS > 1``: ``NUM_GPUS`` processes are started on this machine (on the CPU when it has
+      no GPU), and with ``NUM_SHARDS > 1`` they meet those of the other machines at ``MASTER_ADDR``:``MASTER_PORT``
+      (environment);
     - otherwise: here.
 
     Each process gets its device, its share of the cores and the generators' start (``RNG_SEED``) before the job begins.
@@ -103,48 +104,50 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
             )
             for local_rank in range(size)
         ]
-        _run_children(places, job, cfg)
+        _run_children(places, Path(folder), job, cfg)
 
 
-def _run_children(places: list[_Place], job: Job, cfg: CfgNode) -> None:
-    errors = mp.get_context("spawn").SimpleQueue()
+def _run_children(places: list[_Place], folder: Path, job: Job, cfg: CfgNode) -> None:
     children = mp.start_processes(
-        _child, args=(places, job, cfg, errors), nprocs=len(places), join=False, start_method="spawn"
+        _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method="spawn"
     )
     try:
         while not children.join(grace_period=GRACE_SECONDS):
             pass
     except (mp.ProcessRaisedException, mp.ProcessExitedException):
         # The first error that has a message for the user is the cause; what the others ran into is its consequence.
-        if not errors.empty():
-            raise pickle.loads(errors.get()) from None
+        errors = sorted(folder.glob("error_*"), key=lambda path: path.stat().st_mtime_ns)
+        if errors:
+            raise pickle.loads(errors[0].read_bytes()) from None
         raise
     finally:
         for process in children.processes:
             if process.is_alive():
                 process.kill()
             process.join()
-        errors.close()
 
 
 def _meeting_address(cfg: CfgNode) -> str:
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise ConfigError(
-            f"NUM_SHARDS = {cfg.NUM_SHARDS}: set {' and '.join(missing)} in the environment to a host name of machine 0 and a free "
-            "port on it, the same on all machines; or start the run with torchrun."
+            f"NUM_SHARDS = {cfg.NUM_SHARDS}: set {' and '.join(missing)} in the environment to a host name of machine "
+            "0 and a free port on it, the same on all machines; or start the run with torchrun."
         )
     return f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
 
 
-def _child(local_rank: int, places: list[_Place], job: Job, cfg: CfgNode, errors: Any) -> None:
+def _child(local_rank: int, places: list[_Place], folder: Path, job: Job, cfg: CfgNode) -> None:
     # The parent's logging is not inherited by a spawned process.
     level = logging.INFO if places[local_rank].rank == 0 else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=level)
     try:
         _run(places[local_rank], job, cfg)
     except PvbiasError as error:
-        errors.put(pickle.dumps(error))  # written when this returns: the parent finds it as soon as it sees the exit
+        # A file, since a pipe that nobody reads yet would block on a long message.
+        unfinished = folder / f"unfinished_{local_rank}"
+        unfinished.write_bytes(pickle.dumps(error))
+        unfinished.rename(folder / f"error_{local_rank}")
         raise
 
 
@@ -161,7 +164,12 @@ def _run(place: _Place, job: Job, cfg: CfgNode) -> None:
     prepare_process(processes=place.local_size)
     seed_everything(cfg.RNG_SEED)
     dist.init_process_group(
-        backend, init_method=place.meeting_point, rank=place.rank, world_size=place.world_size, timeout=TIMEOUT
+        backend,
+        init_method=place.meeting_point,
+        rank=place.rank,
+        world_size=place.world_size,
+        timeout=TIMEOUT,
+        device_id=torch.device("cuda", place.local_rank) if backend == "nccl" else None,
     )
     job(cfg)
     # Not after an error: the others would fail over the lost connection before this process has said what went wrong.

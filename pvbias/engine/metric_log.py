@@ -28,11 +28,13 @@ FILE_NAME = "train_log.jsonl"
 
 
 class MetricLog(Hook):
-    """Logs means over the steps since the last line, and over the processes, every ``LOG_PERIOD`` steps and at the end of an epoch.
+    """Logs means over the steps since the last line, and over the processes, every ``LOG_PERIOD`` steps and at the end
+    of an epoch.
 
-    A line of ``OUTPUT_DIR/train_log.jsonl`` has ``kind`` (``start``, ``train`` or ``validation``), ``epoch`` (fractional), ``iteration``,
-    and for ``train`` the objective's scalars, ``grad_norm``, ``lr``, ``data_seconds`` (a step's wait for the loader), ``compute_seconds``
-    and ``eta_seconds``. A number that is not finite is null. Runs that are resumed append.
+    A line of ``OUTPUT_DIR/train_log.jsonl`` has ``kind`` (``start``, ``train`` or ``validation``), ``epoch``
+    (fractional), ``iteration``, and for ``train`` the objective's scalars, ``grad_norm``, ``lr``, ``data_seconds`` (a
+    step's wait for the loader), ``compute_seconds`` and ``eta_seconds``. A number that is not finite is null. Runs that
+    are resumed append.
 
     Attributes:
         latest: the metrics of the newest ``train`` line.

@@ -16,9 +16,9 @@ from ..distributed import get_world_size
 def wrap_recognizer(recognizer: nn.Module, device: torch.device) -> nn.Module:
     """The module to call for forwards whose gradients are averaged over the processes.
 
-    Buffers are not broadcast before each forward: that would change BatchNorm's in place between the two forwards of one step, and
-    the backward would fail. So each process keeps its own running statistics in an epoch; :func:`broadcast_buffers` at its end
-    makes them those of process 0, which are what is saved and evaluated.
+    Buffers are not broadcast before each forward: that would change BatchNorm's in place between the two forwards of
+    one step, and the backward would fail. So each process keeps its own running statistics in an epoch;
+    :func:`broadcast_buffers` at its end makes them those of process 0, which are what is saved and evaluated.
     """
     if get_world_size() == 1 or not any(parameter.requires_grad for parameter in recognizer.parameters()):
         return recognizer

@@ -31,8 +31,8 @@ def build_optimizer(solver_cfg: CfgNode, modules: Mapping[str, nn.Module]) -> Op
 
     Args:
         solver_cfg: a subtree with the keys of ``SOLVER``.
-        modules: whose parameters it updates, by name; a parameter that requires no gradient is left out, one that several
-            modules share is taken once.
+        modules: whose parameters it updates, by name; a parameter that requires no gradient is left out, one that
+            several modules share is taken once.
 
     Raises:
         ConfigError: an unknown ``OPTIMIZING_METHOD``, or nothing to train.
@@ -43,7 +43,8 @@ def build_optimizer(solver_cfg: CfgNode, modules: Mapping[str, nn.Module]) -> Op
             f"There is nothing to train: every parameter of {', '.join(modules) or 'no module'} is frozen. "
             "Check MODEL.FREEZE and BN.FREEZE."
         )
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in parameters.items():
         exempt = solver_cfg.ZERO_WD_1D_PARAM and (parameter.dim() <= 1 or name.endswith(".bias"))
         (plain if exempt else decayed).append(parameter)
@@ -79,7 +80,8 @@ def build_lr_schedule(solver_cfg: CfgNode, *, num_shards: int = 1) -> LRSchedule
 
     - ``cosine``: from ``BASE_LR`` at epoch 0 to ``COSINE_END_LR`` at ``MAX_EPOCH``, half a period.
     - ``steps_with_relative_lrs``: ``BASE_LR * LRS[i]`` from epoch ``STEPS[i]`` on.
-    - warm-up: in the first ``WARMUP_EPOCHS`` a straight line from ``WARMUP_START_LR`` to what the policy gives at their end.
+    - warm-up: in the first ``WARMUP_EPOCHS`` a straight line from ``WARMUP_START_LR`` to what the policy gives at their
+      end.
 
     Beyond ``MAX_EPOCH`` the last rate stays.
 
@@ -107,7 +109,8 @@ def build_lr_schedule(solver_cfg: CfgNode, *, num_shards: int = 1) -> LRSchedule
 
 
 def _steps(starts: Sequence[float], rates: Sequence[float], max_epoch: float) -> ParamScheduler:
-    """Constant pieces. fvcore's own MultiStepParamScheduler takes neither fractional epochs nor more steps than epochs."""
+    """Constant pieces. fvcore's own MultiStepParamScheduler takes neither fractional epochs nor more steps than
+    epochs."""
     reached = [(start, rate) for start, rate in zip(starts, rates, strict=True) if start < max_epoch]
     edges = [*(start for start, _ in reached), max_epoch]
     lengths = [(stop - start) / max_epoch for start, stop in pairwise(edges)]
@@ -119,7 +122,8 @@ def clip_gradients(solver_cfg: CfgNode, parameters: Sequence[nn.Parameter]) -> f
     """Clip gradients in place as ``CLIP_GRAD_VAL`` or ``CLIP_GRAD_L2NORM`` says.
 
     Returns:
-        Their L2 norm before clipping, also when nothing is clipped: it is not finite where a step would ruin the weights.
+        Their L2 norm before clipping, also when nothing is clipped: it is not finite where a step would ruin the
+        weights.
     """
     max_norm = solver_cfg.CLIP_GRAD_L2NORM
     norm = nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm)

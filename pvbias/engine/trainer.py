@@ -34,18 +34,20 @@ class RunningPhase:
         phase: as the objective declares it.
         optimizer: over the trainable parameters of its modules.
         schedule: learning rate by fractional epoch.
-        updates_recognizer: the recognizer is among its modules.
+        updates_recognizer: parameters of the recognizer are among them.
+        auxiliary: those that are not the recognizer's.
     """
 
     phase: Phase
     optimizer: Optimizer
     schedule: LRSchedule
     updates_recognizer: bool
+    auxiliary: list[nn.Parameter]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer updates."""
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        return _parameters(self.optimizer)
 
 
 @dataclass
@@ -75,14 +77,15 @@ class Trainer:
                 hooks: after_step
             hooks: after_epoch
 
-    A later phase sees what the earlier ones have just changed, with accumulation, too: a window of K mini-batches of N clips gives
-    the step of one mini-batch of K x N (but for what depends on a mini-batch as a whole, such as BatchNorm). With K > 1 and
-    several phases every phase therefore goes over the window anew, and :attr:`Step.logits` is computed once for each phase: to keep
-    the graphs of all K mini-batches for the next phase would take the memory that accumulation is there to save.
+    A later phase sees what the earlier ones have just changed, with accumulation, too: a window of K mini-batches of N
+    clips gives the step of one mini-batch of K x N (but for what depends on a mini-batch as a whole, such as
+    BatchNorm). With K > 1 and several phases every phase therefore goes over the window anew, and :attr:`Step.logits`
+    is computed once for each phase: to keep the graphs of all K mini-batches for the next phase would take the memory
+    that accumulation is there to save.
     Mini-batches left over at the end of an epoch make a smaller window.
 
-    Everything random in the main process restarts from a seed of (``RNG_SEED``, epoch, process) at each epoch, so a run that is resumed
-    after an epoch goes on as if it had not been interrupted.
+    Everything random in the main process restarts from a seed of (``RNG_SEED``, epoch, process) at each epoch, so a run
+    that is resumed after an epoch goes on as if it had not been interrupted.
 
     Attributes:
         epoch: finished epochs.
@@ -122,11 +125,16 @@ class Trainer:
         self.window: Sequence[TrainBatch] = ()
 
     def _running(self, phase: Phase) -> RunningPhase:
+        optimizer = build_optimizer(phase.solver, phase.modules)
+        recognizers = {id(parameter) for parameter in self.recognizer.parameters()}
+        parameters = _parameters(optimizer)
+        auxiliary = [parameter for parameter in parameters if id(parameter) not in recognizers]
         return RunningPhase(
             phase=phase,
-            optimizer=build_optimizer(phase.solver, phase.modules),
+            optimizer=optimizer,
             schedule=build_lr_schedule(phase.solver, num_shards=self.cfg.NUM_SHARDS),
-            updates_recognizer=any(module is self.recognizer for module in phase.modules.values()),
+            updates_recognizer=len(auxiliary) < len(parameters),
+            auxiliary=auxiliary,
         )
 
     def train(self) -> None:
@@ -219,7 +227,8 @@ class Trainer:
         """Add the gradients of ``share`` of a mini-batch's loss; the logged scalars."""
         with self.settings.autocast():
             losses = running.phase.loss(step)
-        # One transfer for all of them; it waits for the device, which is what it takes to stop before a bad loss does harm.
+        # One transfer for all of them; it waits for the device, which is what it takes to stop before a bad loss does
+        # harm.
         values = dict(zip(losses, _to_floats(list(losses.values())), strict=True))
         broken = {name: value for name, value in values.items() if not math.isfinite(value)}
         if broken:
@@ -229,11 +238,11 @@ class Trainer:
 
     def _update(self, running: RunningPhase) -> float:
         """The optimizer's step; the norm of the gradients."""
-        recognizers = {id(parameter) for parameter in self.recognizer.parameters()}
-        average_gradients(parameter for parameter in running.parameters if id(parameter) not in recognizers)
+        average_gradients(running.auxiliary)
         self.scaler.unscale_(running.optimizer)
         norm = clip_gradients(running.phase.solver, running.parameters)
-        # With loss scaling, gradients that overflow are an everyday matter: the scaler skips the step and lowers the scale.
+        # With loss scaling, gradients that overflow are an everyday matter: the scaler skips the step and lowers the
+        # scale.
         if not math.isfinite(norm) and not self.scaler.is_enabled():
             raise self._not_finite(
                 running, {"grad_norm": norm}, [name for batch in self.window for name in batch.names]
@@ -247,15 +256,20 @@ class Trainer:
     def _not_finite(self, running: RunningPhase, broken: dict[str, float], names: Sequence[str]) -> TrainingError:
         terms = ", ".join(f"{self._key(running, name)} = {value}" for name, value in broken.items())
         return TrainingError(
-            f"Training stops: {terms} at epoch {self.epoch + 1}, iteration {self.iteration + 1} of {self.max_iterations}; this phase "
-            f"has changed no weight in it. The mini-batch's videos: {', '.join(names)}. If they are sound, try a lower "
-            "SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or PRECISION fp32."
+            f"Training stops: {terms} at epoch {self.epoch + 1}, iteration {self.iteration + 1} of "
+            f"{self.max_iterations}, before it changed any weight. The mini-batch's videos: {', '.join(names)}. If they "
+            "are sound, try a lower SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or "
+            "PRECISION fp32."
         )
 
 
 def batch_norms(module: nn.Module) -> list[nn.Module]:
     """The BatchNorm layers in a module."""
     return [layer for layer in module.modules() if isinstance(layer, BN_MODULE_TYPES)]
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _to_floats(values: Sequence[Tensor]) -> list[float]:

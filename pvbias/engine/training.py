@@ -59,7 +59,8 @@ def train(
     """Train a recognizer as the configuration says; call in every process of the run.
 
     The recognizer is trained in place, and moved to the device and into the memory format chosen for training. With
-    ``TRAIN.AUTO_RESUME`` the run goes on from the newest checkpoint in ``OUTPUT_DIR``, whatever weights the recognizer came with.
+    ``TRAIN.AUTO_RESUME`` the run goes on from the newest checkpoint in ``OUTPUT_DIR``, whatever weights the recognizer
+    came with.
 
     Writes ``OUTPUT_DIR/checkpoints``, ``train_log.jsonl``, ``tensorboard`` and ``bad_videos.jsonl``.
 
@@ -80,8 +81,8 @@ def train(
     loader = build_train_loader(cfg, train_source, rank=get_rank(), world_size=get_world_size())
     if len(loader) == 0:
         raise DataError(
-            f"There is no mini-batch to train on: the training split has {len(train_source.records)} videos, and TRAIN.BATCH_SIZE is "
-            f"{cfg.TRAIN.BATCH_SIZE}."
+            f"There is no mini-batch to train on: the training split has {len(train_source.records)} videos, and "
+            f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}."
         )
     seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
     objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)

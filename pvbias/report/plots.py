@@ -22,6 +22,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from . import words
+
 #: One colour a run, told apart with any kind of colour vision (Okabe and Ito's set, without what is too pale on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -100,19 +102,19 @@ def interval_bars(
     series: Sequence[Series],
     *,
     axis: str,
+    unit: str,
     prefix: str,
     alt: str,
     limit: float | None = None,
     chance: Sequence[float] = (),
-    digits: int = 1,
 ) -> str:
     """Horizontal bars in groups, one group a label, one bar a run, with interval whiskers and the value in figures.
 
     Args:
         labels: what each group is; as many as each series has values.
+        unit: of the values, as in :class:`pvbias.evaluation.Figure`.
         limit: the axis's end; None: as far as the values reach.
         chance: where to draw the dashed line of guessing.
-        digits: decimals of the values.
     """
     rows, runs = len(labels), len(series)
     thickness = 0.25 if runs == 1 else 0.18
@@ -124,7 +126,7 @@ def interval_bars(
         end = limit if limit is not None else reach * 1.02
         for run, one in enumerate(series):
             for row, value in enumerate(one.values):
-                _bar(axes, row * step + run, value, COLORS[one.color % len(COLORS)], end, digits)
+                _bar(axes, row * step + run, value, COLORS[one.color % len(COLORS)], end, unit)
         axes.set_yticks([row * step + (runs - 1) / 2 for row in range(rows)], [_short(label, 26) for label in labels])
         axes.set_ylim(rows * step - step + runs - 0.35, -0.65)
         axes.set_xlim(0, end * 1.14)
@@ -260,7 +262,7 @@ def _own_tag(tag: str, prefix: str) -> str:
     return re.sub(r"font: ([\d.]+px) 'DejaVu Sans', sans-serif", r"font-size: \1", tag)
 
 
-def _bar(axes: Axes, y: float, value: Value, color: str, end: float, digits: int) -> None:
+def _bar(axes: Axes, y: float, value: Value, color: str, end: float, unit: str) -> None:
     if value.value is None:
         axes.annotate(
             "undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=_MUTED, fontsize=8
@@ -273,7 +275,7 @@ def _bar(axes: Axes, y: float, value: Value, color: str, end: float, digits: int
         axes.plot([value.low, value.high], [y, y], "|", color=_INK, markersize=5, markeredgewidth=1.1, zorder=4)
         tip = max(tip, value.high)
     axes.annotate(
-        f"{value.value:.{digits}f}",
+        words.number(value.value, unit),
         (min(tip, end), y),
         xytext=(5, 0),
         textcoords="offset points",

@@ -132,6 +132,7 @@ def accuracy(runs: Sequence[RunResults]) -> Section | None:
                         for i in range(len(runs))
                     ],
                     axis="top-1 accuracy, %",
+                    unit="%",
                     prefix=f"accuracy-{level}",
                     alt=f"Bar chart: top-1 accuracy for each variant of the clips, {level_words(level)}",
                     limit=100,
@@ -162,7 +163,7 @@ def dynamics(runs: Sequence[RunResults]) -> Section | None:
                     axis="dynamic score, nats",
                     prefix=f"dynamic-{level}",
                     alt=f"Bar chart: dynamic score, {level_words(level)}",
-                    digits=2,
+                    unit="nats",
                 ),
             )
         )

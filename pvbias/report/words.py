@@ -101,7 +101,8 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
         text = f"{numbers} The first cannot be told from {guessing}: there is nothing for the order to explain."
         return Reading("No better than guessing", text, _thin(original))
     if shuffled_low <= chance and shuffled_high < low:
-        text = f"{numbers} The second is no better than {guessing}: without the order, nothing is left."
+        compared = "is no better than" if after <= chance else "cannot be told from"
+        text = f"{numbers} The second {compared} {guessing}: without the order, nothing is left."
         return Reading("Depends on the order of frames", text, _thin(original))
     ratio = math.log(before / after)
     verdict, meaning = _ratio_words(ratio)

@@ -39,7 +39,8 @@ def tiny_recognizer(*, norm: bool = False, dropout: float = 0.0, seed: int = 0) 
 
 
 class FakeLoader:
-    """``length`` mini-batches an epoch over all processes' ``batch_size``, different in every epoch; this process's share of each."""
+    """``length`` mini-batches an epoch over all processes' ``batch_size``, different in every epoch; this process's
+    share of each."""
 
     def __init__(self, length: int = 3, batch_size: int = 4, *, rank: int = 0, world_size: int = 1, bad: tuple = ()):
         self.length, self.batch_size, self.rank, self.world_size, self.bad = length, batch_size, rank, world_size, bad
@@ -60,7 +61,8 @@ class FakeLoader:
 
 
 class TeacherAndStudent(Objective):
-    """First a linear student learns the recognizer's predictions, then the recognizer learns the labels and the student."""
+    """First a linear student learns the recognizer's predictions, then the recognizer learns the labels and the
+    student."""
 
     def __init__(self, cfg, recognizer) -> None:
         super().__init__(cfg, recognizer)

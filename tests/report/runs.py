@@ -29,7 +29,9 @@ def accuracy_figures(values: dict[str, float], *, count: int = 1000, half_width:
     ratio = math.log(original / shuffled) if shuffled else None
     note = "" if shuffled else "undefined (zero denominator)"
     figures.append(
-        Figure(name="log_ratio", value=ratio, unit="log ratio", level="video", variant="shuffle", count=count, note=note)
+        Figure(
+            name="log_ratio", value=ratio, unit="log ratio", level="video", variant="shuffle", count=count, note=note
+        )
     )
     return figures
 
@@ -54,11 +56,20 @@ def labelled_run(name: str = "run", **changes: Any) -> RunResults:
     """A run with everything that the built-in evaluators report."""
     layers = [{"depth": d, "layer": f"blocks.{d}.conv", "kernel": "3x1x1"} for d in (1, 2, 3)]
     samples = [
-        {"video": "a/clip.mp4", "label": "run", "variant": variant, "predicted": "run", "probability": 0.75, "image": "s.jpg"}
+        {
+            "video": "a/clip.mp4",
+            "label": "run",
+            "variant": variant,
+            "predicted": "run",
+            "probability": 0.75,
+            "image": "s.jpg",
+        }
         for variant in VARIANTS
     ]
     scores = [
-        Figure(name="dynamic_score", value=1.5, unit="nats", level="video", variant="freeze_middle", interval=(1.2, 1.8)),
+        Figure(
+            name="dynamic_score", value=1.5, unit="nats", level="video", variant="freeze_middle", interval=(1.2, 1.8)
+        ),
         Figure(name="dynamic_score", value=0.05, unit="nats", level="video", variant="shuffle"),
         Figure(name="agreement", value=40.0, unit="%", level="video", variant="freeze_middle"),
     ]
@@ -80,7 +91,9 @@ def labelled_run(name: str = "run", **changes: Any) -> RunResults:
         results={
             "modulated_accuracy": Result(
                 figures=accuracy_figures({"original": 64.3, "shuffle": 32.7, "reverse": 60.0, "freeze_middle": 50.0}),
-                tables={"per_class": class_rows({"run": (90, 20), "walk": (60, 55), "sit": (70, 40), "stand": (37, 16)})},
+                tables={
+                    "per_class": class_rows({"run": (90, 20), "walk": (60, 55), "sit": (70, 40), "stand": (37, 16)})
+                },
             ),
             "dynamic_score": Result(figures=scores),
             "asdt": Result(tables={"layers": [row | {"asdt": 0.1 / row["depth"]} for row in layers]}),

@@ -141,7 +141,12 @@ def test_runs_that_do_not_compare_are_marked(tmp_path):
 
     text = words_of(page_of(tmp_path, labelled_run("first"), other))
 
-    for warning in ("videos or labels are not the same", "sampled differently", "Number formats differ", "different views"):
+    for warning in (
+        "videos or labels are not the same",
+        "sampled differently",
+        "Number formats differ",
+        "different views",
+    ):
         assert warning in text
 
 

@@ -122,7 +122,9 @@ def test_a_file_that_is_missing_foreign_or_newer_is_refused(tmp_path, content, m
 def test_an_image_outside_the_folder_is_refused(tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"x")
     path = write_results(tmp_path / "run", labelled_run())
-    path.write_text(path.read_text(encoding="utf-8").replace("images/sample_clips_s.jpg", "../secret.jpg"), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("images/sample_clips_s.jpg", "../secret.jpg"), encoding="utf-8"
+    )
 
     with pytest.raises(DataError, match="outside its own folder"):
         read_results(tmp_path / "run")

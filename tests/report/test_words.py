@@ -46,7 +46,9 @@ def test_the_sentence_has_the_numbers():
 
 
 def test_an_interval_that_reaches_another_verdict_is_said():
-    ratio = Figure(name="log_ratio", value=0.68, unit="log ratio", level="video", variant="shuffle", interval=(0.6, 0.8))
+    ratio = Figure(
+        name="log_ratio", value=0.68, unit="log ratio", level="video", variant="shuffle", interval=(0.6, 0.8)
+    )
 
     reading = words.read_shuffling(accuracy(64.3), accuracy(32.7), ratio, 400)
 
