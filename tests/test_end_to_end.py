@@ -23,11 +23,24 @@ def weights(tmp_path_factory):
     return path
 
 
-def measure(weights, data, out, *arguments):
-    code = main(
-        ["measure", "--model", "x3d_xs", "--weights", str(weights), "--data", str(data), "--out", str(out)]
-        + [*arguments, "--set", *SMALL, "BIAS.BOOTSTRAP_SAMPLES", "200"]
-    )
+def command(weights, data, out, *arguments):
+    return [
+        "measure",
+        "--model",
+        "x3d_xs",
+        "--weights",
+        str(weights),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        *arguments,
+    ]
+
+
+def measure(weights, data, out, *arguments, keys=()):
+    keys = [*SMALL, "BIAS.BOOTSTRAP_SAMPLES", "200", *keys]
+    code = main([*command(weights, data, out, *arguments), "--set", *keys])
     return code, (json.loads((out / "results.json").read_text()) if code == 0 else None)
 
 
@@ -66,14 +79,10 @@ def test_figures_do_not_depend_on_the_number_of_workers(measured, weights, bar_v
 
 
 def test_figures_do_not_depend_on_the_number_of_processes(measured, weights, bar_videos, tmp_path):
-    arguments = ["--model", "x3d_xs", "--weights", str(weights), "--data", str(bar_videos / "test.csv")]
     keys = [*SMALL, "BIAS.BOOTSTRAP_SAMPLES", "200", "NUM_GPUS", "2"]
-    subprocess.run(
-        [sys.executable, "-m", "pvbias.tools.main", "measure", *arguments, "--out", str(tmp_path)]
-        + ["--clips", "2", "--workers", "0", "--set", *keys],
-        check=True,
-        timeout=300,
-    )
+    arguments = command(weights, bar_videos / "test.csv", tmp_path, "--clips", "2", "--workers", "0")
+    program = [sys.executable, "-m", "pvbias.tools.main"]
+    subprocess.run([*program, *arguments, "--set", *keys], check=True, timeout=300)
     expected, found = figures(measured[1]), figures(json.loads((tmp_path / "results.json").read_text()))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -101,17 +110,13 @@ def test_bad_files_are_listed_and_do_not_end_the_run(weights, bar_videos, tmp_pa
     arguments = ["--path-prefix", str(bar_videos), "--workers", "0"]
     code, document = measure(weights, listing, tmp_path / "out", *arguments)
     assert code == 3  # 3 of 11 is more than the default limit
-    with_limit = tmp_path / "with_limit"
-    code = main(
-        ["measure", "--model", "x3d_xs", "--weights", str(weights), "--data", str(listing), "--out", str(with_limit)]
-        + [*arguments, "--set", *SMALL, "DATA.MAX_BAD_FRACTION", "0.5"]
-    )
+    out = tmp_path / "with_limit"
+    code, document = measure(weights, listing, out, *arguments, keys=["DATA.MAX_BAD_FRACTION", "0.5"])
     assert code == 0
-    document = json.loads((with_limit / "results.json").read_text())
     assert document["run"]["num_videos"] == 8
     causes = {bad["name"].rsplit("/", 1)[-1]: bad["cause"] for bad in document["run"]["bad_videos"]}
     assert causes == {"noise.mp4": "unreadable", "gone.mp4": "missing", "0.mp4": "label out of range"}
-    assert len((with_limit / "bad_videos.jsonl").read_text().splitlines()) == 3
+    assert len((out / "bad_videos.jsonl").read_text().splitlines()) == 3
 
 
 def test_fine_tuning_gives_a_checkpoint_that_the_zoo_model_loads(weights, bar_videos, tmp_path):

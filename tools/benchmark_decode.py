@@ -6,13 +6,12 @@ python -m pvbias.tools.benchmark_decode videos/ --clips 5
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Literal
 
 import av
 import numpy as np
@@ -25,6 +24,7 @@ from pvbias.data.annotations import read_annotation
 from pvbias.data.decoding import FileVideo
 from pvbias.data.sampling import TemporalSampling
 from pvbias.data.transforms import short_side_to
+from pvbias.errors import DataError
 
 #: What is timed: frames in a clip, seconds of a clip, uniform clips of a video, length of the short side.
 NUM_FRAMES, DURATION, UNIFORM_CLIPS, SHORT_SIDE = 16, 1.0, 10, 128
@@ -52,10 +52,10 @@ Reader = Callable[[Job], object]
 def read_pvbias(job: Job) -> np.ndarray:
     """As a data loader does on the first visit to a file."""
     _packets._cache.clear()
-    return read_pvbias_again(job)
+    return read_again(job)
 
 
-def read_pvbias_again(job: Job) -> np.ndarray:
+def read_again(job: Job) -> np.ndarray:
     """As a data loader does in later epochs, when the process has the file's packet index."""
     with closing(FileVideo(job.path)) as video:
         return video.read(job.times.tolist(), lambda height, width: job.size)
@@ -64,12 +64,12 @@ def read_pvbias_again(job: Job) -> np.ndarray:
 def read_pyav(job: Job) -> np.ndarray:
     """What one writes by hand: seek to the key frame before, decode on, one reused reformatter, no threads."""
     reformatter = VideoReformatter()
-    images = []
+    images: list[np.ndarray] = []
     with av.open(job.path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_type = "NONE"
         origin = stream.start_time or 0
-        wanted = [origin + int(round(seconds / stream.time_base)) for seconds in job.times]
+        wanted = [origin + round(seconds / stream.time_base) for seconds in job.times]
         container.seek(wanted[0], stream=stream)
         previous = None
         for frame in container.decode(stream):
@@ -87,7 +87,7 @@ def _scaled(reformatter: VideoReformatter, frame: av.VideoFrame, size: tuple[int
     return reformatter.reformat(frame, width=size[1], height=size[0], format="rgb24", threads=1).to_ndarray()
 
 
-def torchcodec_reader(seek_mode: str) -> Reader:
+def torchcodec_reader(seek_mode: Literal["exact", "approximate"]) -> Reader:
     """torchcodec with its resizing in the decoder."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import Resize
@@ -96,7 +96,10 @@ def torchcodec_reader(seek_mode: str) -> Reader:
         decoder = VideoDecoder(
             job.path, num_ffmpeg_threads=1, transforms=[Resize(job.size)], seek_mode=seek_mode, dimension_order="NHWC"
         )
-        return decoder.get_frames_at(job.frames.tolist()).data
+        metadata = decoder.metadata
+        first, end = metadata.begin_stream_seconds or 0.0, metadata.end_stream_seconds or float("inf")
+        seconds = np.minimum(first + job.times + 1e-3, end - 1e-3)
+        return decoder.get_frames_played_at(seconds.tolist()).data
 
     return read
 
@@ -112,24 +115,33 @@ def decord_reader() -> Reader:
     return read
 
 
-def readers() -> tuple[dict[str, Reader], list[str]]:
-    """The readers that can run here by name, pvbias first, and the packages that are not installed."""
+def readers(sample: Job) -> tuple[dict[str, Reader], list[str]]:
+    """The readers that can decode ``sample`` here, by name, pvbias first; and a line on each that cannot."""
     found: dict[str, Reader] = {
         "pvbias": read_pvbias,
-        "pvbias, file seen before": read_pvbias_again,
+        "pvbias, file seen before": read_again,
         "PyAV by hand": read_pyav,
     }
-    missing = []
-    if importlib.util.find_spec("torchcodec"):
-        found["torchcodec exact"] = torchcodec_reader("exact")
-        found["torchcodec approximate"] = torchcodec_reader("approximate")
-    else:
-        missing.append("torchcodec")
-    if importlib.util.find_spec("decord"):
-        found["decord"] = decord_reader()
-    else:
-        missing.append("decord")
-    return found, missing
+    others = {
+        "torchcodec exact": lambda: torchcodec_reader("exact"),
+        "torchcodec approximate": lambda: torchcodec_reader("approximate"),
+        "decord": decord_reader,
+    }
+    notes = []
+    for name, make in others.items():
+        try:
+            read = make()
+            read(sample)
+        except ImportError as error:
+            notes.append(f"not timed: {name}: {error} (pip install 'pvbias[benchmark]')")
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # torchcodec wants a shared FFmpeg and says so at length when it has none
+            notes.append(f"not timed: {name}: {str(error).strip().splitlines()[0]}")
+        else:
+            found[name] = read
+    return found, notes
 
 
 def make_jobs(paths: Sequence[str], clips: int, seed: int = 0) -> tuple[list[Job], list[Job]]:
@@ -156,45 +168,52 @@ def make_jobs(paths: Sequence[str], clips: int, seed: int = 0) -> tuple[list[Job
                 uniform.append(job(sampling.test_clips(0.0, video.duration)))
         except BadVideoError as error:
             print(f"left out: {path}: {error}", file=sys.stderr)
+    if not single:
+        raise DataError("None of the files can be decoded: there is nothing to time.")
     return single, uniform
 
 
-def time_readers(found: dict[str, Reader], jobs: Sequence[Job], repeats: int) -> dict[str, list[float]]:
-    """Milliseconds of each reader on each job, the readers taking turns on every job; a reader's time for a job is its median."""
-    times: dict[str, list[float]] = {name: [] for name in found}
+#: Milliseconds of a reader on each job: wall clock and processor; NaN where it failed.
+Times = dict[str, list[tuple[float, float]]]
+
+
+def time_readers(found: dict[str, Reader], jobs: Sequence[Job], repeats: int) -> Times:
+    """Times of all readers on all jobs, each the median over ``repeats``; the readers take turns on every job."""
+    times: Times = {name: [] for name in found}
     for job in jobs:
-        rounds: dict[str, list[float]] = {name: [] for name in found}
-        for turn in range(repeats + 1):  # the first one brings the file into memory and is not counted
+        turns: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+        for _ in range(repeats + 1):  # the first one brings the file into memory and is not counted
             for name, read in found.items():
-                begin = time.perf_counter()
+                begin = time.perf_counter(), time.process_time()
                 try:
                     read(job)
-                except (
-                    RuntimeError,
-                    ValueError,
-                    av.FFmpegError,
-                ):  # also what torchcodec and decord raise for files they cannot read
-                    continue
-                if turn:
-                    rounds[name].append((time.perf_counter() - begin) * 1000)
-        for name, values in rounds.items():
-            times[name].append(statistics.median(values) if values else float("nan"))
+                except (RuntimeError, ValueError, IndexError):  # what readers raise for files that they cannot read
+                    turns[name].append((float("nan"), float("nan")))
+                else:
+                    end = time.perf_counter(), time.process_time()
+                    turns[name].append(((end[0] - begin[0]) * 1000, (end[1] - begin[1]) * 1000))
+        for name, values in turns.items():
+            wall, processor = np.median(values[1:], axis=0)
+            times[name].append((float(wall), float(processor)))
     return times
 
 
-def table(title: str, times: dict[str, list[float]]) -> str:
-    """Median, and mean over the jobs that every reader can do, and both relative to the first reader."""
-    common = np.isfinite(np.array(list(times.values()))).all(0)
-    lines = [f"{title}: {common.sum()} of {len(common)} (those that all can read)"]
-    lines.append(f"  {'':26}{'median ms':>10}{'ratio':>8}{'mean ms':>10}{'ratio':>8}{'failed':>8}")
-    base = np.array(next(iter(times.values())))[common]
-    for name, values in times.items():
-        row = np.array(values)
-        median, mean = np.median(row[common]), row[common].mean()
-        lines.append(
-            f"  {name:26}{median:10.1f}{median / np.median(base):8.2f}{mean:10.1f}{mean / base.mean():8.2f}"
-            f"{int(np.isnan(row).sum()):8d}"
-        )
+def table(title: str, times: Times) -> str:
+    """Medians and means over the jobs that every reader can do, and their ratio to the first reader's."""
+    values = {name: np.array(pairs) for name, pairs in times.items()}
+    common = np.isfinite(np.stack(list(values.values()))).all((0, 2))
+    base = next(iter(values.values()))[common]
+    heads = ("median wall", "ratio", "mean wall", "ratio", "mean CPU", "ratio", "failed")
+    lines = [
+        f"{title} ({common.sum()} of {len(common)}: those that all can do)",
+        f"  {'':26}" + "".join(f"{head:>12}" for head in heads),
+    ]
+    for name, rows in values.items():
+        wall, processor = rows[common].T
+        figures = (np.median(wall), wall.mean(), processor.mean())
+        bases = (np.median(base[:, 0]), base[:, 0].mean(), base[:, 1].mean())
+        pairs = "".join(f"{figure:12.1f}{figure / first:12.2f}" for figure, first in zip(figures, bases, strict=True))
+        lines.append(f"  {name:26}{pairs}{int(np.isnan(rows[:, 0]).sum()):12d}")
     return "\n".join(lines)
 
 
@@ -210,9 +229,8 @@ def decode_benchmark(paths: Sequence[str], *, clips: int = 5, repeats: int = 3) 
         Two tables.
     """
     torch.set_num_threads(1)
-    found, missing = readers()
     single, uniform = make_jobs(paths, clips)
-    notes = [f"not installed, so not timed: {name} (pip install {name})" for name in missing]
+    found, notes = readers(single[0])
     what = f"{NUM_FRAMES} frames, short side {SHORT_SIDE}, ms a clip"
     return "\n".join(
         [

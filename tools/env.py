@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     """The exit code."""
     argparse.ArgumentParser(prog="pvbias env", description=__doc__).parse_args(argv)
     modules = load_plugins()
-    sections = {
+    sections: dict[str, dict] = {
         "packages": versions() | {"submitit": _version("submitit"), "torchcodec": _version("torchcodec")},
         "machine": describe_machine(),
         "decoding": _decoding(),

@@ -211,7 +211,7 @@ def _jobs(records: Sequence[VideoRecord]) -> list[Job]:
 
 
 def _check_overwriting(jobs: Sequence[Job], out_dir: Path, data: Path) -> None:
-    sources = {os.path.realpath(path) for path in (data, *(job.record.path for job in jobs))}
+    sources = {os.path.realpath(path) for path in [str(data), *(job.record.path for job in jobs)]}
     for target in (data.name, *(job.target for job in jobs)):
         if os.path.realpath(out_dir / target) in sources:
             raise ConfigError(f"{out_dir / target} would overwrite a source: give another output folder.")

@@ -257,8 +257,8 @@ class Trainer:
         terms = ", ".join(f"{self._key(running, name)} = {value}" for name, value in broken.items())
         return TrainingError(
             f"Training stops: {terms} at epoch {self.epoch + 1}, iteration {self.iteration + 1} of "
-            f"{self.max_iterations}, before it changed any weight. The mini-batch's videos: {', '.join(names)}. If they "
-            "are sound, try a lower SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or "
+            f"{self.max_iterations}, before it changed any weight. The mini-batch's videos: {', '.join(names)}. If "
+            "they are sound, try a lower SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or "
             "PRECISION fp32."
         )
 

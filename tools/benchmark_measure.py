@@ -1,0 +1,154 @@
+"""How long measuring four variants takes: in one pass, in four separate passes, and the forwards alone."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from fvcore.common.config import CfgNode
+from tabulate import tabulate
+from torch import Tensor
+
+from pvbias.config import complete, load_cfg
+from pvbias.data import BadVideoLog, TestVideo, VideoSource, build_source, build_test_loader
+from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators, view_seeds
+from pvbias.machine import Settings, choose_settings, prepare_process
+from pvbias.models import Recognizer, build_recognizer
+from pvbias.registries import MODULATION
+
+VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
+
+EXAMPLES = """examples:
+  # decoding dominates: long videos, a small model on small clips
+  pvbias benchmark measure --data videos/ --model x3d_xs --crop-size 64
+  # the model dominates
+  pvbias benchmark measure --data videos/ --model slow_r50 --crop-size 112 --max-videos 8"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pvbias benchmark measure",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", required=True, help="annotation file or folder of videos")
+    parser.add_argument("--model", default="x3d_xs", help="architecture (random weights)")
+    parser.add_argument("--crop-size", type=int, default=64, help="side of the crop, pixels (default 64)")
+    parser.add_argument("--clips", type=int, default=1, help="clips of a video (default 1)")
+    parser.add_argument("--workers", type=int, default=1, help="decoding processes (default 1)")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds, each of all three ways (default 3)")
+    parser.add_argument("--max-videos", type=int, default=10**9, help="only the first so many")
+    args = parser.parse_args(argv)
+    prepare_process()
+    with tempfile.TemporaryDirectory() as folder:
+        print(benchmark(_configure(args, folder), args.repeats, args.max_videos))
+    return 0
+
+
+def _configure(args: argparse.Namespace, folder: str) -> CfgNode:
+    keys = {
+        "MODEL.MODEL_NAME": args.model,
+        "DATA.TEST_SPLIT": args.data,
+        "DATA.TRAIN_CROP_SIZE": args.crop_size,
+        "TEST.NUM_ENSEMBLE_VIEWS": args.clips,
+        "TEST.NUM_SPATIAL_CROPS": 1,
+        "DATA_LOADER.NUM_WORKERS": args.workers,
+        "DATA.MAX_BAD_FRACTION": 1.0,
+        "OUTPUT_DIR": folder,
+    }
+    return complete(load_cfg(overrides=[str(part) for pair in keys.items() for part in pair]), num_classes=400)
+
+
+class _Variants(Evaluator):
+    """Asks for variants and keeps nothing."""
+
+    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+        """Nothing to keep."""
+
+    def evaluate(self) -> Result:
+        """Nothing to report."""
+        return Result()
+
+
+class _First:
+    """The first videos of a source."""
+
+    def __init__(self, source: VideoSource, count: int) -> None:
+        self.records = source.records[:count]
+        self.class_names = source.class_names
+        self.open = source.open
+
+
+def benchmark(cfg: CfgNode, repeats: int, max_videos: int) -> str:
+    """A table of seconds and ratios."""
+    source = _First(build_source(cfg, "test"), max_videos)
+    torch.manual_seed(0)
+    recognizer = build_recognizer(cfg)
+    settings = choose_settings(cfg, recognizer, training=False)
+    settings.place(recognizer)
+
+    def measure(*variants: str) -> None:
+        evaluator = _Variants(cfg, recognizer, ())
+        evaluator.modulations = variants
+        log = BadVideoLog(cfg.OUTPUT_DIR, max_fraction=1.0)
+        run_evaluators(cfg, recognizer, source, {"variants": evaluator}, settings=settings, bad_log=log, progress=False)
+
+    def one_pass() -> float:
+        return _timed(lambda: measure(*VARIANTS))
+
+    def four_passes() -> float:
+        return _timed(lambda: [measure(variant) for variant in VARIANTS])
+
+    loader = build_test_loader(cfg, source, rank=0, world_size=1)
+    videos = [video for video in loader if isinstance(video, TestVideo)]
+    ways: dict[str, Callable[[], float]] = {
+        "one pass, 4 variants": one_pass,
+        "4 separate passes": four_passes,
+        "forwards alone": lambda: _forwards_alone(cfg, recognizer, settings, videos),
+    }
+    for way in ways.values():
+        way()  # warm up
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            seconds[name].append(way())
+    base = seconds["one pass, 4 variants"]
+    rows = []
+    for name, times in seconds.items():
+        ratios = [time / own for time, own in zip(times, base, strict=True)]
+        rows.append((name, statistics.median(times), min(times), max(times), statistics.median(ratios)))
+    title = (
+        f"{cfg.MODEL.MODEL_NAME}, {cfg.DATA.NUM_FRAMES} frames, crop {cfg.DATA.TEST_CROP_SIZE}, "
+        f"{len(videos)} videos x {cfg.TEST.NUM_ENSEMBLE_VIEWS} clips, {cfg.DATA_LOADER.NUM_WORKERS} decoding processes, "
+        f"{torch.get_num_threads()} torch threads, {repeats} rounds"
+    )
+    headers = ("", "median s", "min s", "max s", "ratio to one pass")
+    return title + "\n" + tabulate(rows, headers=headers, floatfmt=".2f")
+
+
+def _timed(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+@torch.inference_mode()
+def _forwards_alone(cfg: CfgNode, recognizer: Recognizer, settings: Settings, videos: Sequence[TestVideo]) -> float:
+    """Seconds in the model for all variants of all views; decoding and modulating are not counted."""
+    recognizer.eval()
+    views = torch.cat([video.clips for video in videos])
+    seeds = [s for v in videos for s in view_seeds(cfg.RNG_SEED, v.record.name, len(v.clips))]
+    seconds = 0.0
+    for start in range(0, len(views), cfg.TEST.BATCH_SIZE):
+        part = slice(start, start + cfg.TEST.BATCH_SIZE)
+        for variant in VARIANTS:
+            clips = settings.clips(MODULATION.get(variant)(views[part], seeds[part]))
+            with settings.autocast():
+                seconds += _timed(lambda clips=clips: recognizer(clips).float().cpu())  # type: ignore[misc]
+    return seconds
