@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 
 # Threads that spin while they wait take the cores from decoding. OpenMP reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Not ours: fvcore at import, PyTorchVideo's Swish.
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
+warnings.filterwarnings("ignore", message=".*saved_variables.*", category=DeprecationWarning)
 
 from pvbias import __version__
 from pvbias.errors import PvbiasError, did_you_mean
@@ -60,9 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guard(program: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Run a program; errors that a user can act on become one message and their exit code."""
-    # Not ours: fvcore at import, PyTorchVideo's Swish.
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*saved_variables.*", category=DeprecationWarning)
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
     try:
         return program(argv)

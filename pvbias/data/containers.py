@@ -12,6 +12,9 @@ from av.video.stream import VideoStream
 
 from .video import BadVideoError
 
+#: FFmpeg's AVDISCARD_ALL: packets that are not even read.
+_DISCARD_ALL = 48
+
 
 def open_container(path: str) -> InputContainer:
     """Open a file.
@@ -50,6 +53,9 @@ def video_stream(container: InputContainer) -> VideoStream:
     # One decoder thread: loader workers are the parallelism, and many threads for few frames cost more than they give.
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    for other in container.streams:
+        if other is not stream and hasattr(other, "discard"):  # from PyAV 18 on; only saves time
+            other.discard = _DISCARD_ALL  # type: ignore[assignment]
     return stream
 
 

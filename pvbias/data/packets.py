@@ -97,56 +97,46 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> t
 
 
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIndex:
-    pts, dts, keys, shown, last_duration = [], [], [], [], 0
+    rows, last_duration = [], 0
     for packet in demuxed(container, stream):
-        pts.append(_ticks(packet.pts))
-        dts.append(_ticks(packet.dts))
-        keys.append(packet.is_keyframe)
-        shown.append(not packet.is_discard)  # an edit list may hide frames that others refer to
+        rows.append((_ticks(packet.pts), _ticks(packet.dts), packet.size, packet.is_keyframe, packet.is_discard))
         last_duration = packet.duration or last_duration
-    if not any(shown):
+    pts, dts, sizes, is_key, hidden = np.array(rows, np.int64).reshape(-1, 5).T
+    frames = _frames_of_packets(pts, is_key.astype(bool), hidden.astype(bool))
+    if not len(frames):
         promised = f" of the {stream.frames} that its header promises" if stream.frames else ""
         raise BadVideoError("no decodable frame", f"the file holds no data for any frame{promised}")
+    frame_pts, counted = pts[frames], False
+    if NO_TIMESTAMP in frame_pts or (np.diff(frame_pts) <= 0).any():
+        frame_pts, counted = _decoded_pts(path), True
+    elif container.format.name == "avi" and (np.diff(pts) < 0).any():
+        # AVI stores no display times. Where frames are reordered, ffmpeg makes up a plausible set of times, but gives
+        # them to the wrong frames. A packet of one byte stands for a frame that comes later (XviD).
+        frame_pts, counted = frame_pts[sizes[frames] > 1], True
     tick = float(stream.time_base or _MILLISECOND)
-    packets = {"pts": np.array(pts, np.int64), "dts": np.array(dts, np.int64), "is_key": np.array(keys, bool)}
-    frames = _frames_of_packets(**packets, shown=np.array(shown, bool))
-    counted = not _trustworthy(container, packets["pts"], frames)
-    if counted:
-        frame_pts = _decoded_pts(path)
-        frames = np.empty(0, np.int64)
-    else:
-        frame_pts = packets["pts"][frames]
     # The median rather than what the last packet says: containers get that wrong more often than not.
     last = float(np.median(np.diff(frame_pts))) if len(frame_pts) > 1 else last_duration
-    duration = (frame_pts[-1] - frame_pts[0] + last) * tick
+    duration = float(frame_pts[-1] - frame_pts[0] + last) * tick
     return PacketIndex(
-        **packets,
-        packet_of_frame=frames,
+        pts=pts,
+        dts=dts,
+        is_key=is_key.astype(bool),
+        packet_of_frame=frames[:0] if counted else frames,
         frame_pts=frame_pts,
         counted=counted,
         tick=tick,
-        duration=float(duration) if duration > 0 else _STILL_DURATION,
+        duration=duration if duration > 0 else _STILL_DURATION,
     )
 
 
-def _frames_of_packets(*, pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """The packets whose frames are shown, in the order of display; without those before the first key frame, which
-    nothing decodes (a stream that was cut anywhere)."""
-    frames = np.flatnonzero(shown)
+def _frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """The packets whose frames are shown, in the order of display. An edit list may hide frames that others refer to;
+    those before the first key frame cannot be decoded (a stream that was cut anywhere)."""
+    frames = np.flatnonzero(~hidden)
     if is_key.any():
         first = int(np.argmax(is_key))
         frames = frames[(frames >= first) & (pts[frames] >= pts[first])]
     return frames[np.argsort(pts[frames], kind="stable")]
-
-
-def _trustworthy(container: InputContainer, pts: np.ndarray, frames: np.ndarray) -> bool:
-    """Whether the frames will come out of the decoder with the packets' times."""
-    times = pts[frames]
-    if len(frames) == 0 or times[0] == NO_TIMESTAMP or (np.diff(times) <= 0).any():
-        return False
-    # AVI stores no display times: ffmpeg makes them up from the frame types and gets them wrong where frames are
-    # reordered.
-    return container.format.name != "avi" or bool((np.diff(pts) > 0).all())
 
 
 def _decoded_pts(path: str) -> np.ndarray:

@@ -17,7 +17,9 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -280,8 +282,8 @@ def _outcomes(
                 except BrokenProcessPool as error:
                     names = ", ".join(job.record.name for job in running.values())
                     raise DataError(
-                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. Finished "
-                        "files are kept: run again to go on, with fewer workers or without the file that it stops at."
+                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. "
+                        "Finished files are kept: run again to go on, with fewer workers or without the file at fault."
                     ) from error
                 del running[future]
                 yield outcome
@@ -291,9 +293,18 @@ _worker_arguments: tuple[VideoSource, Path, Encoding]
 
 
 def _start_worker(*arguments: object) -> None:
-    """Keep what all jobs of a worker share, so that it travels once."""
+    """Keep what all jobs of a worker share, so that it travels once; end the worker should the main process be
+    killed."""
     global _worker_arguments
     _worker_arguments = arguments  # type: ignore[assignment]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _work(job: Job) -> Finished | BadVideo:

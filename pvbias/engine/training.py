@@ -12,7 +12,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..data import BadVideoLog, VideoSource, build_train_loader
-from ..distributed import barrier, get_rank, get_world_size
+from ..distributed import barrier, get_rank, get_world_size, is_main_process
 from ..errors import DataError
 from ..machine import choose_settings
 from ..models.recognizer import Recognizer
@@ -89,7 +89,7 @@ def train(
     settings.place(objective)
     trainer = Trainer(cfg, recognizer, objective, loader, settings)
     resumed_from = resume(trainer) if cfg.TRAIN.AUTO_RESUME else None
-    if resumed_from is not None:
+    if resumed_from is not None and is_main_process():
         logger.info("Going on after epoch %d of %d, from %s", trainer.epoch, trainer.max_epochs, resumed_from)
 
     log, checkpoints = MetricLog(), Checkpoints()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,10 @@ def run_evaluators(
     if consumers:
         loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split)
         total = len(range(get_rank(), len(source.records), get_world_size()))
-        with tqdm(total=total, desc="measuring", unit="video", disable=not (progress and is_main_process())) as bar:
+        # A line every half minute is enough in a log file.
+        pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
+        shown = progress and is_main_process()
+        with tqdm(total=total, desc="measuring", unit="video", disable=not shown, **pace) as bar:
             videos = _good_videos(loader, bad_log, bar)
             measured = _measure(cfg, recognizer, videos, list(consumers.values()), settings)
         bad_log.check()

@@ -1,0 +1,81 @@
+"""Sizes, positions and colours of crops."""
+
+import numpy as np
+import pytest
+import torch
+
+from pvbias.data.transforms import TestViews, TrainAugmentation
+
+RAMP = np.broadcast_to(np.arange(100, dtype=np.uint8)[None, None, :, None], (3, 40, 100, 3))
+
+
+def test_test_crops_lie_along_the_long_side():
+    views = TestViews(short_side=40, crop_size=40, num_crops=3)
+    assert views.size(80, 200) == (40, 100)
+    assert [crop[0, 0, 0, 0] for crop in views.crops(RAMP)] == [0, 30, 60]
+    upright = RAMP.transpose(0, 2, 1, 3)
+    assert [crop[0, 0, 0, 0] for crop in views.crops(upright)] == [0, 30, 60]
+    (centre,) = TestViews(short_side=40, crop_size=20, num_crops=1).crops(RAMP)
+    assert centre.shape == (3, 20, 20, 3)
+    assert centre[0, 0, 0, 0] == 40
+
+
+@pytest.mark.parametrize("areas", [(), (0.08, 1.0)])
+@pytest.mark.parametrize("shape", [(2, 2), (4, 10_000), (9_000, 3), (1080, 1920), (17, 16), (1, 1)])
+def test_any_frame_gives_a_crop_of_exactly_the_right_size(areas, shape):
+    rng = np.random.default_rng(1)
+    augmentation = TrainAugmentation(crop_size=24, short_sides=(24, 32), areas=areas)
+    test = TestViews(short_side=28, crop_size=24, num_crops=3)
+    for _ in range(20):
+        view = augmentation.draw(rng)
+        height, width = view.size(*shape)
+        assert height * width <= 8 * 32 * 8 * 32
+        assert view.clip(np.zeros((2, height, width, 3), np.uint8)).shape == (2, 24, 24, 3)
+    height, width = test.size(*shape)
+    assert all(crop.shape == (2, 24, 24, 3) for crop in test.crops(np.zeros((2, height, width, 3), np.uint8)))
+
+
+def test_short_side_jitter_covers_its_range():
+    rng = np.random.default_rng(0)
+    augmentation = TrainAugmentation(crop_size=24, short_sides=(24, 32))
+    sizes = {augmentation.draw(rng).size(100, 200) for _ in range(300)}
+    assert sizes == {(side, 2 * side) for side in range(24, 33)}
+
+
+def test_multi_scale_crops_have_the_areas_and_aspects_asked_for():
+    rng = np.random.default_rng(0)
+    augmentation = TrainAugmentation(crop_size=100, short_sides=(100, 100), areas=(0.2, 0.5), aspects=(0.8, 1.25))
+    sizes = np.array([augmentation.draw(rng).size(300, 400) for _ in range(500)])
+    height, width = 100 * 300 / sizes[:, 0], 100 * 400 / sizes[:, 1]  # of the crop, in the original frame
+    share = height * width / (300 * 400)
+    assert share.min() > 0.19
+    assert share.max() < 0.51
+    assert share.mean() == pytest.approx(0.35, abs=0.01)
+    assert (width / height).min() > 0.79
+    assert (width / height).max() < 1.27
+
+
+def test_flip_is_half_of_the_time_and_can_be_turned_off():
+    def first_columns(flip):
+        rng = np.random.default_rng(0)
+        augmentation = TrainAugmentation(crop_size=40, short_sides=(40, 40), flip=flip)
+        return [int(augmentation.draw(rng).clip(RAMP)[0, 0, 0, 0] > 60) for _ in range(400)]
+
+    # unflipped, a crop's first column is at most 60
+    assert sum(first_columns(False)) == 0
+    clips = [TrainAugmentation(crop_size=40, short_sides=(40, 40)).draw(np.random.default_rng(s)) for s in range(400)]
+    mirrored = sum(int(c[0, 0, 0, 0]) > int(c[0, 0, -1, 0]) for c in (view.clip(RAMP) for view in clips))
+    assert 160 < mirrored < 240
+
+
+def test_colour_jitter_is_the_same_for_all_frames_and_leaves_the_global_generator_alone():
+    frames = np.random.default_rng(0).integers(0, 255, (1, 24, 24, 3), np.uint8).repeat(5, 0)
+    augmentation = TrainAugmentation(crop_size=24, short_sides=(24, 24), color_jitter=0.5, flip=False)
+    before = torch.get_rng_state()
+    clips = [augmentation.draw(np.random.default_rng(seed)).clip(frames) for seed in (1, 2, 1)]
+    assert torch.equal(before, torch.get_rng_state())
+    for clip in clips:
+        assert all(np.array_equal(clip[0], frame) for frame in clip)
+        assert not np.array_equal(clip, frames)
+    assert np.array_equal(clips[0], clips[2])
+    assert not np.array_equal(clips[0], clips[1])
