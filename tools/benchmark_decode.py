@@ -19,9 +19,9 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from pvbias.data import BadVideoError
-from pvbias.data import packets as _packets
 from pvbias.data.annotations import read_annotation
 from pvbias.data.decoding import FileVideo
+from pvbias.data.packets import forget_indexes
 from pvbias.data.sampling import TemporalSampling
 from pvbias.data.transforms import short_side_to
 from pvbias.errors import DataError
@@ -51,7 +51,7 @@ Reader = Callable[[Job], object]
 
 def read_pvbias(job: Job) -> np.ndarray:
     """As a data loader does on the first visit to a file."""
-    _packets._cache.clear()
+    forget_indexes()
     return read_again(job)
 
 

@@ -23,7 +23,8 @@ _C.RNG_SEED = 0
 # Processes on this machine, one GPU each; 0 or 1: one process. Without a GPU: CPU processes. Ignored under torchrun.
 _C.NUM_GPUS = 1
 
-# Machines in the job, >= 1, and which one this is, 0 .. NUM_SHARDS - 1. Ignored under torchrun.
+# Machines in the job, >= 1, and which one this is, 0 .. NUM_SHARDS - 1. They meet at MASTER_ADDR:MASTER_PORT (from the
+# environment). Ignored under torchrun.
 _C.NUM_SHARDS = 1
 _C.SHARD_ID = 0
 
@@ -157,7 +158,7 @@ _C.SOLVER.STEPS = [0]
 _C.SOLVER.LRS = [1.0]
 # Epochs to train, > 0; may be a fraction.
 _C.SOLVER.MAX_EPOCH = 10.0
-# Epochs of linear warm-up, >= 0, from WARMUP_START_LR (>= 0) to BASE_LR.
+# Epochs of linear warm-up, >= 0, from WARMUP_START_LR (>= 0) to what LR_POLICY gives at their end.
 _C.SOLVER.WARMUP_EPOCHS = 0.0
 _C.SOLVER.WARMUP_START_LR = 0.01
 # Multiply BASE_LR and WARMUP_START_LR by NUM_SHARDS.

@@ -71,8 +71,7 @@ def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packe
 
 def decoded(stream: VideoStream, packet: av.Packet | None) -> Iterator[tuple[av.VideoFrame | None, str]]:
     """(frame, "") for what comes out after feeding a packet to the decoder (None: what it still holds back), or
-    (None, complaint) where it
-    refuses: one bad packet does not end a video."""
+    (None, complaint) where it refuses: one bad packet does not end a video."""
     try:
         frames = stream.codec_context.decode(packet)
     except av.FFmpegError as error:

@@ -134,10 +134,8 @@ class FileVideo:
 
     def _seek(self, target: int) -> tuple[int, Iterator[av.Packet]]:
         """A position at or before packet ``target``, and the packets from there on."""
-        for time in (
-            self._index.pts[target],
-            self._index.dts[target],
-        ):  # containers differ in which of the two they seek by
+        # Containers differ in which of the two they seek by.
+        for time in (self._index.pts[target], self._index.dts[target]):
             if time == NO_TIMESTAMP:
                 continue
             try:

@@ -96,6 +96,11 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> t
     return index, True
 
 
+def forget_indexes() -> None:
+    """Drop all indexes that this process keeps, as if it had seen no file yet."""
+    _cache.clear()
+
+
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIndex:
     rows, last_duration = [], 0
     for packet in demuxed(container, stream):
@@ -112,7 +117,8 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIn
     elif container.format.name == "avi" and (np.diff(pts) < 0).any():
         # AVI stores no display times. Where frames are reordered, ffmpeg makes up a plausible set of times, but gives
         # them to the wrong frames. A packet of one byte stands for a frame that comes later (XviD).
-        frame_pts, counted = frame_pts[sizes[frames] > 1], True
+        real = sizes[frames] > 1
+        frame_pts, counted = frame_pts[real] if real.any() else frame_pts, True
     tick = float(stream.time_base or _MILLISECOND)
     # The median rather than what the last packet says: containers get that wrong more often than not.
     last = float(np.median(np.diff(frame_pts))) if len(frame_pts) > 1 else last_duration

@@ -187,6 +187,7 @@ class Trainer:
             started = time.perf_counter()
         self.epoch += 1
         broadcast_buffers(self.recognizer)
+        broadcast_buffers(self.objective)
         for hook in self.hooks:
             hook.after_epoch(self)
 

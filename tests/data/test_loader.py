@@ -143,7 +143,7 @@ def test_nothing_but_bad_videos_is_an_error_that_lists_them(tmp_path):
 
 
 def test_training_wants_labels_and_a_batch_that_can_be_shared(annotation, tmp_path):
-    with pytest.raises(ConfigError, match="TRAIN.BATCH_SIZE = 4 cannot be shared evenly by 3"):
+    with pytest.raises(ConfigError, match=r"TRAIN\.BATCH_SIZE = 4 cannot be shared evenly by 3"):
         epochs(data_cfg(annotation), world_size=3)
     (tmp_path / "all.csv").write_text("a.mp4\n")
     with pytest.raises(DataError, match=r"'a\.mp4' has none"):

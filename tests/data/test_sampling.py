@@ -27,7 +27,7 @@ def test_duration_is_the_same_for_any_number_of_frames(tmp_path):
 
 
 def test_windows_as_in_the_paper(tmp_path):
-    # 32 frames, stride 16, a video of 100 frames at 30 fps: windows at 0, 16, 32, 48, 64 (64 + 32 = 96 fits, 80 + 32 does not)
+    # 32 frames, stride 16, 100 frames: windows at 0, 16, 32, 48, 64 (64 + 32 = 96 fits, 80 + 32 does not)
     clips = sampling(tmp_path, TEMPORAL_SAMPLING="windows", NUM_FRAMES=32, SAMPLING_RATE=1, WINDOW_STRIDE=16)
     times = clips.test_clips(0.0, 100 / 30)
     assert np.round(times[:, 0] * 30).astype(int).tolist() == [0, 16, 32, 48, 64]
@@ -61,5 +61,5 @@ def test_the_part_of_a_video_that_is_meant():
     record = VideoRecord(path="v", name="v", start=2.0, end=50.0)
     assert part_of_video(record, 10.0) == (2.0, 10.0)
     assert part_of_video(VideoRecord(path="v", name="v"), 10.0) == (0.0, 10.0)
-    with pytest.raises(BadVideoError, match="lasts 1.500 s"):
+    with pytest.raises(BadVideoError, match=r"lasts 1\.500 s"):
         part_of_video(record, 1.5)
