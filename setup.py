@@ -32,7 +32,7 @@ setup(
         "pytorchvideo>=0.1.5",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.10",
-        "av>=14",
+        "av>=17",
         "submitit>=1.5",
         "numpy>=1.26",
         "pillow>=10",

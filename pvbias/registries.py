@@ -75,8 +75,8 @@ class Registry(_FvcoreRegistry):
         return iter(sorted(self._obj_map.items()))
 
     def snapshot(self) -> Callable[[], set[str]]:
-        """A function that brings the registry back to what it holds now, for a plugin whose import fails; it returns the
-        modules whose entries it took back."""
+        """A function that brings the registry back to what it holds now, for a plugin whose import fails; it returns
+        the modules whose entries it took back."""
         objects, origins = dict(self._obj_map), dict(self._origins)
 
         def restore() -> set[str]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from .config import complete, save_cfg
-from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint
-from .distributed import is_main_process
+from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget
+from .distributed import barrier, is_main_process
 from .engine import newest_checkpoint, train
 from .errors import ConfigError, WeightsError
 from .evaluation import Result, run_evaluators
@@ -54,6 +54,8 @@ def run(cfg: CfgNode) -> None:
     cfg = complete(cfg, num_classes=_num_classes(cfg))
     if is_main_process():
         save_cfg(cfg, cfg.OUTPUT_DIR)
+        forget(cfg.OUTPUT_DIR, _splits_read_anew(cfg))
+    barrier()
     train_source = build_source(cfg, "train") if cfg.TRAIN.ENABLE else None
     val_source = build_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
     test_source = build_source(cfg, "test") if measuring else None
@@ -71,6 +73,12 @@ def run(cfg: CfgNode) -> None:
         bad = bad_log.videos()
         if is_main_process():
             _write(cfg, test_source, results, settings, bad, weights, started)
+
+
+def _splits_read_anew(cfg: CfgNode) -> set[str]:
+    splits = {"test"} if cfg.TEST.ENABLE or cfg.BIAS.ENABLE else set()
+    resumes = cfg.TRAIN.AUTO_RESUME and newest_checkpoint(cfg.OUTPUT_DIR) is not None
+    return splits | ({"train", "val"} if cfg.TRAIN.ENABLE and not resumes else set())
 
 
 def _num_classes(cfg: CfgNode) -> int:

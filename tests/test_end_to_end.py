@@ -117,6 +117,8 @@ def test_bad_files_are_listed_and_do_not_end_the_run(weights, bar_videos, tmp_pa
     causes = {bad["name"].rsplit("/", 1)[-1]: bad["cause"] for bad in document["run"]["bad_videos"]}
     assert causes == {"noise.mp4": "unreadable", "gone.mp4": "missing", "0.mp4": "label out of range"}
     assert len((out / "bad_videos.jsonl").read_text().splitlines()) == 3
+    assert measure(weights, bar_videos / "test.csv", out, "--workers", "0")[0] == 0
+    assert not (out / "bad_videos.jsonl").exists()  # mended since
 
 
 def test_fine_tuning_gives_a_checkpoint_that_the_zoo_model_loads(weights, bar_videos, tmp_path):

@@ -9,8 +9,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-# Threads that spin while they wait take the cores from decoding. OpenMP reads this when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Not ours: fvcore at import, PyTorchVideo's Swish.
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
 warnings.filterwarnings("ignore", message=".*saved_variables.*", category=DeprecationWarning)

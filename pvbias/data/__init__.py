@@ -1,6 +1,6 @@
 """From files to clips: annotations, decoding, temporal sampling, transforms, loaders."""
 
-from .bad_videos import BadVideo, BadVideoLog
+from .bad_videos import BadVideo, BadVideoLog, forget
 from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .source import VideoFiles, build_source, count_classes, fingerprint
@@ -24,4 +24,5 @@ __all__ = [
     "build_train_loader",
     "count_classes",
     "fingerprint",
+    "forget",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,20 @@ class BadVideoLog:
         parts = all_gather_objects((self._found, self._good, self._bad))
         found = {path: video for part, _, _ in parts for path, video in part.items()}
         return dict(sorted(found.items())), sum(good for _, good, _ in parts), sum(bad for _, _, bad in parts)
+
+
+def forget(output_dir: str | os.PathLike, splits: Collection[str]) -> None:
+    """Take the videos of some splits off the list, before a run reads those splits anew: what an earlier run into the
+    same folder found there may have been mended. Call in one process, before any log is written to."""
+    file = Path(output_dir) / FILE_NAME
+    if not file.exists():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if json.loads(line)["split"] not in splits]
+    if kept:
+        file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    else:
+        file.unlink()
 
 
 def _append_once(file: Path, video: BadVideo) -> None:

@@ -86,10 +86,10 @@ def test_an_error_of_a_process_reaches_the_user_and_ends_the_others(tmp_path):
 def test_under_torchrun(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
-        "from engine.test_launch import record\nfrom engine.toys import make_cfg\nfrom pvbias.engine import launch\n"
+        "from tests.engine.test_launch import record\nfrom tests.engine.toys import make_cfg\nfrom pvbias.engine import launch\n"
         f"launch(record, make_cfg({str(tmp_path)!r}, 'NUM_GPUS', 1))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
     assert (tmp_path / "rank_0").read_text() == (tmp_path / "rank_1").read_text() == "[0, 1] of 2"
