@@ -6,12 +6,7 @@ import importlib
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
-
-# Not ours: fvcore at import, PyTorchVideo's Swish.
-warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)
-warnings.filterwarnings("ignore", message=".*saved_variables.*", category=DeprecationWarning)
 
 from pvbias import __version__
 from pvbias.errors import PvbiasError, did_you_mean

@@ -86,7 +86,9 @@ def test_an_error_of_a_process_reaches_the_user_and_ends_the_others(tmp_path):
 def test_under_torchrun(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
-        "from tests.engine.test_launch import record\nfrom tests.engine.toys import make_cfg\nfrom pvbias.engine import launch\n"
+        "from pvbias.engine import launch\n"
+        "from tests.engine.test_launch import record\n"
+        "from tests.engine.toys import make_cfg\n"
         f"launch(record, make_cfg({str(tmp_path)!r}, 'NUM_GPUS', 1))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
