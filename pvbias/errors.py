@@ -54,7 +54,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence naming the known names nearest to ``name``; all of them (at most 20) when none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if not near:  # the same word in another case, or a part of a longer name
+    if not near and name:  # the same word in another case, or a part of a longer name
         near = [known_name for known_name in names if name.lower() in known_name.lower()][:3]
     if near:
         return "Did you mean " + " or ".join(repr(n) for n in near) + "?"

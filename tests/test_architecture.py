@@ -1,6 +1,9 @@
 """Arrows run one way: tools -> plugins -> core, and no plugin knows another."""
 
 import ast
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,32 @@ def test_a_plugin_imports_no_other_plugin_and_no_tool(path):
     for name in imported_by(path, "pvbias.plugins"):
         assert not name.startswith("pvbias.tools")
         assert not name.startswith("pvbias.plugins.") or f"{name}.".startswith(f"{own}.")
+
+
+@pytest.mark.parametrize("plugin", sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")))
+def test_everything_else_works_without_a_plugin(plugin, tmp_path):
+    """Delete a plugin's folder: it is reported, and what the others registered is there."""
+    for folder in ("pvbias", "plugins", "tools"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(tmp_path / "plugins" / plugin)
+    program = f"""
+import importlib.util, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]  # of the whole tree
+for name, folder in (("pvbias", "pvbias"), ("pvbias.plugins", "plugins"), ("pvbias.tools", "tools")):
+    place = {str(tmp_path)!r} + "/" + folder
+    spec = importlib.util.spec_from_file_location(name, place + "/__init__.py", submodule_search_locations=[place])
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+from pvbias.config import load_cfg
+from pvbias.registries import EVALUATOR, MODEL
+load_cfg()
+print(len(EVALUATOR.names()), len(MODEL.names()))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    evaluators, models = map(int, result.stdout.split())
+    assert f"pvbias.plugins.{plugin}" in result.stderr
+    assert evaluators == (2 if plugin == "bias_metrics" else 6)
+    assert models == (0 if plugin == "pytorchvideo_zoo" else 14)
 
 
 def test_every_plugin_has_a_readme():

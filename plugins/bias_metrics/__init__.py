@@ -11,6 +11,7 @@ __all__ = ["Asdt", "DynamicScore", "ModulatedAccuracy", "SelfConvolution", "add_
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add this plugin's keys."""
+    """Add this plugin's keys, and its evaluators to those that are measured by default."""
+    cfg.BIAS.EVALUATORS = ["dynamic_score", "modulated_accuracy", "asdt", "self_convolution", *cfg.BIAS.EVALUATORS]
     # self_convolution: a kernel is temporal where the sum of products of neighbouring time slices is below this number.
     cfg.BIAS.SELF_CONVOLUTION_DELTA = 0.0

@@ -165,6 +165,8 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
     for key, registry in _REGISTERED.items():
         value = value_of(cfg, key)
         for name in value if isinstance(value, list) else [value]:
+            if not name:  # MODEL.MODEL_NAME, until the run is completed
+                continue
             try:
                 registry.get(name)
             except ConfigError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
+from ..errors import ConfigError, did_you_mean
 from ..registries import MODEL
 from .checks import check
 
@@ -24,6 +25,8 @@ def complete(cfg: CfgNode, *, num_classes: int) -> CfgNode:
     """
     cfg = cfg.clone()
     cfg.defrost()
+    if not cfg.MODEL.MODEL_NAME:
+        raise ConfigError(f"MODEL.MODEL_NAME is not set. {did_you_mean('', MODEL.names())}")
     spec = MODEL.get(cfg.MODEL.MODEL_NAME).clip_spec
     if cfg.MODEL.NUM_CLASSES is None:
         cfg.MODEL.NUM_CLASSES = num_classes

@@ -49,8 +49,8 @@ _C.TENSORBOARD.ENABLE = True
 
 # -------------------- model --------------------
 _C.MODEL = CN()
-# Name in the MODEL registry: `pvbias list models`.
-_C.MODEL.MODEL_NAME = "x3d_s"
+# Name in the MODEL registry: `pvbias list models`. Has to be set.
+_C.MODEL.MODEL_NAME = ""
 # Classes, >= 2. None: as many as the training annotation has.
 _C.MODEL.NUM_CLASSES = None
 # Parameters that stay as they are: those whose name matches one of these regular expressions (re.search).
@@ -202,8 +202,8 @@ _C.TEST.NUM_SPATIAL_CROPS = 3
 _C.BIAS = CN()
 # Measure bias on DATA.TEST_SPLIT, in the same pass as TEST.
 _C.BIAS.ENABLE = True
-# Names in the EVALUATOR registry: `pvbias list evaluators`.
-_C.BIAS.EVALUATORS = ["dynamic_score", "modulated_accuracy", "asdt", "self_convolution", "sample_clips"]
+# Names in the EVALUATOR registry: `pvbias list evaluators`. Plugins add theirs to the default.
+_C.BIAS.EVALUATORS = ["sample_clips"]
 # Frame that a frozen clip repeats: "first", "middle" or "random".
 _C.BIAS.FREEZE_FRAME = "middle"
 # Resamples for the bootstrap intervals, >= 100.

@@ -101,6 +101,11 @@ def test_completion_takes_the_models_own_clips():
     assert cfg.MODEL.NUM_CLASSES == 12
 
 
+def test_a_run_needs_a_model():
+    with pytest.raises(ConfigError, match=r"MODEL\.MODEL_NAME is not set.*x3d_s"):
+        complete(load_cfg(), num_classes=2)
+
+
 def test_test_sizes_follow_the_training_crop():
     cfg = complete(load_cfg(None, ["MODEL.MODEL_NAME", "slow_r50", "DATA.TRAIN_CROP_SIZE", "112"]), num_classes=2)
     assert (cfg.DATA.TEST_CROP_SIZE, cfg.DATA.TEST_SHORT_SIDE) == (128, 128)
