@@ -70,9 +70,10 @@ def run(cfg: CfgNode) -> None:
         settings.place(recognizer)
         bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
         results = _measure(cfg, recognizer, test_source, _evaluator_names(cfg), settings, bad_log)
-        bad = bad_log.videos()
+        bad, counts = bad_log.videos(), bad_log.summary()
+        measured = counts["read"] - counts["bad"]
         if is_main_process():
-            _write(cfg, test_source, results, settings, bad, weights, started)
+            _write(cfg, test_source, results, settings, measured, bad, weights, started)
 
 
 def _splits_read_anew(cfg: CfgNode) -> set[str]:
@@ -155,6 +156,7 @@ def _write(
     source: VideoSource,
     results: dict[str, Result],
     settings: Settings,
+    measured: int,
     bad: Sequence[BadVideo],
     weights: Mapping[str, str],
     started: float,
@@ -164,7 +166,7 @@ def _write(
         model=cfg.MODEL.MODEL_NAME,
         num_classes=cfg.MODEL.NUM_CLASSES,
         class_names=list(source.class_names),
-        num_videos=len(source.records) - len(bad),
+        num_videos=measured,
         bad_videos=[asdict(video) for video in bad],
         data=str(Path(cfg.DATA.PATH_TO_DATA_DIR) / cfg.DATA.TEST_SPLIT),
         data_fingerprint=fingerprint(source),

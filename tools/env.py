@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-import av
 import torch
+from av import codecs_available, library_versions
 
 from pvbias import registries
 from pvbias.machine import describe_machine
@@ -45,12 +45,12 @@ def _version(package: str) -> str:
 
 
 def _decoding() -> dict[str, str]:
-    libraries = ", ".join(f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items())
-    codecs = [name for name in ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4") if name in av.codecs_available]
+    libraries = ", ".join(f"{name} {'.'.join(map(str, number))}" for name, number in library_versions.items())
+    codecs = [name for name in ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4") if name in codecs_available]
     return {
         "ffmpeg libraries in PyAV": libraries,
         "decoders": ", ".join(codecs),
-        "libx264 encoder (pvbias prepare)": "yes" if "libx264" in av.codecs_available else "no",
+        "libx264 encoder (pvbias prepare)": "yes" if "libx264" in codecs_available else "no",
     }
 
 
