@@ -9,7 +9,9 @@ from pathlib import Path
 from pvbias.report import write_comparison
 
 EXAMPLES = """example:
-  pvbias compare runs/baseline runs/debiased --out runs/comparison"""
+  pvbias compare runs/baseline runs/debiased --out runs/comparison
+
+Differences on the page refer to the first run."""
 
 
 def main(argv: Sequence[str]) -> int:
