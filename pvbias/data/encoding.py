@@ -184,8 +184,8 @@ class _Writer:
             "crf": str(encoding.crf),
             "preset": encoding.preset,
             # Key frames at a fixed distance; no frame waits for a later one, so a decoder is never ahead of what is
-            # asked for.
-            "x264-params": f"keyint={encoding.gop}:min-keyint={encoding.gop}:scenecut=0:bframes=0",
+            # asked for. mbtree's vectorised code does not give the same bytes every time.
+            "x264-params": f"keyint={encoding.gop}:min-keyint={encoding.gop}:scenecut=0:bframes=0:mbtree=0",
         }
         stream = self._container.add_stream("libx264", options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
