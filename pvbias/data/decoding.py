@@ -26,10 +26,11 @@ class FileVideo:
     """A video file opened with PyAV; implements :class:`pvbias.data.Video`.
 
     One demultiplexing scan (1 ms for a Kinetics video) gives the exact times and key frames, whatever the header
-    claims. A read then makes one pass over the file: it seeks to the key frame before a needed frame, decodes up to
-    the last needed frame that builds on it, and goes on at the next; frames that are neither needed nor referred to
-    by others are not decoded. Only needed frames are scaled. Where seeking or leaving out does not give what the
-    index promises, the file is decoded linearly from its start.
+    claims; where an MP4's table of packets says the same, it is taken instead. A read then makes one pass over the
+    file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on it, and
+    goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed frames
+    are scaled. Where seeking or leaving out does not give what the index promises, the file is decoded linearly from
+    its start.
 
     The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
 
@@ -45,12 +46,11 @@ class FileVideo:
         self._container = open_container(path)
         try:
             self._stream = video_stream(self._container)
-            self._index, scanned = packet_index(path, self._container, self._stream)
+            # _next: position of the packet that comes next.
+            self._index, self._next = packet_index(path, self._container, self._stream)
         except BaseException:
             self._container.close()
             raise
-        #: The packet that comes next; after a scan, none.
-        self._next = len(self._index.pts) if scanned else 0
         self._resizer = Resizer()
 
     @property
@@ -239,12 +239,12 @@ class _Images:
     def put(self, slot: int, frame: av.VideoFrame) -> None:
         turns = quarter_turns(frame.rotation)
         sideways = turns % 2 == 1
-        if not self._filled.any():
+        if not self.frames.shape[1]:
             height, width = (frame.width, frame.height) if sideways else (frame.height, frame.width)
             self.frames = np.empty((len(self._filled), *self._size(height, width), 3), np.uint8)
         height, width = self.frames.shape[1:3]
         scaled = self._resizer(frame, *((width, height) if sideways else (height, width)))
-        self.frames[slot] = np.rot90(scaled, turns)
+        self.frames[slot] = np.rot90(scaled, turns) if turns else scaled
         self._filled[slot] = True
 
 

@@ -75,11 +75,11 @@ class PacketIndex:
 _cache: OrderedDict[tuple[str, int, int], PacketIndex] = OrderedDict()
 
 
-def packet_index(path: str, container: InputContainer, stream: VideoStream) -> tuple[PacketIndex, bool]:
+def packet_index(path: str, container: InputContainer, stream: VideoStream) -> tuple[PacketIndex, int]:
     """The index of an opened file; made once for each file in a process.
 
     Returns:
-        The index, and whether the container has been read for it (it is then no longer at its start).
+        The index, and how many packets of the container have been read for it.
 
     Raises:
         BadVideoError: there is no frame.
@@ -89,11 +89,12 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> t
     index = _cache.get(key)
     if index is not None:
         _cache.move_to_end(key)
-        return index, False
-    _cache[key] = index = _scan(path, container, stream)
+        return index, 0
+    index, read = _scan(path, container, stream)
+    _cache[key] = index
     if len(_cache) > _CACHE_SIZE:
         _cache.popitem(last=False)
-    return index, True
+    return index, read
 
 
 def forget_indexes() -> None:
@@ -101,11 +102,18 @@ def forget_indexes() -> None:
     _cache.clear()
 
 
-def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIndex:
+def _scan(path: str, container: InputContainer, stream: VideoStream) -> tuple[PacketIndex, int]:
     rows, last_duration = [], 0
-    for packet in demuxed(container, stream):
+    packets = demuxed(container, stream)
+    for packet in packets:
         rows.append((_ticks(packet.pts), _ticks(packet.dts), packet.size, packet.is_keyframe, packet.is_discard))
         last_duration = packet.duration or last_duration
+        if len(rows) == 1 and _has_table(container, stream, packet):
+            rows = [(e.timestamp, e.timestamp, e.size, e.is_keyframe, e.is_discard) for e in stream.index_entries]
+            read = 1
+            break
+    else:
+        read = len(rows)
     pts, dts, sizes, is_key, hidden = np.array(rows, np.int64).reshape(-1, 5).T
     frames = _frames_of_packets(pts, is_key.astype(bool), hidden.astype(bool))
     if not len(frames):
@@ -123,7 +131,7 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIn
     # The median rather than what the last packet says: containers get that wrong more often than not.
     last = float(np.median(np.diff(frame_pts))) if len(frame_pts) > 1 else last_duration
     duration = float(frame_pts[-1] - frame_pts[0] + last) * tick
-    return PacketIndex(
+    index = PacketIndex(
         pts=pts,
         dts=dts,
         is_key=is_key.astype(bool),
@@ -133,6 +141,16 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> PacketIn
         tick=tick,
         duration=duration if duration > 0 else _STILL_DURATION,
     )
+    return index, read
+
+
+def _has_table(container: InputContainer, stream: VideoStream, first: av.Packet) -> bool:
+    """Whether the container's own table of packets says what a scan would: an MP4 whose frames are stored in the order
+    of display, so that the table's decoding times are display times, too; the ``first`` packet shows that they are."""
+    if "mp4" not in container.format.name.split(",") or stream.codec_context.has_b_frames:
+        return False
+    table = stream.index_entries
+    return 0 < stream.frames == len(table) and first.pts == first.dts == table[0].timestamp
 
 
 def _frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) -> np.ndarray:
