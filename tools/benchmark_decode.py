@@ -200,7 +200,8 @@ def time_readers(found: dict[str, Reader], jobs: Sequence[Job], repeats: int) ->
 
 def table(title: str, times: Times) -> str:
     """Medians and means over the jobs that every reader can do, and their ratio to the first reader's."""
-    values = {name: np.array(pairs) for name, pairs in times.items()}
+    values = {name: np.array(pairs) for name, pairs in times.items() if np.isfinite(pairs).any()}
+    hopeless = [name for name in times if name not in values]
     common = np.isfinite(np.stack(list(values.values()))).all((0, 2))
     base = next(iter(values.values()))[common]
     heads = ("median wall", "ratio", "mean wall", "ratio", "mean CPU", "ratio", "failed")
@@ -214,6 +215,7 @@ def table(title: str, times: Times) -> str:
         bases = (np.median(base[:, 0]), base[:, 0].mean(), base[:, 1].mean())
         pairs = "".join(f"{figure:12.1f}{figure / first:12.2f}" for figure, first in zip(figures, bases, strict=True))
         lines.append(f"  {name:26}{pairs}{int(np.isnan(rows[:, 0]).sum()):12d}")
+    lines += [f"  {name:26}   fails on every file" for name in hopeless]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import chain
@@ -42,6 +43,7 @@ class PacketIndex:
         tick: seconds.
         duration: seconds from the first frame to the end of the last.
         timestamps: float64 ``(F,)``, seconds from the first frame.
+        keys: the packets that are key packets, ascending.
     """
 
     pts: np.ndarray
@@ -53,9 +55,11 @@ class PacketIndex:
     tick: float
     duration: float
     timestamps: np.ndarray = field(init=False)
+    keys: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timestamps", (self.frame_pts - self.frame_pts[0]) * self.tick)
+        object.__setattr__(self, "keys", np.flatnonzero(self.is_key).tolist())
 
     def start_of(self, packet: int) -> int:
         """The key packet to start decoding from for the frame of ``packet``.
@@ -63,8 +67,10 @@ class PacketIndex:
         A frame that is shown before the key frame it follows in the file (a leading picture of an open GOP) needs the
         key frame before that one.
         """
-        keys = np.flatnonzero(self.is_key[: packet + 1] & (self.pts[: packet + 1] <= self.pts[packet]))
-        return int(keys[-1]) if len(keys) else 0
+        for key in reversed(self.keys[: bisect_right(self.keys, packet)]):
+            if self.pts[key] <= self.pts[packet]:
+                return key
+        return 0
 
     def find(self, packet: av.Packet) -> int | None:
         """Position of a packet in the order of decoding; None when its timestamps do not tell."""
