@@ -17,8 +17,10 @@ from fvcore.common.config import CfgNode
 
 from .config import complete, save_cfg
 from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget
+from .data.sampling import TemporalSampling
 from .distributed import barrier, is_main_process
 from .engine import newest_checkpoint, train
+from .engine.hooks import Validate
 from .errors import ConfigError, WeightsError
 from .evaluation import Result, run_evaluators
 from .machine import Settings, choose_settings
@@ -51,7 +53,8 @@ def run(cfg: CfgNode) -> None:
     if not (cfg.TRAIN.ENABLE or measuring):
         raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
     started = time.time()
-    cfg = complete(cfg, num_classes=_num_classes(cfg))
+    source = _weights_source(cfg)
+    cfg = complete(cfg, num_classes=_num_classes(cfg, source))
     if is_main_process():
         save_cfg(cfg, cfg.OUTPUT_DIR)
         forget(cfg.OUTPUT_DIR, _splits_read_anew(cfg))
@@ -61,7 +64,7 @@ def run(cfg: CfgNode) -> None:
     test_source = build_source(cfg, "test") if measuring else None
 
     recognizer = build_recognizer(cfg)
-    weights = _load(cfg, recognizer)
+    weights = _load(cfg, recognizer, source)
     if train_source is not None:
         train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
         weights["weights"] = f"trained in this run, from {weights['weights']}"
@@ -78,38 +81,44 @@ def run(cfg: CfgNode) -> None:
 
 def _splits_read_anew(cfg: CfgNode) -> set[str]:
     splits = {"test"} if cfg.TEST.ENABLE or cfg.BIAS.ENABLE else set()
-    resumes = cfg.TRAIN.AUTO_RESUME and newest_checkpoint(cfg.OUTPUT_DIR) is not None
-    return splits | ({"train", "val"} if cfg.TRAIN.ENABLE and not resumes else set())
+    if cfg.TRAIN.ENABLE and not (cfg.TRAIN.AUTO_RESUME and newest_checkpoint(cfg.OUTPUT_DIR)):
+        splits |= {"train", "val"}
+    return splits
 
 
-def _num_classes(cfg: CfgNode) -> int:
+def _weights_source(cfg: CfgNode) -> str:
+    """The checkpoint that the run starts from, or measures where it does not train; empty: none, random weights."""
+    if cfg.TRAIN.ENABLE:
+        return cfg.TRAIN.CHECKPOINT_FILE_PATH
+    if cfg.TEST.CHECKPOINT_FILE_PATH:
+        return cfg.TEST.CHECKPOINT_FILE_PATH
+    return str(newest_checkpoint(cfg.OUTPUT_DIR) or cfg.TRAIN.CHECKPOINT_FILE_PATH)
+
+
+def _checksum(cfg: CfgNode, source: str) -> str:
+    """The SHA-256 that the configuration gives for a checkpoint, if it does."""
+    return cfg.TRAIN.CHECKPOINT_SHA256 if source == cfg.TRAIN.CHECKPOINT_FILE_PATH else ""
+
+
+def _num_classes(cfg: CfgNode, source: str) -> int:
     """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
     if cfg.MODEL.NUM_CLASSES is not None:
         return cfg.MODEL.NUM_CLASSES
-    weights = "" if cfg.TRAIN.ENABLE else _test_weights(cfg)
-    if weights:
-        head = f"{MODEL.get(cfg.MODEL.MODEL_NAME).head}.weight"
-        path = fetch(weights)
-        rows = [len(value) for name, value in model_weights(read_checkpoint(path), path).items() if name.endswith(head)]
-        if not rows:
-            raise WeightsError(f"{weights} has no {head}, the final projection of {cfg.MODEL.MODEL_NAME}")
-        return rows[0]
-    return count_classes(build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test"))
+    if cfg.TRAIN.ENABLE or not source:
+        return count_classes(build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test"))
+    head = f"{MODEL.get(cfg.MODEL.MODEL_NAME).head}.weight"
+    path = fetch(source, _checksum(cfg, source))
+    rows = [len(value) for name, value in model_weights(read_checkpoint(path), path).items() if name.endswith(head)]
+    if not rows:
+        raise WeightsError(f"{source} has no {head}, the final projection of {cfg.MODEL.MODEL_NAME}")
+    return rows[0]
 
 
-def _test_weights(cfg: CfgNode) -> str:
-    """Which checkpoint a run without training measures; empty: none, random weights."""
-    newest = newest_checkpoint(cfg.OUTPUT_DIR)
-    return cfg.TEST.CHECKPOINT_FILE_PATH or (str(newest) if newest else "") or cfg.TRAIN.CHECKPOINT_FILE_PATH
-
-
-def _load(cfg: CfgNode, recognizer: Recognizer) -> dict[str, str]:
+def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
     """Load the weights the run starts from; what the results say of them."""
-    source = cfg.TRAIN.CHECKPOINT_FILE_PATH if cfg.TRAIN.ENABLE else _test_weights(cfg)
     if not source:
         return {"weights": "random initialisation", "load_summary": ""}
-    checksum = cfg.TRAIN.CHECKPOINT_SHA256 if source == cfg.TRAIN.CHECKPOINT_FILE_PATH else ""
-    report = load_weights(recognizer, source, sha256=checksum)
+    report = load_weights(recognizer, source, sha256=_checksum(cfg, source))
     if is_main_process():
         logger.info("%s", report)
     return {"weights": source, "load_summary": str(report)}
@@ -132,7 +141,7 @@ def _measure(
     return run_evaluators(cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log, split=split)
 
 
-def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None):  # noqa: ANN202 (see train())
+def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None) -> Validate | None:
     """What the trainer calls every ``TRAIN.EVAL_PERIOD`` epochs: video-level accuracy on the validation split."""
     if source is None:
         return None
@@ -171,7 +180,7 @@ def _write(
         data=str(Path(cfg.DATA.PATH_TO_DATA_DIR) / cfg.DATA.TEST_SPLIT),
         data_fingerprint=fingerprint(source),
         sampling=_sampling(cfg),
-        clip_seconds=_clip_seconds(cfg),
+        clip_seconds=TemporalSampling.from_cfg(cfg).span,
         views=_views(cfg),
         precision=settings.describe()["precision"],
         settings=settings.describe(),
@@ -189,13 +198,6 @@ def _write(
     logger.info("Results: %s", page)
 
 
-def _clip_seconds(cfg: CfgNode) -> float:
-    data = cfg.DATA
-    if data.TEMPORAL_SAMPLING == "duration":
-        return data.CLIP_DURATION
-    return data.NUM_FRAMES * data.SAMPLING_RATE / data.TARGET_FPS
-
-
 def _sampling(cfg: CfgNode) -> str:
     data = cfg.DATA
     if data.TEMPORAL_SAMPLING == "duration":
@@ -210,10 +212,10 @@ def _views(cfg: CfgNode) -> str:
     return f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} clips, {crops}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages whose versions can change a result."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Versions of Python and of some packages."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 import torch
+from fvcore.common.config import CfgNode
 from tabulate import tabulate
 
 from pvbias.config import complete, load_cfg
@@ -61,7 +62,7 @@ def _time_model(model: str, args: argparse.Namespace) -> list[tuple]:
     return rows
 
 
-def _seconds_per_step(cfg, batch_size: int, steps: int) -> float:  # noqa: ANN001 (a CfgNode)
+def _seconds_per_step(cfg: CfgNode, batch_size: int, steps: int) -> float:
     """Median over ``steps``, after one to warm up."""
     torch.manual_seed(0)
     recognizer = build_recognizer(cfg)

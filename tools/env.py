@@ -13,7 +13,7 @@ from av import codecs_available, library_versions
 from pvbias import registries
 from pvbias.machine import describe_machine
 from pvbias.plugin_loading import load_plugins
-from pvbias.run import versions
+from pvbias.run import PACKAGES, versions
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     argparse.ArgumentParser(prog="pvbias env", description=__doc__).parse_args(argv)
     modules = load_plugins()
     sections: dict[str, dict] = {
-        "packages": versions() | {"submitit": _version("submitit"), "torchcodec": _version("torchcodec")},
+        "packages": versions((*PACKAGES, "submitit", "torchcodec")),
         "machine": describe_machine(),
         "decoding": _decoding(),
         "distributed": _distributed(),
@@ -33,15 +33,6 @@ def main(argv: Sequence[str]) -> int:
         for name, value in entries.items():
             print(f"  {name}: {value}")
     return 0
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _decoding() -> dict[str, str]:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
+from pvbias.evaluation.accuracy import LEVELS
 from pvbias.evaluation.statistics import mean_intervals
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
-
-_LEVELS = ("clip", "video")
 
 
 @EVALUATOR.register(name="dynamic_score")
@@ -54,11 +53,11 @@ class DynamicScore(Evaluator):
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
         columns = np.array(list(self.rows.values()))
-        intervals = mean_intervals(columns, samples=self.cfg.BIAS.BOOTSTRAP_SAMPLES, seed=self.cfg.RNG_SEED)
+        intervals = mean_intervals(columns, **self.bootstrap)
         keys = [
             (name, unit, scale, variant, level)
             for variant in self.compared
-            for level in _LEVELS
+            for level in LEVELS
             for name, unit, scale in (("dynamic_score", "nats", 1.0), ("agreement", "%", 100.0))
         ]
         figures = [

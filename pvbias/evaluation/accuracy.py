@@ -93,11 +93,6 @@ class Accuracy(Evaluator):
         table = [self.class_row(label, level, members) for label, members in self.by_class(rows) for level in LEVELS]
         return Result(figures=figures, tables={"per_class": table})
 
-    @property
-    def bootstrap(self) -> dict[str, int]:
-        """Keyword arguments of the functions in :mod:`.statistics`."""
-        return {"samples": self.cfg.BIAS.BOOTSTRAP_SAMPLES, "seed": self.cfg.RNG_SEED}
-
     def labelled(self) -> list[AccuracyRow]:
         """The rows of the videos that have a label, by video index."""
         return [row for row in self.rows.values() if row is not None]

@@ -85,6 +85,11 @@ class Evaluator(abc.ABC):
             logits: float32 ``(V, K)`` on the CPU, by modulation name.
         """
 
+    @property
+    def bootstrap(self) -> dict[str, int]:
+        """Keyword arguments of the functions in :mod:`.statistics`."""
+        return {"samples": self.cfg.BIAS.BOOTSTRAP_SAMPLES, "seed": self.cfg.RNG_SEED}
+
     def class_name(self, label: int) -> str:
         """A class's name; its number when it has none."""
         return self.class_names[label] if label < len(self.class_names) else str(label)

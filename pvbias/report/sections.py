@@ -116,57 +116,63 @@ def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
 
 def accuracy(runs: Sequence[RunResults]) -> Section | None:
     """Top-1 and top-5 by variant, and the log ratios."""
-    figures = [figure_index(run, (ACCURACY, BY_VARIANT)) for run in runs]
-    section = Section([], figure_table(runs, (ACCURACY, BY_VARIANT)))
-    for level in LEVELS[:2]:
-        variants = ordered(key[2] for index in figures for key in index if key[:2] == ("top1", level))
-        if not variants:
-            continue
-        section.plots.append(
-            (
-                f"Top-1 accuracy by variant, {level_words(level)}",
-                plots.interval_bars(
-                    [words.variant_words(variant) for variant in variants],
-                    [
-                        _series(runs, figures, i, [("top1", level, variant) for variant in variants])
-                        for i in range(len(runs))
-                    ],
-                    axis="top-1 accuracy, %",
-                    unit="%",
-                    prefix=f"accuracy-{level}",
-                    alt=f"Bar chart: top-1 accuracy for each variant of the clips, {level_words(level)}",
-                    limit=100,
-                    chance=[100.0 / run.num_classes for run in runs if run.num_classes],
-                ),
-            )
-        )
-    return section if section.figures.blocks else None
+    return _by_variant(
+        runs,
+        (ACCURACY, BY_VARIANT),
+        "top1",
+        caption="Top-1 accuracy by variant",
+        alt="top-1 accuracy for each variant of the clips",
+        axis="top-1 accuracy, %",
+        unit="%",
+        prefix="accuracy",
+        limit=100,
+        chance=[100.0 / run.num_classes for run in runs if run.num_classes],
+    )
 
 
 def dynamics(runs: Sequence[RunResults]) -> Section | None:
     """Dynamic scores and agreement."""
-    figures = [figure_index(run, (DYNAMIC,)) for run in runs]
-    section = Section([], figure_table(runs, (DYNAMIC,)))
+    return _by_variant(
+        runs,
+        (DYNAMIC,),
+        "dynamic_score",
+        caption="Dynamic score",
+        alt="dynamic score",
+        axis="dynamic score, nats",
+        unit="nats",
+        prefix="dynamic",
+    )
+
+
+def _by_variant(
+    runs: Sequence[RunResults],
+    evaluators: Sequence[str],
+    name: str,
+    *,
+    caption: str,
+    alt: str,
+    prefix: str,
+    **options: Any,
+) -> Section | None:
+    """All figures of some evaluators, and bars of the one called ``name``: a bar a variant, a plot a level.
+
+    ``options`` are those of :func:`pvbias.report.plots.interval_bars`.
+    """
+    figures = [figure_index(run, evaluators) for run in runs]
+    section = Section([], figure_table(runs, evaluators))
     for level in LEVELS[:2]:
-        variants = ordered(key[2] for index in figures for key in index if key[:2] == ("dynamic_score", level))
+        variants = ordered(key[2] for index in figures for key in index if key[:2] == (name, level))
         if not variants:
             continue
-        section.plots.append(
-            (
-                f"Dynamic score, {level_words(level)}",
-                plots.interval_bars(
-                    [words.variant_words(variant) for variant in variants],
-                    [
-                        _series(runs, figures, i, [("dynamic_score", level, v) for v in variants])
-                        for i in range(len(runs))
-                    ],
-                    axis="dynamic score, nats",
-                    prefix=f"dynamic-{level}",
-                    alt=f"Bar chart: dynamic score, {level_words(level)}",
-                    unit="nats",
-                ),
-            )
+        keys = [(name, level, variant) for variant in variants]
+        plot = plots.interval_bars(
+            [words.variant_words(variant) for variant in variants],
+            [_series(runs, figures, run, keys) for run in range(len(runs))],
+            prefix=f"{prefix}-{level}",
+            alt=f"Bar chart: {alt}, {level_words(level)}",
+            **options,
         )
+        section.plots.append((f"{caption}, {level_words(level)}", plot))
     return section if section.figures.blocks else None
 
 

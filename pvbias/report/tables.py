@@ -152,7 +152,7 @@ def result_of(run: RunResults, evaluator: str) -> Result:
 
 
 def figure_index(run: RunResults, evaluators: Sequence[str]) -> dict[Key, Figure]:
-    """The figures of some evaluators; of two for the same thing, the first evaluator\'s."""
+    """The figures of some evaluators; of two for the same thing, the first evaluator's."""
     figures: dict[Key, Figure] = {}
     for evaluator in evaluators:
         for figure in result_of(run, evaluator).figures:
@@ -171,5 +171,5 @@ def level_rank(level: str) -> int:
 
 
 def level_words(level: str) -> str:
-    """A figure\'s level in words."""
+    """A figure's level in words."""
     return {"video": "video level", "clip": "clip level", "model": "whole model"}.get(level, level)
