@@ -25,12 +25,12 @@ MAX_GAP = 0.5
 class FileVideo:
     """A video file opened with PyAV; implements :class:`pvbias.data.Video`.
 
-    One demultiplexing scan (1 ms for a Kinetics video) gives the exact times and key frames, whatever the header
-    claims; where an MP4's table of packets says the same, it is taken instead. A read then makes one pass over the
-    file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on it, and
-    goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed frames
-    are scaled. Where seeking or leaving out does not give what the index promises, the file is decoded linearly from
-    its start.
+    One demultiplexing scan (half a millisecond for a Kinetics video) gives the exact times and key frames, whatever
+    the header claims; where an MP4's table of packets says the same, it is taken instead. A read then makes one pass
+    over the file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on
+    it, and goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed
+    frames are scaled. Where seeking or leaving out does not give what the index promises, the file is decoded linearly
+    from its start.
 
     The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
 
@@ -46,11 +46,14 @@ class FileVideo:
         self._container = open_container(path)
         try:
             self._stream = video_stream(self._container)
-            # _next: position of the packet that comes next.
-            self._index, self._next = packet_index(path, self._container, self._stream)
+            scanned = packet_index(path, self._container, self._stream)
         except BaseException:
             self._container.close()
             raise
+        self._index = scanned.index
+        self._packets = scanned.packets
+        self._next = scanned.read  # position of the packet that the container gives next
+        self._decoder_used = False
         self._resizer = Resizer()
 
     @property
@@ -112,25 +115,28 @@ class FileVideo:
     ) -> Iterator[tuple[av.VideoFrame | None, str]]:
         """What comes out of feeding packets ``start`` .. ``end`` to the decoder; of times not ``wanted``, only what
         it has to decode."""
+        self._decoder_used = True
         context = self._stream.codec_context
-        for position, packet in enumerate(self._packets_from(start), start):
+        context.flush_buffers()
+        for packet in islice(self._packets_from(start), end - start + 1):
             # A frame that no other one refers to can be left out without changing the others by a bit.
             context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            self._next = position + 1
             yield from decoded(self._stream, packet)
-            if position == end:
-                break
         context.skip_frame = "DEFAULT"
         yield from decoded(self._stream, None)
-        context.flush_buffers()
 
     def _packets_from(self, start: int) -> Iterator[av.Packet]:
         """Packets ``start`` and following. Where the container's seeking gets to is checked; when that is too late or
         cannot be told, the file is read from its beginning."""
+        if self._packets:
+            yield from islice(self._packets, start, None)
+            return
         position, packets = self._next, demuxed(self._container, self._stream)
         if position != start:
             position, packets = self._seek(start)
-        yield from islice(packets, start - position, None)
+        for self._next, packet in enumerate(packets, position + 1):
+            if self._next > start:
+                yield packet
 
     def _seek(self, target: int) -> tuple[int, Iterator[av.Packet]]:
         """A position at or before packet ``target``, and the packets from there on."""
@@ -155,7 +161,9 @@ class FileVideo:
         self._container.close()
         self._container = open_container(self.path)
         self._stream = video_stream(self._container)
+        self._packets = []  # those of the container that is closed now
         self._next = 0
+        self._decoder_used = False
 
     def _read_linear(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
         """Frames ``needed`` (ascending) by decoding everything from the start; a neighbour stands in for one that
@@ -183,11 +191,11 @@ class FileVideo:
     def _decode_all(self) -> Iterator[tuple[int, av.VideoFrame | None, str]]:
         """(time in ticks, frame, "") for all frames from the start, and (0, None, complaint) for packets that the
         decoder refuses."""
-        if self._next != 0:
+        if self._decoder_used or (self._next != 0 and not self._packets):
             self._rewind()
-        self._next = len(self._index.pts)
+        self._decoder_used = True
         number = 0
-        for packet in chain(demuxed(self._container, self._stream), [None]):
+        for packet in chain(self._packets or self._packets_from(0), [None]):
             for frame, complaint in decoded(self._stream, packet):
                 if frame is None:
                     yield 0, None, complaint

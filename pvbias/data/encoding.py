@@ -183,9 +183,12 @@ class _Writer:
         options = {
             "crf": str(encoding.crf),
             "preset": encoding.preset,
-            # Key frames at a fixed distance; no frame waits for a later one, so a decoder is never ahead of what is
-            # asked for. mbtree's vectorised code does not give the same bytes every time.
-            "x264-params": f"keyint={encoding.gop}:min-keyint={encoding.gop}:scenecut=0:bframes=0:mbtree=0",
+            # Neither CABAC nor the deblocking filter: a third less work for the decoder, for 8 % more data.
+            "tune": "fastdecode",
+            # Key frames at a fixed distance; two of three frames between them are referred to by none, so that
+            # those which a clip leaves out need no decoding. mbtree's vectorised code is not reproducible.
+            "x264-params": f"keyint={encoding.gop}:min-keyint={encoding.gop}:scenecut=0"
+            ":bframes=2:b-adapt=0:b-pyramid=none:mbtree=0",
         }
         stream = self._container.add_stream("libx264", options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -28,6 +28,9 @@ _MILLISECOND = 1 / 1000
 #: Files whose index a process keeps. One takes 30 bytes a packet, so 10 kB for a Kinetics video.
 _CACHE_SIZE = 2048
 
+#: Packets that were read for an index are kept for decoding up to this much data, bytes: a Kinetics video has 1 MB.
+_KEPT_BYTES = 4 << 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class PacketIndex:
@@ -81,11 +84,23 @@ class PacketIndex:
 _cache: OrderedDict[tuple[str, int, int], PacketIndex] = OrderedDict()
 
 
-def packet_index(path: str, container: InputContainer, stream: VideoStream) -> tuple[PacketIndex, int]:
-    """The index of an opened file; made once for each file in a process.
+@dataclass(frozen=True)
+class Scanned:
+    """What has been read from a container to get its index.
 
-    Returns:
-        The index, and how many packets of the container have been read for it.
+    Attributes:
+        index: what the packets say.
+        read: the container gives packet number ``read`` next.
+        packets: all of them, if they had to be read and are not too large to keep; else empty.
+    """
+
+    index: PacketIndex
+    read: int
+    packets: list[av.Packet]
+
+
+def packet_index(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
+    """The index of an opened file; made once for each file in a process.
 
     Raises:
         BadVideoError: there is no frame.
@@ -95,12 +110,12 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> t
     index = _cache.get(key)
     if index is not None:
         _cache.move_to_end(key)
-        return index, 0
-    index, read = _scan(path, container, stream)
-    _cache[key] = index
+        return Scanned(index, 0, [])
+    scanned = _scan(path, container, stream)
+    _cache[key] = scanned.index
     if len(_cache) > _CACHE_SIZE:
         _cache.popitem(last=False)
-    return index, read
+    return scanned
 
 
 def forget_indexes() -> None:
@@ -108,12 +123,15 @@ def forget_indexes() -> None:
     _cache.clear()
 
 
-def _scan(path: str, container: InputContainer, stream: VideoStream) -> tuple[PacketIndex, int]:
-    rows, last_duration = [], 0
-    packets = demuxed(container, stream)
-    for packet in packets:
-        rows.append((_ticks(packet.pts), _ticks(packet.dts), packet.size, packet.is_keyframe, packet.is_discard))
+def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
+    rows, kept, last_duration, total = [], [], 0, 0
+    for packet in demuxed(container, stream):
+        pts, dts, size = packet.pts, packet.dts, packet.size
+        rows.append((_ticks(pts), _ticks(dts), size, packet.is_keyframe, packet.is_discard))
         last_duration = packet.duration or last_duration
+        total += size
+        if total <= _KEPT_BYTES:
+            kept.append(packet)
         if len(rows) == 1 and _has_table(container, stream, packet):
             rows = [(e.timestamp, e.timestamp, e.size, e.is_keyframe, e.is_discard) for e in stream.index_entries]
             read = 1
@@ -147,7 +165,7 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> tuple[Pa
         tick=tick,
         duration=duration if duration > 0 else _STILL_DURATION,
     )
-    return index, read
+    return Scanned(index, read, kept if len(kept) == len(rows) else [])
 
 
 def _has_table(container: InputContainer, stream: VideoStream, first: av.Packet) -> bool:

@@ -8,8 +8,11 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 
 class Resizer:
-    """Scales a frame and converts it to RGB in one step of libswscale (bilinear, over the source's area when it
-    shrinks).
+    """Scales a frame and converts it to RGB with libswscale (bilinear, over the source's area when it shrinks).
+
+    Frames as nearly all videos have them (8-bit 4:2:0) are scaled as 4:2:2 and become RGB then, which libswscale does
+    2 to 3 times faster than both in one step. Its fast conversion rounds down (1 grey level darker on average), as it
+    does for frames that need no scaling; so a prepared video and its source are treated alike.
 
     The frame's own colour matrix and range are used; where a file does not say, BT.601 and limited range are assumed,
     as ffmpeg does. High bit depths are reduced to 8 bits without tone mapping. Alpha is dropped. Pixels are taken as
@@ -19,7 +22,8 @@ class Resizer:
     """
 
     def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
+        self._scaler = VideoReformatter()
+        self._converter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
         """RGB, uint8 ``(height, width, 3)``, valid as long as the caller keeps it.
@@ -27,10 +31,20 @@ class Resizer:
         Raises:
             av.FFmpegError: the frame's pixel format cannot be converted.
         """
-        scaled = self._reformatter.reformat(
+        if frame.format.name == "yuv420p" and (frame.height, frame.width) != (height, width):
+            frame = self._scaler.reformat(
+                frame,
+                width=width,
+                height=height,
+                format="yuv422p",
+                dst_colorspace=frame.colorspace,
+                dst_color_range=frame.color_range,
+                threads=1,
+            )
+        image = self._converter.reformat(
             frame, width=width, height=height, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
         )
-        plane = scaled.planes[0]
+        plane = image.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[:height, : width * 3].reshape(height, width, 3)
 

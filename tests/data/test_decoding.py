@@ -10,6 +10,7 @@ import pytest
 
 from pvbias.data import BadVideoError
 from pvbias.data.decoding import FileVideo
+from pvbias.data.resizing import Resizer
 
 from .videos import frame_number, write_video
 
@@ -28,7 +29,7 @@ def plain_loop(path, height, width):
         images = []
         for packet in container.demux(stream) if stream else ():
             try:
-                images += [f.to_ndarray(format="rgb24", height=height, width=width) for f in packet.decode()]
+                images += [Resizer()(frame, height, width).copy() for frame in packet.decode()]
             except av.FFmpegError:
                 continue
     return images
