@@ -36,6 +36,9 @@ setup(
         "submitit>=1.5",
         "numpy>=1.26",
         "pillow>=10",
+        "scikit-image>=0.22",
+        "scikit-learn>=1.3",
+        "scipy>=1.11",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "portalocker>=2.7",
@@ -52,6 +55,8 @@ setup(
         "pvbias.plugins": [
             "pytorchvideo_zoo = pvbias.plugins.pytorchvideo_zoo",
             "bias_metrics = pvbias.plugins.bias_metrics",
+            "classic_models = pvbias.plugins.classic_models",
+            "decoupled_videos = pvbias.plugins.decoupled_videos",
         ],
     },
 )

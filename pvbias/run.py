@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
+from .clips import ORIGINAL
 from .config import complete, save_cfg
 from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget
 from .data.sampling import TemporalSampling
@@ -177,7 +178,7 @@ def _write(
         class_names=list(source.class_names),
         num_videos=measured,
         bad_videos=[asdict(video) for video in bad],
-        data=str(Path(cfg.DATA.PATH_TO_DATA_DIR) / cfg.DATA.TEST_SPLIT),
+        data=source.description,
         data_fingerprint=fingerprint(source),
         sampling=_sampling(cfg),
         clip_seconds=TemporalSampling.from_cfg(cfg).span,
@@ -201,8 +202,10 @@ def _write(
 def _sampling(cfg: CfgNode) -> str:
     data = cfg.DATA
     if data.TEMPORAL_SAMPLING == "duration":
-        return f"{data.NUM_FRAMES} frames over {data.CLIP_DURATION:g} s"
-    return f"{data.NUM_FRAMES} frames, every {data.SAMPLING_RATE} at {data.TARGET_FPS:g} frames per second"
+        frames = f"{data.NUM_FRAMES} frames over {data.CLIP_DURATION:g} s"
+    else:
+        frames = f"{data.NUM_FRAMES} frames, every {data.SAMPLING_RATE} at {data.TARGET_FPS:g} frames per second"
+    return frames if data.MODULATION == ORIGINAL else f"{frames}, each clip as {data.MODULATION}"
 
 
 def _views(cfg: CfgNode) -> str:

@@ -68,7 +68,7 @@ print(len(EVALUATOR.names()), len(MODEL.names()))
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     evaluators, models = map(int, result.stdout.split())
     assert f"pvbias.plugins.{plugin}" in result.stderr
-    assert evaluators == (2 if plugin == "bias_metrics" else 6)
+    assert evaluators == {"bias_metrics": 4, "decoupled_videos": 6}.get(plugin, 8)
     assert models == (0 if plugin == "pytorchvideo_zoo" else 14)
 
 

@@ -95,6 +95,21 @@ def test_the_saved_configuration_rebuilds_the_run(measured, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["results"] == document["results"]
 
 
+def test_a_modulation_of_all_clips_is_what_is_measured_and_recorded(measured, weights, bar_videos, tmp_path):
+    """Reversed by the loader, the original clips are what the variant "reverse" was, and the other way round."""
+    arguments = ["--clips", "2", "--workers", "0"]
+    code, document = measure(
+        weights, bar_videos / "test.csv", tmp_path, *arguments, keys=["DATA.MODULATION", "reverse"]
+    )
+    assert code == 0
+    assert document["run"]["sampling"] == measured[1]["run"]["sampling"] + ", each clip as reverse"
+    plain, found = figures(measured[1]), figures(document)
+    for level in ("clip", "video"):
+        for one, other in (("original", "reverse"), ("reverse", "original")):
+            key = ("modulated_accuracy", "top1", level)
+            assert found[(*key, one)] == plain[(*key, other)]
+
+
 def test_a_folder_of_videos_without_labels(weights, bar_videos, tmp_path):
     code, document = measure(weights, bar_videos / "test" / "left", tmp_path, "--workers", "0")
     assert code == 0

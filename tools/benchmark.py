@@ -1,4 +1,4 @@
-"""Time decoding, measuring and training on this machine, each beside its alternatives in one run."""
+"""Time decoding, generating, measuring and training on this machine, each beside its alternatives in one run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pvbias.errors import did_you_mean
 PROGRAMS = {
     "decode": "clips per second, beside torchcodec, decord and a plain PyAV loop",
     "measure": "four variants in one pass, beside four passes and beside the forwards alone",
+    "generate": "making BrushMNIST and Places+Faces+MNIST clips, beside the plain way of doing it",
     "train": "a training step in each memory format and precision",
 }
 

@@ -82,6 +82,7 @@ class _First:
     def __init__(self, source: VideoSource, count: int) -> None:
         self.records = source.records[:count]
         self.class_names = source.class_names
+        self.description = source.description
         self.open = source.open
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "measure": ("measure", "measure the bias of a model on a folder or list of videos; no configuration needed"),
     "compare": ("compare", "put two or more measured runs side by side on one page"),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
+    "make-videos": ("make_videos", "write the videos that a configuration makes up as files"),
     "list": ("list", "list models, objectives, evaluators, modulations, data sets"),
     "env": ("env", "describe this installation and machine: what to paste into a bug report"),
     "benchmark": ("benchmark", "time decoding, measuring and training on this machine"),
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        commands = "\n".join(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())
+        commands = "\n".join(f"  {name:11} {text}" for name, (_, text) in COMMANDS.items())
         print(HELP.format(commands=commands))
         return 0 if arguments else 2
     if arguments[0] in ("-V", "--version"):

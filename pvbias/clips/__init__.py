@@ -3,7 +3,7 @@
 A clip is one tensor ``(N, C, T, H, W)``, RGB: uint8 from the loader, float in [0, 1] on the device.
 """
 
-from .modulations import ORIGINAL, Modulation, gather_frames, shuffled_order
+from .modulations import ORIGINAL, Modulation, gather_frames, shuffled_order, view_seeds
 from .pathways import Pathways, single_pathway, slow_fast_pathways
 from .spec import ClipSpec
 
@@ -16,4 +16,5 @@ __all__ = [
     "shuffled_order",
     "single_pathway",
     "slow_fast_pathways",
+    "view_seeds",
 ]

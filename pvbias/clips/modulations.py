@@ -7,6 +7,7 @@ and process.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -56,6 +57,26 @@ def freeze_middle(clips: Tensor, seeds: Sequence[int]) -> Tensor:
 def freeze_random(clips: Tensor, seeds: Sequence[int]) -> Tensor:
     """One frame of each clip, drawn uniformly, repeated."""
     return _freeze(clips, [int(torch.randint(clips.shape[2], (), generator=_generator(seed))) for seed in seeds])
+
+
+def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -> list[int]:
+    """The seed of each view's modulations, in [0, 2**63): a function of these arguments alone, so that a view's
+    variants are the same in every batch, order, process and worker.
+
+    Args:
+        rng_seed: ``RNG_SEED``.
+        name: the video's name as its annotation writes it.
+        num_views: V.
+        purpose: a word that does not begin with a digit; seeds for one purpose have nothing to do with those for
+            another. Empty: the variants that evaluators compare.
+    """
+
+    def seed(view: int) -> int:
+        # surrogatepass: a file name need not be valid text
+        digest = hashlib.sha256(f"{purpose}{rng_seed}/{view}/{name}".encode(errors="surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+    return [seed(view) for view in range(num_views)]
 
 
 def shuffled_order(num_frames: int, seed: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError
-from ..registries import DATASET, EVALUATOR, MODEL, OBJECTIVE, Registry
+from ..registries import DATASET, EVALUATOR, MODEL, MODULATION, OBJECTIVE, Registry
 
 #: Types of the keys whose default is None ("as the model was trained").
 OPTIONAL_TYPES: dict[str, type] = {
@@ -124,6 +124,7 @@ _RULES: dict[str, _Rule] = {
 
 _REGISTERED: dict[str, Registry] = {
     "MODEL.MODEL_NAME": MODEL,
+    "DATA.MODULATION": MODULATION,
     "OBJECTIVE.NAME": OBJECTIVE,
     "TRAIN.DATASET": DATASET,
     "TEST.DATASET": DATASET,

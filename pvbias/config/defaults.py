@@ -84,6 +84,9 @@ _C.DATA.TARGET_FPS = None
 _C.DATA.CLIP_DURATION = 1.0
 # Step between consecutive windows for "windows", in frames at TARGET_FPS, >= 1.
 _C.DATA.WINDOW_STRIDE = 16
+# Name in the MODULATION registry: what every clip goes through, in training and in testing, before anything else sees
+# it (`pvbias list modulations`). Another than "original" is a control: what can be learnt without motion?
+_C.DATA.MODULATION = "original"
 # Side of the square training crop, pixels, >= 1. None: the model's.
 _C.DATA.TRAIN_CROP_SIZE = None
 # Side of the square test crop, pixels, >= TRAIN_CROP_SIZE. None: the model's.

@@ -31,10 +31,12 @@ class Annotation:
     """A split as it was read.
 
     Attributes:
+        path: the file or folder.
         records: in the order of the annotation (of the sorted names, for folders).
         class_names: names of the classes 0 .. K-1; empty where labels are numbers without names.
     """
 
+    path: str
     records: tuple[VideoRecord, ...]
     class_names: tuple[str, ...]
 
@@ -105,7 +107,7 @@ def read_annotation(
     records = tuple(
         VideoRecord(path=e.path, name=e.name, label=_number(e, numbers), start=e.start, end=e.end) for e in entries
     )
-    return Annotation(records=records, class_names=names)
+    return Annotation(path=str(path), records=records, class_names=names)
 
 
 def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..clips import Modulation, view_seeds
 from .bad_videos import BadVideo
 from .sampling import TemporalSampling, part_of_video
 from .transforms import TestViews, TrainAugmentation
@@ -83,6 +84,7 @@ class TrainDataset(Dataset):
         source: the videos.
         num_classes: K; a label outside 0 .. K-1 makes a video bad.
         seed: RNG_SEED.
+        modulation: what each finished clip goes through; None: nothing.
     """
 
     def __init__(
@@ -93,12 +95,14 @@ class TrainDataset(Dataset):
         augmentation: TrainAugmentation,
         num_classes: int,
         seed: int,
+        modulation: Modulation | None = None,
     ) -> None:
         self._source = source
         self._sampling = sampling
         self._augmentation = augmentation
         self._num_classes = num_classes
         self._seed = seed
+        self._modulation = modulation
 
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
         """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
@@ -122,7 +126,11 @@ class TrainDataset(Dataset):
         with closing(self._source.open(record)) as video:
             times = self._sampling.random_clip(*part_of_video(record, video.duration), rng)
             view = self._augmentation.draw(rng)
-            return view.clip(video.read(times.tolist(), view.size))
+            clip = view.clip(video.read(times.tolist(), view.size))
+        if self._modulation is None:
+            return clip
+        clips = _channels_first(np.ascontiguousarray(clip)[None])
+        return self._modulation(clips, [int(rng.integers(2**63))])[0].permute(1, 2, 3, 0).numpy()
 
 
 class TestDataset(Dataset):
@@ -132,18 +140,30 @@ class TestDataset(Dataset):
         source: the videos; labels may be None.
         num_classes: K; a label outside 0 .. K-1 makes a video bad.
         split: for the list of bad videos.
+        seed: RNG_SEED.
+        modulation: what each view goes through; None: nothing.
     """
 
     __test__ = False
 
     def __init__(
-        self, source: VideoSource, *, sampling: TemporalSampling, views: TestViews, num_classes: int, split: str
+        self,
+        source: VideoSource,
+        *,
+        sampling: TemporalSampling,
+        views: TestViews,
+        num_classes: int,
+        split: str,
+        seed: int,
+        modulation: Modulation | None = None,
     ) -> None:
         self._source = source
         self._sampling = sampling
         self._views = views
         self._num_classes = num_classes
         self._split = split
+        self._seed = seed
+        self._modulation = modulation
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
         """The video, or why there is none."""
@@ -166,7 +186,12 @@ class TestDataset(Dataset):
         for number, crop in enumerate(crops):
             for clip, order in enumerate(place):
                 clips[clip, number] = crop[order]
-        return _channels_first(clips.reshape(-1, *clips.shape[2:]))
+        views = _channels_first(clips.reshape(-1, *clips.shape[2:]))
+        if self._modulation is None:
+            return views
+        # Other seeds than those of the evaluators' variants: a second shuffling is not the first one again.
+        seeds = view_seeds(self._seed, record.name, len(views), purpose="data:")
+        return self._modulation(views, seeds).contiguous(memory_format=torch.channels_last_3d)
 
 
 def check_label(record: VideoRecord, num_classes: int) -> None:

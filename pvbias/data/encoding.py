@@ -1,4 +1,4 @@
-"""Write a video again as a small H.264 file that is cheap to decode from anywhere."""
+"""Write a video again as an H.264 file that is cheap to decode from anywhere: small, or without loss."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from ..errors import ConfigError, DataError
+from .decoding import FileVideo
 from .video import Video, VideoRecord, VideoSource
 
 #: Ticks a second of the files written. Every usual frame rate is exact in it: 1/30 s is 3000 ticks, 1001/30000 s is
@@ -37,6 +38,7 @@ class Encoding:
         gop: frames from one key frame to the next at most, >= 1.
         crf: x264's constant rate factor, 0 (lossless) .. 51; 18 is hard to tell from the source.
         preset: how long x264 may try to make files small, ``ultrafast`` .. ``veryslow``.
+        lossless: RGB as it is, to the bit; ``crf`` does not matter.
 
     Raises:
         ConfigError: a value out of its range.
@@ -46,6 +48,7 @@ class Encoding:
     gop: int = 15
     crf: int = 18
     preset: str = "fast"
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         for name, (lowest, highest) in _LIMITS.items():
@@ -56,7 +59,9 @@ class Encoding:
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Size that an upright frame is written in: never larger, aspect kept to a pixel, sides even as 4:2:0 wants
-        them."""
+        them. Lossless frames that are small enough keep their size, even or odd."""
+        if self.lossless and min(height, width) <= self.short_side:
+            return height, width
         scale = min(1.0, self.short_side / min(height, width))
         scaled = [min(2 * round(length * scale / 2), length // 2 * 2) for length in (height, width)]
         return max(2, scaled[0]), max(2, scaled[1])
@@ -99,7 +104,10 @@ def encode(source: VideoSource, record: VideoRecord, path: Path, encoding: Encod
                     samples[times[index]] = frame.copy()
     finally:
         video.close()
-    return _verified(source, dataclasses.replace(record, path=str(path)), times, samples)
+    encoded = _verified(record.name, path, times, samples)
+    if encoding.lossless and encoded.squared_error:
+        raise DataError(f"{record.name}: {path} was to be lossless, but its frames are not those that went in.")
+    return encoded
 
 
 def _frames(video: Video, times: np.ndarray, encoding: Encoding) -> Iterator[np.ndarray]:
@@ -112,19 +120,16 @@ def _frames(video: Video, times: np.ndarray, encoding: Encoding) -> Iterator[np.
         step = max(4, _CHUNK_BYTES // chunk[0].nbytes)
 
 
-def _verified(source: VideoSource, record: VideoRecord, times: np.ndarray, samples: dict[float, np.ndarray]) -> Encoded:
+def _verified(name: str, path: Path, times: np.ndarray, samples: dict[float, np.ndarray]) -> Encoded:
     """Open the new file as a training would and compare it with what went in."""
-    video = source.open(record)
-    try:
+    with FileVideo(str(path)) as video:
         written = np.asarray(video.timestamps)
         if len(written) != len(times) or np.abs(written - times).max() > 2 / TICKS:
-            raise DataError(f"{record.name}: {len(times)} frames were written but {len(written)} can be read back.")
+            raise DataError(f"{name}: {len(times)} frames were written but {len(written)} can be read back.")
         # Asked for a tick late: the time of a frame may have been rounded up by half of one.
         frames = video.read(
             [min(time + 1 / TICKS, video.duration) for time in samples], lambda height, width: (height, width)
         )
-    finally:
-        video.close()
     errors = [
         np.square(frame.astype(np.float32) - sample).mean()
         for frame, sample in zip(frames, samples.values(), strict=True)
@@ -156,13 +161,15 @@ class _Writer:
         height, width = image.shape[:2]
         if self._stream is None:
             self._stream = self._open_stream(height, width)
-        frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU601,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        if not self._encoding.lossless:
+            frame = self._reformatter.reformat(
+                frame,
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU601,
+                dst_color_range=ColorRange.MPEG,
+                threads=1,
+            )
         frame.time_base = Fraction(1, TICKS)
         frame.pts = self._last_tick = max(round(start * TICKS), self._last_tick + 1)
         self._last_duration = max(round(end * TICKS) - self._last_tick, 1)
@@ -181,7 +188,7 @@ class _Writer:
         assert self._container is not None
         encoding = self._encoding
         options = {
-            "crf": str(encoding.crf),
+            **({"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}),
             "preset": encoding.preset,
             # Neither CABAC nor the deblocking filter: a third less work for the decoder, for 8 % more data.
             "tune": "fastdecode",
@@ -190,12 +197,15 @@ class _Writer:
             "x264-params": f"keyint={encoding.gop}:min-keyint={encoding.gop}:scenecut=0"
             ":bframes=2:b-adapt=0:b-pyramid=none:mbtree=0",
         }
-        stream = self._container.add_stream("libx264", options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        codec, pixels = ("libx264rgb", "rgb24") if encoding.lossless else ("libx264", "yuv420p")
+        stream = self._container.add_stream(codec, options=options)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.thread_count = 1
-        stream.codec_context.color_range = ColorRange.MPEG
-        stream.codec_context.colorspace = Colorspace.ITU601
+        if not encoding.lossless:
+            stream.codec_context.color_range = ColorRange.MPEG
+            stream.codec_context.colorspace = Colorspace.ITU601
         return stream
 
     def _mux(self, packets: list[av.Packet]) -> None:

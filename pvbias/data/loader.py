@@ -11,7 +11,9 @@ import torch
 from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..clips import ORIGINAL, Modulation
 from ..errors import ConfigError, DataError
+from ..registries import MODULATION
 from .bad_videos import BadVideo
 from .dataset import TestDataset, TestVideo, TrainBatch, TrainDataset, collate
 from .sampling import TemporalSampling
@@ -98,6 +100,7 @@ def build_train_loader(cfg: CfgNode, source: VideoSource, *, rank: int, world_si
         augmentation=TrainAugmentation.from_cfg(cfg),
         num_classes=cfg.MODEL.NUM_CLASSES,
         seed=cfg.RNG_SEED,
+        modulation=_modulation(cfg),
     )
     batches = _EpochBatches(
         len(source.records), cfg.TRAIN.BATCH_SIZE, seed=cfg.RNG_SEED, rank=rank, world_size=world_size
@@ -123,9 +126,16 @@ def build_test_loader(
         views=TestViews.from_cfg(cfg),
         num_classes=cfg.MODEL.NUM_CLASSES,
         split=split,
+        seed=cfg.RNG_SEED,
+        modulation=_modulation(cfg),
     )
     mine = range(rank, len(source.records), world_size)
     return TestLoader(_data_loader(cfg, dataset, sampler=mine, batch_size=None, collate_fn=_as_it_is))
+
+
+def _modulation(cfg: CfgNode) -> Modulation | None:
+    """What DATA.MODULATION names, the function itself: a worker process has empty registries."""
+    return None if cfg.DATA.MODULATION == ORIGINAL else MODULATION.get(cfg.DATA.MODULATION)
 
 
 class _EpochBatches(Sampler):

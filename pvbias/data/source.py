@@ -39,6 +39,11 @@ class VideoFiles:
         """Names of the classes 0 .. K-1; empty when they have none."""
         return self._annotation.class_names
 
+    @property
+    def description(self) -> str:
+        """The annotation's path."""
+        return self._annotation.path
+
     def open(self, record: VideoRecord) -> Video:
         """Open a video.
 

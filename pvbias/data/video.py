@@ -64,6 +64,7 @@ class VideoSource(Protocol):
     Attributes:
         records: in annotation order.
         class_names: names of the classes 0 .. K-1; empty when they have none.
+        description: what the videos are, in a line for the report: an annotation's path, a recipe in words.
     """
 
     @property
@@ -71,6 +72,9 @@ class VideoSource(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def description(self) -> str: ...
 
     def open(self, record: VideoRecord) -> Video:
         """Open a video.

@@ -1,7 +1,8 @@
 """Measuring: the Evaluator contract, the one runner that feeds all evaluators, and the evaluators of the core."""
 
+from ..clips import view_seeds
 from .accuracy import Accuracy
-from .evaluator import Evaluator, VideoViews, view_seeds
+from .evaluator import Evaluator, VideoViews
 from .results import Figure, Result
 from .runner import run_evaluators
 from .sample_clips import SampleClips

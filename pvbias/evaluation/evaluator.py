@@ -4,7 +4,6 @@ needs."""
 from __future__ import annotations
 
 import abc
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,31 +23,14 @@ class VideoViews:
         index: position of the video in its annotation file; unique, the same in every process.
         name: the video's path as the annotation file writes it.
         label: class index, or None when the video has none.
-        clips: uint8 ``(V, C, T, H, W)``, on the CPU, unmodulated.
+        clips: uint8 ``(V, C, T, H, W)``, on the CPU, as the loader delivers them: through DATA.MODULATION, and
+            unmodulated otherwise.
     """
 
     index: int
     name: str
     label: int | None
     clips: Tensor
-
-
-def view_seeds(rng_seed: int, name: str, num_views: int) -> list[int]:
-    """The seed of each view's modulations, in [0, 2**63): a function of these arguments alone, so that a view's
-    variants are the same in every batch, order, process and worker.
-
-    Args:
-        rng_seed: ``RNG_SEED``.
-        name: the video's name as its annotation writes it.
-        num_views: V.
-    """
-
-    def seed(view: int) -> int:
-        # surrogatepass: a file name need not be valid text
-        digest = hashlib.sha256(f"{rng_seed}/{view}/{name}".encode(errors="surrogatepass")).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
-
-    return [seed(view) for view in range(num_views)]
 
 
 class Evaluator(abc.ABC):

@@ -11,12 +11,13 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
+from ..clips import view_seeds
 from ..data import BadVideo, BadVideoLog, TestVideo, VideoSource, build_test_loader
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import DataError, WeightsError
 from ..models.recognizer import Recognizer
 from ..registries import MODULATION
-from .evaluator import Evaluator, VideoViews, view_seeds
+from .evaluator import Evaluator, VideoViews
 from .results import Result
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from fvcore.common.config import CfgNode
 from PIL import Image
 from torch import Tensor
 
-from ..clips import ORIGINAL
+from ..clips import ORIGINAL, view_seeds
 from ..models.recognizer import Recognizer
 from ..registries import EVALUATOR, MODULATION
-from .evaluator import Evaluator, VideoViews, view_seeds
+from .evaluator import Evaluator, VideoViews
 from .results import Result
 
 _NUM_VIDEOS = 8
@@ -49,14 +49,14 @@ class SampleClips(Evaluator):
         """See :meth:`Evaluator.process`."""
         labels = {index: sample.label for index, sample in self.rows.items()} | {video.index: video.label}
         # Each process keeps its own first videos: the first ones of all processes are among them.
-        chosen = _first_of_each_class(labels)
+        chosen = first_of_each_class(labels)
         if video.index in chosen:
             self.rows[video.index] = self._sample(video, logits)
             self.rows = {index: self.rows[index] for index in chosen}
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        chosen = _first_of_each_class({index: sample.label for index, sample in self.rows.items()})
+        chosen = first_of_each_class({index: sample.label for index, sample in self.rows.items()})
         samples = [self.rows[index] for index in chosen]
         return Result(
             tables={"samples": [cells for sample in samples for cells in sample.cells]},
@@ -84,8 +84,16 @@ class SampleClips(Evaluator):
         return _Sample(video.label, cells, images)
 
 
-def _first_of_each_class(labels: Mapping[int, int | None]) -> list[int]:
-    """Video indices: the first of each class, ascending, at most ``_NUM_VIDEOS``. ``labels``: by video index."""
+def first_of_each_class(labels: Mapping[int, int | None]) -> list[int]:
+    """Which videos to show: the indices of the first of each class, ascending, at most 8; where videos have no labels,
+    simply the first ones.
+
+    A process that keeps to what this gives for the videos it has seen keeps all that it gives for those of all
+    processes together.
+
+    Args:
+        labels: by video index.
+    """
     seen: set[int] = set()
     chosen = []
     for index in sorted(labels):

@@ -8,8 +8,8 @@ from typing import Any
 
 from . import plots, words
 from .results import RunResults
-from .sections import ASDT, BY_VARIANT, SAMPLES, SELF_CONVOLUTION, image_uri
-from .tables import FigureTable, Table, figure_table, text_table
+from .sections import ASDT, BY_VARIANT, SAMPLES, SELF_CONVOLUTION
+from .tables import FigureTable, Table, figure_table, image_uri, text_table
 
 Row = dict[str, Any]
 

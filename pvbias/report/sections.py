@@ -6,7 +6,6 @@ anything to show.
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,7 +181,7 @@ def other_evaluators(runs: Sequence[RunResults]) -> list[tuple[str, FigureTable,
     for evaluator in ordered(name for run in runs for name in run.results if name not in KNOWN):
         figures = figure_table(runs, (evaluator,))
         tables = [
-            text_table(name if len(runs) == 1 else f"{name}: {run.name}", rows)
+            text_table(name if len(runs) == 1 else f"{name}: {run.name}", rows, result_of(run, evaluator).images)
             for run in runs
             for name, rows in result_of(run, evaluator).tables.items()
             if rows
@@ -243,14 +242,6 @@ def details(runs: Sequence[RunResults]) -> list[tuple[str, list[str], bool]]:
     for key in ordered(key for run in runs for key in run.versions):
         rows.append((f"Version: {key}", [run.versions.get(key, "–") for run in runs]))
     return [(what, values, len(set(values)) > 1) for what, values in rows]
-
-
-def image_uri(content: bytes) -> str:
-    """A JPEG or PNG file as a data URI; empty for anything else."""
-    for magic, kind in ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png")):
-        if content.startswith(magic):
-            return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    return ""
 
 
 def _card(run: RunResults, color: int) -> Card:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +48,21 @@ class FigureTable:
     blocks: list[Block]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A table's cell that is an image: a data URI, and what it is."""
+
+    uri: str
+    alt: str
+
+
 @dataclass
 class Table:
     """Any table of any evaluator."""
 
     title: str
     columns: list[str]
-    rows: list[list[str]]
+    rows: list[list[str | Picture]]
 
 
 def find(run: RunResults, name: str, variant: str, *, level: str = "") -> Figure | None:
@@ -125,11 +134,26 @@ def cell(figure: Figure | None, first: Figure | None) -> Cell:
     return cell
 
 
-def text_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """An evaluator's table (with at least one row) as text: dashes for None, four significant digits."""
+def text_table(title: str, rows: Sequence[dict[str, Any]], images: Mapping[str, bytes] | None = None) -> Table:
+    """An evaluator's table (with at least one row) as text: dashes for None, four significant digits, and pictures for
+    names of ``images``, JPEG or PNG files."""
     columns = list(rows[0])
-    cells = [[_text(row.get(column)) for column in columns] for row in rows]
-    return Table(title, [column.replace("_", " ") for column in columns], cells)
+    heads = [column.replace("_", " ") for column in columns]
+    pictures = {name: uri for name, content in (images or {}).items() if (uri := image_uri(content))}
+
+    def shown(head: str, value: Any) -> str | Picture:
+        return Picture(pictures[value], head) if isinstance(value, str) and value in pictures else _text(value)
+
+    cells = [[shown(head, row.get(column)) for head, column in zip(heads, columns, strict=True)] for row in rows]
+    return Table(title, heads, cells)
+
+
+def image_uri(content: bytes) -> str:
+    """A JPEG or PNG file as a data URI; empty for anything else."""
+    for magic, kind in ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png")):
+        if content.startswith(magic):
+            return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return ""
 
 
 def _text(value: Any) -> str:

@@ -1,14 +1,16 @@
 import csv
+import io
 import re
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from pvbias.errors import ConfigError, DataError
 from pvbias.evaluation import Figure, Result
 from pvbias.report import write_comparison, write_report, write_results
 
-from .runs import accuracy_figures, class_rows, labelled_run, unlabelled_run
+from .runs import accuracy_figures, class_rows, jpeg, labelled_run, unlabelled_run
 
 EVIL = "<script>alert('x')</script> & \"quoted\" $x_1$ {{ 7*7 }} 日本語 " + "long" * 60
 
@@ -110,6 +112,28 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
     second = page_of(tmp_path / "b", labelled_run(), labelled_run("other"))
 
     assert first == second
+
+
+def test_pictures_in_tables_of_unknown_evaluators(tmp_path):
+    """A name of one of the evaluator's images is shown as that image; other text stays text."""
+    rows = [
+        {"video": "a.mp4", "first_look": "x.jpg", "strip": "y.png"},
+        {"video": "x.jp", "first_look": "", "strip": None},
+    ]
+    png = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(png, "PNG")
+    images = {"x.jpg": jpeg(), "y.png": png.getvalue(), "z.jpg": b"no picture"}
+    result = Result(
+        tables={"looks": [*rows, {"video": "b.mp4", "first_look": "z.jpg", "strip": "y.png"}]}, images=images
+    )
+
+    page = Page(page_of(tmp_path, labelled_run(results={"looker": result})))
+
+    shown = [(attrs["alt"], attrs["src"].split(";")[0]) for tag, attrs in page.tags if tag == "img"]
+    assert shown == [("first look", "data:image/jpeg"), ("strip", "data:image/png"), ("strip", "data:image/png")]
+    assert "a.mp4" in page.text
+    assert "x.jpg" not in page.text
+    assert "z.jpg" in page.text
 
 
 def test_videos_without_labels(tmp_path):

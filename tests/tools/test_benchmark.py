@@ -29,6 +29,14 @@ def test_training_is_timed_in_each_precision(capsys):
     assert "bf16" in text
 
 
+def test_generating_is_timed_beside_the_plain_way(capsys):
+    arguments = ["--size", "32", "--frames", "4", "--videos", "3", "--repeats", "1", "DECOUPLED.FRAMES", "10"]
+    assert main(["benchmark", "generate", *arguments]) == 0
+    text = capsys.readouterr().out
+    for way in ("BrushMNIST", "Places+Faces+MNIST", "plain search (10 frames)"):
+        assert way in text
+
+
 @pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--help"], 0), (["decod"], 2)])
 def test_the_front(arguments, code, capsys):
     assert main(["benchmark", *arguments]) == code

@@ -1,0 +1,287 @@
+"""Many videos -> files of one encoding in one folder, by several processes, going on where an earlier run ended.
+
+::
+
+    records, source -> OUT/same/names.mp4      see :class:`pvbias.data.encoding.Encoding`
+                       OUT/prepared.jsonl      one line a finished file; what a later run goes on from
+                       OUT/bad_videos.jsonl    what could not be used, and why
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePath
+
+from tqdm import tqdm
+
+from ..errors import ConfigError, DataError
+from .bad_videos import BadVideo, BadVideoLog, forget
+from .encoding import Encoding, encode
+from .video import BadVideoError, VideoRecord, VideoSource
+
+FINISHED_FILE = "prepared.jsonl"
+SETTINGS_FILE = "prepared_with.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One file to re-encode.
+
+    Attributes:
+        index: position of the record in the annotation.
+        record: the source.
+        target: the new file, relative to the output folder.
+    """
+
+    index: int
+    record: VideoRecord
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """One re-encoded file: a line of FINISHED_FILE.
+
+    Attributes:
+        name: as the annotation writes it.
+        target: the new file, relative to the output folder.
+        frames: how many.
+        bytes_before, bytes_after: file sizes.
+        squared_error: see :class:`pvbias.data.encoding.Encoded`.
+    """
+
+    name: str
+    target: str
+    frames: int
+    bytes_before: int
+    bytes_after: int
+    squared_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What :func:`encode_all` came to.
+
+    Attributes:
+        finished: by the name of the record, those of earlier runs included.
+        resumed: how many of them are of earlier runs.
+        bad: videos that cannot be used.
+    """
+
+    finished: dict[str, Finished]
+    resumed: int
+    bad: list[BadVideo]
+
+
+def encode_all(
+    jobs: Sequence[Job],
+    source: VideoSource,
+    out_dir: Path,
+    encoding: Encoding,
+    *,
+    workers: int,
+    log: BadVideoLog,
+    split: str = "",
+    progress: bool = True,
+) -> Outcome:
+    """Write the file of each job.
+
+    A run that is killed loses the files in work, no more: the next run with the same settings goes on. A bad video is
+    reported and left out; the next run tries it again.
+
+    Args:
+        jobs: see :func:`plan_jobs`.
+        source: opens their records; has to travel to other processes.
+        out_dir: made when missing.
+        encoding: how to write.
+        workers: processes, each with one decoding and encoding thread; 0: this process does the work.
+        log: where bad videos are listed; it writes to ``out_dir``.
+        split: that they are listed under; what earlier runs listed under it is forgotten.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: ``out_dir`` was begun with other settings, or a file would overwrite a source.
+        DataError: a file cannot be written, or a worker process died.
+    """
+    check_overwriting([out_dir / job.target for job in jobs], [job.record.path for job in jobs])
+    _keep_settings(out_dir, encoding)
+    forget(out_dir, {split})
+    done = _finished_before(jobs, out_dir)
+    outcome = Outcome(finished=done, resumed=len(done), bad=[])
+    log.seen(len(done))
+    waiting = [job for job in jobs if job.record.name not in done]
+    with (
+        open(out_dir / FINISHED_FILE, "a", encoding="utf-8") as finished_file,
+        tqdm(total=len(jobs), initial=len(done), unit="file", desc=split or None, disable=not progress) as bar,
+    ):
+        for result in _results(waiting, source, out_dir, encoding, workers):
+            if isinstance(result, Finished):
+                done[result.name] = result
+                log.seen()
+                finished_file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+                finished_file.flush()
+            else:
+                result = dataclasses.replace(result, split=split)
+                outcome.bad.append(result)
+                log.add(result)
+                bar.set_postfix(bad=len(outcome.bad))
+            bar.update()
+    return outcome
+
+
+def plan_jobs(records: Sequence[VideoRecord]) -> list[Job]:
+    """One job for each different file, each with a target of its own."""
+    jobs: dict[str, Job] = {}
+    taken: set[str] = set()
+    for index, record in enumerate(records):
+        if record.path in jobs:  # several parts of one file
+            continue
+        name = PurePath(record.name)
+        stem = PurePath(*(part for part in name.parts if part not in (name.anchor, ".."))).with_suffix("")
+        target = f"{stem.as_posix()}.mp4"
+        number = 2
+        while target.lower() in taken:  # a.avi and a.mp4 in one folder
+            target = f"{stem.as_posix()}_{number}.mp4"
+            number += 1
+        taken.add(target.lower())
+        jobs[record.path] = Job(index=index, record=record, target=target)
+    return list(jobs.values())
+
+
+def check_overwriting(targets: Sequence[Path], sources: Sequence[str]) -> None:
+    """Raise ConfigError where one of the files to be written is one of the sources."""
+    real = {os.path.realpath(path) for path in sources}
+    for target in targets:
+        if os.path.realpath(target) in real:
+            raise ConfigError(f"{target} would overwrite a source: give another output folder.")
+
+
+def _keep_settings(out_dir: Path, encoding: Encoding) -> None:
+    """One folder holds files of one encoding."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / SETTINGS_FILE
+    settings = dataclasses.asdict(encoding)
+    if path.exists():
+        before = dataclasses.asdict(Encoding(**json.loads(path.read_text(encoding="utf-8"))))
+        if before != settings:
+            raise ConfigError(
+                f"{out_dir} was begun with {before}, not with {settings}: give another output folder, or the same "
+                "settings."
+            )
+    else:
+        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+
+
+def _finished_before(jobs: Sequence[Job], out_dir: Path) -> dict[str, Finished]:
+    """What earlier runs finished and is still as they left it, by name."""
+    path = out_dir / FINISHED_FILE
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):  # the run was killed while it wrote this line
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text, encoding="utf-8")
+    lines = {file.name: file for file in (Finished(**json.loads(line)) for line in text.splitlines())}
+    finished = {}
+    for job in jobs:
+        file = lines.get(job.record.name)
+        if (
+            file is not None
+            and file.target == job.target
+            and file.bytes_before == _size(job.record.path)
+            and file.bytes_after == _size(out_dir / job.target)
+        ):
+            finished[file.name] = file
+    return finished
+
+
+def _results(
+    jobs: Sequence[Job], source: VideoSource, out_dir: Path, encoding: Encoding, workers: int
+) -> Iterator[Finished | BadVideo]:
+    """What comes of each job, in the order in which they end."""
+    if workers == 0:
+        for job in jobs:
+            yield _reencode(job, source, out_dir, encoding)
+        return
+    waiting = iter(jobs)
+    running: dict[Future, Job] = {}
+    # Not forked: a child forked from a process that runs threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(source, out_dir, encoding)) as pool:
+        while True:
+            for job in islice(waiting, 2 * workers - len(running)):
+                running[pool.submit(_work, job)] = job
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                try:
+                    result = future.result()
+                except BrokenProcessPool as error:
+                    names = ", ".join(job.record.name for job in running.values())
+                    raise DataError(
+                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. "
+                        "Finished files are kept: run again to go on, with fewer workers or without the file at fault."
+                    ) from error
+                del running[future]
+                yield result
+
+
+_worker_arguments: tuple[VideoSource, Path, Encoding]
+
+
+def _start_worker(*arguments: object) -> None:
+    """Keep what all jobs of a worker share, so that it travels once; end the worker should the main process be
+    killed."""
+    global _worker_arguments
+    _worker_arguments = arguments  # type: ignore[assignment]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(job: Job) -> Finished | BadVideo:
+    return _reencode(job, *_worker_arguments)
+
+
+def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) -> Finished | BadVideo:
+    """Do a job under a temporary name, so that a file under its own name is whole."""
+    record, target = job.record, out_dir / job.target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.part")
+    try:
+        encoded = encode(source, record, temporary, encoding)
+        os.replace(temporary, target)
+    except BadVideoError as error:
+        return BadVideo.of(job.index, record, error, split="")
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Finished(
+        name=record.name,
+        target=job.target,
+        bytes_before=_size(record.path),
+        bytes_after=_size(target),
+        **dataclasses.asdict(encoded),
+    )
+
+
+def _size(path: str | Path) -> int:
+    """Bytes of a file or of the images in a folder; 0 when it is not there."""
+    path = Path(path)
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    return path.stat().st_size if path.exists() else 0
