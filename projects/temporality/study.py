@@ -273,9 +273,11 @@ def spread(values: Sequence[float | None], unit: str) -> str:
     if not known:
         return "undefined" if values else "not run"
     digits = 1 if unit == "%" else 3 if unit == "weight" else 2
-    mean = f"{statistics.mean(known):.{digits}f}{' %' if unit == '%' else ''}"
+    mean, low, high = (
+        f"{value:.{digits}f}{' %' if unit == '%' else ''}" for value in (statistics.mean(known), min(known), max(known))
+    )
     undefined = f", {len(values) - len(known)} undefined" if len(known) < len(values) else ""
-    return mean if len(values) == 1 else f"{mean} ({min(known):.{digits}f} to {max(known):.{digits}f}{undefined})"
+    return mean if len(values) == 1 else f"{mean} ({low} to {high}{undefined})"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,90 @@
+"""The temporality study: its runs are valid configurations, and its tables say what the runs' results say."""
+
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pvbias.config import complete, load_cfg
+from pvbias.data import build_source, count_classes
+from pvbias.evaluation import Figure, Result
+from pvbias.report.results import RunResults, write_results
+
+PROJECT = Path(__file__).parents[2] / "projects" / "temporality"
+
+
+@pytest.fixture(scope="module")
+def study():
+    spec = importlib.util.spec_from_file_location("temporality_study", PROJECT / "study.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.mark.parametrize("size", ["small", "paper"])
+def test_every_run_is_a_valid_configuration(study, size, tmp_path, capsys):
+    parts = ["table1", "truth", "table2", "profiles", "context"]
+    study.main([*parts, "--size", size, "--out", str(tmp_path), "--seeds", "0", "1", "--dry-run"])
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    folders, classes = set(), {}
+    for command in commands:
+        assert command[1:5] == ["-m", "pvbias.tools.main", "run", "--cfg"]
+        cfg = load_cfg(command[5], command[6:])
+        source = build_source(cfg, "train")
+        cfg = complete(cfg, num_classes=count_classes(source))
+        folders.add(cfg.OUTPUT_DIR)
+        classes[Path(cfg.OUTPUT_DIR).name] = cfg.MODEL.NUM_CLASSES
+    assert not any(tmp_path.iterdir())
+    assert {"brush_joint_seed0", "brush_motion_seed1", "pfm_16_16_seed0", "context_free_seed0"} <= classes.keys()
+    assert (classes["brush_joint_seed0"], classes["brush_random_seed0"], classes["brush_motion_seed0"]) == (
+        100,
+        100,
+        10,
+    )
+    assert (classes["pfm_16_2_seed0"], classes["context_free_seed0"]) == (32, 10)
+
+
+def made_up_run(folder, shares, reversed_motion):
+    """A run of the joint classifier with these percentages of appearance, motion and both errors."""
+    appearance, motion, both = shares
+    values = {
+        ("appearance_errors", "original"): appearance,
+        ("motion_errors", "original"): motion,
+        ("both_errors", "original"): both,
+        ("joint_accuracy", "original"): 100 - sum(shares),
+        ("motion_accuracy", "original"): 100 - motion - both,
+        ("appearance_accuracy", "original"): 100 - appearance - both,
+        ("joint_accuracy", "reverse"): 5.0,
+        ("motion_accuracy", "reverse"): reversed_motion,
+        ("appearance_accuracy", "reverse"): 50.0,
+    }
+    figures = [
+        Figure(name=name, value=value, unit="%", level="video", variant=variant)
+        for (name, variant), value in values.items()
+    ]
+    run = RunResults(name=folder.name, model="r3d_small", num_classes=100, num_videos=10, data_fingerprint="0")
+    run.results = {"factor_errors": Result(figures=figures)}
+    write_results(folder, run)
+
+
+def test_table_1_from_the_papers_own_figures(study, tmp_path, capsys):
+    made_up_run(tmp_path / "brush_joint_seed0", (2.49, 0.11, 0.03), 11.3)
+    made_up_run(tmp_path / "brush_joint_seed1", (4.49, 0.11, 0.03), 13.3)
+    for seed in (0, 1):
+        made_up_run(tmp_path / f"brush_footprint_seed{seed}", (1.89, 2.13, 0.04), 11.3)
+    study.main(["table1", "--out", str(tmp_path), "--seeds", "0", "1"])
+    table = (tmp_path / "table1.md").read_text(encoding="utf-8")
+    assert table.strip() in capsys.readouterr().out
+    assert "| (a) videos | 3.5 % (2.5 % to 4.5 %) | 0.1 % (0.1 % to 0.1 %) |" in table
+    assert "| (b) their footprints | 1.9 % (1.9 % to 1.9 %) | 2.1 % (2.1 % to 2.1 %) |" in table
+    assert "| reverse | 5.0 % (5.0 % to 5.0 %) | 12.3 % (11.3 % to 13.3 %) |" in table
+    assert "| 11.3 % |" in table
+
+
+def test_a_run_that_fails_ends_the_study_and_says_where_its_log_is(study, tmp_path):
+    with pytest.raises(SystemExit, match=r"exit code 2; see .*brush_motion_seed0.log\.txt"):
+        study.main(["truth", "--out", str(tmp_path), "--seeds", "0", "--set", "SOLVER.NO_SUCH_KEY", "1"])
+    assert "NO_SUCH_KEY" in (tmp_path / "brush_motion_seed0" / "log.txt").read_text(encoding="utf-8")
