@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -114,9 +114,9 @@ def places(study: Study, appearances: int, motions: int) -> list[RunResults]:
     """P+F+M_x_y with joint labels."""
     return study.results(
         f"pfm_{appearances}_{motions}",
-        *("TRAIN.DATASET", "places_faces_mnist", "TEST.DATASET", "places_faces_mnist"),
-        *("DECOUPLED.PLACES", str(appearances), "DECOUPLED.MOTIONS", str(motions), "DECOUPLED.BRUSH_SIZE", "None"),
+        *("DECOUPLED.PLACES", str(appearances), "DECOUPLED.MOTIONS", str(motions)),
         *evaluating((*WEIGHTS_EVALUATORS, "factor_errors")),
+        config=f"{study.size}_places",
     )
 
 
@@ -215,33 +215,41 @@ def profiles(study: Study, pfm: tuple[int, int] = (8, 16)) -> str:
     return f"![ASDT and temporal channels over depth, mean and range over seeds]({study.out / 'profiles.png'})"
 
 
+#: P+F+M_10_10 with the motion as the label.
+CONTEXT = ("DECOUPLED.PLACES", "10", "DECOUPLED.MOTIONS", "10", "DECOUPLED.LABEL", "motion", "BIAS.ENABLE", "False")
+#: A tenth of the learning rate of the training from random weights.
+TUNING_RATE = {"small": "0.0003", "paper": "0.01"}
+
+
 def context(study: Study) -> str:
     """Accuracy in and out of context of networks that learn motions whose place gives them away (rho = 1)."""
-    pfm = (
-        *("TRAIN.DATASET", "places_faces_mnist", "TEST.DATASET", "places_faces_mnist", "DECOUPLED.BRUSH_SIZE", "None"),
-        *("DECOUPLED.PLACES", "10", "DECOUPLED.MOTIONS", "10", "DECOUPLED.LABEL", "motion"),
-    )
-    free = study.results("context_free", *pfm, "BIAS.ENABLE", "False")
+    free = study.results("context_free", *CONTEXT, config=f"{study.size}_places")
     if not free:
         return ""
-    lines = ["| trained | in context | out of context |", "|---|---|---|"]
-    lines.append(f"| places independent of motions (rho = 0) | {spread(top1(free), '%')}, balanced | |")
-    starts = {"scratch": "rho = 1, from random weights", "tuned": "rho = 1, fine-tuned from the first row's"}
-    for start, what in starts.items():
-        measured: dict[str, list[RunResults]] = {"in": [], "out": []}
-        for seed in study.seeds:
-            one = Study(study.size, study.out, (seed,), study.extra, study.dry_run)
-            weights = newest(study.folder("context_free", seed)) if start == "tuned" else ""
-            rho = (*pfm, "DECOUPLED.RHO", "1.0", "DECOUPLED.CONTEXT")
-            tuned = ("TRAIN.CHECKPOINT_FILE_PATH", weights, "SOLVER.BASE_LR", "0.0003") if weights else ()
-            measured["in"] += one.results(f"context_{start}", *rho, "in", *tuned, "BIAS.ENABLE", "False")
-            trained = newest(study.folder(f"context_{start}", seed))
-            measured["out"] += one.results(
-                f"context_{start}_out", *rho, "out", "TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", trained,
-                "BIAS.ENABLE", "False",
-            )  # fmt: skip
-        lines.append(f"| {what} | {spread(top1(measured['in']), '%')} | {spread(top1(measured['out']), '%')} |")
-    return "\n".join(lines)
+    rows = [
+        "| trained with | in context | out of context |",
+        "|---|---|---|",
+        f"| rho = 0: places say nothing of motions | {spread(top1(free), '%')} (balanced) | |",
+    ]
+    for what, tuned in (("rho = 1, from random weights", False), ("rho = 1, fine-tuned from the first row's", True)):
+        runs = [tied(replace(study, seeds=(seed,)), tuned=tuned) for seed in study.seeds]
+        cells = [spread(top1([run for pair in runs for run in pair[side]]), "%") for side in (0, 1)]
+        rows.append(f"| {what} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def tied(study: Study, *, tuned: bool) -> tuple[list[RunResults], list[RunResults]]:
+    """A network trained with rho = 1 and one seed, measured in context and out of context."""
+    (seed,) = study.seeds
+    name = "context_tuned" if tuned else "context_scratch"
+    start = newest(study.folder("context_free", seed))
+    tuning = ("TRAIN.CHECKPOINT_FILE_PATH", start, "SOLVER.BASE_LR", TUNING_RATE[study.size]) if tuned else ()
+    options = (*CONTEXT, "DECOUPLED.RHO", "1.0", "DECOUPLED.CONTEXT")
+    config = f"{study.size}_places"
+    inside = study.results(name, *options, "in", *tuning, config=config)
+    trained = newest(study.folder(name, seed))
+    testing = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", trained)
+    return inside, study.results(f"{name}_out", *options, "out", *testing, config=config)
 
 
 def newest(folder: Path) -> str:
