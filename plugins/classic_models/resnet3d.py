@@ -29,7 +29,7 @@ def build_resnet3d(
 
     ::
 
-        clip (N, 3, T, H, W) -> stem 3x7x7, stride 1x2x2
+        clip (N, 3, T, H, W) -> stem 3x7x7, stride 2x2x2
           -> stages of width w, 2w, 4w, ... inside the blocks and twice that outside; each but the first halves H and W
           -> logits (N, K), averaged over all positions
 
@@ -44,7 +44,7 @@ def build_resnet3d(
         in_channels=3,
         out_channels=width,
         conv_kernel_size=(3, 7, 7),
-        conv_stride=(1, 2, 2),
+        conv_stride=(2, 2, 2),
         conv_padding=(1, 3, 3),
         pool=None,
     )
@@ -86,7 +86,7 @@ MODEL.register(
     ZooModel(
         zoo="classic_models",
         # One block a stage, 0.7 million weights: a full 3D network that trains on two CPU cores.
-        build=partial(build_resnet3d, width=16, depths=(1, 1, 1, 1), temporal_strides=(1, 2, 2, 1)),
+        build=partial(build_resnet3d, width=16, depths=(1, 1, 1, 1), temporal_strides=(1, 1, 2, 1)),
         clip_spec=ClipSpec(num_frames=16, sampling_rate=2, crop_size=64, test_crop_size=64, short_side=64),
         head="blocks.5.proj",
     ),
