@@ -8,6 +8,7 @@ keys that way.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,7 +44,8 @@ class Registry(_FvcoreRegistry):
 
             return decorate
         key = name or obj.__name__
-        origin = getattr(obj, "__module__", type(obj).__module__)
+        # An instance's own __module__ is that of its class, which says nothing about who registers it.
+        origin = obj.__module__ if hasattr(obj, "__qualname__") else sys._getframe(1).f_globals["__name__"]
         if key in self._obj_map:
             raise ConfigError(
                 f"{self._name} {key!r} is registered twice: by {self._origins[key]} and by {origin}. "

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pvbias.config import load_cfg
+from pvbias.registries import ALL
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -61,15 +64,25 @@ for name, folder in (("pvbias", "pvbias"), ("pvbias.plugins", "plugins"), ("pvbi
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 from pvbias.config import load_cfg
-from pvbias.registries import EVALUATOR, MODEL
+from pvbias.registries import ALL
 load_cfg()
-print(len(EVALUATOR.names()), len(MODEL.names()))
+for kind, registry in ALL.items():
+    for name in registry.names():
+        print(kind, name)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
-    evaluators, models = map(int, result.stdout.split())
     assert f"pvbias.plugins.{plugin}" in result.stderr
-    assert evaluators == {"bias_metrics": 4, "decoupled_videos": 6}.get(plugin, 8)
-    assert models == (0 if plugin == "pytorchvideo_zoo" else 14)
+    load_cfg()
+    expected, lost = set(), set()
+    for kind, registry in ALL.items():
+        for name in registry.names():
+            origin = f"{registry.origin(name)}."
+            if origin.startswith(f"pvbias.plugins.{plugin}."):
+                lost.add(f"{kind} {name}")
+            elif origin.startswith("pvbias."):  # and not of another test
+                expected.add(f"{kind} {name}")
+    assert lost
+    assert set(result.stdout.splitlines()) == expected
 
 
 def test_every_plugin_has_a_readme():
