@@ -41,6 +41,19 @@ def asdt(weight: Tensor) -> float:
     return float(weight.detach().double().std(dim=2, correction=0).mean())
 
 
+def relative_asdt(weight: Tensor) -> float:
+    """ASDT as a share of the weights' size: divided by the average of the root mean squares over time of the same
+    kernels, so in [0, 1]. 0: all time slices are the same; 1: the slices of each kernel add up to zero.
+
+    Kernels drawn at random have about 0.79 (three slices). Not in the paper. ASDT itself grows with the weights, and
+    how far they grow depends on the length of a training and on its loss; where a normalisation layer follows, their
+    size has no effect on what the network computes.
+    """
+    weight = weight.detach().double()
+    size = weight.square().mean(dim=2).sqrt().mean()
+    return asdt(weight) / float(size) if size > 0 else 0.0
+
+
 def self_convolution(weight: Tensor) -> Tensor:
     """``sc(w)`` of each kernel, ``(M_out, M_in / groups, T, H, W) -> (M_out, M_in / groups)``, float64.
 
@@ -53,20 +66,24 @@ def self_convolution(weight: Tensor) -> Tensor:
 
 @EVALUATOR.register(name="asdt")
 class Asdt(Evaluator):
-    """ASDT of each layer (Algorithm 1), in units of the weights, and its mean over layers.
+    """ASDT of each layer (Algorithm 1), in units of the weights, and relative to their size; means over layers.
 
-    0 says that all time slices of all kernels are the same: the layer averages frames. It scales with the weights, so
-    it compares layers of one model, or one architecture trained in several ways.
+    0 says that all time slices of all kernels are the same: the layer averages frames. ASDT scales with the weights;
+    ``relative_asdt``, in [0, 1], does not, and compares layers and trainings.
 
     Tables: ``layers``, in depth order.
     """
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        rows = _layer_table(self.recognizer.module, lambda weight: {"asdt": asdt(weight)})
+        rows = _layer_table(
+            self.recognizer.module, lambda weight: {"asdt": asdt(weight), "relative_asdt": relative_asdt(weight)}
+        )
         if not rows:
             return Result(not_applicable=_NOT_APPLICABLE)
-        return Result(figures=_over_layers("asdt", "weight", [row["asdt"] for row in rows]), tables={"layers": rows})
+        figures = _over_layers("asdt", "weight", [row["asdt"] for row in rows])
+        figures += _over_layers("relative_asdt", "of 1", [row["relative_asdt"] for row in rows])
+        return Result(figures=figures, tables={"layers": rows})
 
 
 @EVALUATOR.register(name="self_convolution")

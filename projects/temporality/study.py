@@ -158,7 +158,8 @@ def truth(study: Study) -> str:
         ("shuffled", lambda run: figure(run, "modulated_accuracy", "top1", "shuffle"), "%"),
         ("log ratio (shuffled)", lambda run: figure(run, "modulated_accuracy", "log_ratio", "shuffle"), ""),
         ("ASDT, last layer", lambda run: layers(run, "asdt", "asdt")[-1], "weight"),
-        ("ASDT, last third", lambda run: figure(run, "asdt", "asdt_last_third"), "weight"),
+        ("relative ASDT, last layer", lambda run: layers(run, "asdt", "relative_asdt")[-1], ""),
+        ("relative ASDT, last third", lambda run: figure(run, "asdt", "relative_asdt_last_third"), ""),
         ("temporal channels, last layer", lambda run: layers(run, "self_convolution", "temporal_share")[-1], "%"),
     )
     lines = [f"| label | {' | '.join(name for name, _, _ in measured)} |", "|---" * (len(measured) + 1) + "|"]
@@ -195,10 +196,11 @@ def profiles(study: Study, pfm: tuple[int, int] = (8, 16)) -> str:
     if not all(trainings.values()):
         return ""
     matplotlib.use("agg")
-    canvas, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    canvas, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
     for axis, evaluator, column, label in (
         (axes[0], "asdt", "asdt", "ASDT (weight)"),
-        (axes[1], "self_convolution", "temporal_share", "temporal channels (%)"),
+        (axes[1], "asdt", "relative_asdt", "relative ASDT"),
+        (axes[2], "self_convolution", "temporal_share", "temporal channels (%)"),
     ):
         for name, runs in trainings.items():
             values = np.array([layers(run, evaluator, column) for run in runs])

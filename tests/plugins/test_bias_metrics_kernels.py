@@ -66,6 +66,28 @@ def test_asdt_by_hand():
     assert model_figure(result, "asdt").value == pytest.approx(expected, rel=1e-6)
 
 
+def test_relative_asdt_by_hand():
+    """Deviations 1 and 0, sizes 1 and 5; of (0, 3, 0), sqrt(2) and sqrt(3)."""
+    layer = conv([[temporal(-1, 1), temporal(5, 5)]])
+    assert measure(Asdt, layer).tables["layers"][0]["relative_asdt"] == pytest.approx(1 / 6)
+    between = conv([[temporal(0, 3, 0)]])
+    result = measure(Asdt, between)
+    assert result.tables["layers"][0]["relative_asdt"] == pytest.approx(math.sqrt(2 / 3))
+    assert model_figure(result, "relative_asdt").value == pytest.approx(math.sqrt(2 / 3))
+    assert measure(Asdt, conv([[temporal(0, 0, 0)]])).tables["layers"][0]["relative_asdt"] == 0
+
+
+def test_relative_asdt_does_not_depend_on_the_size_of_the_weights():
+    torch.manual_seed(0)
+    layer = nn.Conv3d(40, 40, 3)
+    before = measure(Asdt, layer).tables["layers"][0]
+    with torch.no_grad():
+        layer.weight.mul_(7)
+    after = measure(Asdt, layer).tables["layers"][0]
+    assert after["asdt"] == pytest.approx(7 * before["asdt"])
+    assert after["relative_asdt"] == pytest.approx(before["relative_asdt"])
+
+
 def test_asdt_averages_over_positions_in_the_kernel():
     layer = conv([[[[[1.0, 0.0]], [[-1.0, 0.0]]]]])  # (1, 1, 2, 1, 2): one position of deviation 1, one of 0
     assert measure(Asdt, layer).tables["layers"][0]["asdt"] == pytest.approx(0.5)
