@@ -224,34 +224,44 @@ TUNING_RATE = {"small": "0.0003", "paper": "0.01"}
 
 
 def context(study: Study) -> str:
-    """Accuracy in and out of context of networks that learn motions whose place gives them away (rho = 1)."""
-    free = study.results("context_free", *CONTEXT, config=f"{study.size}_places")
-    if not free:
-        return ""
-    rows = [
-        "| trained with | in context | out of context |",
-        "|---|---|---|",
-        f"| rho = 0: places say nothing of motions | {spread(top1(free), '%')} (balanced) | |",
-    ]
+    """Accuracy in and out of context of networks that learn motions whose place gives them away (rho = 1).
+
+    The first row's network has learnt motion: on BrushMNIST, then over places that say nothing of it.
+    """
+    seeds = [replace(study, seeds=(seed,)) for seed in study.seeds]
+    rows = ["| trained with | in context | out of context |", "|---|---|---|"]
+    free = [run for one in seeds for run in untied(one)]
+    rows.append(f"| rho = 0, after BrushMNIST | {spread(top1(free), '%')} (balanced) | |")
     for what, tuned in (("rho = 1, from random weights", False), ("rho = 1, fine-tuned from the first row's", True)):
-        runs = [tied(replace(study, seeds=(seed,)), tuned=tuned) for seed in study.seeds]
-        cells = [spread(top1([run for pair in runs for run in pair[side]]), "%") for side in (0, 1)]
+        pairs = [tied(one, tuned=tuned) for one in seeds]
+        cells = [spread(top1([run for pair in pairs for run in pair[side]]), "%") for side in (0, 1)]
         rows.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def untied(study: Study) -> list[RunResults]:
+    """A network with one seed that knows the motions of P+F+M_10_10 whatever the place."""
+    (seed,) = study.seeds
+    brush(study, "motion")
+    start = newest(study.folder("brush_motion", seed))
+    return study.results("context_free", *CONTEXT, *tuning(study, start), config=f"{study.size}_places")
 
 
 def tied(study: Study, *, tuned: bool) -> tuple[list[RunResults], list[RunResults]]:
     """A network trained with rho = 1 and one seed, measured in context and out of context."""
     (seed,) = study.seeds
     name = "context_tuned" if tuned else "context_scratch"
-    start = newest(study.folder("context_free", seed))
-    tuning = ("TRAIN.CHECKPOINT_FILE_PATH", start, "SOLVER.BASE_LR", TUNING_RATE[study.size]) if tuned else ()
+    start = tuning(study, newest(study.folder("context_free", seed))) if tuned else ()
     options = (*CONTEXT, "DECOUPLED.RHO", "1.0", "DECOUPLED.CONTEXT")
     config = f"{study.size}_places"
-    inside = study.results(name, *options, "in", *tuning, config=config)
-    trained = newest(study.folder(name, seed))
-    testing = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", trained)
+    inside = study.results(name, *options, "in", *start, config=config)
+    testing = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", newest(study.folder(name, seed)))
     return inside, study.results(f"{name}_out", *options, "out", *testing, config=config)
+
+
+def tuning(study: Study, start: str) -> tuple[str, ...]:
+    """Fine-tuning from a checkpoint."""
+    return "TRAIN.CHECKPOINT_FILE_PATH", start, "SOLVER.BASE_LR", TUNING_RATE[study.size]
 
 
 def newest(folder: Path) -> str:
