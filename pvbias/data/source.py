@@ -97,12 +97,14 @@ def count_classes(source: VideoSource) -> int:
     Raises:
         DataError: the source has neither.
     """
+    if source.class_names:
+        return len(source.class_names)
     labels = [record.label for record in source.records if record.label is not None]
-    if not source.class_names and not labels:
+    if not labels:
         raise DataError(
             "The videos have no labels, so there is no telling how many classes there are: set MODEL.NUM_CLASSES."
         )
-    return len(source.class_names) or max(labels) + 1
+    return max(labels) + 1
 
 
 def fingerprint(source: VideoSource) -> str:
