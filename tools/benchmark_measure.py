@@ -13,9 +13,10 @@ from fvcore.common.config import CfgNode
 from tabulate import tabulate
 from torch import Tensor
 
+from pvbias.clips import view_seeds
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, TestVideo, VideoSource, build_source, build_test_loader
-from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators, view_seeds
+from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators
 from pvbias.machine import Settings, choose_settings, prepare_process
 from pvbias.models import Recognizer, build_recognizer
 from pvbias.registries import MODULATION

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
-from pvbias.evaluation.accuracy import LEVELS
+from pvbias.evaluation.accuracy import LEVELS, scores_by_level, unlabelled_note
 from pvbias.evaluation.statistics import mean_intervals
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
@@ -88,12 +88,10 @@ class FactorErrors(Evaluator):
         outcomes = torch.nn.functional.one_hot(2 * wrong_appearance + wrong_motion, 4).double()  # (K, 4)
         shares, predicted = [], {}
         for variant in self.modulations:
-            views = logits[variant].double()
-            # Logarithms of the summed probabilities: same order, and no ties from underflow.
-            summed = views.log_softmax(1).logsumexp(0, keepdim=True)
-            shares.append([(_predicted(scores) @ outcomes).mean(0).tolist() for scores in (views, summed)])
+            predictions = {level: _predicted(scores) for level, scores in scores_by_level(logits[variant]).items()}
+            shares.append([(predictions[level] @ outcomes).mean(0).tolist() for level in LEVELS])
             if variant == ORIGINAL:
-                share_of_class = _predicted(summed)[0]
+                share_of_class = predictions["video"][0]
                 predicted = {int(k): float(share_of_class[k]) for k in share_of_class.nonzero()[:, 0]}
         self.rows[video.index] = _Row(video.label, np.array(shares), predicted)
 
@@ -102,7 +100,6 @@ class FactorErrors(Evaluator):
         rows: list[_Row] = [row for row in self.rows.values() if row is not None]
         if self._reason or not rows:
             return Result(not_applicable=self._reason or f"None of the {len(self.rows)} videos has a label.")
-        unlabelled = len(self.rows) - len(rows)
         shares = np.stack([row.shares for row in rows])  # (videos, variants, levels, 4)
         keys, columns = [], []
         for name, counted in _FIGURES.items():
@@ -120,7 +117,7 @@ class FactorErrors(Evaluator):
                 variant=variant,
                 interval=interval,
                 count=len(rows),
-                note=f"{unlabelled} videos without a label are left out" if unlabelled else "",
+                note=unlabelled_note(self.rows),
             )
             for (name, variant, level), mean, interval in zip(
                 keys, values.mean(0), mean_intervals(values, **self.bootstrap), strict=True

@@ -14,7 +14,8 @@ from PIL import Image
 
 from pvbias.errors import ConfigError, DataError
 
-SPLITS = ("train", "val", "test")
+from .plan import SPLITS
+
 #: Images at the end of MNIST's training file that are the validation split.
 MNIST_VAL_IMAGES = 5000
 #: Of each class of scikit-learn's digits, the shares of "train" and "val"; the rest is "test".

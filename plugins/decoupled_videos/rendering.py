@@ -9,9 +9,8 @@ import av
 import numpy as np
 from fvcore.common.config import CfgNode
 
-from pvbias.data.decoding import ROUNDING
 from pvbias.data.resizing import Resizer
-from pvbias.data.video import FrameSize
+from pvbias.data.video import FrameSize, frames_shown, in_order
 from pvbias.errors import ConfigError
 
 
@@ -101,8 +100,7 @@ class MovingImage:
         No other frame is drawn. The frames, and what another size than S makes of them, are those that reading a
         losslessly written file gives.
         """
-        shown = np.searchsorted(self.timestamps, np.asarray(times, float) + ROUNDING, side="right") - 1
-        needed, place = np.unique(np.maximum(shown, 0), return_inverse=True)
+        needed, place = frames_shown(self.timestamps, times)
         frames = self._draw(needed)
         side = len(self._background)
         height, width = size(side, side)
@@ -110,7 +108,7 @@ class MovingImage:
             resizer = Resizer()
             images = [resizer(av.VideoFrame.from_ndarray(frame, format="rgb24"), height, width) for frame in frames]
             frames = np.stack(images)
-        return frames if np.array_equal(place, np.arange(len(frames))) else frames[place]
+        return in_order(frames, place)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import matplotlib
 import numpy as np
@@ -13,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from pvbias.clips import ORIGINAL
-from pvbias.evaluation import Evaluator, Result, VideoViews
-from pvbias.evaluation.sample_clips import first_of_each_class
+from pvbias.evaluation import VideoViews
+from pvbias.evaluation.samples import Sample, SampleEvaluator
 from pvbias.registries import EVALUATOR
 
 from .feature_maps import FeatureMap, NoFeatureMapError, last_feature_map
@@ -25,23 +24,13 @@ _FOOTPRINT_HEIGHT, _FRAME_HEIGHT, _GAP, _BARS_HEIGHT = 96, 64, 2, 22
 _RED, _GREY = (0.86, 0.12, 0.12), 0.62
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One video: its label, its row of the table (empty: ``why_not``), its pictures."""
-
-    label: int | None
-    row: dict[str, object] = field(default_factory=dict)
-    images: dict[str, bytes] = field(default_factory=dict)
-    why_not: str = ""
-
-
 @EVALUATOR.register(name="temporal_activation")
-class TemporalActivation(Evaluator):
+class TemporalActivation(SampleEvaluator):
     """The frames that activate the last convolutional layer most, and the places that speak for the predicted class.
 
-    Shown are a few videos, chosen as :class:`pvbias.evaluation.SampleClips` does, with their middle view. The layer is
-    found by itself: see :func:`.feature_maps.last_feature_map`. A model without feature maps over space and time
-    is not applicable.
+    Shown are a few videos (:class:`pvbias.evaluation.samples.SampleEvaluator` says which) with their middle view. The
+    layer is found by itself: see :func:`.feature_maps.last_feature_map`. A model without feature maps over space and
+    time is not applicable.
 
     - ``footprint``: the largest grey over time, and in red what the frames of the highest activation show that the
       clip's median over time does not (figure 7). Activation over time is the mean over channels and positions of what
@@ -54,34 +43,16 @@ class TemporalActivation(Evaluator):
     """
 
     modulations = (ORIGINAL,)
+    table = "activations"
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
-        """See :meth:`Evaluator.process`."""
-        labels = {index: sample.label for index, sample in self.rows.items()} | {video.index: video.label}
-        chosen = first_of_each_class(labels)
-        if video.index in chosen:
-            self.rows[video.index] = self._sample(video, logits[ORIGINAL])
-            self.rows = {index: self.rows[index] for index in chosen}
-
-    def evaluate(self) -> Result:
-        """See :meth:`Evaluator.evaluate`."""
-        chosen = first_of_each_class({index: sample.label for index, sample in self.rows.items()})
-        samples = [self.rows[index] for index in chosen]
-        why_not = next((sample.why_not for sample in samples if sample.why_not), "")
-        if why_not:
-            return Result(not_applicable=why_not)
-        return Result(
-            tables={"activations": [sample.row for sample in samples]},
-            images={name: image for sample in samples for name, image in sample.images.items()},
-        )
-
-    def _sample(self, video: VideoViews, logits: Tensor) -> _Sample:
+    def sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> Sample:
+        """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
-        clip, predicted = video.clips[view], int(logits[view].argmax())
+        clip, predicted = video.clips[view], int(logits[ORIGINAL][view].argmax())
         try:
             feature_map = last_feature_map(self.recognizer, clip, predicted)
         except NoFeatureMapError as error:
-            return _Sample(video.label, why_not=str(error))
+            return Sample(label=video.label, not_applicable=str(error))
         over_time, peaks = _by_frame(feature_map, clip.shape[1])
         footprint, strip = f"footprint_{video.index:06d}.png", f"strip_{video.index:06d}.jpg"
         row: dict[str, object] = {
@@ -95,7 +66,7 @@ class TemporalActivation(Evaluator):
         }
         activation = feature_map.class_activation(clip.shape[1:]).numpy()
         images = {footprint: draw_footprint(clip, peaks), strip: draw_strip(clip, activation, over_time, peaks)}
-        return _Sample(video.label, row, images)
+        return Sample(label=video.label, rows=[row], images=images)
 
 
 def _by_frame(feature_map: FeatureMap, num_frames: int) -> tuple[np.ndarray, np.ndarray]:

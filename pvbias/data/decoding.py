@@ -12,11 +12,7 @@ import numpy as np
 from .containers import decoded, demuxed, open_container, video_stream
 from .packets import NO_TIMESTAMP, PacketIndex, packet_index
 from .resizing import Resizer, quarter_turns
-from .video import BadVideoError, FrameSize
-
-#: A frame counts as shown at ``t`` when it comes up within this time after it, seconds: containers round times
-#: (Matroska to whole milliseconds), and ``i / fps`` must not give the frame before the i-th.
-ROUNDING = 1e-3
+from .video import BadVideoError, FrameSize, frames_shown, in_order
 
 #: A frame that the decoder cannot give is replaced by a neighbour that is at most this far away, seconds.
 MAX_GAP = 0.5
@@ -76,12 +72,11 @@ class FileVideo:
         Raises:
             BadVideoError: ``no decodable frame``, or ``decoder error`` with the time of the frame that cannot be had.
         """
-        shown = np.searchsorted(self.timestamps, np.asarray(times, float) + ROUNDING, side="right") - 1
-        needed, place = np.unique(np.maximum(shown, 0), return_inverse=True)
+        needed, place = frames_shown(self.timestamps, times)
         images = None if self._index.counted else self._read_groups(needed, size)
         if images is None:
             images = self._read_linear(needed, size)
-        return images if np.array_equal(place, np.arange(len(images))) else images[place]
+        return in_order(images, place)
 
     def close(self) -> None:
         """Give the file handle back."""
@@ -195,7 +190,7 @@ class FileVideo:
             self._rewind()
         self._decoder_used = True
         number = 0
-        for packet in chain(self._packets or self._packets_from(0), [None]):
+        for packet in chain(self._packets_from(0), [None]):
             for frame, complaint in decoded(self._stream, packet):
                 if frame is None:
                     yield 0, None, complaint

@@ -10,6 +10,10 @@ import numpy as np
 
 from ..errors import DataError
 
+#: A frame counts as shown at ``t`` when it comes up within this time after it, seconds: containers round times
+#: (Matroska to whole milliseconds), and ``i / fps`` must not give the frame before the i-th.
+ROUNDING = 1e-3
+
 #: ``size(height, width of the upright frame) -> (height, width) to resize it to``
 FrameSize = Callable[[int, int], tuple[int, int]]
 
@@ -56,6 +60,26 @@ class Video(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def frames_shown(timestamps: np.ndarray, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Which frames a read needs: for each time the last frame that has come up (the first one before any has).
+
+    Args:
+        timestamps: float64 ``(F,)``, ascending.
+        times: seconds, any order, repeats allowed.
+
+    Returns:
+        The frames, each once, ascending; and for each time the place of its frame among them, for :func:`in_order`.
+    """
+    shown = np.searchsorted(timestamps, np.asarray(times, float) + ROUNDING, side="right") - 1
+    needed, place = np.unique(np.maximum(shown, 0), return_inverse=True)
+    return needed, place
+
+
+def in_order(frames: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The frames in the order of the times that were asked for; not copied where they are in it already."""
+    return frames if np.array_equal(place, np.arange(len(frames))) else frames[place]
 
 
 class VideoSource(Protocol):

@@ -1,10 +1,9 @@
 """Measuring: the Evaluator contract, the one runner that feeds all evaluators, and the evaluators of the core."""
 
-from ..clips import view_seeds
 from .accuracy import Accuracy
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Result
 from .runner import run_evaluators
 from .sample_clips import SampleClips
 
-__all__ = ["Accuracy", "Evaluator", "Figure", "Result", "SampleClips", "VideoViews", "run_evaluators", "view_seeds"]
+__all__ = ["Accuracy", "Evaluator", "Figure", "Result", "SampleClips", "VideoViews", "run_evaluators"]

@@ -60,10 +60,7 @@ class Accuracy(Evaluator):
             return
         credits = {}
         for variant in self.modulations:
-            views = logits[variant].double()
-            # Logarithms of the summed probabilities: same order, and no ties from underflow.
-            summed = views.log_softmax(1).logsumexp(0, keepdim=True)
-            for level, scores in (("clip", views), ("video", summed)):
+            for level, scores in scores_by_level(logits[variant]).items():
                 for k in self.ks:
                     credits[variant, level, k] = float(top_k_credit(scores, video.label, k).mean())
         self.rows[video.index] = AccuracyRow(video.label, credits)
@@ -84,7 +81,7 @@ class Accuracy(Evaluator):
                 variant=variant,
                 interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
                 count=len(rows),
-                note=self._unlabelled_note(),
+                note=unlabelled_note(self.rows),
             )
             for (variant, level, k), mean, interval in zip(
                 keys, credits.mean(0), mean_intervals(credits, **self.bootstrap), strict=True
@@ -123,9 +120,19 @@ class Accuracy(Evaluator):
                 cells[f"top{k}_{variant}"] = 100 * float(self.columns(rows, [(variant, level, k)]).mean())
         return cells
 
-    def _unlabelled_note(self) -> str:
-        unlabelled = sum(row is None for row in self.rows.values())
-        return f"{unlabelled} videos without a label are left out" if unlabelled else ""
+
+def scores_by_level(logits: Tensor) -> dict[str, Tensor]:
+    """What a video's predictions are read from at each of LEVELS: of logits ``(V, K)`` those of each view, float64
+    ``(V, K)``, and scores of all views together, ``(1, K)``."""
+    views = logits.double()
+    # Logarithms of the summed probabilities: same order, and no ties from underflow.
+    return {"clip": views, "video": views.log_softmax(1).logsumexp(0, keepdim=True)}
+
+
+def unlabelled_note(rows: Mapping[int, object | None]) -> str:
+    """A figure's note on how many videos are left out since they have no label (a row that is None)."""
+    unlabelled = sum(row is None for row in rows.values())
+    return f"{unlabelled} videos without a label are left out" if unlabelled else ""
 
 
 def top_k_credit(scores: Tensor, label: int, k: int) -> Tensor:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
@@ -15,55 +13,32 @@ from torch import Tensor
 from ..clips import ORIGINAL, view_seeds
 from ..models.recognizer import Recognizer
 from ..registries import EVALUATOR, MODULATION
-from .evaluator import Evaluator, VideoViews
-from .results import Result
+from .evaluator import VideoViews
+from .samples import Sample, SampleEvaluator
 
-_NUM_VIDEOS = 8
 _FRAMES_SHOWN = 6
 _HEIGHT = 80
 
 
-@dataclass(frozen=True)
-class _Sample:
-    label: int | None
-    cells: list[dict[str, Any]]
-    images: dict[str, bytes]
-
-
 @EVALUATOR.register(name="sample_clips")
-class SampleClips(Evaluator):
+class SampleClips(SampleEvaluator):
     """Strips of frames of a few videos, and the model's first choice on each variant.
 
-    The videos are the first (by index) of each class, in index order, at most 8; where videos have no labels, simply
-    the first ones. Shown is a video's middle view, and the prediction is that of this view.
+    Which videos: see :class:`.samples.SampleEvaluator`. Shown is a video's middle view, and the prediction is that of
+    this view.
 
     Tables: ``samples``, one row for each video and variant; ``probability`` in [0, 1]; ``image`` is a name in the
         result's images: 6 frames of the clip, spread evenly, side by side, 80 pixels high, JPEG.
     """
 
+    table = "samples"
+
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.modulations = (ORIGINAL, "shuffle", "reverse", f"freeze_{cfg.BIAS.FREEZE_FRAME}")
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
-        """See :meth:`Evaluator.process`."""
-        labels = {index: sample.label for index, sample in self.rows.items()} | {video.index: video.label}
-        # Each process keeps its own first videos: the first ones of all processes are among them.
-        chosen = first_of_each_class(labels)
-        if video.index in chosen:
-            self.rows[video.index] = self._sample(video, logits)
-            self.rows = {index: self.rows[index] for index in chosen}
-
-    def evaluate(self) -> Result:
-        """See :meth:`Evaluator.evaluate`."""
-        chosen = first_of_each_class({index: sample.label for index, sample in self.rows.items()})
-        samples = [self.rows[index] for index in chosen]
-        return Result(
-            tables={"samples": [cells for sample in samples for cells in sample.cells]},
-            images={name: image for sample in samples for name, image in sample.images.items()},
-        )
-
-    def _sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> _Sample:
+    def sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> Sample:
+        """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
         seed = view_seeds(self.cfg.RNG_SEED, video.name, len(video.clips))[view]
         cells, images = [], {}
@@ -81,28 +56,7 @@ class SampleClips(Evaluator):
                     "image": image,
                 }
             )
-        return _Sample(video.label, cells, images)
-
-
-def first_of_each_class(labels: Mapping[int, int | None]) -> list[int]:
-    """Which videos to show: the indices of the first of each class, ascending, at most 8; where videos have no labels,
-    simply the first ones.
-
-    A process that keeps to what this gives for the videos it has seen keeps all that it gives for those of all
-    processes together.
-
-    Args:
-        labels: by video index.
-    """
-    seen: set[int] = set()
-    chosen = []
-    for index in sorted(labels):
-        label = labels[index]
-        if label is None or label not in seen:
-            chosen.append(index)
-        if label is not None:
-            seen.add(label)
-    return chosen[:_NUM_VIDEOS]
+        return Sample(label=video.label, rows=cells, images=images)
 
 
 def _strip(clip: Tensor) -> bytes:

@@ -11,11 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pvbias.clips import ClipSpec
+from pvbias.clips import ClipSpec, view_seeds
 from pvbias.config import get_cfg
 from pvbias.data import BadVideoError, BadVideoLog, VideoRecord
 from pvbias.errors import DataError, WeightsError
-from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips, run_evaluators, view_seeds
+from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips, run_evaluators
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import MODULATION
 

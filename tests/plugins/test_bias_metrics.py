@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from pvbias.clips import ClipSpec
+from pvbias.clips import ClipSpec, view_seeds
 from pvbias.config import get_cfg
-from pvbias.evaluation import VideoViews, view_seeds
+from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins.bias_metrics import DynamicScore, ModulatedAccuracy
 from pvbias.registries import MODULATION
