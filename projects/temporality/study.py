@@ -4,7 +4,8 @@ python projects/temporality/study.py table1 --out runs/temporality --seeds 0 1 2
 python projects/temporality/study.py table1 truth table2 profiles context --out runs/temporality
 
 A run whose results are there is not repeated, so an interrupted study goes on where it was. `--dry-run` prints the
-commands of the runs that are missing, one a line, for whoever wants to give them to a cluster.
+commands of the runs that are missing, one a line, for whoever wants to give them to a cluster. Runs that start from the
+weights of a missing one are not among them: ask again when it is done.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import shlex
 import statistics
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import matplotlib
@@ -58,6 +60,7 @@ class Study:
         seeds: of the trainings.
         extra: KEY VALUE pairs for every run.
         dry_run: print the commands of missing runs instead of running them.
+        printed: the folders of those that have been printed.
     """
 
     size: str
@@ -65,6 +68,7 @@ class Study:
     seeds: tuple[int, ...]
     extra: tuple[str, ...]
     dry_run: bool
+    printed: set[Path] = field(default_factory=set)
 
     def results(self, name: str, *overrides: str, config: str = "") -> list[RunResults]:
         """The results of a run with each seed; those that are missing are run first."""
@@ -74,14 +78,21 @@ class Study:
         """Where a run's results are."""
         return self.out / f"{name}_seed{seed}"
 
+    def each_seed(self) -> list[Study]:
+        """This study with one of the seeds each."""
+        return [replace(self, seeds=(seed,)) for seed in self.seeds]
+
     def _result(self, name: str, seed: int, overrides: Sequence[str], config: str) -> RunResults | None:
         folder = self.folder(name, seed)
         if not (folder / FILE_NAME).exists():
-            command = [sys.executable, "-m", "pvbias.tools.main", "run"]
+            # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
+            command = [str(Path(sysconfig.get_path("scripts")) / "pvbias"), "run"]
             command += ["--cfg", str(HERE / f"{config or self.size}.yaml"), *overrides, *self.extra]
             command += ["RNG_SEED", str(seed), "OUTPUT_DIR", str(folder)]
             if self.dry_run:
-                print(shlex.join(command))
+                if folder not in self.printed:
+                    print(shlex.join(command))
+                    self.printed.add(folder)
                 return None
             self._run(command, folder)
         return read_results(folder)
@@ -112,12 +123,30 @@ def brush(study: Study, training: str) -> list[RunResults]:
 
 def places(study: Study, appearances: int, motions: int) -> list[RunResults]:
     """P+F+M_x_y with joint labels."""
-    return study.results(
-        f"pfm_{appearances}_{motions}",
-        *("DECOUPLED.PLACES", str(appearances), "DECOUPLED.MOTIONS", str(motions)),
-        *evaluating((*WEIGHTS_EVALUATORS, "factor_errors")),
-        config=f"{study.size}_places",
-    )
+    options = ("DECOUPLED.PLACES", str(appearances), "DECOUPLED.MOTIONS", str(motions))
+    measured = evaluating((*WEIGHTS_EVALUATORS, "factor_errors"))
+    return [
+        run
+        for one in study.each_seed()
+        for start in after_brush(one)
+        for run in one.results(
+            f"pfm_{appearances}_{motions}", *options, *measured, *start, config=f"{study.size}_places"
+        )
+    ]
+
+
+def after_brush(study: Study) -> list[tuple[str, str]]:
+    """The override that starts a run from the network with this study's one seed that has learnt motion on BrushMNIST;
+    empty where that is missing."""
+    brush(study, "motion")
+    return weights_of(study, "brush_motion")
+
+
+def weights_of(study: Study, name: str) -> list[tuple[str, str]]:
+    """The override that starts a run from another's last checkpoint; empty where it has none."""
+    (seed,) = study.seeds
+    checkpoints = sorted((study.folder(name, seed) / "checkpoints").glob("*.pyth"))
+    return [("TRAIN.CHECKPOINT_FILE_PATH", str(path)) for path in checkpoints[-1:]]
 
 
 def evaluating(names: Sequence[str]) -> tuple[str, str]:
@@ -219,8 +248,6 @@ def profiles(study: Study, pfm: tuple[int, int] = (8, 16)) -> str:
 
 #: P+F+M_10_10 with the motion as the label.
 CONTEXT = ("DECOUPLED.PLACES", "10", "DECOUPLED.MOTIONS", "10", "DECOUPLED.LABEL", "motion", "BIAS.ENABLE", "False")
-#: A tenth of the learning rate of the training from random weights.
-TUNING_RATE = {"small": "0.0003", "paper": "0.01"}
 
 
 def context(study: Study) -> str:
@@ -228,12 +255,15 @@ def context(study: Study) -> str:
 
     The first row's network has learnt motion: on BrushMNIST, then over places that say nothing of it.
     """
-    seeds = [replace(study, seeds=(seed,)) for seed in study.seeds]
+    free = [run for one in study.each_seed() for run in untied(one)]
     rows = ["| trained with | in context | out of context |", "|---|---|---|"]
-    free = [run for one in seeds for run in untied(one)]
     rows.append(f"| rho = 0, after BrushMNIST | {spread(top1(free), '%')} (balanced) | |")
-    for what, tuned in (("rho = 1, from random weights", False), ("rho = 1, fine-tuned from the first row's", True)):
-        pairs = [tied(one, tuned=tuned) for one in seeds]
+    for what, start in (
+        ("rho = 1, from random weights", ""),
+        ("rho = 1, fine-tuned from BrushMNIST", "brush_motion"),
+        ("rho = 1, fine-tuned from the first row's", "context_free"),
+    ):
+        pairs = [tied(one, start) for one in study.each_seed()]
         cells = [spread(top1([run for pair in pairs for run in pair[side]]), "%") for side in (0, 1)]
         rows.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -241,32 +271,26 @@ def context(study: Study) -> str:
 
 def untied(study: Study) -> list[RunResults]:
     """A network with one seed that knows the motions of P+F+M_10_10 whatever the place."""
-    (seed,) = study.seeds
-    brush(study, "motion")
-    start = newest(study.folder("brush_motion", seed))
-    return study.results("context_free", *CONTEXT, *tuning(study, start), config=f"{study.size}_places")
+    return [
+        run
+        for start in after_brush(study)
+        for run in study.results("context_free", *CONTEXT, *start, config=f"{study.size}_places")
+    ]
 
 
-def tied(study: Study, *, tuned: bool) -> tuple[list[RunResults], list[RunResults]]:
-    """A network trained with rho = 1 and one seed, measured in context and out of context."""
-    (seed,) = study.seeds
-    name = "context_tuned" if tuned else "context_scratch"
-    start = tuning(study, newest(study.folder("context_free", seed))) if tuned else ()
+def tied(study: Study, start: str) -> tuple[list[RunResults], list[RunResults]]:
+    """A network trained with rho = 1 and one seed from the weights of another run (empty: random ones), measured in
+    context and out of context."""
+    name = f"context_from_{start or 'scratch'}"
     options = (*CONTEXT, "DECOUPLED.RHO", "1.0", "DECOUPLED.CONTEXT")
     config = f"{study.size}_places"
-    inside = study.results(name, *options, "in", *start, config=config)
-    testing = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", newest(study.folder(name, seed)))
-    return inside, study.results(f"{name}_out", *options, "out", *testing, config=config)
-
-
-def tuning(study: Study, start: str) -> tuple[str, ...]:
-    """Fine-tuning from a checkpoint."""
-    return "TRAIN.CHECKPOINT_FILE_PATH", start, "SOLVER.BASE_LR", TUNING_RATE[study.size]
-
-
-def newest(folder: Path) -> str:
-    """The last checkpoint of a run."""
-    return str(max((folder / "checkpoints").glob("*.pyth"), default=""))
+    inside, outside = [], []
+    for weights in weights_of(study, start) if start else [()]:
+        inside += study.results(name, *options, "in", *weights, config=config)
+        for _, trained in weights_of(study, name):
+            testing = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", trained)
+            outside += study.results(f"{name}_out", *options, "out", *testing, config=config)
+    return inside, outside
 
 
 def top1(runs: Sequence[RunResults]) -> list[float | None]:

@@ -27,24 +27,33 @@ def study():
 @pytest.mark.parametrize("size", ["small", "paper"])
 def test_every_run_is_a_valid_configuration(study, size, tmp_path, capsys):
     parts = ["table1", "truth", "table2", "profiles", "context"]
-    study.main([*parts, "--size", size, "--out", str(tmp_path), "--seeds", "0", "1", "--dry-run"])
-    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
-    folders, classes = set(), {}
-    for command in commands:
-        assert command[1:5] == ["-m", "pvbias.tools.main", "run", "--cfg"]
-        cfg = load_cfg(command[5], command[6:])
-        source = build_source(cfg, "train")
-        cfg = complete(cfg, num_classes=count_classes(source))
-        folders.add(cfg.OUTPUT_DIR)
-        classes[Path(cfg.OUTPUT_DIR).name] = cfg.MODEL.NUM_CLASSES
+    classes = planned(study, parts, size, tmp_path, capsys)
     assert not any(tmp_path.iterdir())
-    assert {"brush_joint_seed0", "brush_motion_seed1", "pfm_16_16_seed0", "context_free_seed0"} <= classes.keys()
-    assert (classes["brush_joint_seed0"], classes["brush_random_seed0"], classes["brush_motion_seed0"]) == (
-        100,
-        100,
-        10,
-    )
-    assert (classes["pfm_16_2_seed0"], classes["context_free_seed0"]) == (32, 10)
+    assert classes["brush_joint_seed0"] == classes["brush_random_seed1"] == 100
+    assert classes["brush_motion_seed0"] == classes["context_from_scratch_seed1"] == 10
+    assert not any(name.startswith("pfm") for name in classes)  # they start from weights that are not there yet
+    for seed in (0, 1):
+        (tmp_path / f"brush_motion_seed{seed}" / "checkpoints").mkdir(parents=True)
+        (tmp_path / f"brush_motion_seed{seed}" / "checkpoints" / "checkpoint_epoch_00002.pyth").touch()
+    classes = planned(study, parts, size, tmp_path, capsys)
+    assert (classes["pfm_16_2_seed0"], classes["context_free_seed1"]) == (32, 10)
+    assert "context_from_brush_motion_seed0" in classes
+    assert "context_from_context_free_seed0" not in classes
+
+
+def planned(study, parts, size, out, capsys):
+    """Classes of the runs that a dry run names, each read as a configuration."""
+    study.main([*parts, "--size", size, "--out", str(out), "--seeds", "0", "1", "--dry-run"])
+    classes = {}
+    for line in capsys.readouterr().out.splitlines():
+        program, *arguments = shlex.split(line)
+        assert Path(program).exists()
+        assert arguments[:2] == ["run", "--cfg"]
+        cfg = load_cfg(arguments[2], arguments[3:])
+        name = Path(cfg.OUTPUT_DIR).name
+        assert name not in classes
+        classes[name] = complete(cfg, num_classes=count_classes(build_source(cfg, "train"))).MODEL.NUM_CLASSES
+    return classes
 
 
 def made_up_run(folder, shares, reversed_motion):
