@@ -10,6 +10,7 @@ from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError
 from ..registries import DATASET, EVALUATOR, MODEL, MODULATION, OBJECTIVE, Registry
+from .defaults import get_cfg
 
 #: Types of the keys whose default is None ("as the model was trained").
 OPTIONAL_TYPES: dict[str, type] = {
@@ -25,6 +26,11 @@ OPTIONAL_TYPES: dict[str, type] = {
     "DATA.STD": list,
     "SOLVER.CLIP_GRAD_VAL": float,
     "SOLVER.CLIP_GRAD_L2NORM": float,
+}
+#: Keys of the recognizer's solver, which the student's has, too.
+SOLVER_KEYS = tuple(get_cfg().SOLVER)
+OPTIONAL_TYPES |= {
+    f"STUDENT.SOLVER.{name}": OPTIONAL_TYPES.get(f"SOLVER.{name}", type(get_cfg().SOLVER[name])) for name in SOLVER_KEYS
 }
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -113,6 +119,7 @@ _RULES: dict[str, _Rule] = {
     "SOLVER.WEIGHT_DECAY": _at_least(0),
     "SOLVER.CLIP_GRAD_VAL": _above(0),
     "SOLVER.CLIP_GRAD_L2NORM": _above(0),
+    "STUDENT.NUM_FRAMES": _at_least(0),
     "BN.NUM_BATCHES_PRECISE": _at_least(1),
     "TEST.BATCH_SIZE": _at_least(1),
     "TEST.NUM_ENSEMBLE_VIEWS": _at_least(1),
@@ -121,6 +128,7 @@ _RULES: dict[str, _Rule] = {
     "BIAS.FREEZE_FRAME": _one_of("first", "middle", "random"),
     "BIAS.BOOTSTRAP_SAMPLES": _at_least(100),
 }
+_RULES |= {f"STUDENT.{key}": rule for key, rule in _RULES.items() if key.startswith("SOLVER.")}
 
 _REGISTERED: dict[str, Registry] = {
     "MODEL.MODEL_NAME": MODEL,
@@ -136,6 +144,7 @@ _ORDERED = (
     ("DATA.TEST_CROP_SIZE", "DATA.TEST_SHORT_SIDE", "a crop cannot be larger than the frame it is taken from"),
     ("DATA.TRAIN_CROP_SIZE", "DATA.TEST_CROP_SIZE", "the model is built for the training crop and cannot see less"),
     ("SOLVER.WARMUP_EPOCHS", "SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
+    ("STUDENT.SOLVER.WARMUP_EPOCHS", "STUDENT.SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
 )
 
 
@@ -183,17 +192,27 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
     areas = cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
     if areas and not _range(1e-6, 1)[0](areas):
         fail("DATA.TRAIN_JITTER_SCALES_RELATIVE", "must be empty or [min, max] with 0 < min <= max <= 1")
-    solver = cfg.SOLVER
+    _check_solver(cfg.SOLVER, lambda name, what: fail(f"SOLVER.{name}", what))
+    _check_solver(student_solver(cfg), lambda name, what: fail(f"STUDENT.SOLVER.{name}", what))
+
+
+def student_solver(cfg: CfgNode) -> CfgNode:
+    """``STUDENT.SOLVER`` with what it leaves open as in ``SOLVER``."""
+    own = {name: value for name, value in cfg.STUDENT.SOLVER.items() if value is not None}
+    return CfgNode({**cfg.SOLVER, **own})
+
+
+def _check_solver(solver: CfgNode, fail: Callable[[str, str], None]) -> None:
     if len(solver.STEPS) != len(solver.LRS) or not solver.STEPS or solver.STEPS[0] != 0:
-        fail("SOLVER.STEPS", f"must start with 0 and have as many entries as SOLVER.LRS = {solver.LRS!r}")
+        fail("STEPS", f"must start with 0 and have as many entries as LRS = {solver.LRS!r}")
     if not _numbers(solver.STEPS) or list(solver.STEPS) != sorted(solver.STEPS):
-        fail("SOLVER.STEPS", "must be epochs in ascending order")
+        fail("STEPS", "must be epochs in ascending order")
     if not _numbers(solver.LRS) or min(solver.LRS) < 0:
-        fail("SOLVER.LRS", "must be factors of at least 0")
+        fail("LRS", "must be factors of at least 0")
     if solver.CLIP_GRAD_VAL is not None and solver.CLIP_GRAD_L2NORM is not None:
-        fail("SOLVER.CLIP_GRAD_VAL", "and SOLVER.CLIP_GRAD_L2NORM are both set: choose one")
+        fail("CLIP_GRAD_VAL", "and CLIP_GRAD_L2NORM are both set: choose one")
     if not (_numbers(solver.BETAS) and len(solver.BETAS) == 2 and all(0 <= beta < 1 for beta in solver.BETAS)):
-        fail("SOLVER.BETAS", "must be two numbers in [0, 1)")
+        fail("BETAS", "must be two numbers in [0, 1)")
 
 
 def value_of(cfg: CfgNode, key: str) -> Any:

@@ -8,13 +8,14 @@ from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, did_you_mean
 from ..registries import MODEL
-from .checks import check
+from .checks import check, student_solver
 
 
 def complete(cfg: CfgNode, *, num_classes: int) -> CfgNode:
     """A frozen copy of ``cfg`` without None: what a run works with, and what is saved with it.
 
-    Test sizes follow the training crop: a model used at half its crop size is tested at half its test size.
+    Test sizes follow the training crop: a model used at half its crop size is tested at half its test size. The
+    student's solver follows the recognizer's.
 
     Args:
         cfg: a checked configuration.
@@ -48,6 +49,7 @@ def complete(cfg: CfgNode, *, num_classes: int) -> CfgNode:
     for name, value in own.items():
         if data[name] is None:
             data[name] = value
+    cfg.STUDENT.SOLVER = student_solver(cfg)
     check(cfg)
     cfg.freeze()
     return cfg

@@ -1,8 +1,9 @@
 """Every configuration key of the core: what it means, its unit, its range, its default.
 
-Where SlowFast has a key for the same thing, the name is SlowFast's. ``None`` means "as the model was trained" and is
-replaced by the model's own value when the configuration is completed (:func:`pvbias.config.complete`), so a saved
-configuration has none left. A plugin adds its own keys with a function ``add_config(cfg)``.
+Where SlowFast has a key for the same thing, the name is SlowFast's. ``None`` means "as the model was trained" (or, for
+the student, "as the recognizer is") and is replaced by that value when the configuration is completed
+(:func:`pvbias.config.complete`), so a saved configuration has none left. A plugin adds its own keys with a function
+``add_config(cfg)``.
 """
 
 from __future__ import annotations
@@ -178,6 +179,17 @@ _C.SOLVER.ZERO_WD_1D_PARAM = False
 # Clip gradients: largest absolute value, or largest L2 norm; None: off. At most one of the two.
 _C.SOLVER.CLIP_GRAD_VAL = None
 _C.SOLVER.CLIP_GRAD_L2NORM = None
+
+# The spatial student, a classifier of single frames: a part of some objectives, and of the measures that train one.
+_C.STUDENT = CN()
+# Name in the STUDENT registry: `pvbias list students`.
+_C.STUDENT.NAME = "resnet18"
+# Weights to start from: "imagenet" (those of torchvision, fetched), a path, or an https URL. Empty: random weights.
+_C.STUDENT.CHECKPOINT_FILE_PATH = ""
+# Frames of a clip that it sees, spread evenly, >= 0; 0: all.
+_C.STUDENT.NUM_FRAMES = 0
+# Its optimizer and schedule: the keys of SOLVER, with their meaning. None: as in SOLVER.
+_C.STUDENT.SOLVER = CN(dict.fromkeys(_C.SOLVER))
 
 _C.BN = CN()
 # Keep BatchNorm's statistics and affine parameters as loaded.

@@ -6,13 +6,16 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from ..models.recognizer import Recognizer
 from .results import Result
+
+if TYPE_CHECKING:
+    from ..machine import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,10 @@ class Evaluator(abc.ABC):
     def reset(self) -> None:
         """Forget all videos."""
         self.rows = {}
+
+    def prepare(self, settings: Settings) -> None:  # noqa: B027 (few need it)
+        """Get ready, before the first video; for what has to be trained first. Called in all processes, once for each
+        measurement, after :meth:`reset`; the recognizer is on its device and in evaluation mode."""
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:  # noqa: B027 (not all need it)
         """Take one video.
