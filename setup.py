@@ -57,6 +57,8 @@ setup(
             "bias_metrics = pvbias.plugins.bias_metrics",
             "classic_models = pvbias.plugins.classic_models",
             "decoupled_videos = pvbias.plugins.decoupled_videos",
+            "spatial_student = pvbias.plugins.spatial_student",
+            "drl = pvbias.plugins.drl",
         ],
     },
 )

@@ -1,7 +1,7 @@
 """Training: objectives with phases, the trainer and its hooks, checkpoints, several processes."""
 
 from .checkpoint import newest_checkpoint
-from .cross_entropy import CrossEntropy
+from .cross_entropy import CrossEntropy, classification
 from .hooks import Hook
 from .launch import launch
 from .objective import Objective, Phase, Step
@@ -16,6 +16,7 @@ __all__ = [
     "Step",
     "TrainSummary",
     "Trainer",
+    "classification",
     "launch",
     "newest_checkpoint",
     "train",

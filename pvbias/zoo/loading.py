@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..models import Recognizer
@@ -83,15 +83,30 @@ def load_weights(recognizer: Recognizer, source: str, *, sha256: str = "") -> Lo
         WeightsError: the file cannot be had or read, holds no weights, or fills less than
             :data:`MIN_BACKBONE_FRACTION` of the backbone.
     """
+    return load_module_weights(recognizer.module, recognizer.head_name, source, sha256=sha256, key="MODEL.MODEL_NAME")
+
+
+def load_module_weights(module: nn.Module, head_name: str, source: str, *, sha256: str = "", key: str) -> LoadReport:
+    """:func:`load_weights` for a bare module.
+
+    Args:
+        module: a classifier, as built.
+        head_name: dotted name of its final projection.
+        source, sha256: as for :func:`load_weights`.
+        key: the configuration key that names the architecture, for messages.
+
+    Raises:
+        WeightsError: as for :func:`load_weights`.
+    """
     path = fetch(source, sha256)
     weights = model_weights(read_checkpoint(path), path)
-    own = recognizer.module.state_dict()
+    own = module.state_dict()
     weights = _without_wrappers(weights, own)
-    head = {name for name in own if name.startswith(recognizer.head_name + ".")}
+    head = {name for name in own if name.startswith(head_name + ".")}
     reasons = _misfits(weights, own, head)
     fitting = {name: weights[name] for name in own if name in weights and name not in reasons}
 
-    sizes = {name: value.numel() for name, value in recognizer.module.named_parameters() if name not in head}
+    sizes = {name: value.numel() for name, value in module.named_parameters() if name not in head}
     fraction = sum(size for name, size in sizes.items() if name in fitting) / max(sum(sizes.values()), 1)
     report = LoadReport(
         source=source,
@@ -103,8 +118,8 @@ def load_weights(recognizer: Recognizer, source: str, *, sha256: str = "") -> Lo
         head_loaded=head <= fitting.keys(),
     )
     if not fitting or fraction < MIN_BACKBONE_FRACTION:
-        raise WeightsError(_does_not_fit(report))
-    recognizer.module.load_state_dict(fitting, strict=False)
+        raise WeightsError(_does_not_fit(report, key))
+    module.load_state_dict(fitting, strict=False)
     return report
 
 
@@ -192,11 +207,11 @@ def _why_unreadable(start: bytes, error: Exception) -> str:
     return "is cut off, or no PyTorch checkpoint. Fetch it again."
 
 
-def _does_not_fit(report: LoadReport) -> str:
+def _does_not_fit(report: LoadReport, key: str) -> str:
     lines = [
         f"The weights in {report.path!r} do not fit the model: {len(report.loaded)} keys match, "
         f"{report.backbone_fraction:.1%} of the backbone's parameters (at least {MIN_BACKBONE_FRACTION:.0%} must). "
-        "Nothing was loaded. Check MODEL.MODEL_NAME."
+        f"Nothing was loaded. Check {key}."
     ]
     lines += _listed("in the file, not used", report.skipped)
     lines += _listed("in the model, not filled", report.initialised)

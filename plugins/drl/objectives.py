@@ -1,0 +1,253 @@
+"""The three algorithms of Li and Vasconcelos, *Improving Video Model Transfer with Dynamic Representation Learning*."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from pvbias.clips import view_seeds
+from pvbias.engine import Objective, Phase, Step, classification
+from pvbias.errors import ConfigError
+from pvbias.models import Recognizer
+from pvbias.models.batch_norm import unrecorded_statistics
+from pvbias.registries import MODULATION, OBJECTIVE, STUDENT
+
+from .attacks import fgsm, pgd
+from .divergence import divergence
+
+#: Grey levels between black (0) and white (1).
+_GREY_LEVELS = 255
+
+
+class _Drl(Objective):
+    """What the algorithms share: the recognizer's phase, its classification loss, the weight of the dynamic score."""
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        _check(cfg.DRL)
+        self.drl = cfg.DRL
+
+    def phases(self) -> Sequence[Phase]:
+        """The recognizer's phase."""
+        modules = {"recognizer": self.base_recognizer}
+        return [Phase(name="recognizer", modules=modules, loss=self._recognizer_loss, solver=self.cfg.SOLVER)]
+
+    @abc.abstractmethod
+    def _recognizer_loss(self, step: Step) -> dict[str, Tensor]: ...
+
+    def _classification(self, step: Step, logits: Tensor) -> dict[str, Tensor]:
+        """L_cls and top-1 accuracy, exactly as plain training has them."""
+        return classification(logits, step.labels, label_smoothing=self.cfg.OBJECTIVE.LABEL_SMOOTHING)
+
+    def _weight(self, step: Step) -> float:
+        """lambda at this point of the training."""
+        rise = self.drl.WARMUP_EPOCHS
+        return self.drl.LAMBDA * (min(1.0, step.epoch / rise) if rise else 1.0)
+
+    def _more_dynamic(self, step: Step, weight: float, static: Tensor) -> dict[str, Tensor]:
+        """``L_cls(f(x), y) - lambda * KL(f(x) || static)``, with gradients through f(x) only (eq. 11, 12).
+
+        Args:
+            step: the mini-batch.
+            weight: lambda.
+            static: log-probabilities ``(N, K)`` without graph.
+        """
+        terms = self._classification(step, step.logits)
+        log_p = _log_probabilities(step.logits)
+        score = divergence(log_p, static).mean()
+        return {
+            "loss": terms["loss"] - weight * score,
+            "classification": terms["loss"],
+            "dynamic_score": score,
+            "agreement": _agreement(log_p, static),
+            "top1": terms["top1"],
+        }
+
+
+class _WithStudent(_Drl):
+    """The algorithms that train a spatial student beside the recognizer (eq. 6, 10).
+
+    A step's first phase, ``student``, minimises ``alpha * KL(f(x) || f_s(x)) + (1 - alpha) * L_cls(f_s(x), y)`` in the
+    student's weights, with ``STUDENT.SOLVER``. The recognizer's clean forward serves both phases.
+    """
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        self.student = STUDENT.get(cfg.STUDENT.NAME)(cfg, recognizer.num_classes)
+
+    def phases(self) -> Sequence[Phase]:
+        """The student's phase, then the recognizer's."""
+        modules = {"student": self.student}
+        student = Phase(name="student", modules=modules, loss=self._student_loss, solver=self.cfg.STUDENT.SOLVER)
+        return [student, *super().phases()]
+
+    def _student_loss(self, step: Step) -> dict[str, Tensor]:
+        target = _log_probabilities(step.logits.detach())
+        with _randomness_apart(step.clips):
+            log_q = self.student(step.clips)
+        terms = classification(log_q, step.labels)
+        distillation = divergence(target, log_q).mean()
+        return {
+            "loss": self.drl.ALPHA * distillation + (1 - self.drl.ALPHA) * terms["loss"],
+            "distillation": distillation,
+            "classification": terms["loss"],
+            "agreement": _agreement(target, log_q),
+            "top1": terms["top1"],
+        }
+
+    @contextmanager
+    def _constant_student(self, clips: Tensor) -> Iterator[None]:
+        """Forwards of the student inside are those of a given function: as it was trained, with the mini-batch's
+        statistics, but leaving no trace in it."""
+        with _randomness_apart(clips), unrecorded_statistics(self.student):
+            yield
+
+
+@OBJECTIVE.register()
+class DRLAdversarial(_WithStudent):
+    """Algorithm 1: clips on which the student fails are added to the training clips.
+
+    Second phase, in the recognizer's weights (eq. 7)::
+
+        beta * L_cls(f(x~), y) + (1 - beta) * L_cls(f(x), y)
+
+    with x~ from :func:`.attacks.fgsm` (eq. 8) or :func:`.attacks.pgd` against the student just updated. BatchNorm
+    normalises clean and attacked clips each with their own statistics, and remembers those of the clean ones. With
+    ``beta = 0`` this is plain cross-entropy training, bit for bit.
+    """
+
+    def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
+        clean = self._classification(step, step.logits)
+        beta = self.drl.BETA
+        if beta == 0:
+            return clean
+        attacked = self._attack(step.clips, _log_probabilities(step.logits.detach()))
+        with unrecorded_statistics(self.base_recognizer):
+            terms = self._classification(step, step.recognizer(attacked))
+        return {
+            "loss": beta * terms["loss"] + (1 - beta) * clean["loss"],
+            "classification": clean["loss"],
+            "attacked_classification": terms["loss"],
+            "top1": clean["top1"],
+            "attacked_top1": terms["top1"],
+        }
+
+    def _attack(self, clips: Tensor, target: Tensor) -> Tensor:
+        epsilon = self.drl.EPSILON / _GREY_LEVELS
+        with self._constant_student(clips):
+            if self.drl.ATTACK == "fgsm":
+                return fgsm(self.student, clips, target, epsilon=epsilon)
+            step_size = self.drl.PGD_STEP_SIZE / _GREY_LEVELS
+            return pgd(self.student, clips, target, epsilon=epsilon, step_size=step_size, steps=self.drl.PGD_STEPS)
+
+
+@OBJECTIVE.register()
+class DRLDistill(_WithStudent):
+    """Algorithm 2: recognizer against student, the recognizer away from what the student can follow.
+
+    Second phase, in the recognizer's weights, with the student just updated (eq. 11)::
+
+        L_cls(f(x), y) - lambda * KL(f(x) || f_s(x))
+
+    Where lambda is 0 this is plain cross-entropy training, bit for bit.
+    """
+
+    def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
+        weight = self._weight(step)
+        if weight == 0:
+            return self._classification(step, step.logits)
+        with torch.no_grad(), self._constant_student(step.clips):
+            static = self.student(step.clips)
+        return self._more_dynamic(step, weight, static)
+
+
+class _Modulated(_Drl):
+    """Algorithm 3: the recognizer on clips without their motion takes the student's place.
+
+    One phase (eq. 12)::
+
+        L_cls(f(x), y) - lambda * KL(f(x) || f(x~))
+
+    f(x~) is a constant in it: psi = theta, but held. So its forward needs no graph. It normalises with the mini-batch's
+    own statistics where BatchNorm is in training mode, and leaves the running ones alone: those belong to real clips.
+    Where lambda is 0 this is plain cross-entropy training, bit for bit.
+    """
+
+    def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
+        weight = self._weight(step)
+        if weight == 0:
+            return self._classification(step, step.logits)
+        # Before the clean forward, whose graph would take its memory meanwhile.
+        with torch.no_grad(), unrecorded_statistics(self.base_recognizer):
+            static = _log_probabilities(self._static_logits(step.clips, self._seeds(step)))
+        return self._more_dynamic(step, weight, static)
+
+    @abc.abstractmethod
+    def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The recognizer's logits ``(N, K)`` on the changed clips."""
+
+    def _seeds(self, step: Step) -> list[int]:
+        """One for each clip, the same whichever process has it."""
+        purpose = f"drl/{step.epoch:.9f}/"
+        return [view_seeds(self.cfg.RNG_SEED, name, 1, purpose=purpose)[0] for name in step.names]
+
+
+@OBJECTIVE.register()
+class DRLFreeze(_Modulated):
+    __doc__ = f"""{_Modulated.__doc__}
+    x~: one frame of the clip, repeated; which one is ``DRL.FREEZE_FRAME``.
+    """
+
+    def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        frames = MODULATION.get(f"freeze_{self.drl.FREEZE_FRAME}").frames(clips.shape[2], seeds)
+        return self.base_recognizer.frozen_logits(clips, frames[:, 0])
+
+
+@OBJECTIVE.register()
+class DRLShuffle(_Modulated):
+    __doc__ = f"""{_Modulated.__doc__}
+    x~: the frames of the clip in an order of its own, drawn anew in each step.
+    """
+
+    def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        return self.base_recognizer(MODULATION.get("shuffle")(clips, seeds))
+
+
+def _check(drl: CfgNode) -> None:
+    """Raise ConfigError for a value that cannot be used."""
+    rules = {
+        "ALPHA": (0 <= drl.ALPHA <= 1, "must lie in [0, 1]"),
+        "BETA": (0 <= drl.BETA <= 1, "must lie in [0, 1]"),
+        "EPSILON": (drl.EPSILON >= 0, "must be at least 0 (grey levels of 255)"),
+        "ATTACK": (drl.ATTACK in ("fgsm", "pgd"), "must be 'fgsm' or 'pgd'"),
+        "PGD_STEPS": (drl.PGD_STEPS >= 1, "must be at least 1"),
+        "PGD_STEP_SIZE": (drl.PGD_STEP_SIZE > 0, "must be above 0 (grey levels of 255)"),
+        "LAMBDA": (drl.LAMBDA >= 0, "must be at least 0"),
+        "WARMUP_EPOCHS": (drl.WARMUP_EPOCHS >= 0, "must be at least 0"),
+        "FREEZE_FRAME": (drl.FREEZE_FRAME in ("first", "middle", "random"), "must be 'first', 'middle' or 'random'"),
+    }
+    for key, (holds, what) in rules.items():
+        if not holds:
+            raise ConfigError(f"DRL.{key} = {drl[key]!r} {what}")
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    """float32 whatever autocast made of the logits."""
+    return logits.float().log_softmax(1)
+
+
+def _agreement(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Percent of the clips whose most probable class is the same."""
+    return (log_p.detach().argmax(1) == log_q.detach().argmax(1)).float().mean() * 100
+
+
+@contextmanager
+def _randomness_apart(clips: Tensor) -> Iterator[None]:
+    """Dropout inside takes nothing from the random numbers that the recognizer would get without it."""
+    with torch.random.fork_rng([clips.device] if clips.is_cuda else []):
+        yield

@@ -1,0 +1,5 @@
+"""Purely spatial classifiers of video: an image classifier on each frame, its probabilities averaged over frames."""
+
+from .student import SpatialStudent, TorchvisionStudent
+
+__all__ = ["SpatialStudent", "TorchvisionStudent"]
