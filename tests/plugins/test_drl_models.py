@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers the models)
 from pvbias.config import complete, load_cfg
 from pvbias.data import TrainBatch
 from pvbias.engine import Trainer

@@ -1,0 +1,346 @@
+"""The runs of the paper's tables: train what each table needs, then put what came out beside the paper's figures.
+
+python projects/drl/study.py table2 --data videos --out runs/drl
+python projects/drl/study.py table2 table3 table5 --data videos --out runs/drl --dry-run
+
+`--data` has one folder a data set: `kinetics`, `minikinetics`, `ucf101`, `hmdb51`, `diving48`, `mimetics`, each with
+its `train.csv` and `test.csv`. A run is one file, `run.yaml` in its folder, put together from those of this project.
+
+A run whose results are there is not repeated, so an interrupted study goes on where it was. `--dry-run` starts nothing:
+it writes the runs' files and prints their commands, one a line, for whoever wants to give them to a cluster. Runs that
+start from the weights of a missing one are not among them: ask again when it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shlex
+import statistics
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pvbias.config import load_cfg
+from pvbias.engine import newest_checkpoint
+from pvbias.report.results import FILE_NAME, RunResults, read_results
+
+HERE = Path(__file__).resolve().parent
+
+METHODS = {
+    "baseline": "Baseline",
+    "drl_fgsm": "DRL FGSM, epsilon = 8",
+    "drl_pgd": "DRL PGD, epsilon = 8",
+    "drl_distill": "DRL Distill, lambda = 0.5",
+    "drl_freeze": "DRL Freeze, lambda = 0.5",
+    "drl_shuffle": "DRL Shuffle, lambda = 0.5",
+}
+#: What the paper calls DRL where it names no variant.
+DRL = "drl_freeze"
+
+MODELS = {
+    "r3d_18": "3D ResNet-18",
+    "r3d_50": "3D ResNet-50",
+    "tsm_r18": "TSM ResNet-18",
+    "tsm_r50": "TSM ResNet-50",
+}
+
+#: Paper, Table 2, nats: distilled, freeze and shuffle score.
+PAPER_SCORES = {
+    "baseline": (0.33, 1.06, 0.74),
+    "drl_fgsm": (0.45, 1.25, 0.88),
+    "drl_pgd": (0.45, 1.26, 0.89),
+    "drl_distill": (0.61, 1.79, 1.29),
+    "drl_freeze": (0.62, 2.21, 1.70),
+    "drl_shuffle": (0.54, 1.26, 1.23),
+}
+#: Paper, Table 3: accuracy on Kinetics (percent) and dynamic score (nats) of what transfer starts from.
+PAPER_PRETRAINING = {
+    ("r3d_18", "baseline"): (56.40, 0.81),
+    ("r3d_18", DRL): (53.32, 1.34),
+    ("r3d_50", "baseline"): (62.04, 0.68),
+    ("r3d_50", DRL): (59.92, 1.63),
+    ("tsm_r18", "baseline"): (64.55, 0.47),
+    ("tsm_r18", DRL): (62.20, 1.46),
+    ("tsm_r50", "baseline"): (71.19, 0.45),
+    ("tsm_r50", DRL): (68.75, 0.96),
+}
+#: Paper, Table 3, percent: UCF-101, HMDB-51, Diving-48. "none": from random weights (3D) or ImageNet's (TSM).
+PAPER_LINEAR = {
+    ("r3d_18", "baseline"): (83.27, 52.29, 9.95),
+    ("r3d_18", DRL): (84.30, 55.23, 11.32),
+    ("r3d_50", "baseline"): (87.23, 59.54, 16.29),
+    ("r3d_50", DRL): (88.24, 61.83, 16.55),
+    ("tsm_r18", "none"): (62.75, 36.14, 9.29),
+    ("tsm_r18", "baseline"): (73.83, 46.73, 12.49),
+    ("tsm_r18", DRL): (77.13, 50.78, 13.40),
+    ("tsm_r50", "none"): (66.98, 37.58, 10.96),
+    ("tsm_r50", "baseline"): (82.13, 54.64, 17.01),
+    ("tsm_r50", DRL): (84.91, 58.04, 22.34),
+}
+PAPER_FINETUNE = {
+    ("r3d_18", "none"): (59.08, 24.12, 47.82),
+    ("r3d_18", "baseline"): (87.34, 61.24, 61.22),
+    ("r3d_18", DRL): (87.36, 63.59, 63.15),
+    ("r3d_50", "none"): (46.55, 20.00, 33.96),
+    ("r3d_50", "baseline"): (89.21, 64.58, 67.92),
+    ("r3d_50", DRL): (90.88, 64.64, 68.83),
+    ("tsm_r18", "none"): (82.55, 51.90, 71.07),
+    ("tsm_r18", "baseline"): (92.23, 64.64, 72.74),
+    ("tsm_r18", DRL): (91.25, 65.49, 73.96),
+    ("tsm_r50", "none"): (87.02, 55.36, 74.97),
+    ("tsm_r50", "baseline"): (95.14, 69.41, 77.56),
+    ("tsm_r50", DRL): (95.03, 72.29, 79.04),
+}
+TARGETS = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "diving48": "Diving-48"}
+#: Paper, Table 5, percent: 3D ResNet-18, 10 classes of Mimetics. None: a method that pvbias does not have yet.
+PAPER_MIMETICS: dict[str, tuple[str | None, float]] = {
+    "Baseline": ("baseline", 18.9),
+    "Learned-Mixin": (None, 11.4),
+    "RUBi": (None, 13.4),
+    "ReBias": (None, 22.4),
+    "DRL": (DRL, 26.4),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, or one test of what another has trained.
+
+    Attributes:
+        name: of its folder.
+        schedule: ``<data set>/<file>`` in this project.
+        model: in ``models/``.
+        method: in ``methods/``.
+        start: the run whose last weights it starts from; None: what the model's file says.
+        keys: more of the configuration.
+    """
+
+    name: str
+    schedule: str
+    model: str
+    method: str = "baseline"
+    start: Run | None = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pretraining(model: str, method: str) -> Run:
+    """Kinetics. 3D ResNets start from random weights; TSM starts from ImageNet's and has the schedule for that."""
+    stage = "finetune" if model.startswith("tsm") else "pretrain"
+    return Run(name=f"kinetics_{model}_{method}", schedule=f"kinetics/{stage}", model=model, method=method)
+
+
+def transfer(target: str, stage: str, model: str, start: str) -> Run:
+    """Linear evaluation or fine-tuning of what was pre-trained with a method, or of a network that was not ("none")."""
+    name = f"{target}_{stage}_{model}_after_{start}"
+    if start == "none":
+        schedule = "pretrain" if model.startswith("r3d") else stage
+        return Run(name=name, schedule=f"{target}/{schedule}", model=model)
+    return Run(name=name, schedule=f"{target}/{stage}", model=model, start=pretraining(model, start))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the runs are, and how they are made.
+
+    Attributes:
+        data: folder of the data sets' folders.
+        out: folder of the runs and tables.
+        seeds: of the trainings.
+        extra: KEY VALUE pairs for every run.
+        dry_run: print the commands of missing runs instead of running them.
+        printed: the folders of those that have been printed.
+    """
+
+    data: Path
+    out: Path
+    seeds: tuple[int, ...]
+    extra: tuple[str, ...] = ()
+    dry_run: bool = False
+    printed: set[Path] = field(default_factory=set)
+
+    def results(self, run: Run) -> list[RunResults]:
+        """The results of a run with each seed; those that are missing are run first."""
+        return [found for seed in self.seeds if (found := self._result(run, seed)) is not None]
+
+    def _result(self, run: Run, seed: int) -> RunResults | None:
+        folder = self._folder(run, seed)
+        if not (folder / FILE_NAME).exists():
+            if run.start and self._result(run.start, seed) is None:
+                return None
+            # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
+            command = [str(Path(sysconfig.get_path("scripts")) / "pvbias"), "run"]
+            command += ["--cfg", str(self._write(run, seed)), *self.extra]
+            if self.dry_run:
+                if folder not in self.printed:
+                    print(shlex.join(command))
+                    self.printed.add(folder)
+                return None
+            print(f"running {folder} ...", flush=True)
+            with open(folder / "log.txt", "w", encoding="utf-8") as log:
+                code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+            if code:
+                sys.exit(f"{shlex.join(command)}\nended with exit code {code}; see {folder / 'log.txt'}")
+        return read_results(folder)
+
+    def _folder(self, run: Run, seed: int) -> Path:
+        return self.out / f"{run.name}_seed{seed}"
+
+    def _write(self, run: Run, seed: int) -> Path:
+        """The file of a run."""
+        folder = self._folder(run, seed)
+        parts = (f"{run.schedule}.yaml", f"models/{run.model}.yaml", f"methods/{run.method}.yaml")
+        tree: dict[str, Any] = {
+            "_BASE_": [str(HERE / part) for part in parts],
+            "DATA": {"PATH_TO_DATA_DIR": str(self.data.resolve() / run.schedule.split("/")[0])},
+            "SOLVER": {"BASE_LR": learning_rate(run.schedule, run.model)},
+            "OUTPUT_DIR": str(folder.resolve()),
+            "RNG_SEED": seed,
+            **run.keys,
+        }
+        if run.start:
+            weights = newest_checkpoint(str(self._folder(run.start, seed)))
+            if weights is None:
+                sys.exit(f"{self._folder(run.start, seed)} has results, but no weights for {run.name} to start from")
+            tree["TRAIN"] = {"CHECKPOINT_FILE_PATH": str(weights.resolve())}
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "run.yaml"
+        path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+        return path
+
+
+@functools.cache
+def learning_rate(schedule: str, model: str) -> float:
+    """The schedule's rate, in proportion to the model's mini-batch."""
+    cfg = load_cfg(HERE / f"{schedule}.yaml")
+    options = yaml.safe_load((HERE / "models" / f"{model}.yaml").read_text(encoding="utf-8"))
+    return cfg.SOLVER.BASE_LR * options.get("TRAIN", {}).get("BATCH_SIZE", cfg.TRAIN.BATCH_SIZE) / cfg.TRAIN.BATCH_SIZE
+
+
+#: A paper's figure, and ours of each seed.
+Pair = tuple[float, Sequence[float]]
+
+
+def table2(study: Study) -> str:
+    """Dynamic scores of 3D ResNet-18 on miniKinetics."""
+    measured = {"BIAS": {"EVALUATORS": ["dynamic_score", "dynamic_score_distill"]}}
+    rows: dict[str, list[Pair]] = {}
+    for method, paper in PAPER_SCORES.items():
+        name = f"minikinetics_r3d_18_{method}"
+        run = Run(name=name, schedule="minikinetics/pretrain", model="r3d_18", method=method, keys=measured)
+        found = study.results(run)
+        ours = [[dynamic_score(each, variant) for each in found] for variant in ("distill", "freeze_random", "shuffle")]
+        rows[METHODS[method]] = list(zip(paper, ours, strict=True))
+    return side_by_side("method", ("Distill", "Freeze", "Shuffle"), rows)
+
+
+def table3(study: Study) -> str:
+    """Pre-training on Kinetics, then linear evaluation and fine-tuning."""
+    rows: dict[str, list[Pair]] = {}
+    for (model, method), paper in PAPER_PRETRAINING.items():
+        found = study.results(pretraining(model, method))
+        ours = ([top1(each) for each in found], [dynamic_score(each, "freeze_random") for each in found])
+        rows[_row(model, method)] = list(zip(paper, ours, strict=True))
+    parts = ["Pre-training:", side_by_side("model, method", ("Kinetics acc. (%)", "dynamic score"), rows)]
+    for stage, title, table in (
+        ("linear", "Linear evaluation (%):", PAPER_LINEAR),
+        ("finetune", "Fine-tuning (%):", PAPER_FINETUNE),
+    ):
+        rows = {
+            _row(model, start): [
+                (paper, [top1(each) for each in study.results(transfer(target, stage, model, start))])
+                for target, paper in zip(TARGETS, papers, strict=True)
+            ]
+            for (model, start), papers in table.items()
+        }
+        parts += [title, side_by_side("model, pre-training", tuple(TARGETS.values()), rows)]
+    return "\n\n".join(parts)
+
+
+def _row(model: str, start: str) -> str:
+    """What the paper calls a network of Table 3."""
+    names = {"none": "ImageNet" if model.startswith("tsm") else "Scratch", "baseline": "Baseline", DRL: "DRL"}
+    return f"{MODELS[model]}, {names[start]}"
+
+
+def table5(study: Study) -> str:
+    """Domain generalisation: Mimetics, of what 3D ResNet-18 has learnt on Kinetics."""
+    rows: dict[str, list[Pair]] = {}
+    for name, (method, paper) in PAPER_MIMETICS.items():
+        ours: list[float] = []
+        if method:
+            start = pretraining("r3d_18", method)
+            tested = Run(name=f"mimetics_r3d_18_{method}", schedule="mimetics/test", model="r3d_18", start=start)
+            ours = [top1(each) for each in study.results(tested)]
+        rows[name] = [(paper, ours)]
+    return side_by_side("method", ("accuracy (%)",), rows, digits=1)
+
+
+def side_by_side(first: str, columns: Sequence[str], rows: Mapping[str, Sequence[Pair]], *, digits: int = 2) -> str:
+    """A Markdown table: for each column the paper's figure and ours (mean and range over seeds; empty: not run)."""
+    heads = [first, *(head for column in columns for head in (column, "ours"))]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, pairs in rows.items():
+        cells = [cell for paper, ours in pairs for cell in (f"{paper:.{digits}f}", spread(ours, digits))]
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean and range over seeds."""
+    if not values:
+        return ""
+    mean, low, high = (f"{value:.{digits}f}" for value in (statistics.mean(values), min(values), max(values)))
+    return mean if len(values) == 1 else f"{mean} ({low} to {high})"
+
+
+def top1(run: RunResults) -> float:
+    """Accuracy, percent: of the class probabilities averaged over a video's clips."""
+    return figure(run, "accuracy", "top1", "video", "original")
+
+
+def dynamic_score(run: RunResults, variant: str) -> float:
+    """Eq. 2 or eq. 4, nats: the expectation over clips."""
+    evaluator = "dynamic_score_distill" if variant == "distill" else "dynamic_score"
+    return figure(run, evaluator, "dynamic_score", "clip", variant)
+
+
+def figure(run: RunResults, evaluator: str, name: str, level: str, variant: str) -> float:
+    """A figure's value."""
+    for found in run.results[evaluator].figures:
+        if (found.name, found.level, found.variant) == (name, level, variant) and found.value is not None:
+            return found.value
+    sys.exit(f"{run.name} has no figure {name} ({variant}, {level} level) of {evaluator}")
+
+
+TABLES: dict[str, Callable[[Study], str]] = {"table2": table2, "table3": table3, "table5": table5}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="+", choices=TABLES)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets' folders")
+    parser.add_argument("--out", type=Path, default=Path("runs/drl"), help="folder of the runs and tables")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
+    parser.add_argument("--dry-run", action="store_true", help="write the files of missing runs, print their commands")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
+    arguments = parser.parse_args(argv)
+    study = Study(arguments.data, arguments.out, tuple(arguments.seeds), tuple(arguments.set), arguments.dry_run)
+    for name in arguments.tables:
+        text = TABLES[name](study)
+        if not study.dry_run:
+            study.out.mkdir(parents=True, exist_ok=True)
+            (study.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+            print(f"\n{name}\n\n{text}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
