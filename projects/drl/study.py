@@ -15,21 +15,19 @@ from __future__ import annotations
 
 import argparse
 import functools
-import shlex
 import statistics
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pvbias.config import load_cfg
-from pvbias.engine import newest_checkpoint
-from pvbias.report.results import FILE_NAME, RunResults, read_results
+from pvbias.report.results import RunResults
+from pvbias.tools.main import guard
+from pvbias.tools.study import Run, Study, add_arguments
 
 HERE = Path(__file__).resolve().parent
 
@@ -110,7 +108,7 @@ PAPER_MIMETICS: dict[str, tuple[str | None, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Stage:
     """One training, or one test of what another has trained.
 
     Attributes:
@@ -118,7 +116,7 @@ class Run:
         schedule: ``<data set>/<file>`` in this project.
         model: in ``models/``.
         method: in ``methods/``.
-        start: the run whose last weights it starts from; None: what the model's file says.
+        start: the stage whose last weights it starts from; None: what the model's file says.
         keys: more of the configuration.
     """
 
@@ -126,93 +124,72 @@ class Run:
     schedule: str
     model: str
     method: str = "baseline"
-    start: Run | None = None
+    start: Stage | None = None
     keys: Mapping[str, Any] = field(default_factory=dict)
 
 
-def pretraining(model: str, method: str) -> Run:
+def pretraining(model: str, method: str) -> Stage:
     """Kinetics. 3D ResNets start from random weights; TSM starts from ImageNet's and has the schedule for that."""
     stage = "finetune" if model.startswith("tsm") else "pretrain"
-    return Run(name=f"kinetics_{model}_{method}", schedule=f"kinetics/{stage}", model=model, method=method)
+    return Stage(name=f"kinetics_{model}_{method}", schedule=f"kinetics/{stage}", model=model, method=method)
 
 
-def transfer(target: str, stage: str, model: str, start: str) -> Run:
+def transfer(target: str, stage: str, model: str, start: str) -> Stage:
     """Linear evaluation or fine-tuning of what was pre-trained with a method, or of a network that was not ("none")."""
     name = f"{target}_{stage}_{model}_after_{start}"
     if start == "none":
         schedule = "pretrain" if model.startswith("r3d") else stage
-        return Run(name=name, schedule=f"{target}/{schedule}", model=model)
-    return Run(name=name, schedule=f"{target}/{stage}", model=model, start=pretraining(model, start))
+        return Stage(name=name, schedule=f"{target}/{schedule}", model=model)
+    return Stage(name=name, schedule=f"{target}/{stage}", model=model, start=pretraining(model, start))
 
 
-@dataclass(frozen=True)
-class Study:
-    """Where the runs are, and how they are made.
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What the tables are made from.
 
     Attributes:
+        study: where the runs are, and how they are made.
         data: folder of the data sets' folders.
-        out: folder of the runs and tables.
         seeds: of the trainings.
-        extra: KEY VALUE pairs for every run.
-        dry_run: print the commands of missing runs instead of running them.
-        printed: the folders of those that have been printed.
     """
 
+    study: Study
     data: Path
-    out: Path
     seeds: tuple[int, ...]
-    extra: tuple[str, ...] = ()
-    dry_run: bool = False
-    printed: set[Path] = field(default_factory=set)
 
-    def results(self, run: Run) -> list[RunResults]:
-        """The results of a run with each seed; those that are missing are run first."""
-        return [found for seed in self.seeds if (found := self._result(run, seed)) is not None]
+    def results(self, stage: Stage) -> list[RunResults]:
+        """The results of a stage with each seed; what is missing is run first, what it starts from before it."""
+        missing = tuple(seed for seed in self.seeds if not self.study.is_done(self._run(stage, seed)))
+        if stage.start and missing:
+            replace(self, seeds=missing).results(stage.start)
+        ready = [seed for seed in self.seeds if seed not in missing or not stage.start or self._weights(stage, seed)]
+        for seed in ready:
+            if seed in missing:
+                self._write(stage, seed)
+        return self.study.finish([self._run(stage, seed) for seed in ready])
 
-    def _result(self, run: Run, seed: int) -> RunResults | None:
-        folder = self._folder(run, seed)
-        if not (folder / FILE_NAME).exists():
-            if run.start and self._result(run.start, seed) is None:
-                return None
-            # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
-            command = [str(Path(sysconfig.get_path("scripts")) / "pvbias"), "run"]
-            command += ["--cfg", str(self._write(run, seed)), *self.extra]
-            if self.dry_run:
-                if folder not in self.printed:
-                    print(shlex.join(command))
-                    self.printed.add(folder)
-                return None
-            print(f"running {folder} ...", flush=True)
-            with open(folder / "log.txt", "w", encoding="utf-8") as log:
-                code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-            if code:
-                sys.exit(f"{shlex.join(command)}\nended with exit code {code}; see {folder / 'log.txt'}")
-        return read_results(folder)
+    def _run(self, stage: Stage, seed: int) -> Run:
+        config = self.study.out / f"{stage.name}_seed{seed}" / "run.yaml"
+        return Run(name=stage.name, seed=seed, config=config)
 
-    def _folder(self, run: Run, seed: int) -> Path:
-        return self.out / f"{run.name}_seed{seed}"
+    def _weights(self, stage: Stage, seed: int) -> str:
+        """What a stage starts from; empty where it is not there yet."""
+        return self.study.checkpoint(self._run(stage.start, seed)) if stage.start else ""
 
-    def _write(self, run: Run, seed: int) -> Path:
-        """The file of a run."""
-        folder = self._folder(run, seed)
-        parts = (f"{run.schedule}.yaml", f"models/{run.model}.yaml", f"methods/{run.method}.yaml")
+    def _write(self, stage: Stage, seed: int) -> None:
+        """Put a run's configuration together."""
+        parts = (f"{stage.schedule}.yaml", f"models/{stage.model}.yaml", f"methods/{stage.method}.yaml")
         tree: dict[str, Any] = {
             "_BASE_": [str(HERE / part) for part in parts],
-            "DATA": {"PATH_TO_DATA_DIR": str(self.data.resolve() / run.schedule.split("/")[0])},
-            "SOLVER": {"BASE_LR": learning_rate(run.schedule, run.model)},
-            "OUTPUT_DIR": str(folder.resolve()),
-            "RNG_SEED": seed,
-            **run.keys,
+            "DATA": {"PATH_TO_DATA_DIR": str(self.data.resolve() / stage.schedule.split("/")[0])},
+            "SOLVER": {"BASE_LR": learning_rate(stage.schedule, stage.model)},
+            **stage.keys,
         }
-        if run.start:
-            weights = newest_checkpoint(str(self._folder(run.start, seed)))
-            if weights is None:
-                sys.exit(f"{self._folder(run.start, seed)} has results, but no weights for {run.name} to start from")
-            tree["TRAIN"] = {"CHECKPOINT_FILE_PATH": str(weights.resolve())}
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "run.yaml"
+        if stage.start:
+            tree["TRAIN"] = {"CHECKPOINT_FILE_PATH": self._weights(stage, seed)}
+        path = self._run(stage, seed).config
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-        return path
 
 
 @functools.cache
@@ -227,24 +204,24 @@ def learning_rate(schedule: str, model: str) -> float:
 Pair = tuple[float, Sequence[float]]
 
 
-def table2(study: Study) -> str:
+def table2(tables: Tables) -> str:
     """Dynamic scores of 3D ResNet-18 on miniKinetics."""
     measured = {"BIAS": {"EVALUATORS": ["dynamic_score", "dynamic_score_distill"]}}
     rows: dict[str, list[Pair]] = {}
     for method, paper in PAPER_SCORES.items():
         name = f"minikinetics_r3d_18_{method}"
-        run = Run(name=name, schedule="minikinetics/pretrain", model="r3d_18", method=method, keys=measured)
-        found = study.results(run)
+        stage = Stage(name=name, schedule="minikinetics/pretrain", model="r3d_18", method=method, keys=measured)
+        found = tables.results(stage)
         ours = [[dynamic_score(each, variant) for each in found] for variant in ("distill", "freeze_random", "shuffle")]
         rows[METHODS[method]] = list(zip(paper, ours, strict=True))
     return side_by_side("method", ("Distill", "Freeze", "Shuffle"), rows)
 
 
-def table3(study: Study) -> str:
+def table3(tables: Tables) -> str:
     """Pre-training on Kinetics, then linear evaluation and fine-tuning."""
     rows: dict[str, list[Pair]] = {}
     for (model, method), paper in PAPER_PRETRAINING.items():
-        found = study.results(pretraining(model, method))
+        found = tables.results(pretraining(model, method))
         ours = ([top1(each) for each in found], [dynamic_score(each, "freeze_random") for each in found])
         rows[_row(model, method)] = list(zip(paper, ours, strict=True))
     parts = ["Pre-training:", side_by_side("model, method", ("Kinetics acc. (%)", "dynamic score"), rows)]
@@ -254,7 +231,7 @@ def table3(study: Study) -> str:
     ):
         rows = {
             _row(model, start): [
-                (paper, [top1(each) for each in study.results(transfer(target, stage, model, start))])
+                (paper, [top1(each) for each in tables.results(transfer(target, stage, model, start))])
                 for target, paper in zip(TARGETS, papers, strict=True)
             ]
             for (model, start), papers in table.items()
@@ -269,15 +246,15 @@ def _row(model: str, start: str) -> str:
     return f"{MODELS[model]}, {names[start]}"
 
 
-def table5(study: Study) -> str:
+def table5(tables: Tables) -> str:
     """Domain generalisation: Mimetics, of what 3D ResNet-18 has learnt on Kinetics."""
     rows: dict[str, list[Pair]] = {}
     for name, (method, paper) in PAPER_MIMETICS.items():
         ours: list[float] = []
         if method:
             start = pretraining("r3d_18", method)
-            tested = Run(name=f"mimetics_r3d_18_{method}", schedule="mimetics/test", model="r3d_18", start=start)
-            ours = [top1(each) for each in study.results(tested)]
+            tested = Stage(name=f"mimetics_r3d_18_{method}", schedule="mimetics/test", model="r3d_18", start=start)
+            ours = [top1(each) for each in tables.results(tested)]
         rows[name] = [(paper, ours)]
     return side_by_side("method", ("accuracy (%)",), rows, digits=1)
 
@@ -319,7 +296,7 @@ def figure(run: RunResults, evaluator: str, name: str, level: str, variant: str)
     sys.exit(f"{run.name} has no figure {name} ({variant}, {level} level) of {evaluator}")
 
 
-TABLES: dict[str, Callable[[Study], str]] = {"table2": table2, "table3": table3, "table5": table5}
+TABLES: dict[str, Callable[[Tables], str]] = {"table2": table2, "table3": table3, "table5": table5}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -327,20 +304,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", choices=TABLES)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets' folders")
-    parser.add_argument("--out", type=Path, default=Path("runs/drl"), help="folder of the runs and tables")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
-    parser.add_argument("--dry-run", action="store_true", help="write the files of missing runs, print their commands")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
+    add_arguments(parser, out="runs/drl", seeds=(0,))
     arguments = parser.parse_args(argv)
-    study = Study(arguments.data, arguments.out, tuple(arguments.seeds), tuple(arguments.set), arguments.dry_run)
+    tables = Tables(study=Study.from_args(arguments), data=arguments.data, seeds=tuple(arguments.seeds))
     for name in arguments.tables:
-        text = TABLES[name](study)
-        if not study.dry_run:
-            study.out.mkdir(parents=True, exist_ok=True)
-            (study.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+        text = TABLES[name](tables)
+        if not arguments.dry_run:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            (arguments.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
             print(f"\n{name}\n\n{text}", flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,7 +1,7 @@
 """The temporality study: train what each table and figure needs, then make it from the runs' results.
 
 python projects/temporality/study.py table1 --out runs/temporality --seeds 0 1 2
-python projects/temporality/study.py table1 truth table2 profiles context --out runs/temporality
+python projects/temporality/study.py table1 truth table2 profiles context --out runs/temporality --jobs 2
 
 A run whose results are there is not repeated, so an interrupted study goes on where it was. `--dry-run` prints the
 commands of the runs that are missing, one a line, for whoever wants to give them to a cluster. Runs that start from the
@@ -11,20 +11,19 @@ weights of a missing one are not among them: ask again when it is done.
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
 
-from pvbias.report.results import FILE_NAME, RunResults, read_results
+from pvbias.report.results import RunResults
+from pvbias.tools.main import guard
+from pvbias.tools.study import Run, Study, add_arguments
 
 HERE = Path(__file__).parent
 
@@ -50,103 +49,81 @@ PAPER_GRID = np.array(
 )
 
 
-@dataclass(frozen=True)
-class Study:
-    """Where the runs are, and how they are made.
+@dataclass(frozen=True, kw_only=True)
+class Trainings:
+    """What the tables and figures are made from.
 
     Attributes:
+        study: where the runs are, and how they are made.
         size: "small" or "paper", the configuration.
-        out: folder of the runs and of what is made of them.
         seeds: of the trainings.
-        extra: KEY VALUE pairs for every run.
-        dry_run: print the commands of missing runs instead of running them.
-        printed: the folders of those that have been printed.
     """
 
+    study: Study
     size: str
-    out: Path
     seeds: tuple[int, ...]
-    extra: tuple[str, ...]
-    dry_run: bool
-    printed: set[Path] = field(default_factory=set)
 
-    def results(self, name: str, *overrides: str, config: str = "") -> list[RunResults]:
-        """The results of a run with each seed; those that are missing are run first."""
-        return [found for seed in self.seeds if (found := self._result(name, seed, overrides, config)) is not None]
+    def runs(self, name: str, *overrides: str, places: bool = False, start: str = "") -> list[Run]:
+        """A training with each seed.
 
-    def folder(self, name: str, seed: int) -> Path:
-        """Where a run's results are."""
-        return self.out / f"{name}_seed{seed}"
+        Args:
+            name: of the runs.
+            overrides: ``KEY VALUE ...``.
+            places: of Places+Faces+MNIST instead of BrushMNIST.
+            start: the training whose last weights it starts from, run already; seeds that have none yet are left out.
+        """
+        config = HERE / f"{self.size}{'_places' if places else ''}.yaml"
+        runs = []
+        for seed in self.seeds:
+            run = Run(name=name, seed=seed, config=config, overrides=overrides)
+            weights = self.weights(start, seed) if start else ""
+            if weights:
+                run = replace(run, overrides=(*overrides, "TRAIN.CHECKPOINT_FILE_PATH", weights))
+            if weights or not start or self.study.is_done(run):
+                runs.append(run)
+        return runs
 
-    def each_seed(self) -> list[Study]:
-        """This study with one of the seeds each."""
-        return [replace(self, seeds=(seed,)) for seed in self.seeds]
+    def weights(self, name: str, seed: int) -> str:
+        """The last checkpoint of a training; empty where there is none yet."""
+        return self.study.checkpoint(Run(name=name, seed=seed, config=HERE))
 
-    def _result(self, name: str, seed: int, overrides: Sequence[str], config: str) -> RunResults | None:
-        folder = self.folder(name, seed)
-        if not (folder / FILE_NAME).exists():
-            # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
-            command = [str(Path(sysconfig.get_path("scripts")) / "pvbias"), "run"]
-            command += ["--cfg", str(HERE / f"{config or self.size}.yaml"), *overrides, *self.extra]
-            command += ["RNG_SEED", str(seed), "OUTPUT_DIR", str(folder)]
-            if self.dry_run:
-                if folder not in self.printed:
-                    print(shlex.join(command))
-                    self.printed.add(folder)
-                return None
-            self._run(command, folder)
-        return read_results(folder)
-
-    @staticmethod
-    def _run(command: Sequence[str], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"training {folder} ...", flush=True)
-        with open(folder / "log.txt", "w", encoding="utf-8") as log:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-        if code:
-            sys.exit(f"{shlex.join(command)}\nended with exit code {code}; see {folder / 'log.txt'}")
+    def finish(self, *groups: list[Run]) -> list[list[RunResults]]:
+        """The results of several trainings, run together where they are missing."""
+        self.study.finish([run for group in groups for run in group])
+        return [self.study.finish(group) for group in groups]
 
 
-def brush(study: Study, training: str) -> list[RunResults]:
-    """BrushMNIST, trained in one of the ways that the tables compare."""
-    label = "joint" if training in ("footprint", "random") else training  # "random": the same network as "joint"
+def brush(trainings: Trainings, *ways: str) -> list[list[RunResults]]:
+    """BrushMNIST, trained in each of these ways."""
     options = {
-        "joint": (JOINT_EVALUATORS, ()),
-        "footprint": (JOINT_EVALUATORS, ("DATA.MODULATION", "footprint_max")),
-        "motion": (BRUSH_EVALUATORS, ()),
-        "appearance": (BRUSH_EVALUATORS, ()),
-        "random": (WEIGHTS_EVALUATORS, ("TRAIN.ENABLE", "False")),
+        "joint": ("joint", JOINT_EVALUATORS, ()),
+        "footprint": ("joint", JOINT_EVALUATORS, ("DATA.MODULATION", "footprint_max")),
+        "motion": ("motion", BRUSH_EVALUATORS, ()),
+        "appearance": ("appearance", BRUSH_EVALUATORS, ()),
+        "random": ("joint", WEIGHTS_EVALUATORS, ("TRAIN.ENABLE", "False")),
     }
-    evaluators, overrides = options[training]
-    return study.results(f"brush_{training}", "DECOUPLED.LABEL", label, *evaluating(evaluators), *overrides)
+    groups = []
+    for way in ways:
+        label, evaluators, overrides = options[way]
+        groups.append(trainings.runs(f"brush_{way}", "DECOUPLED.LABEL", label, *evaluating(evaluators), *overrides))
+    return trainings.finish(*groups)
 
 
-def places(study: Study, appearances: int, motions: int) -> list[RunResults]:
-    """P+F+M_x_y with joint labels."""
-    options = ("DECOUPLED.PLACES", str(appearances), "DECOUPLED.MOTIONS", str(motions))
+def places(trainings: Trainings, *sizes: tuple[int, int]) -> list[list[RunResults]]:
+    """P+F+M_x_y with joint labels for each (x, y), by networks that have learnt motion on BrushMNIST."""
+    brush(trainings, "motion")
     measured = evaluating((*WEIGHTS_EVALUATORS, "factor_errors"))
-    return [
-        run
-        for one in study.each_seed()
-        for start in after_brush(one)
-        for run in one.results(
-            f"pfm_{appearances}_{motions}", *options, *measured, *start, config=f"{study.size}_places"
+    return trainings.finish(
+        *(
+            trainings.runs(
+                f"pfm_{x}_{y}",
+                *("DECOUPLED.PLACES", str(x), "DECOUPLED.MOTIONS", str(y), *measured),
+                places=True,
+                start="brush_motion",
+            )
+            for x, y in sizes
         )
-    ]
-
-
-def after_brush(study: Study) -> list[tuple[str, str]]:
-    """The override that starts a run from the network with this study's one seed that has learnt motion on BrushMNIST;
-    empty where that is missing."""
-    brush(study, "motion")
-    return weights_of(study, "brush_motion")
-
-
-def weights_of(study: Study, name: str) -> list[tuple[str, str]]:
-    """The override that starts a run from another's last checkpoint; empty where it has none."""
-    (seed,) = study.seeds
-    checkpoints = sorted((study.folder(name, seed) / "checkpoints").glob("*.pyth"))
-    return [("TRAIN.CHECKPOINT_FILE_PATH", str(path)) for path in checkpoints[-1:]]
+    )
 
 
 def evaluating(names: Sequence[str]) -> tuple[str, str]:
@@ -154,20 +131,19 @@ def evaluating(names: Sequence[str]) -> tuple[str, str]:
     return "BIAS.EVALUATORS", repr(list(names))
 
 
-def table1(study: Study) -> str:
+def table1(trainings: Trainings) -> str:
     """Table 1: errors of the joint classifier, on videos (a) and on their footprints (b), and reversed videos (c)."""
     lines = [
         "| trained and tested on | appearance errors | motion errors | both | paper: appearance, motion, both |",
         "|---|---|---|---|---|",
     ]
-    for training, what in (("joint", "(a) videos"), ("footprint", "(b) their footprints")):
-        runs = brush(study, training)
+    joint, footprint = brush(trainings, "joint", "footprint")
+    for training, what, runs in (("joint", "(a) videos", joint), ("footprint", "(b) their footprints", footprint)):
         cells = [
             spread([figure(run, "factor_errors", f"{part}_errors") for run in runs], "%")
             for part in ("appearance", "motion", "both")
         ]
         lines.append(f"| {what} | {' | '.join(cells)} | {', '.join(f'{x} %' for x in PAPER_ERRORS[training])} |")
-    joint = brush(study, "joint")
     heads = ("(c) videos", "joint accuracy", "motion accuracy", "appearance accuracy", "paper: motion")
     lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for variant, paper in zip(("original", "reverse"), PAPER_ORDER, strict=True):
@@ -179,7 +155,7 @@ def table1(study: Study) -> str:
     return "\n".join(lines)
 
 
-def truth(study: Study) -> str:
+def truth(trainings: Trainings) -> str:
     """What the measures say of networks whose label is known to be the motion, or the appearance."""
     measured: tuple[tuple[str, Callable[[RunResults], float | None], str], ...] = (
         ("accuracy", lambda run: figure(run, "modulated_accuracy", "top1"), "%"),
@@ -192,37 +168,34 @@ def truth(study: Study) -> str:
         ("temporal channels, last layer", lambda run: layers(run, "self_convolution", "temporal_share")[-1], "%"),
     )
     lines = [f"| label | {' | '.join(name for name, _, _ in measured)} |", "|---" * (len(measured) + 1) + "|"]
-    for training in ("motion", "appearance"):
-        runs = brush(study, training)
+    labels = ("motion", "appearance")
+    for training, runs in zip(labels, brush(trainings, *labels), strict=True):
         cells = [spread([measure(run) for run in runs], unit) for _, measure, unit in measured]
         lines.append(f"| {training} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def table2(study: Study, appearances: Sequence[int], motions: Sequence[int]) -> str:
+def table2(trainings: Trainings, appearances: Sequence[int], motions: Sequence[int]) -> str:
     """Table 2: accuracy for numbers of appearance (rows) and motion classes (columns)."""
     lines = [f"| A \\ M | {' | '.join(map(str, motions))} |", "|---" * (len(motions) + 1) + "|"]
-    for places_count in appearances:
-        cells = [
-            spread([figure(run, "accuracy", "top1") for run in places(study, places_count, count)], "%")
-            for count in motions
-        ]
-        lines.append(f"| {places_count} | {' | '.join(cells)} |")
+    sizes = [(x, y) for x in appearances for y in motions]
+    cells = {size: spread(top1(runs), "%") for size, runs in zip(sizes, places(trainings, *sizes), strict=True)}
+    lines += [f"| {x} | {' | '.join(cells[x, y] for y in motions)} |" for x in appearances]
     rows = [PAPER_GRID_CLASSES.index(count) for count in appearances if count in PAPER_GRID_CLASSES]
     columns = [PAPER_GRID_CLASSES.index(count) for count in motions if count in PAPER_GRID_CLASSES]
     lines += ["", "The same part of the paper's table:", "", lines[0], lines[1]]
     for row in rows:
-        cells = [f"{100 * PAPER_GRID[row, column]:.0f} %" for column in columns]
-        lines.append(f"| {PAPER_GRID_CLASSES[row]} | {' | '.join(cells)} |")
+        papers = [f"{100 * PAPER_GRID[row, column]:.0f} %" for column in columns]
+        lines.append(f"| {PAPER_GRID_CLASSES[row]} | {' | '.join(papers)} |")
     return "\n".join(lines)
 
 
-def profiles(study: Study, pfm: tuple[int, int] = (8, 16)) -> str:
+def profiles(trainings: Trainings, pfm: tuple[int, int] = (8, 16)) -> str:
     """Figures 8 to 10 and C.15: ASDT and temporal channels over depth, for each way of training."""
     ways = ("joint", "motion", "appearance", "footprint", "random")
-    trainings = {f"brush, {name}": brush(study, name) for name in ways}
-    trainings["P+F+M_{}_{}".format(*pfm)] = places(study, *pfm)
-    if not all(trainings.values()):
+    profiled = {f"brush, {way}": runs for way, runs in zip(ways, brush(trainings, *ways), strict=True)}
+    (profiled["P+F+M_{}_{}".format(*pfm)],) = places(trainings, pfm)
+    if not all(profiled.values()):
         return ""
     matplotlib.use("agg")
     canvas, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
@@ -231,7 +204,7 @@ def profiles(study: Study, pfm: tuple[int, int] = (8, 16)) -> str:
         (axes[1], "asdt", "relative_asdt", "relative ASDT"),
         (axes[2], "self_convolution", "temporal_share", "temporal channels (%)"),
     ):
-        for name, runs in trainings.items():
+        for name, runs in profiled.items():
             values = np.array([layers(run, evaluator, column) for run in runs])
             depth = np.arange(1, values.shape[1] + 1)
             style = {"linestyle": "--", "color": "gray"} if "random" in name else {"marker": "o"}
@@ -240,57 +213,44 @@ def profiles(study: Study, pfm: tuple[int, int] = (8, 16)) -> str:
         axis.set(xlabel="temporal layer, in the order of depth", ylabel=label, xticks=depth)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
-    study.out.mkdir(parents=True, exist_ok=True)
-    canvas.savefig(study.out / "profiles.png", dpi=110)
+    canvas.savefig(trainings.study.out / "profiles.png", dpi=110)
     pyplot.close(canvas)
-    return f"![ASDT and temporal channels over depth, mean and range over seeds]({study.out / 'profiles.png'})"
+    return "![ASDT and temporal channels over depth, mean and range over seeds](profiles.png)"
 
 
 #: P+F+M_10_10 with the motion as the label.
 CONTEXT = ("DECOUPLED.PLACES", "10", "DECOUPLED.MOTIONS", "10", "DECOUPLED.LABEL", "motion", "BIAS.ENABLE", "False")
 
 
-def context(study: Study) -> str:
+def context(trainings: Trainings) -> str:
     """Accuracy in and out of context of networks that learn motions whose place gives them away (rho = 1).
 
     The first row's network has learnt motion: on BrushMNIST, then over places that say nothing of it.
     """
-    free = [run for one in study.each_seed() for run in untied(one)]
+    brush(trainings, "motion")
+    (free,) = trainings.finish(trainings.runs("context_free", *CONTEXT, places=True, start="brush_motion"))
+    starts = {
+        "from random weights": "",
+        "fine-tuned from BrushMNIST": "brush_motion",
+        "fine-tuned from the first row's": "context_free",
+    }
+    names = [f"context_from_{start or 'scratch'}" for start in starts.values()]
+    tied = (*CONTEXT, "DECOUPLED.RHO", "1.0", "DECOUPLED.CONTEXT")
+    inside = trainings.finish(
+        *(
+            trainings.runs(name, *tied, "in", places=True, start=start)
+            for name, start in zip(names, starts.values(), strict=True)
+        )
+    )
+    testing = ("TRAIN.ENABLE", "False")  # TRAIN.CHECKPOINT_FILE_PATH is then what is tested
+    outside = trainings.finish(
+        *(trainings.runs(f"{name}_out", *tied, "out", *testing, places=True, start=name) for name in names)
+    )
     rows = ["| trained with | in context | out of context |", "|---|---|---|"]
     rows.append(f"| rho = 0, after BrushMNIST | {spread(top1(free), '%')} (balanced) | |")
-    for what, start in (
-        ("rho = 1, from random weights", ""),
-        ("rho = 1, fine-tuned from BrushMNIST", "brush_motion"),
-        ("rho = 1, fine-tuned from the first row's", "context_free"),
-    ):
-        pairs = [tied(one, start) for one in study.each_seed()]
-        cells = [spread(top1([run for pair in pairs for run in pair[side]]), "%") for side in (0, 1)]
-        rows.append(f"| {what} | {' | '.join(cells)} |")
+    for what, *both in zip(starts, inside, outside, strict=True):
+        rows.append(f"| rho = 1, {what} | {' | '.join(spread(top1(runs), '%') for runs in both)} |")
     return "\n".join(rows)
-
-
-def untied(study: Study) -> list[RunResults]:
-    """A network with one seed that knows the motions of P+F+M_10_10 whatever the place."""
-    return [
-        run
-        for start in after_brush(study)
-        for run in study.results("context_free", *CONTEXT, *start, config=f"{study.size}_places")
-    ]
-
-
-def tied(study: Study, start: str) -> tuple[list[RunResults], list[RunResults]]:
-    """A network trained with rho = 1 and one seed from the weights of another run (empty: random ones), measured in
-    context and out of context."""
-    name = f"context_from_{start or 'scratch'}"
-    options = (*CONTEXT, "DECOUPLED.RHO", "1.0", "DECOUPLED.CONTEXT")
-    config = f"{study.size}_places"
-    inside, outside = [], []
-    for weights in weights_of(study, start) if start else [()]:
-        inside += study.results(name, *options, "in", *weights, config=config)
-        for _, trained in weights_of(study, name):
-            testing = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", trained)
-            outside += study.results(f"{name}_out", *options, "out", *testing, config=config)
-    return inside, outside
 
 
 def top1(runs: Sequence[RunResults]) -> list[float | None]:
@@ -324,35 +284,39 @@ def spread(values: Sequence[float | None], unit: str) -> str:
     return mean if len(values) == 1 else f"{mean} ({low} to {high}{undefined})"
 
 
+PARTS: dict[str, Callable[[Trainings], str]] = {
+    "table1": table1,
+    "truth": truth,
+    "profiles": profiles,
+    "context": context,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", choices=["table1", "truth", "table2", "profiles", "context"])
+    parser.add_argument("parts", nargs="+", choices=[*PARTS, "table2"])
     parser.add_argument("--size", choices=["small", "paper"], default="small", help="two CPU cores, or a GPU")
-    parser.add_argument("--out", type=Path, default=Path("runs/temporality"), help="folder of the runs and tables")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the trainings")
     parser.add_argument("--appearances", type=int, nargs="+", default=[2, 4, 8, 16], help="rows of Table 2")
     parser.add_argument("--motions", type=int, nargs="+", default=[2, 4, 8, 16], help="columns of Table 2")
-    parser.add_argument("--dry-run", action="store_true", help="print the commands of missing runs")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
+    add_arguments(parser, out="runs/temporality", seeds=(0, 1, 2))
     arguments = parser.parse_args(argv)
-    study = Study(arguments.size, arguments.out, tuple(arguments.seeds), tuple(arguments.set), arguments.dry_run)
-    for name, text in make(arguments, study):
-        if not study.dry_run:
-            study.out.mkdir(parents=True, exist_ok=True)
-            (study.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    trainings = Trainings(study=Study.from_args(arguments), size=arguments.size, seeds=tuple(arguments.seeds))
+    for name, text in make(arguments, trainings):
+        if not arguments.dry_run:
+            (arguments.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
             print(f"\n{name}\n\n{text}", flush=True)
     return 0
 
 
-def make(arguments: argparse.Namespace, study: Study) -> Iterator[tuple[str, str]]:
+def make(arguments: argparse.Namespace, trainings: Trainings) -> Iterator[tuple[str, str]]:
     """(name, Markdown) of each part asked for."""
     for part in arguments.parts:
         if part == "table2":
-            yield part, table2(study, arguments.appearances, arguments.motions)
+            yield part, table2(trainings, arguments.appearances, arguments.motions)
         else:
-            yield part, {"table1": table1, "truth": truth, "profiles": profiles, "context": context}[part](study)
+            yield part, PARTS[part](trainings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guard(main, sys.argv[1:]))

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import build_source, count_classes
+from pvbias.engine.checkpoint import KEYS, checkpoint_path
+from pvbias.errors import TrainingError
 from pvbias.evaluation import Figure, Result
 from pvbias.report.results import RunResults, write_results
 
@@ -33,12 +36,14 @@ def test_every_run_is_a_valid_configuration(study, size, tmp_path, capsys):
     assert classes["brush_motion_seed0"] == classes["context_from_scratch_seed1"] == 10
     assert not any(name.startswith("pfm") for name in classes)  # they start from weights that are not there yet
     for seed in (0, 1):
-        (tmp_path / f"brush_motion_seed{seed}" / "checkpoints").mkdir(parents=True)
-        (tmp_path / f"brush_motion_seed{seed}" / "checkpoints" / "checkpoint_epoch_00002.pyth").touch()
-    classes = planned(study, parts, size, tmp_path, capsys)
-    assert (classes["pfm_16_2_seed0"], classes["context_free_seed1"]) == (32, 10)
-    assert "context_from_brush_motion_seed0" in classes
-    assert "context_from_context_free_seed0" not in classes
+        path = checkpoint_path(str(tmp_path / f"brush_motion_seed{seed}"), 2)
+        path.parent.mkdir(parents=True)
+        torch.save(dict.fromkeys(KEYS, 0), path)
+    made_up_run(tmp_path / "brush_motion_seed0", (1.0, 0.0, 0.0), 5.0)  # the other one is not through
+    classes = planned(study, ["table2", "context"], size, tmp_path, capsys)
+    assert (classes["pfm_16_2_seed0"], classes["context_free_seed0"]) == (32, 10)
+    assert {"context_from_scratch_seed1", "context_from_brush_motion_seed0"} <= classes.keys()
+    assert {"pfm_16_2_seed1", "context_from_context_free_seed0"}.isdisjoint(classes)
 
 
 def planned(study, parts, size, out, capsys):
@@ -94,6 +99,6 @@ def test_table_1_from_the_papers_own_figures(study, tmp_path, capsys):
 
 
 def test_a_run_that_fails_ends_the_study_and_says_where_its_log_is(study, tmp_path):
-    with pytest.raises(SystemExit, match=r"exit code 2; see .*brush_motion_seed0.log\.txt"):
+    with pytest.raises(TrainingError, match=r"exit code 2; see .*brush_motion_seed0.log\.txt"):
         study.main(["truth", "--out", str(tmp_path), "--seeds", "0", "--set", "SOLVER.NO_SUCH_KEY", "1"])
     assert "NO_SUCH_KEY" in (tmp_path / "brush_motion_seed0" / "log.txt").read_text(encoding="utf-8")

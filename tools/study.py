@@ -1,0 +1,133 @@
+"""Studies: sets of runs of which those that are missing are made, several at a time, and the others are read.
+
+For the scripts in ``projects/``; not a command of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvbias.engine import newest_checkpoint
+from pvbias.errors import TrainingError
+from pvbias.machine import available_cores
+from pvbias.report.results import FILE_NAME, RunResults, read_results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One ``pvbias run``.
+
+    Attributes:
+        name: of its folder, before the seed.
+        seed: RNG_SEED.
+        config: the YAML file.
+        overrides: ``KEY VALUE KEY VALUE ...`` on top of it.
+    """
+
+    name: str
+    seed: int
+    config: Path
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Where a study's runs are, and how they are made.
+
+    Attributes:
+        out: folder of the runs' folders.
+        extra: ``KEY VALUE ...`` for every run.
+        jobs: runs at a time, >= 1; each gets its share of the cores.
+        dry_run: print the commands of missing runs instead of running them.
+    """
+
+    out: Path
+    extra: tuple[str, ...] = ()
+    jobs: int = 1
+    dry_run: bool = False
+    _printed: set[Path] = field(default_factory=set)
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Study:
+        """The study that :func:`add_arguments`' options ask for."""
+        return cls(out=args.out, extra=tuple(args.set), jobs=args.jobs, dry_run=args.dry_run)
+
+    def folder(self, run: Run) -> Path:
+        """Where a run's results are."""
+        return self.out / f"{run.name}_seed{run.seed}"
+
+    def is_done(self, run: Run) -> bool:
+        """Whether a run's results are there."""
+        return (self.folder(run) / FILE_NAME).exists()
+
+    def checkpoint(self, run: Run) -> str:
+        """The last checkpoint of a run that is done; empty where it is not, or has none."""
+        path = newest_checkpoint(str(self.folder(run))) if self.is_done(run) else None
+        return str(path.resolve()) if path else ""
+
+    def finish(self, runs: Sequence[Run]) -> list[RunResults]:
+        """The results of runs, in order; what is missing is made first. With ``dry_run`` those that are there.
+
+        A run is one of several at a time: none may need another's weights (see :meth:`checkpoint`).
+
+        Raises:
+            TrainingError: a run failed; the message has its command and its log. The others at work are finished, no
+                more are begun.
+        """
+        missing = list(dict.fromkeys(run for run in runs if not self.is_done(run)))
+        if self.dry_run:
+            for run in missing:
+                if self.folder(run) not in self._printed:
+                    print(shlex.join(self._command(run)))
+                    self._printed.add(self.folder(run))
+            return [read_results(self.folder(run)) for run in runs if run not in missing]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(self._make, run) for run in missing]
+            done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in waiting:
+                future.cancel()
+            for future in done:
+                future.result()
+        return [read_results(self.folder(run)) for run in runs]
+
+    def _command(self, run: Run) -> list[str]:
+        # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
+        program = str(Path(sysconfig.get_path("scripts")) / "pvbias")
+        keys = [*run.overrides, *self.extra, "RNG_SEED", str(run.seed), "OUTPUT_DIR", str(self.folder(run))]
+        return [program, "run", "--cfg", str(run.config), *keys]
+
+    def _make(self, run: Run) -> None:
+        folder, command = self.folder(run), self._command(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"{folder} ...", flush=True)
+        threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self.jobs))} if self.jobs > 1 else {}
+        environment = threads | os.environ
+        with open(folder / "log.txt", "w", encoding="utf-8") as log:
+            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
+        if done.returncode:
+            raise TrainingError(
+                f"{shlex.join(command)}\nended with exit code {done.returncode}; see {folder / 'log.txt'}"
+            )
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[int]) -> None:
+    """The options that every study has.
+
+    Args:
+        parser: gets them.
+        out: where its runs go by default.
+        seeds: of the trainings, by default.
+    """
+    parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the runs and tables (default {out})")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="of the trainings")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores (default 1)")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands of the runs that are missing")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
