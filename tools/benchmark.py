@@ -12,7 +12,7 @@ PROGRAMS = {
     "decode": "clips per second, beside torchcodec, decord and a plain PyAV loop",
     "measure": "four variants in one pass, beside four passes and beside the forwards alone",
     "generate": "making BrushMNIST and Places+Faces+MNIST clips, beside the plain way of doing it",
-    "train": "a training step in each memory format and precision",
+    "train": "a training step: objectives, memory formats, precisions",
 }
 
 

@@ -1,24 +1,41 @@
-"""How long a cross-entropy training step takes, in each memory format and precision that this machine has."""
+"""How long a training step takes and how much memory: of each objective, in each precision and memory format."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
+import multiprocessing
+import re
 import statistics
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import torch
-from fvcore.common.config import CfgNode
 from tabulate import tabulate
 
 from pvbias.config import complete, load_cfg
-from pvbias.engine import CrossEntropy, Step
-from pvbias.errors import ConfigError
+from pvbias.data import TrainBatch
+from pvbias.engine import Trainer
 from pvbias.machine import choose_settings, prepare_process
 from pvbias.models import build_recognizer
+from pvbias.registries import OBJECTIVE
 
-EXAMPLE = """example:
-  pvbias benchmark train --models x3d_xs slow_r50 --crop-size 112 --batch-size 4"""
+BASELINE = "CrossEntropy"
+
+EPILOG = """A step is the trainer's: all phases of the objective, each with loss, backward and optimizer. The objectives
+of a model take turns, so that slow moments of the machine hit all alike; "x CrossEntropy" is the median, over the
+turns, of the ratio to CrossEntropy's step of the same turn. "x first" compares with the model's first line.
+
+Peak memory is measured apart, each case in a process of its own, over two steps: on a GPU what torch allocates there,
+on a CPU by how much the process's peak resident memory grows from before the model is built (Linux only).
+
+examples:
+  pvbias benchmark train --models x3d_xs slow_r50 --crop-size 112 --batch-size 4
+  pvbias benchmark train --models slow_r50 --objectives DRLFreeze DRLDistill --set STUDENT.NAME mobilenet_v3_small"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,63 +43,125 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="pvbias benchmark train",
         description=__doc__,
-        epilog=EXAMPLE,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--models", nargs="+", default=["x3d_xs"], help="architectures")
-    parser.add_argument("--crop-size", type=int, default=112, help="side of the crop, pixels (default 112)")
-    parser.add_argument("--batch-size", type=int, default=4, help="clips in a step (default 4)")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each kind (default 5)")
+    add = parser.add_argument
+    add("--models", nargs="+", default=["x3d_xs"], help="architectures")
+    add("--objectives", nargs="+", default=[], help=f"to set beside {BASELINE}, which is always timed")
+    add("--precisions", nargs="+", help="default: fp32 bf16 (fp16, on a GPU); with --objectives the machine's choice")
+    add("--memory-formats", nargs="+", help="default: contiguous channels_last_3d; likewise")
+    add("--crop-size", type=int, default=112, help="side of the crop, pixels (default 112)")
+    add("--batch-size", type=int, default=4, help="clips in a step (default 4)")
+    add("--steps", type=int, default=5, help="timed steps of each kind (default 5)")
+    add("--set", nargs="+", default=[], metavar=("KEY", "VALUE"), help="any other keys of the configuration")
     args = parser.parse_args(argv)
+    automatic = ["auto"] if args.objectives else None
+    precisions = args.precisions or automatic or ["fp32", "bf16", "fp16"][: 3 if torch.cuda.is_available() else 2]
+    memory_formats = args.memory_formats or automatic or ["contiguous", "channels_last_3d"]
+    objectives = list(dict.fromkeys([BASELINE, *args.objectives]))
     prepare_process()
-    rows = [row for model in args.models for row in _time_model(model, args)]
-    print(tabulate(rows, headers=("model", "precision", "memory format", "median s", "ratio to fp32 contiguous")))
-    return 0
-
-
-def _time_model(model: str, args: argparse.Namespace) -> list[tuple]:
     rows: list[tuple] = []
-    for precision in ("fp32", "bf16", "fp16"):
-        for memory_format in ("contiguous", "channels_last_3d"):
+    for model in args.models:
+        timed: list[tuple] = []
+        for precision, memory_format in itertools.product(precisions, memory_formats):
             keys = {
                 "MODEL.MODEL_NAME": model,
                 "DATA.TRAIN_CROP_SIZE": args.crop_size,
                 "PRECISION": precision,
                 "MEMORY_FORMAT": memory_format,
+                "TRAIN.BATCH_SIZE": args.batch_size,
+                "SOLVER.BASE_LR": 1e-4,  # the clips are noise: weights should not run away
             }
-            overrides = [str(part) for pair in keys.items() for part in pair]
-            cfg = complete(load_cfg(overrides=overrides), num_classes=400)
-            try:
-                seconds = _seconds_per_step(cfg, args.batch_size, args.steps)
-            except ConfigError as error:  # fp16 without a GPU
-                print(f"left out: {error}")
-                break
-            base = rows[0][3] if rows else seconds
-            rows.append((model, precision, memory_format, seconds, seconds / base))
-    return rows
+            overrides = [*(str(part) for pair in keys.items() for part in pair), *args.set]
+            timed += _compare([[*overrides, "OBJECTIVE.NAME", name] for name in objectives], args.steps)
+        rows += [(model, *row[:-1], row[3] / timed[0][3], row[-1]) for row in timed]
+    headers = ("model", "precision", "memory format", "objective", "median s", f"x {BASELINE}", "x first", "peak MiB")
+    print(tabulate(rows, headers=headers, floatfmt=("", "", "", "", ".3f", ".3f", ".3f", ".0f")))
+    return 0
 
 
-def _seconds_per_step(cfg: CfgNode, batch_size: int, steps: int) -> float:
-    """Median over ``steps``, after one to warm up."""
+def _compare(cases: Sequence[Sequence[str]], steps: int) -> Iterator[tuple]:
+    """(precision, memory format, objective, median seconds, ratio to the first case, MiB) of each case."""
+    trainers = [_trainer(overrides) for overrides in cases]
+    for trainer in trainers:
+        _step(trainer)  # warm up
+    turns = [[_step(trainer) for trainer in trainers] for _ in range(steps)]
+    for overrides, trainer, times in zip(cases, trainers, zip(*turns, strict=True), strict=True):
+        ratios = [seconds / turn[0] for seconds, turn in zip(times, turns, strict=True)]
+        yield (
+            trainer.settings.precision,
+            trainer.settings.memory_format,
+            trainer.cfg.OBJECTIVE.NAME,
+            statistics.median(times),
+            statistics.median(ratios),
+            _in_own_process(overrides),
+        )
+
+
+class _OneBatch:
+    """A loader whose epochs are one and the same mini-batch of noise, so that an epoch is a step."""
+
+    def __init__(self, batch: TrainBatch) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def epoch(self, epoch: int) -> list[TrainBatch]:
+        """The mini-batch."""
+        return [self.batch]
+
+
+def _trainer(overrides: Sequence[str]) -> Trainer:
+    cfg = complete(load_cfg(overrides=overrides), num_classes=400)
     torch.manual_seed(0)
     recognizer = build_recognizer(cfg)
     settings = choose_settings(cfg, recognizer, training=True)
-    settings.place(recognizer).train()
-    (phase,) = CrossEntropy(cfg, recognizer).phases()
-    optimizer = torch.optim.SGD(recognizer.parameters(), lr=1e-3)
-    crop, frames = cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.NUM_FRAMES
-    clips = torch.randint(256, (batch_size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
-    labels = torch.zeros(batch_size, dtype=torch.long, device=settings.device)
-    times = []
-    for _ in range(steps + 1):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        with settings.autocast():
-            step = Step(clips=settings.clips(clips), labels=labels, recognizer=recognizer, epoch=0.0)
-            loss = phase.loss(step)["loss"]
-        loss.backward()
-        optimizer.step()
-        if settings.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    settings.place(recognizer)
+    objective = settings.place(OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer))
+    size, frames, crop = cfg.TRAIN.BATCH_SIZE, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
+    clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
+    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,))
+    batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[])
+    return Trainer(cfg, recognizer, objective, _OneBatch(batch), settings)  # type: ignore[arg-type]
+
+
+def _step(trainer: Trainer) -> float:
+    """Seconds of the trainer's next step."""
+    trainer.max_iterations = trainer.max_epochs = trainer.epoch + 1
+    start = time.perf_counter()
+    trainer.train()
+    if trainer.settings.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _in_own_process(overrides: Sequence[str]) -> float:
+    # From a process that has imported what this one has, and done nothing yet: a fresh one imports for seconds.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith("pvbias.")])
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
+        return process.submit(_peak_memory, overrides).result()
+
+
+def _peak_memory(overrides: Sequence[str]) -> float:
+    """MiB; the second step is the first that has the optimizers' momenta from its beginning."""
+    prepare_process()
+    load_cfg(overrides=overrides)  # imports the plugins, which are not to be counted
+    before = _resident_peak()
+    trainer = _trainer(overrides)
+    _step(trainer)
+    _step(trainer)
+    if trainer.settings.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return _resident_peak() - before
+
+
+def _resident_peak() -> float:
+    """MiB, from Linux's description of the process; nan where there is none. (``getrusage`` would also count what the
+    parent process had.)"""
+    try:
+        return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**10  # type: ignore[index]
+    except (OSError, TypeError):
+        return math.nan

@@ -17,8 +17,14 @@ EXAMPLES = """examples:
   pvbias measure --model slowfast_r50 --weights mine.pyth --data videos/ --out runs/mine
   # clips of one second whatever the frame count, so that scores compare between models
   pvbias measure --model slow_r50 --weights slow.pyth --data val.csv --out runs/slow --clip-seconds 1
+  # the distilled dynamic score and dataset bias, which train a spatial student: 30 epochs of a ResNet-18 from ImageNet
+  pvbias measure --model slow_r50 --weights slow.pyth --data val.csv --train-data train.csv --out runs/slow \
+      --metrics dynamic_score dynamic_score_distill dataset_bias \
+      --set STUDENT.NAME resnet18 STUDENT.CHECKPOINT_FILE_PATH imagenet \
+      STUDENT.SOLVER.BASE_LR 0.01 STUDENT.SOLVER.MAX_EPOCH 30.0
 
---data takes a CSV of `path label` lines, a .jsonl, or a folder (one subfolder a class, or videos alone).
+--data and --train-data take a CSV of `path label` lines, a .jsonl, or a folder (one subfolder a class, or videos
+alone).
 Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/bad_videos.jsonl."""
 
 
@@ -40,9 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", required=True, help="checkpoint: a path, an https URL or zoo://ZOO/MODEL/WEIGHTS")
     parser.add_argument("--data", required=True, help="annotation file or folder of videos")
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--path-prefix", default="", help="folder that relative paths in the annotation start from")
+    parser.add_argument(
+        "--train-data",
+        metavar="DATA",
+        help="training videos, as --data: for metrics that train something (dynamic_score_distill, dataset_bias)",
+    )
+    parser.add_argument("--path-prefix", default="", help="folder that relative paths in the annotations start from")
     parser.add_argument("--class-names", default="", metavar="FILE", help="one class name a line, in label order")
-    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="evaluators (default: all built-in ones)")
+    parser.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help="evaluators (default: all built-in ones that train nothing)"
+    )
     parser.add_argument("--clips", type=int, default=1, help="clips of a video, spread in time (default 1)")
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops of a clip (default 1)")
     parser.add_argument(
@@ -71,6 +84,7 @@ def _overrides(args: argparse.Namespace) -> list[str]:
         "PLUGINS": args.plugins,
     }
     optional = {
+        "DATA.TRAIN_SPLIT": Path(args.train_data).absolute() if args.train_data else None,
         "BIAS.EVALUATORS": args.metrics,
         "DATA.CLIP_DURATION": args.clip_seconds,
         "DATA.TEMPORAL_SAMPLING": "duration" if args.clip_seconds is not None else None,

@@ -1,17 +1,26 @@
-"""How much a recognizer leans on static appearance: from its predictions on clips whose time is changed, and from its
-weights."""
+"""How much a recognizer leans on static appearance: from its predictions on clips whose time is changed, from what a
+classifier of single frames can learn of them, and from its weights."""
 
 from fvcore.common.config import CfgNode
 
+from .distilled import DatasetBias, DistilledDynamicScore
 from .dynamic_score import DynamicScore
 from .kernel_measures import Asdt, SelfConvolution
 from .modulated_accuracy import ModulatedAccuracy
 
-__all__ = ["Asdt", "DynamicScore", "ModulatedAccuracy", "SelfConvolution", "add_config"]
+__all__ = [
+    "Asdt",
+    "DatasetBias",
+    "DistilledDynamicScore",
+    "DynamicScore",
+    "ModulatedAccuracy",
+    "SelfConvolution",
+    "add_config",
+]
 
 
 def add_config(cfg: CfgNode) -> None:
-    """Add this plugin's keys, and its evaluators to those that are measured by default."""
+    """Add this plugin's keys, and those of its evaluators that train nothing to those that are measured by default."""
     cfg.BIAS.EVALUATORS = ["dynamic_score", "modulated_accuracy", "asdt", "self_convolution", *cfg.BIAS.EVALUATORS]
     # self_convolution: a kernel is temporal where the sum of products of neighbouring time slices is below this number.
     cfg.BIAS.SELF_CONVOLUTION_DELTA = 0.0

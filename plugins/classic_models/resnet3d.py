@@ -89,6 +89,7 @@ MODEL.register(
         build=partial(build_resnet3d, width=16, depths=(1, 1, 1, 1), temporal_strides=(1, 1, 2, 1)),
         clip_spec=ClipSpec(num_frames=16, sampling_rate=2, crop_size=64, test_crop_size=64, short_side=64),
         head="blocks.5.proj",
+        stages="blocks",
     ),
     name="r3d_small",
 )

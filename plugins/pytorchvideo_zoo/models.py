@@ -36,6 +36,7 @@ def _register(
     head: str,
     pathways: Pathways = single_pathway,
     fixed_size: bool = False,
+    stages: str = "",
     **options: Any,
 ) -> None:
     """Register ``build(hub_builder, ..., **options)`` under the hub function's name."""
@@ -47,6 +48,7 @@ def _register(
         pathways=pathways,
         weights={"kinetics400": Weights(url=f"{_ADDRESS}/{file}", num_classes=400, top1=top1)},
         fixed_size=fixed_size,
+        stages=stages,
     )
     MODEL.register(model, name=hub_builder.__name__)
 
@@ -58,16 +60,16 @@ def _clip(frames: int, rate: int, crop: int, test_crop: int, short_side: int) ->
 
 
 # C2D and I3D pool over time after their first stage, which gives the head one more block to come after.
-_pooled_resnet = partial(_register, build_resnet, head="blocks.6.proj", frames_at_head=pooled_by(2))
+_pooled_resnet = partial(_register, build_resnet, head="blocks.6.proj", stages="blocks", frames_at_head=pooled_by(2))
 _pooled_resnet(hub.c2d_r50, _clip(8, 8, 224, 256, 256), "C2D_8x8_R50.pyth", 71.46)
 _pooled_resnet(hub.i3d_r50, _clip(8, 8, 224, 256, 256), "I3D_8x8_R50.pyth", 73.27)
 
-_resnet = partial(_register, build_resnet, head="blocks.5.proj")
+_resnet = partial(_register, build_resnet, head="blocks.5.proj", stages="blocks")
 _resnet(hub.slow_r50, _clip(8, 8, 224, 256, 256), "SLOW_8x8_R50.pyth", 74.58, frames_at_head=convolved_by(1))
 _resnet(hub.csn_r101, _clip(32, 2, 224, 256, 256), "CSN_32x2_R101.pyth", 77.00, frames_at_head=convolved_by(8))
 _resnet(hub.r2plus1d_r50, _clip(16, 4, 224, 256, 256), "R2PLUS1D_16x4_R50.pyth", 76.01, frames_at_head=convolved_by(4))
 
-_x3d = partial(_register, build_x3d, head="blocks.5.proj")
+_x3d = partial(_register, build_x3d, head="blocks.5.proj", stages="blocks")
 _x3d(hub.x3d_xs, _clip(4, 12, 160, 182, 182), "X3D_XS.pyth", 69.12)
 _x3d(hub.x3d_s, _clip(13, 6, 160, 182, 182), "X3D_S.pyth", 73.33)
 _x3d(hub.x3d_m, _clip(16, 5, 224, 256, 256), "X3D_M.pyth", 75.94)

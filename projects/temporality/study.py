@@ -112,7 +112,7 @@ def brush(trainings: Trainings, *ways: str) -> list[list[RunResults]]:
 def places(trainings: Trainings, *sizes: tuple[int, int]) -> list[list[RunResults]]:
     """P+F+M_x_y with joint labels for each (x, y), by networks that have learnt motion on BrushMNIST."""
     brush(trainings, "motion")
-    measured = evaluating((*WEIGHTS_EVALUATORS, "factor_errors"))
+    measured = evaluating(WEIGHTS_EVALUATORS)
     return trainings.finish(
         *(
             trainings.runs(

@@ -7,6 +7,7 @@ and process.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 
@@ -21,42 +22,73 @@ Modulation = Callable[[Tensor, Sequence[int]], Tensor]
 ORIGINAL = "original"
 
 
+class Rearrangement:
+    """A modulation that only rearranges frames; decorates ``(T, seed) -> (T,)``, the frames of one clip in their new
+    order.
+
+    The evaluation needs to know: what a model makes of each frame by itself is then the same in all variants. Pickled
+    by name, like a function.
+    """
+
+    def __init__(self, order: Callable[[int, int], Tensor]) -> None:
+        functools.update_wrapper(self, order)
+        self._order = order
+
+    def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The clips rearranged; those given where that changes nothing."""
+        frames = self.frames(clips.shape[2], seeds)
+        if torch.equal(frames, torch.arange(clips.shape[2]).expand_as(frames)):
+            return clips
+        return gather_frames(clips, frames)
+
+    def frames(self, num_frames: int, seeds: Sequence[int]) -> Tensor:
+        """Which frame comes where in each clip: int64 ``(N, T)`` in [0, T), on the CPU."""
+        return torch.stack([self._order(num_frames, seed) for seed in seeds])
+
+    def __reduce__(self) -> str:
+        return self._order.__qualname__
+
+
 @MODULATION.register(name=ORIGINAL)
-def original(clips: Tensor, seeds: Sequence[int]) -> Tensor:
+@Rearrangement
+def original(num_frames: int, seed: int) -> Tensor:
     """The clips as they are."""
-    return clips
+    return torch.arange(num_frames)
 
 
 @MODULATION.register(name="reverse")
-def reverse(clips: Tensor, seeds: Sequence[int]) -> Tensor:
+@Rearrangement
+def reverse(num_frames: int, seed: int) -> Tensor:
     """The frames of each clip in reversed order."""
-    return clips.flip(2)
+    return torch.arange(num_frames).flip(0)
 
 
 @MODULATION.register(name="shuffle")
-def shuffle(clips: Tensor, seeds: Sequence[int]) -> Tensor:
+@Rearrangement
+def shuffle(num_frames: int, seed: int) -> Tensor:
     """The frames of each clip in an order of its own, drawn uniformly from all but the identity (T > 1)."""
-    num_frames = clips.shape[2]
-    orders = torch.stack([shuffled_order(num_frames, seed) for seed in seeds])
-    return gather_frames(clips, orders)
+    return shuffled_order(num_frames, seed)
 
 
 @MODULATION.register(name="freeze_first")
-def freeze_first(clips: Tensor, seeds: Sequence[int]) -> Tensor:
+@Rearrangement
+def freeze_first(num_frames: int, seed: int) -> Tensor:
     """Each clip's first frame, repeated."""
-    return _freeze(clips, [0] * len(seeds))
+    return torch.zeros(num_frames, dtype=torch.int64)
 
 
 @MODULATION.register(name="freeze_middle")
-def freeze_middle(clips: Tensor, seeds: Sequence[int]) -> Tensor:
+@Rearrangement
+def freeze_middle(num_frames: int, seed: int) -> Tensor:
     """Each clip's middle frame (``T // 2``), repeated."""
-    return _freeze(clips, [clips.shape[2] // 2] * len(seeds))
+    return torch.full((num_frames,), num_frames // 2)
 
 
 @MODULATION.register(name="freeze_random")
-def freeze_random(clips: Tensor, seeds: Sequence[int]) -> Tensor:
+@Rearrangement
+def freeze_random(num_frames: int, seed: int) -> Tensor:
     """One frame of each clip, drawn uniformly, repeated."""
-    return _freeze(clips, [int(torch.randint(clips.shape[2], (), generator=_generator(seed))) for seed in seeds])
+    return torch.randint(num_frames, (), generator=_generator(seed)).expand(num_frames)
 
 
 def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -> list[int]:
@@ -98,11 +130,6 @@ def gather_frames(clips: Tensor, indices: Tensor) -> Tensor:
     frames = clips.permute(0, 2, 3, 4, 1)[rows, indices.to(clips.device)]  # (N, S, H, W, C), rows copied whole
     gathered = frames.permute(0, 4, 1, 2, 3)
     return gathered.contiguous() if clips.is_contiguous() else gathered
-
-
-def _freeze(clips: Tensor, frames: Sequence[int]) -> Tensor:
-    indices = torch.tensor(frames)[:, None].expand(-1, clips.shape[2])
-    return gather_frames(clips, indices)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -11,7 +11,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
-from ..clips import view_seeds
+from ..clips import Rearrangement, gather_frames, view_seeds
 from ..data import BadVideo, BadVideoLog, TestVideo, VideoSource, build_test_loader
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import DataError, WeightsError
@@ -46,6 +46,7 @@ def run_evaluators(
         videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across videos
           -> on the device: each modulation that any evaluator needs -> logits (V, K) -> every evaluator
 
+    Variants that only rearrange frames share the stages of the model that see one frame at a time.
     Nothing is opened where no evaluator needs clips. All processes of a run must call this together. The figures are
     the same for any number of loader workers, and, up to the order of floating-point sums, for any number of
     processes.
@@ -71,6 +72,13 @@ def run_evaluators(
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
+    was_training = recognizer.training
+    recognizer.eval()
+    try:
+        for evaluator in evaluators.values():
+            evaluator.prepare(settings)
+    finally:
+        recognizer.train(was_training)
     if consumers:
         loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split)
         total = len(range(get_rank(), len(source.records), get_world_size()))
@@ -163,12 +171,23 @@ def _forward(
         for video, start, stop in parts
         for seed in view_seeds(cfg.RNG_SEED, video.record.name, len(video.clips))[start:stop]
     ]
+    modulations = {variant: MODULATION.get(variant) for variant in variants}
+    rearranging = {variant: m for variant, m in modulations.items() if isinstance(m, Rearrangement)}
+    if not recognizer.num_frame_stages or len(rearranging) == 1:
+        rearranging = {}
     logits = {}
-    for variant in variants:
+    for variant in [variant for variant in variants if variant not in rearranging]:
         # Modulated while still one byte a value: four times less to move than after the conversion.
-        clips = settings.clips(MODULATION.get(variant)(views, seeds))
+        clips = settings.clips(modulations[variant](views, seeds))
         with settings.autocast():
             logits[variant] = recognizer(clips)
+    if rearranging:
+        # The stages that see one frame at a time run once for all variants that show the same frames.
+        with settings.autocast():
+            features = recognizer.frame_features(settings.clips(views))
+            for variant, modulation in rearranging.items():
+                frames = modulation.frames(views.shape[2], seeds)
+                logits[variant] = recognizer.classify_features(gather_frames(features, frames))
     # Only now wait for the device: the variants' forwards are queued behind one another.
     return {variant: values.float().cpu() for variant, values in logits.items()}
 

@@ -41,7 +41,7 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
     )
-    recognizer = Recognizer(module, clip_spec=clip_spec, head=entry.head, pathways=entry.pathways)
+    recognizer = Recognizer(module, clip_spec=clip_spec, head=entry.head, pathways=entry.pathways, stages=entry.stages)
     freeze_parameters(recognizer, cfg.MODEL.FREEZE)
     return recognizer
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..clips import ClipSpec, Pathways, single_pathway
+from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
+from .frame_stages import count_frame_stages
 
 
 class Recognizer(nn.Module):
@@ -25,24 +27,38 @@ class Recognizer(nn.Module):
     The zoo module stays as it is under :attr:`module`, so ``recognizer.module.state_dict()`` goes back to the zoo with
     ``strict=True``.
 
+    Where the module's leading stages see one frame at a time (:mod:`pvbias.models.frame_stages`), the way can be taken
+    in two parts; the first is then needed only once for all clips that show the same frames::
+
+        clip (N, C, T, H, W) -> frame_features (N, D, T, h, w) -> classify_features (N, K)
+
     Args:
         module: a classifier that returns logits, never probabilities.
         clip_spec: the clips it takes.
         head: dotted name, inside ``module``, of the final projection (a linear layer, or a 1x1x1 convolution).
         pathways: packs a normalised clip into what ``module.forward`` takes.
+        stages: dotted name, inside ``module``, of the list of modules that, applied one after another, are the whole
+            module; empty: it is not made that way. One pathway only.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, module: nn.Module, *, clip_spec: ClipSpec, head: str, pathways: Pathways = single_pathway
+        self,
+        module: nn.Module,
+        *,
+        clip_spec: ClipSpec,
+        head: str,
+        pathways: Pathways = single_pathway,
+        stages: str = "",
     ) -> None:
         super().__init__()
         self.module = module
         self.clip_spec = clip_spec
         self.head_name = head
         self._pathways = pathways
+        self.stages_name = stages
         # Not persistent: a checkpoint of the recognizer holds the zoo module's weights and nothing else.
         self.register_buffer("mean", torch.tensor(clip_spec.mean).view(1, -1, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(clip_spec.std).view(1, -1, 1, 1, 1), persistent=False)
@@ -66,6 +82,49 @@ class Recognizer(nn.Module):
         if clip.dtype == torch.uint8:
             clip = clip.float().div_(255)
         return (clip - self.mean) / self.std
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """Modules that, applied one after another, are the whole module; none where it is not made that way."""
+        return list(self.submodule(self.stages_name).children()) if self.stages_name else []
+
+    @cached_property
+    def num_frame_stages(self) -> int:
+        """How many leading stages see one frame at a time; 0 where ``stages`` is empty."""
+        return count_frame_stages(self.stages, channels=len(self.clip_spec.mean), side=self.clip_spec.crop_size)
+
+    def frame_features(self, clip: Tensor) -> Tensor:
+        """What the stages that see one frame at a time make of clips: ``(N, C, T, H, W) -> (N, D, T, h, w)``.
+
+        Without such stages, the normalised clips. In evaluation mode a frame's features are the same in any clip; in
+        training mode they depend on the mini-batch through its BatchNorm statistics.
+        """
+        features = self.normalize(clip)
+        for stage in self.stages[: self.num_frame_stages]:
+            features = stage(features)
+        return features
+
+    def classify_features(self, features: Tensor) -> Tensor:
+        """Logits ``(N, K)`` from features of frames ``(N, D, T, h, w)``: the rest of the way.
+
+        ``classify_features(frame_features(clip))`` is ``forward(clip)``, for every module.
+        """
+        if not self.num_frame_stages:
+            return self.module(self._pathways(features))
+        for stage in self.stages[self.num_frame_stages :]:
+            features = stage(features)
+        return features
+
+    def frozen_logits(self, clip: Tensor, frames: Tensor) -> Tensor:
+        """Logits ``(N, K)`` of clips that show one frame throughout; what sees one frame at a time runs on one.
+
+        Args:
+            clip: ``(N, C, T, H, W)``, uint8 or float in [0, 1].
+            frames: which frame of each, int64 ``(N,)`` in [0, T).
+        """
+        features = self.frame_features(gather_frames(clip, frames[:, None]))
+        # Joined, since expanding would not keep channels_last_3d.
+        return self.classify_features(torch.cat([features] * clip.shape[2], dim=2))
 
     def embed(self, clip: Tensor) -> Tensor:
         """Features ``(N, D)`` that the final projection sees, averaged over the positions it is applied to."""

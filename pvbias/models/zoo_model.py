@@ -40,6 +40,8 @@ class ZooModel:
         pathways: packs a clip into the module's input.
         weights: published checkpoints by name (usually the training set, ``kinetics400``).
         fixed_size: a module takes crops of ``crop_size`` only, and no larger ones in testing.
+        stages: dotted name, inside the module, of the list of modules that, applied one after another, are the whole
+            module (PyTorchVideo's ``blocks``); one pathway only. Empty: it is not made that way.
     """
 
     zoo: str
@@ -49,3 +51,4 @@ class ZooModel:
     pathways: Pathways = single_pathway
     weights: Mapping[str, Weights] = field(default_factory=dict)
     fixed_size: bool = False
+    stages: str = ""

@@ -71,6 +71,7 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
         "accuracy": sections.accuracy(runs),
         "classes": evidence.classes(runs),
         "dynamics": sections.dynamics(runs),
+        "measured": {name for run in runs for name, result in run.results.items() if result.figures},
         "layers": evidence.layers(runs),
         "samples": evidence.samples(runs),
         "others": sections.other_evaluators(runs),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..evaluation.results import Figure
@@ -31,23 +31,26 @@ from .tables import (
 )
 
 #: The evaluators that the page knows; a plugin's own get the general section.
-ACCURACY, BY_VARIANT, DYNAMIC, ASDT, SELF_CONVOLUTION, SAMPLES = (
+ACCURACY, BY_VARIANT, DISTILLED, DYNAMIC, DATASET_BIAS, ASDT, SELF_CONVOLUTION, SAMPLES = (
     "accuracy",
     "modulated_accuracy",
+    "dynamic_score_distill",
     "dynamic_score",
+    "dataset_bias",
     "asdt",
     "self_convolution",
     "sample_clips",
 )
-KNOWN = {ACCURACY, BY_VARIANT, DYNAMIC, ASDT, SELF_CONVOLUTION, SAMPLES}
+KNOWN = {ACCURACY, BY_VARIANT, DISTILLED, DYNAMIC, DATASET_BIAS, ASDT, SELF_CONVOLUTION, SAMPLES}
 
 
 @dataclass
 class Section:
-    """Plots, as (caption, SVG), and figures."""
+    """Plots, as (caption, SVG), figures, and tables behind them."""
 
     plots: list[tuple[str, str]]
     figures: FigureTable
+    tables: list[Table] = field(default_factory=list)
 
 
 @dataclass
@@ -130,10 +133,10 @@ def accuracy(runs: Sequence[RunResults]) -> Section | None:
 
 
 def dynamics(runs: Sequence[RunResults]) -> Section | None:
-    """Dynamic scores and agreement."""
-    return _by_variant(
+    """Dynamic scores (distilled, frozen, shuffled), agreement, dataset bias, and how the students were trained."""
+    section = _by_variant(
         runs,
-        (DYNAMIC,),
+        (DISTILLED, DYNAMIC, DATASET_BIAS),
         "dynamic_score",
         caption="Dynamic score",
         alt="dynamic score",
@@ -141,6 +144,15 @@ def dynamics(runs: Sequence[RunResults]) -> Section | None:
         unit="nats",
         prefix="dynamic",
     )
+    if section is not None:
+        section.tables = [
+            text_table(title if len(runs) == 1 else f"{title}: {run.name}", rows)
+            for evaluator in (DISTILLED, DATASET_BIAS)
+            for title in [f"Training of the student, {words.figure_words(evaluator)}"]
+            for run in runs
+            if (rows := result_of(run, evaluator).tables.get("student_training"))
+        ]
+    return section
 
 
 def _by_variant(
@@ -250,7 +262,8 @@ def _card(run: RunResults, color: int) -> Card:
         shuffled = find(run, "top1", "shuffle", level=original.level)
     ratio = find(run, "log_ratio", "shuffle")
     frozen = next((f for f in all_figures(run) if f.name == "dynamic_score" and _is_main_freeze(f)), None)
-    score = frozen or find(run, "dynamic_score", "shuffle")
+    distilled = find(run, "dynamic_score", "distill")
+    score = frozen or find(run, "dynamic_score", "shuffle") or distilled
     readings = []
     if original and shuffled:
         readings.append(("order", words.read_shuffling(original, shuffled, ratio, run.num_classes)))
@@ -261,8 +274,10 @@ def _card(run: RunResults, color: int) -> Card:
     headline_figures = [
         ("top-1 accuracy", original),
         ("log ratio, shuffled", ratio or _undefined(run, "log_ratio", "shuffle")),
+        ("dynamic score, distilled", distilled),
         ("dynamic score, frozen", frozen),
         ("dynamic score, shuffled", find(run, "dynamic_score", "shuffle")),
+        ("dataset bias", find(run, DATASET_BIAS, "original")),
     ]
     numbers = []
     for what, figure in headline_figures:

@@ -21,6 +21,8 @@ VARIANTS = {
     "freeze_first": "first frame only",
     "freeze_middle": "middle frame only",
     "freeze_random": "one random frame only",
+    # not a change of the clips, but compared with the predictions on them as these are
+    "distill": "best student of single frames",
 }
 
 FIGURES = {
@@ -29,6 +31,9 @@ FIGURES = {
     "log_ratio": "log ratio of accuracies",
     "dynamic_score": "dynamic score",
     "agreement": "same first choice",
+    "dynamic_score_distill": "dynamic score, distilled",
+    "dataset_bias": "dataset bias",
+    "student_top1": "top-1 accuracy of the student of single frames",
     "asdt": "ASDT",
     "asdt_first_third": "ASDT, first third of the layers",
     "asdt_last_third": "ASDT, last third of the layers",
@@ -119,8 +124,11 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
 
 
 def read_dynamic_score(score: Figure, agreement: Figure | None) -> Reading:
-    """What a dynamic score (nats) says: how far predictions move when motion is taken away."""
+    """What a dynamic score (nats) says: how far predictions move when motion is taken away, or from what a student that
+    sees single frames says."""
     assert score.value is not None
+    if score.variant == "distill":
+        return _read_distilled(score, agreement)
     if score.value < SLIGHT:
         verdict, meaning = "Predictions hardly notice", "hardly move"
     elif score.value < LARGE:
@@ -131,6 +139,22 @@ def read_dynamic_score(score: Figure, agreement: Figure | None) -> Reading:
     text = f"When {what}, predictions {meaning}: {number(score.value, 'nats')} nats on average."
     if agreement is not None and agreement.value is not None:
         text += f" The first choice stays the same for {agreement.value:.0f} % of the {agreement.level}s."
+    return Reading(verdict, text, score.note)
+
+
+def _read_distilled(score: Figure, agreement: Figure | None) -> Reading:
+    assert score.value is not None
+    if score.value < SLIGHT:
+        verdict, meaning = "Single frames explain the predictions", "comes close to"
+    elif score.value < LARGE:
+        verdict, meaning = "Single frames explain part of the predictions", "misses part of"
+    else:
+        verdict, meaning = "Single frames do not explain the predictions", "is far from"
+    text = (
+        f"A student that sees single frames {meaning} the predictions: {number(score.value, 'nats')} nats on average."
+    )
+    if agreement is not None and agreement.value is not None:
+        text += f" Its first choice is the same for {agreement.value:.0f} % of the {agreement.level}s."
     return Reading(verdict, text, score.note)
 
 

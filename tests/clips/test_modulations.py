@@ -1,13 +1,16 @@
 """Modulations: what each does to the frames, and that randomness belongs to the clip."""
 
+import copy
+import pickle
 from collections import Counter
 from itertools import permutations
 
 import pytest
 import torch
 
-from pvbias.clips import ORIGINAL, gather_frames, shuffled_order
+from pvbias.clips import ORIGINAL, Rearrangement, gather_frames, shuffled_order
 from pvbias.registries import MODULATION
+from pvbias.tools.main import main
 
 CHANNELS_LAST = torch.channels_last_3d
 
@@ -91,3 +94,48 @@ def test_modulations_keep_shape_type_layout_and_their_input(name, dtype):
 def test_gather_frames_takes_each_clips_own_frames():
     gathered = gather_frames(numbered_clips(2), torch.tensor([[4, 0, 0], [1, 3, 2]]))
     assert frame_numbers(gathered) == [[4, 0, 0], [11, 13, 12]]
+
+
+REARRANGEMENTS = [ORIGINAL, "reverse", "shuffle", "freeze_first", "freeze_middle", "freeze_random"]
+
+
+@pytest.mark.parametrize("name", REARRANGEMENTS)
+def test_a_rearrangement_says_which_frames_it_takes(name):
+    modulation, seeds = MODULATION.get(name), [21, 22, 23]
+    assert isinstance(modulation, Rearrangement)
+    frames = modulation.frames(5, seeds)
+    assert (frames.dtype, frames.shape) == (torch.int64, (3, 5))
+    numbers = frame_numbers(modulation(numbered_clips(3), seeds))
+    assert (frames + 10 * torch.arange(3)[:, None]).tolist() == numbers
+
+
+@pytest.mark.parametrize("name", REARRANGEMENTS)
+def test_rearrangements_travel_to_worker_processes_by_name(name):
+    modulation = MODULATION.get(name)
+    assert pickle.loads(pickle.dumps(modulation)) is modulation
+    assert copy.deepcopy(modulation) is modulation
+    assert len(pickle.dumps(modulation)) < 100
+    assert MODULATION.origin(name) == "pvbias.clips.modulations"
+
+
+def test_random_rearrangements_draw_what_they_always_have():
+    """Variants of one version are those of another: results stay comparable."""
+    assert MODULATION.get("freeze_random").frames(8, [0, 1, 2, 3])[:, 0].tolist() == [4, 5, 0, 2]
+    assert MODULATION.get("shuffle").frames(4, [0, 1]).tolist() == [[0, 1, 3, 2], [1, 3, 2, 0]]
+
+
+def test_a_plugins_own_rearrangement():
+    @Rearrangement
+    def by_twos(num_frames, seed):
+        """Every frame twice."""
+        return torch.arange(num_frames) // 2
+
+    assert frame_numbers(by_twos(numbered_clips(2), [0, 0])) == [[0, 0, 1, 1, 2], [10, 10, 11, 11, 12]]
+    assert by_twos.__doc__ == "Every frame twice."
+
+
+def test_the_list_shows_what_they_are(capsys):
+    assert main(["list", "modulations"]) == 0
+    text = capsys.readouterr().out
+    assert "The frames of each clip in reversed order." in text
+    assert "Each clip's middle frame (``T // 2``), repeated." in text

@@ -11,13 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers slow_r50)
 from pvbias.clips import ClipSpec, view_seeds
 from pvbias.config import get_cfg
 from pvbias.data import BadVideoError, BadVideoLog, VideoRecord
 from pvbias.errors import DataError, WeightsError
 from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips, run_evaluators
 from pvbias.models.recognizer import Recognizer
-from pvbias.registries import MODULATION
+from pvbias.registries import MODEL, MODULATION
 
 SPEC = ClipSpec(num_frames=4, sampling_rate=2, crop_size=8, test_crop_size=8, short_side=8)
 NUM_VIDEOS, NUM_CLASSES = 7, 6
@@ -77,6 +78,42 @@ class Small(nn.Module):
         assert not self.training
         assert not torch.is_grad_enabled()
         return self.head(self.norm(self.conv(clip)).relu().mean((2, 3, 4)))
+
+
+class Stage(nn.Module):
+    """A convolution, BatchNorm and ReLU; counts the frames it sees."""
+
+    def __init__(self, channels, kernel):
+        super().__init__()
+        self.conv = nn.Conv3d(channels, 4, kernel, padding=[size // 2 for size in kernel])
+        self.norm = nn.BatchNorm3d(4)
+        self.act = nn.ReLU(inplace=True)
+        self.frames = 0
+
+    def forward(self, features):
+        self.frames += len(features) * features.shape[2]
+        return self.act(self.norm(self.conv(features)))
+
+
+class Staged(nn.Module):
+    """Blocks one after another, as PyTorchVideo's networks."""
+
+    def __init__(self, *blocks):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, features):
+        for block in self.blocks:
+            features = block(features)
+        return features
+
+
+def staged_recognizer():
+    """Two stages that see one frame at a time, one that does not, and the head."""
+    torch.manual_seed(0)
+    stages = [Stage(3, (1, 3, 3)), Stage(4, (1, 1, 1)), Stage(4, (3, 1, 1))]
+    head = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, NUM_CLASSES))
+    return Recognizer(Staged(*stages, head), clip_spec=SPEC, head="blocks.3.2", stages="blocks")
 
 
 class Keep(Evaluator):
@@ -172,6 +209,48 @@ def test_each_video_is_opened_once_and_each_variant_forwarded_once(tmp_path):
     # 7 videos of 3 views are 21 views: five full batches of 4 and a rest, in three variants.
     assert sorted(model.module.batches) == sorted(([4] * 5 + [1]) * 3)
     assert [figure.value for name in results for figure in results[name].figures] == [7, 7, NUM_CLASSES]
+
+
+REARRANGED = ("original", "shuffle", "reverse", "freeze_first", "freeze_random")
+
+
+@pytest.fixture
+def footprint():
+    """A modulation that changes what is in the frames."""
+    restore = MODULATION.snapshot()
+    MODULATION.register(lambda clips, seeds: clips.amax(2, keepdim=True).expand_as(clips), name="footprint")
+    yield "footprint"
+    restore()
+
+
+def test_variants_of_the_same_frames_share_the_stages_that_see_one_at_a_time(tmp_path, footprint):
+    cfg, model = config(), staged_recognizer()
+    stages = model.stages
+    keep = Keep(cfg, model, (*REARRANGED, footprint))
+    measure(tmp_path, cfg, {"keep": keep}, model=model)
+    frames = NUM_VIDEOS * 3 * 4
+    # Once for the five and once for the footprint, whose frames are others; a stage after that for each of the six.
+    assert [stage.frames for stage in stages[:3]] == [2 * frames, 2 * frames, 6 * frames]
+
+
+def slow_r50():
+    torch.manual_seed(0)
+    entry = MODEL.get("slow_r50")
+    module = entry.build(num_classes=NUM_CLASSES, num_frames=4, crop_size=8)
+    return Recognizer(module, clip_spec=SPEC, head=entry.head, stages=entry.stages)
+
+
+@pytest.mark.parametrize("build", [staged_recognizer, slow_r50])
+def test_sharing_stages_changes_no_bit(tmp_path, footprint, build):
+    sharing = build()
+    plain = Recognizer(sharing.module, clip_spec=SPEC, head=sharing.head_name)
+    assert sharing.num_frame_stages > plain.num_frame_stages == 0
+    found = []
+    for model in (sharing, plain):
+        keep = Keep(config(views=1), model, (*REARRANGED, footprint))
+        measure(tmp_path, config(views=1), {"keep": keep}, model=model, source=NoiseSource(num_videos=3))
+        found.append(keep.rows)
+    assert_same_rows(*found)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 64])

@@ -14,7 +14,7 @@ def recognizer():
     torch.manual_seed(0)
     entry = MODEL.get("r3d_small")
     module = entry.build(num_classes=7, num_frames=16, crop_size=64)
-    return Recognizer(module, clip_spec=entry.clip_spec, head=entry.head).eval()
+    return Recognizer(module, clip_spec=entry.clip_spec, head=entry.head, stages=entry.stages).eval()
 
 
 @pytest.mark.parametrize("size", [(16, 64, 64), (16, 112, 80), (5, 33, 33), (1, 32, 32)])
@@ -48,3 +48,10 @@ def test_a_step_reaches_every_parameter():
         nn.init.normal_(parameter, std=0.1)
     module(torch.rand(4, 3, 8, 32, 32)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_its_blocks_are_the_whole_and_all_see_motion(recognizer):
+    clip = torch.rand(2, 3, 8, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(nn.Sequential(*recognizer.stages)(recognizer.normalize(clip)), recognizer(clip))
+    assert recognizer.num_frame_stages == 0

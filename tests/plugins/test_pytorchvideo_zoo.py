@@ -58,7 +58,7 @@ def recognizer_of(name: str, *, num_classes: int, num_frames: int, crop_size: in
     model: ZooModel = MODEL.get(name)
     module = model.build(num_classes=num_classes, num_frames=num_frames, crop_size=crop_size)
     spec = model.clip_spec.replace(num_frames=num_frames, crop_size=crop_size)
-    return Recognizer(module, clip_spec=spec, head=model.head, pathways=model.pathways)
+    return Recognizer(module, clip_spec=spec, head=model.head, pathways=model.pathways, stages=model.stages)
 
 
 def weightless(name: str) -> Recognizer:
@@ -184,6 +184,36 @@ def test_logits_are_the_hubs_to_the_bit():
     with torch.no_grad():
         bare((clip.float() / 255 - 0.45) / 0.225)
         assert torch.equal(recognizer(clip), projected[0].flatten(1))
+
+
+#: By the kernels of their next stages, which pool, convolve or stride over time. (X3D's stem does, too.)
+FRAME_STAGES = {"c2d_r50": 2, "slow_r50": 3, "r2plus1d_r50": 1}
+
+
+@pytest.mark.parametrize("name", [*SMALL, "i3d_r50", "csn_r101"])
+def test_the_way_in_two_parts(name):
+    frames, crop = SMALL.get(name, (8, 32))
+    recognizer = recognizer_of(name, num_classes=5, num_frames=frames, crop_size=crop).eval()
+    assert recognizer.num_frame_stages == FRAME_STAGES.get(name, 0)
+    clips, chosen = random_clips(frames, crop), torch.tensor([frames - 1, 0])
+    frozen = torch.stack([clip[:, [frame] * frames] for clip, frame in zip(clips, chosen, strict=True)])
+    with torch.no_grad():
+        assert torch.equal(recognizer.classify_features(recognizer.frame_features(clips)), recognizer(clips))
+        torch.testing.assert_close(recognizer.frozen_logits(clips, chosen), recognizer(frozen), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FRAME_STAGES)
+def test_frozen_logits_in_training_mode(name):
+    """Batch statistics over the one frame are those over its repetitions, up to rounding."""
+    frames, crop = 4, 64
+    recognizer = recognizer_of(name, num_classes=5, num_frames=frames, crop_size=crop).train()
+    for module in recognizer.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    clips, chosen = random_clips(frames, crop), torch.tensor([frames - 1, 0])
+    frozen = torch.stack([clip[:, [frame] * frames] for clip, frame in zip(clips, chosen, strict=True)])
+    with torch.no_grad():
+        torch.testing.assert_close(recognizer.frozen_logits(clips, chosen), recognizer(frozen), rtol=1e-3, atol=1e-4)
 
 
 def test_a_larger_test_crop_averages_the_logits_of_all_windows():

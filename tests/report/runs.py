@@ -104,6 +104,24 @@ def labelled_run(name: str = "run", **changes: Any) -> RunResults:
     return dataclasses.replace(run, **changes)
 
 
+def with_students(run: RunResults, *, distilled: float, bias: float) -> RunResults:
+    """... and of the evaluators that train students of single frames."""
+    training = [{"epoch": 1, "training_loss": 1.2, "held_out_loss": 0.875, "best": True}]
+    figures = {
+        "dynamic_score_distill": [
+            Figure(name="dynamic_score", value=distilled, unit="nats", level="video", variant="distill"),
+            Figure(name="agreement", value=75.0, unit="%", level="video", variant="distill"),
+        ],
+        "dataset_bias": [
+            Figure(name="dataset_bias", value=bias, unit="nats", level="video", interval=(bias - 0.1, bias + 0.1)),
+            Figure(name="student_top1", value=60.0, unit="%", level="video"),
+        ],
+    }
+    for evaluator, found in figures.items():
+        run.results[evaluator] = Result(figures=found, tables={"student_training": training})
+    return run
+
+
 def unlabelled_run() -> RunResults:
     """A run on videos without labels, of a model without temporal convolutions."""
     run = labelled_run("unlabelled", bad_videos=[])

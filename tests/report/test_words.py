@@ -64,6 +64,24 @@ def test_the_examples_for_nats_are_right():
 
 
 @pytest.mark.parametrize(
+    ("value", "verdict", "meaning"),
+    [
+        (0.02, "Single frames explain the predictions", "comes close to"),
+        (0.4, "Single frames explain part of the predictions", "misses part of"),
+        (2.5, "Single frames do not explain the predictions", "is far from"),
+    ],
+)
+def test_verdict_on_the_distilled_score(value, verdict, meaning):
+    """The other way round than for frozen clips: a small score says that frames are enough."""
+    score = Figure(name="dynamic_score", value=value, unit="nats", level="video", variant="distill")
+    agreement = Figure(name="agreement", value=81.0, unit="%", level="video", variant="distill")
+    reading = words.read_dynamic_score(score, agreement)
+    assert reading.verdict == verdict
+    assert reading.explanation.startswith(f"A student that sees single frames {meaning} the predictions: {value:.2f}")
+    assert "first choice is the same for 81 % of the videos" in reading.explanation
+
+
+@pytest.mark.parametrize(
     ("value", "unit", "expected"),
     [
         (64.25, "%", "64.2"),

@@ -1,8 +1,29 @@
 """The benchmarks run and print what they promise; how fast anything is, is not a test's business."""
 
+import re
+
 import pytest
 
+from pvbias.registries import OBJECTIVE
 from pvbias.tools.main import main
+
+SLOW_OBJECTIVE = """
+import time
+import torch
+from pvbias.engine import CrossEntropy, Phase
+from pvbias.registries import OBJECTIVE
+
+@OBJECTIVE.register()
+class Slow(CrossEntropy):
+    def phases(self):
+        (phase,) = super().phases()
+        return [Phase(name=name, modules=phase.modules, loss=self._slow, solver=phase.solver) for name in "ab"]
+
+    def _slow(self, step):
+        time.sleep(0.25)
+        held = torch.ones(2**25)  # 128 MiB
+        return {"loss": torch.nn.functional.cross_entropy(step.recognizer(step.clips), step.labels) + 0 * held.mean()}
+"""
 
 
 def test_decoding_is_timed_beside_a_plain_loop(bar_videos, capsys):
@@ -21,12 +42,52 @@ def test_measuring_is_timed_three_ways(bar_videos, capsys):
         assert way in text
 
 
-def test_training_is_timed_in_each_precision(capsys):
-    arguments = ["--models", "x3d_xs", "--crop-size", "32", "--batch-size", "2", "--steps", "1"]
-    assert main(["benchmark", "train", *arguments]) == 0
-    text = capsys.readouterr().out
-    assert "channels_last_3d" in text
-    assert "bf16" in text
+SMALL = ["--models", "r3d_small", "--crop-size", "16", "--batch-size", "2", "--steps", "1", "--set", "NUM_GPUS", "0"]
+
+
+def table(text):
+    """Rows of a printed table by column."""
+    lines = text.splitlines()
+    rule = next(number for number, line in enumerate(lines) if line.startswith("---"))
+    columns = [match.span() for match in re.finditer("-+", lines[rule])]
+    head, *rows = [[line[start:stop].strip() for start, stop in columns] for line in lines[rule - 1 :]]
+    return [dict(zip(head, row, strict=True)) for row in rows[1:]]
+
+
+def test_training_is_timed_in_each_precision_and_memory_format(capsys):
+    assert main(["benchmark", "train", *SMALL, "DATA.NUM_FRAMES", "4", "--precisions", "fp32", "bf16"]) == 0
+    rows = table(capsys.readouterr().out)
+    cases = [(row["precision"], row["memory format"]) for row in rows]
+    assert cases == [(p, m) for p in ("fp32", "bf16") for m in ("contiguous", "channels_last_3d")]
+    for row in rows:
+        assert row["objective"] == "CrossEntropy"
+        assert float(row["x CrossEntropy"]) == 1
+        assert float(row["median s"]) > 0
+        assert float(row["peak MiB"]) > 0
+    assert float(rows[0]["x first"]) == 1
+
+
+def test_objectives_are_timed_beside_cross_entropy(tmp_path, monkeypatch, capsys):
+    (tmp_path / "slow_objective.py").write_text(SLOW_OBJECTIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    restore = OBJECTIVE.snapshot()
+    try:
+        plugin = ["PLUGINS", "['slow_objective']", "DATA.NUM_FRAMES", "4"]
+        assert main(["benchmark", "train", *SMALL, *plugin, "--objectives", "Slow"]) == 0
+    finally:
+        restore()
+    plain, slow = table(capsys.readouterr().out)
+    assert (plain["objective"], slow["objective"]) == ("CrossEntropy", "Slow")
+    assert (plain["precision"], plain["memory format"]) == ("fp32", "channels_last_3d")
+    # Two phases of 0.25 s beside what CrossEntropy takes, and 128 MiB.
+    assert float(slow["median s"]) > 0.5
+    assert float(slow["x CrossEntropy"]) > 1
+    assert float(slow["peak MiB"]) > float(plain["peak MiB"]) + 100
+
+
+def test_an_unknown_objective_is_an_error_with_the_near_names(capsys):
+    assert main(["benchmark", "train", *SMALL, "--objectives", "CrossEntropi"]) == 2
+    assert "'CrossEntropy'" in capsys.readouterr().err
 
 
 def test_generating_is_timed_beside_the_plain_way(capsys):
