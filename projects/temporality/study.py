@@ -191,12 +191,16 @@ def table2(trainings: Trainings, appearances: Sequence[int], motions: Sequence[i
 
 
 def profiles(trainings: Trainings, pfm: tuple[int, int] = (8, 16)) -> str:
-    """Figures 8 to 10 and C.15: ASDT and temporal channels over depth, for each way of training."""
+    """Figures 8 to 10 and C.15: ASDT and temporal channels over depth, for each way of training on BrushMNIST; and for
+    P+F+M where Table 2 has been made."""
     ways = ("joint", "motion", "appearance", "footprint", "random")
     profiled = {f"brush, {way}": runs for way, runs in zip(ways, brush(trainings, *ways), strict=True)}
-    (profiled["P+F+M_{}_{}".format(*pfm)],) = places(trainings, pfm)
     if not all(profiled.values()):
         return ""
+    name = "pfm_{}_{}".format(*pfm)
+    (of_places,) = trainings.finish([run for run in trainings.runs(name) if trainings.study.is_done(run)])
+    if of_places:
+        profiled["P+F+M_{}_{}".format(*pfm)] = of_places
     matplotlib.use("agg")
     canvas, axes = pyplot.subplots(1, 3, figsize=(15, 4), layout="constrained")
     for axis, evaluator, column, label in (
@@ -227,11 +231,12 @@ def context(trainings: Trainings) -> str:
 
     The first row's network has learnt motion: on BrushMNIST, then over places that say nothing of it.
     """
-    brush(trainings, "motion")
+    brush(trainings, "motion", "appearance")
     (free,) = trainings.finish(trainings.runs("context_free", *CONTEXT, places=True, start="brush_motion"))
     starts = {
         "from random weights": "",
-        "fine-tuned from BrushMNIST": "brush_motion",
+        "fine-tuned from BrushMNIST, appearance": "brush_appearance",
+        "fine-tuned from BrushMNIST, motion": "brush_motion",
         "fine-tuned from the first row's": "context_free",
     }
     names = [f"context_from_{start or 'scratch'}" for start in starts.values()]
