@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 
 def write_video(path: Path, frames: np.ndarray, *, fps: int = 30, codec: str = "mpeg4", gop: int = 12) -> Path:
@@ -38,6 +39,12 @@ def moving_bar(*, direction: int, seed: int, frames: int = 20, size: int = 48) -
         columns = (start + direction * 2 * index + np.arange(6)) % size
         clip[index][:, columns] = 230
     return clip
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Random weights and clips are the same whichever tests ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,13 @@ class Study:
         return str(path.resolve()) if path else ""
 
     def finish(self, runs: Sequence[Run]) -> list[RunResults]:
-        """The results of runs, in order; what is missing is made first. With ``dry_run`` those that are there.
+        """The results of runs, in order; what is missing is made first (:meth:`make`). With ``dry_run`` those that are
+        there."""
+        self.make(runs)
+        return [read_results(self.folder(run)) for run in runs if self.is_done(run)]
+
+    def make(self, runs: Sequence[Run]) -> None:
+        """Make those of the runs that are missing; with ``dry_run`` print their commands.
 
         A run is one of several at a time: none may need another's weights (see :meth:`checkpoint`).
 
@@ -88,7 +94,7 @@ class Study:
                 if self.folder(run) not in self._printed:
                     print(shlex.join(self._command(run)))
                     self._printed.add(self.folder(run))
-            return [read_results(self.folder(run)) for run in runs if run not in missing]
+            return
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(self._make, run) for run in missing]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
@@ -96,7 +102,6 @@ class Study:
                 future.cancel()
             for future in done:
                 future.result()
-        return [read_results(self.folder(run)) for run in runs]
 
     def _command(self, run: Run) -> list[str]:
         # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.

@@ -20,12 +20,12 @@ from pvbias.distributed import is_main_process
 from pvbias.engine.seeding import seed_everything
 from pvbias.errors import DataError
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews, run_evaluators
-from pvbias.evaluation.accuracy import LEVELS, scores_by_level, top_k_credit, unlabelled_note
-from pvbias.evaluation.statistics import mean_intervals
+from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level, top_k_credit, unlabelled_note
+from pvbias.evaluation.statistics import mean_figures
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR, STUDENT
 
-from .dynamic_score import divergence
+from .dynamic_score import score_and_agreement
 from .students import Pupil, Subset, hold_out, student_fingerprint, train_student, training_cfg
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class StudentEvaluator(Evaluator):
     Attributes:
         name: under which it is registered.
         objective: in the OBJECTIVE registry.
-        figures: name, unit and factor of what :meth:`scores` gives; the loss comes first.
+        figures: name and unit of what :meth:`scores` gives; the loss comes first.
         variant: of the figures.
         student: in evaluation mode, once :meth:`prepare` is through.
     """
@@ -59,7 +59,7 @@ class StudentEvaluator(Evaluator):
     modulations: tuple[str, ...] = (ORIGINAL,)
     name: str
     objective: str
-    figures: tuple[tuple[str, str, float], tuple[str, str, float]]
+    figures: tuple[tuple[str, str], tuple[str, str]]
     variant: str
     student: Pupil
 
@@ -139,24 +139,14 @@ class StudentEvaluator(Evaluator):
         if not rows:
             reason = f"None of the {len(self.rows)} videos has a label: the student has nothing to be measured by."
             return Result(tables=tables, not_applicable=reason)
-        keys = [(level, *figure) for level in LEVELS for figure in self.figures]
-        columns = np.array([[score for level in LEVELS for score in row[level]] for row in rows])
+        note = unlabelled_note(self.rows)
         figures = [
-            Figure(
-                name=name,
-                value=scale * float(mean),
-                unit=unit,
-                level=level,
-                variant=self.variant,
-                interval=None if interval is None else (scale * interval[0], scale * interval[1]),
-                count=len(rows),
-                note=unlabelled_note(self.rows),
-            )
-            for (level, name, unit, scale), mean, interval in zip(
-                keys, columns.mean(0), mean_intervals(columns, **self.bootstrap), strict=True
-            )
+            Figure(name=name, value=None, unit=unit, level=level, variant=self.variant, note=note)
+            for level in LEVELS
+            for name, unit in self.figures
         ]
-        return Result(figures=figures, tables=tables)
+        columns = np.array([[score for level in LEVELS for score in row[level]] for row in rows])
+        return Result(figures=mean_figures(figures, columns, **self.bootstrap), tables=tables)
 
     def _training_videos(self) -> VideoSource:
         try:
@@ -208,7 +198,7 @@ class DistilledDynamicScore(StudentEvaluator):
 
     name = "dynamic_score_distill"
     objective = "StudentDistillation"
-    figures = (("dynamic_score", "nats", 1.0), ("agreement", "%", 100.0))
+    figures = (("dynamic_score", "nats"), ("agreement", "%"))
     variant = "distill"
 
     def teaching(self, videos: VideoSource) -> tuple[Recognizer | None, int]:
@@ -218,14 +208,8 @@ class DistilledDynamicScore(StudentEvaluator):
     def scores(self, video: VideoViews, log_q: Tensor, logits: Tensor | None) -> Scores:
         """(divergence, agreement)."""
         assert logits is not None
-        p, q = _log_probabilities(logits), _log_probabilities(log_q)
-        return {
-            level: (
-                float(divergence(p[level], q[level]).mean()),
-                float((p[level].argmax(1) == q[level].argmax(1)).double().mean()),
-            )
-            for level in LEVELS
-        }
+        p, q = log_probabilities_by_level(logits), log_probabilities_by_level(log_q)
+        return {level: score_and_agreement(p[level], q[level]) for level in LEVELS}
 
 
 @EVALUATOR.register(name="dataset_bias")
@@ -245,7 +229,7 @@ class DatasetBias(StudentEvaluator):
 
     name = "dataset_bias"
     objective = "CrossEntropy"
-    figures = (("dataset_bias", "nats", 1.0), ("student_top1", "%", 100.0))
+    figures = (("dataset_bias", "nats"), ("student_top1", "%"))
     variant = ORIGINAL
 
     def teaching(self, videos: VideoSource) -> tuple[Recognizer | None, int]:
@@ -267,7 +251,7 @@ class DatasetBias(StudentEvaluator):
                 f"Video {video.name!r} has the label {video.label}, but the training split's classes, which the "
                 f"student of dataset_bias knows, are 0 to {self.student.num_classes - 1}. Check the two annotations."
             )
-        q = _log_probabilities(log_q)
+        q = log_probabilities_by_level(log_q)
         return {
             level: (
                 float(-q[level][:, video.label].mean()),
@@ -275,8 +259,3 @@ class DatasetBias(StudentEvaluator):
             )
             for level in LEVELS
         }
-
-
-def _log_probabilities(logits: Tensor) -> dict[str, Tensor]:
-    """Of logits ``(V, K)``, by level, float64: of each view ``(V, K)``, and of the mean over views ``(1, K)``."""
-    return {level: scores.log_softmax(1) for level, scores in scores_by_level(logits).items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
-from pvbias.evaluation.accuracy import LEVELS
-from pvbias.evaluation.statistics import mean_intervals
+from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
+from pvbias.evaluation.divergence import divergence
+from pvbias.evaluation.statistics import mean_figures
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
 
@@ -41,47 +41,27 @@ class DynamicScore(Evaluator):
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
         """Keeps (score, agreement) for each variant and level."""
-        views = {variant: values.double().log_softmax(1) for variant, values in logits.items()}
-        means = {variant: _average_probabilities(values) for variant, values in views.items()}
-        row = []
+        p = log_probabilities_by_level(logits[ORIGINAL])
+        row: list[float] = []
         for variant in self.compared:
-            for log_p, log_q in ((views[ORIGINAL], views[variant]), (means[ORIGINAL], means[variant])):
-                agreement = (log_p.argmax(1) == log_q.argmax(1)).double()
-                row += [float(divergence(log_p, log_q).mean()), float(agreement.mean())]
+            q = log_probabilities_by_level(logits[variant])
+            for level in LEVELS:
+                row += score_and_agreement(p[level], q[level])
         self.rows[video.index] = row
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        columns = np.array(list(self.rows.values()))
-        intervals = mean_intervals(columns, **self.bootstrap)
-        keys = [
-            (name, unit, scale, variant, level)
+        figures = [
+            Figure(name=name, value=None, unit=unit, level=level, variant=variant)
             for variant in self.compared
             for level in LEVELS
-            for name, unit, scale in (("dynamic_score", "nats", 1.0), ("agreement", "%", 100.0))
+            for name, unit in (("dynamic_score", "nats"), ("agreement", "%"))
         ]
-        figures = [
-            Figure(
-                name=name,
-                value=scale * float(mean),
-                unit=unit,
-                level=level,
-                variant=variant,
-                interval=None if interval is None else (scale * interval[0], scale * interval[1]),
-                count=len(columns),
-            )
-            for (name, unit, scale, variant, level), mean, interval in zip(
-                keys, columns.mean(0), intervals, strict=True
-            )
-        ]
-        return Result(figures=figures)
+        return Result(figures=mean_figures(figures, np.array(list(self.rows.values())), **self.bootstrap))
 
 
-def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """``KL(p || q)`` in nats, ``(V, K), (V, K) -> (V,)``, of log-probabilities; rounding below 0 is cut off."""
-    return (log_p.exp() * (log_p - log_q)).sum(1).clamp_min(0)
-
-
-def _average_probabilities(log_probabilities: Tensor) -> Tensor:
-    """The logarithm of the mean over views: ``(V, K) -> (1, K)``."""
-    return log_probabilities.logsumexp(0, keepdim=True) - math.log(len(log_probabilities))
+def score_and_agreement(log_p: Tensor, log_q: Tensor) -> tuple[float, float]:
+    """Mean ``KL(p || q)`` in nats, and the share of equal first choices, of log-probabilities ``(V, K)``."""
+    # Rounding below 0 is cut off.
+    score = divergence(log_p, log_q).clamp_min(0).mean()
+    return float(score), float((log_p.argmax(1) == log_q.argmax(1)).double().mean())

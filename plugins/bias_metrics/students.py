@@ -22,11 +22,10 @@ from pvbias.engine import Objective, Phase, Step, newest_checkpoint, train
 from pvbias.engine.checkpoint import checkpoint_path
 from pvbias.engine.metric_log import FILE_NAME as LOG_NAME
 from pvbias.errors import ConfigError, DataError
+from pvbias.evaluation.divergence import divergence
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import OBJECTIVE
 from pvbias.zoo import atomic_save, model_state, read_checkpoint
-
-from .dynamic_score import divergence
 
 logger = logging.getLogger(__name__)
 

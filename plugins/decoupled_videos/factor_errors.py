@@ -14,7 +14,7 @@ from torch import Tensor
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, scores_by_level, unlabelled_note
-from pvbias.evaluation.statistics import mean_intervals
+from pvbias.evaluation.statistics import mean_figures
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
 
@@ -101,30 +101,15 @@ class FactorErrors(Evaluator):
         if self._reason or not rows:
             return Result(not_applicable=self._reason or f"None of the {len(self.rows)} videos has a label.")
         shares = np.stack([row.shares for row in rows])  # (videos, variants, levels, 4)
-        keys, columns = [], []
+        note = unlabelled_note(self.rows)
+        figures, columns = [], []
         for name, counted in _FIGURES.items():
             for number, variant in enumerate(self.modulations):
                 for place, level in enumerate(LEVELS):
-                    keys.append((name, variant, level))
-                    columns.append(100 * shares[:, number, place, list(counted)].sum(-1))
-        values = np.stack(columns, axis=1)
-        figures = [
-            Figure(
-                name=name,
-                value=float(mean),
-                unit="%",
-                level=level,
-                variant=variant,
-                interval=interval,
-                count=len(rows),
-                note=unlabelled_note(self.rows),
-            )
-            for (name, variant, level), mean, interval in zip(
-                keys, values.mean(0), mean_intervals(values, **self.bootstrap), strict=True
-            )
-        ]
+                    figures.append(Figure(name=name, value=None, unit="%", level=level, variant=variant, note=note))
+                    columns.append(shares[:, number, place, list(counted)].sum(-1))
         tables = {f"{factor}_confusion": _confusion(rows, names) for factor, names in self._names.items()}
-        return Result(figures=figures, tables=tables)
+        return Result(figures=mean_figures(figures, np.stack(columns, axis=1), **self.bootstrap), tables=tables)
 
 
 def _why_not(class_names: Sequence[str], parts: Sequence[tuple[str, ...]], num_classes: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .divergence import divergence
+from pvbias.evaluation.divergence import divergence
 
 #: ``clips (N, C, T, H, W) in [0, 1] -> log-probabilities (N, K)``
 Student = Callable[[Tensor], Tensor]

@@ -13,12 +13,12 @@ from torch import Tensor
 from pvbias.clips import view_seeds
 from pvbias.engine import Objective, Phase, Step, classification
 from pvbias.errors import ConfigError
+from pvbias.evaluation.divergence import divergence
 from pvbias.models import Recognizer
 from pvbias.models.batch_norm import unrecorded_statistics
 from pvbias.registries import MODULATION, OBJECTIVE, STUDENT
 
 from .attacks import fgsm, pgd
-from .divergence import divergence
 
 #: Grey levels between black (0) and white (1).
 _GREY_LEVELS = 255
@@ -167,15 +167,10 @@ class DRLDistill(_WithStudent):
 
 
 class _Modulated(_Drl):
-    """Algorithm 3: the recognizer on clips without their motion takes the student's place.
-
-    One phase (eq. 12)::
-
-        L_cls(f(x), y) - lambda * KL(f(x) || f(x~))
+    """Algorithm 3, eq. 12: the recognizer on clips without their motion takes the student's place.
 
     f(x~) is a constant in it: psi = theta, but held. So its forward needs no graph. It normalises with the mini-batch's
     own statistics where BatchNorm is in training mode, and leaves the running ones alone: those belong to real clips.
-    Where lambda is 0 this is plain cross-entropy training, bit for bit.
     """
 
     def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
@@ -199,8 +194,14 @@ class _Modulated(_Drl):
 
 @OBJECTIVE.register()
 class DRLFreeze(_Modulated):
-    __doc__ = f"""{_Modulated.__doc__}
-    x~: one frame of the clip, repeated; which one is ``DRL.FREEZE_FRAME``.
+    """Algorithm 3 with frozen clips: the recognizer away from what it says of a single frame.
+
+    One phase (eq. 12), with f(x~) held constant::
+
+        L_cls(f(x), y) - lambda * KL(f(x) || f(x~))
+
+    x~: one frame of the clip, repeated; which one is ``DRL.FREEZE_FRAME``. Where lambda is 0 this is plain
+    cross-entropy training, bit for bit.
     """
 
     def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -210,8 +211,9 @@ class DRLFreeze(_Modulated):
 
 @OBJECTIVE.register()
 class DRLShuffle(_Modulated):
-    __doc__ = f"""{_Modulated.__doc__}
-    x~: the frames of the clip in an order of its own, drawn anew in each step.
+    """Algorithm 3 with shuffled clips: the recognizer away from what it says of frames in another order.
+
+    :class:`DRLFreeze` with another x~: the frames of the clip in an order of its own, drawn anew in each step.
     """
 
     def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:

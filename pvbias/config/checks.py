@@ -28,9 +28,9 @@ OPTIONAL_TYPES: dict[str, type] = {
     "SOLVER.CLIP_GRAD_L2NORM": float,
 }
 #: Keys of the recognizer's solver, which the student's has, too.
-SOLVER_KEYS = tuple(get_cfg().SOLVER)
 OPTIONAL_TYPES |= {
-    f"STUDENT.SOLVER.{name}": OPTIONAL_TYPES.get(f"SOLVER.{name}", type(get_cfg().SOLVER[name])) for name in SOLVER_KEYS
+    f"STUDENT.SOLVER.{name}": OPTIONAL_TYPES.get(f"SOLVER.{name}", type(value))
+    for name, value in get_cfg().SOLVER.items()
 }
 
 _Rule = tuple[Callable[[Any], bool], str]

@@ -14,7 +14,7 @@ from ..models.recognizer import Recognizer
 from ..registries import EVALUATOR
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Result
-from .statistics import mean_intervals
+from .statistics import mean_figures
 
 #: The two ways to count: see :class:`pvbias.evaluation.Figure`.
 LEVELS = ("clip", "video")
@@ -71,24 +71,15 @@ class Accuracy(Evaluator):
         if not rows:
             return Result(not_applicable=f"None of the {len(self.rows)} videos has a label: there is no accuracy.")
         keys = [(variant, level, k) for variant in self.modulations for level in LEVELS for k in self.ks]
-        credits = self.columns(rows, keys)
+        note = unlabelled_note(self.rows)
         figures = [
-            Figure(
-                name=f"top{k}",
-                value=100 * float(mean),
-                unit="%",
-                level=level,
-                variant=variant,
-                interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
-                count=len(rows),
-                note=unlabelled_note(self.rows),
-            )
-            for (variant, level, k), mean, interval in zip(
-                keys, credits.mean(0), mean_intervals(credits, **self.bootstrap), strict=True
-            )
+            Figure(name=f"top{k}", value=None, unit="%", level=level, variant=variant, note=note)
+            for variant, level, k in keys
         ]
         table = [self.class_row(label, level, members) for label, members in self.by_class(rows) for level in LEVELS]
-        return Result(figures=figures, tables={"per_class": table})
+        return Result(
+            figures=mean_figures(figures, self.columns(rows, keys), **self.bootstrap), tables={"per_class": table}
+        )
 
     def labelled(self) -> list[AccuracyRow]:
         """The rows of the videos that have a label, by video index."""
@@ -127,6 +118,12 @@ def scores_by_level(logits: Tensor) -> dict[str, Tensor]:
     views = logits.double()
     # Logarithms of the summed probabilities: same order, and no ties from underflow.
     return {"clip": views, "video": views.log_softmax(1).logsumexp(0, keepdim=True)}
+
+
+def log_probabilities_by_level(logits: Tensor) -> dict[str, Tensor]:
+    """A video's predictions at each of LEVELS, of logits ``(V, K)``: float64 log-probabilities of each view,
+    ``(V, K)``, and of the mean over views, ``(1, K)``."""
+    return {level: scores.log_softmax(1) for level, scores in scores_by_level(logits).items()}
 
 
 def unlabelled_note(rows: Mapping[int, object | None]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -72,20 +73,17 @@ def run_evaluators(
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
-    was_training = recognizer.training
-    recognizer.eval()
-    try:
+    with _in_evaluation_mode(recognizer):
         for evaluator in evaluators.values():
             evaluator.prepare(settings)
-    finally:
-        recognizer.train(was_training)
     if consumers:
         loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split)
         total = len(range(get_rank(), len(source.records), get_world_size()))
         # A line every half minute is enough in a log file.
         pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
         shown = progress and is_main_process()
-        with tqdm(total=total, desc="measuring", unit="video", disable=not shown, **pace) as bar:
+        progress_bar = tqdm(total=total, desc="measuring", unit="video", disable=not shown, **pace)
+        with progress_bar as bar, _in_evaluation_mode(recognizer):
             videos = _good_videos(loader, bad_log, bar)
             measured = _measure(cfg, recognizer, videos, list(consumers.values()), settings)
         bad_log.check()
@@ -95,6 +93,17 @@ def run_evaluators(
     if not is_main_process():
         return {}
     return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
+
+
+@contextmanager
+def _in_evaluation_mode(recognizer: Recognizer) -> Iterator[None]:
+    """What was in training mode is in it again afterwards."""
+    was_training = recognizer.training
+    recognizer.eval()
+    try:
+        yield
+    finally:
+        recognizer.train(was_training)
 
 
 def _good_videos(loader: Iterable[TestVideo | BadVideo], bad_log: BadVideoLog, bar: tqdm) -> Iterator[TestVideo]:
@@ -121,23 +130,18 @@ def _measure(
     """
     variants = sorted({name for evaluator in evaluators for name in evaluator.modulations})
     measured = 0
-    was_training = recognizer.training
-    recognizer.eval()
-    try:
-        collected: list[dict[str, Tensor]] = []  # of the video whose views are not all through yet
-        for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
-            logits = _forward(cfg, recognizer, parts, variants, settings)
-            position = 0
-            for video, start, stop in parts:
-                end = position + stop - start
-                collected.append({variant: logits[variant][position:end] for variant in variants})
-                position = end
-                if stop == len(video.clips):
-                    _hand_over(video, {v: torch.cat([part[v] for part in collected]) for v in variants}, evaluators)
-                    collected = []
-                    measured += 1
-    finally:
-        recognizer.train(was_training)
+    collected: list[dict[str, Tensor]] = []  # of the video whose views are not all through yet
+    for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
+        logits = _forward(cfg, recognizer, parts, variants, settings)
+        position = 0
+        for video, start, stop in parts:
+            end = position + stop - start
+            collected.append({variant: logits[variant][position:end] for variant in variants})
+            position = end
+            if stop == len(video.clips):
+                _hand_over(video, {v: torch.cat([part[v] for part in collected]) for v in variants}, evaluators)
+                collected = []
+                measured += 1
     return measured
 
 

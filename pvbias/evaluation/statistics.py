@@ -7,9 +7,12 @@ bootstrap, 95 %). All intervals of one set of videos come from the same resample
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from .results import Figure
 
 #: Part of the resamples that lies outside an interval, half on each side.
 _OUTSIDE = 0.05
@@ -65,6 +68,22 @@ def mean_intervals(columns: np.ndarray, *, samples: int, seed: int) -> list[tupl
     if len(columns) < 2:
         return [None] * columns.shape[1]
     return [percentile_interval(means) for means in resampled_means(columns, samples=samples, seed=seed).T]
+
+
+def mean_figures(templates: Sequence[Figure], columns: np.ndarray, *, samples: int, seed: int) -> list[Figure]:
+    """Figures that are means over videos, with their intervals.
+
+    Args:
+        templates: m figures that lack value, interval and count.
+        columns: ``(n, m)``, one row a video, n >= 1; shares in [0, 1] where the unit is "%".
+        samples, seed: as for :func:`resampled_means`.
+    """
+    columns = np.asarray(columns, dtype=np.float64) * [100.0 if figure.unit == "%" else 1.0 for figure in templates]
+    intervals = mean_intervals(columns, samples=samples, seed=seed)
+    return [
+        replace(figure, value=float(mean), interval=interval, count=len(columns))
+        for figure, mean, interval in zip(templates, columns.mean(0), intervals, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pvbias.distributed import get_rank, get_world_size
 from pvbias.engine import CrossEntropy, Step, launch
 from pvbias.engine.checkpoint import resume, save_checkpoint
 from pvbias.errors import ConfigError
+from pvbias.evaluation.divergence import divergence
 from pvbias.plugins.drl import DRLAdversarial, DRLDistill, DRLFreeze, DRLShuffle, add_config
 from pvbias.plugins.drl.attacks import fgsm, pgd
-from pvbias.plugins.drl.divergence import divergence
 from pvbias.registries import STUDENT
 
 from ..engine.toys import CLASSES, FakeLoader, make_cfg, make_trainer, tiny_recognizer, weights

@@ -30,15 +30,6 @@ class OneBatch:
         yield self.batch
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 HUB = [name for name, model in MODEL if model.zoo == "pytorchvideo"]
 #: A convolutional network and a transformer: processors without bf16 take ten times as long as for fp32.
 HALF = ["x3d_xs", "mvit_base_16x4"]

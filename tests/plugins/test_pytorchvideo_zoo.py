@@ -45,15 +45,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
-
-
 def recognizer_of(name: str, *, num_classes: int, num_frames: int, crop_size: int) -> Recognizer:
     model: ZooModel = MODEL.get(name)
     module = model.build(num_classes=num_classes, num_frames=num_frames, crop_size=crop_size)
