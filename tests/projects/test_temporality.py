@@ -34,16 +34,34 @@ def test_every_run_is_a_valid_configuration(study, size, tmp_path, capsys):
     assert not any(tmp_path.iterdir())
     assert classes["brush_joint_seed0"] == classes["brush_random_seed1"] == 100
     assert classes["brush_motion_seed0"] == classes["context_from_scratch_seed1"] == 10
-    assert not any(name.startswith("pfm") for name in classes)  # they start from weights that are not there yet
+    # At the small size they start from weights that are not there yet.
+    assert any(name.startswith("pfm") for name in classes) == (size == "paper")
+    made_up_start(tmp_path, "brush_motion_seed0")
+    classes = planned(study, ["table2", "context"], size, tmp_path, capsys)
+    assert classes["context_free_seed0"] == 10
+    assert {"context_from_scratch_seed1", "context_from_brush_motion_seed0"} <= classes.keys()
+    assert "context_from_context_free_seed0" not in classes
+    starts = {name for name in classes if name.startswith("pfm") and name not in GRID}
+    assert starts == ({"pfm_motion_16_16_seed0"} if size == "small" else set())
+    if size == "small":
+        assert classes["pfm_motion_16_16_seed0"] == 16
+        made_up_start(tmp_path, "pfm_motion_16_16_seed0")
+        classes = planned(study, ["table2"], size, tmp_path, capsys)
+    assert GRID - classes.keys() == ({name for name in GRID if "seed1" in name} if size == "small" else set())
+    assert classes["pfm_16_2_seed0"] == 32
+
+
+#: The runs of Table 2.
+GRID = {f"pfm_{x}_{y}_seed{seed}" for x in (2, 4, 8, 16) for y in (2, 4, 8, 16) for seed in (0, 1)}
+
+
+def made_up_start(out, name):
+    """A run that others start from: through, for seed 0; not for seed 1."""
     for seed in (0, 1):
-        path = checkpoint_path(str(tmp_path / f"brush_motion_seed{seed}"), 2)
+        path = checkpoint_path(str(out / name.replace("seed0", f"seed{seed}")), 2)
         path.parent.mkdir(parents=True)
         torch.save(dict.fromkeys(KEYS, 0), path)
-    made_up_run(tmp_path / "brush_motion_seed0", (1.0, 0.0, 0.0), 5.0)  # the other one is not through
-    classes = planned(study, ["table2", "context"], size, tmp_path, capsys)
-    assert (classes["pfm_16_2_seed0"], classes["context_free_seed0"]) == (32, 10)
-    assert {"context_from_scratch_seed1", "context_from_brush_motion_seed0"} <= classes.keys()
-    assert {"pfm_16_2_seed1", "context_from_context_free_seed0"}.isdisjoint(classes)
+    made_up_run(out / name, (1.0, 0.0, 0.0), 5.0)
 
 
 def planned(study, parts, size, out, capsys):
