@@ -16,10 +16,12 @@ from pathlib import Path
 
 import torch
 from tabulate import tabulate
+from torch.nn.functional import nll_loss
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import TrainBatch
 from pvbias.engine import Trainer
+from pvbias.engine.solver import build_optimizer
 from pvbias.machine import choose_settings, prepare_process
 from pvbias.models import build_recognizer
 from pvbias.registries import OBJECTIVE
@@ -28,7 +30,8 @@ BASELINE = "CrossEntropy"
 
 EPILOG = """A step is the trainer's: all phases of the objective, each with loss, backward and optimizer. The objectives
 of a model take turns, so that slow moments of the machine hit all alike; "x CrossEntropy" is the median, over the
-turns, of the ratio to CrossEntropy's step of the same turn. "x first" compares with the model's first line.
+turns, of the ratio to CrossEntropy's step of the same turn, and "x parts" that to CrossEntropy's step, a step of the
+spatial student and a forward of it together, each alone. "x first" compares with the model's first line.
 
 Peak memory is measured apart, each case in a process of its own, over two steps: on a GPU what torch allocates there,
 on a CPU by how much the process's peak resident memory grows from before the model is built (Linux only).
@@ -76,25 +79,35 @@ def main(argv: Sequence[str]) -> int:
             overrides = [*(str(part) for pair in keys.items() for part in pair), *args.set]
             timed += _compare([[*overrides, "OBJECTIVE.NAME", name] for name in objectives], args.steps)
         rows += [(model, *row[:-1], row[3] / timed[0][3], row[-1]) for row in timed]
-    headers = ("model", "precision", "memory format", "objective", "median s", f"x {BASELINE}", "x first", "peak MiB")
-    print(tabulate(rows, headers=headers, floatfmt=("", "", "", "", ".3f", ".3f", ".3f", ".0f")))
+    ratios = (f"x {BASELINE}", "x parts", "x first")
+    headers = ("model", "precision", "memory format", "objective", "median s", *ratios, "peak MiB")
+    print(tabulate(rows, headers=headers, floatfmt=("", "", "", "", ".3f", ".3f", ".3f", ".3f", ".0f")))
     return 0
 
 
 def _compare(cases: Sequence[Sequence[str]], steps: int) -> Iterator[tuple]:
-    """(precision, memory format, objective, median seconds, ratio to the first case, MiB) of each case."""
+    """(precision, memory format, objective, median seconds, ratio to the first case, ratio to what the step is made of
+    (None without a student), MiB) of each case."""
     trainers = [_trainer(overrides) for overrides in cases]
-    for trainer in trainers:
-        _step(trainer)  # warm up
-    turns = [[_step(trainer) for trainer in trainers] for _ in range(steps)]
-    for overrides, trainer, times in zip(cases, trainers, zip(*turns, strict=True), strict=True):
-        ratios = [seconds / turn[0] for seconds, turn in zip(times, turns, strict=True)]
+    steppers = [(trainer, _StudentStep(trainer)) for trainer in trainers]
+    # The first turn warms up.
+    turns = [[(_step(trainer), student_step()) for trainer, student_step in steppers] for _ in range(steps + 1)][1:]
+    for overrides, trainer, timed in zip(cases, trainers, zip(*turns, strict=True), strict=True):
+        times = [seconds for seconds, _ in timed]
+        recognizer_steps = [turn[0][0] for turn in turns]
+        ratios = [seconds / first for seconds, first in zip(times, recognizer_steps, strict=True)]
+        parts = [
+            seconds / (first + student)
+            for (seconds, student), first in zip(timed, recognizer_steps, strict=True)
+            if student is not None
+        ]
         yield (
             trainer.settings.precision,
             trainer.settings.memory_format,
             trainer.cfg.OBJECTIVE.NAME,
             statistics.median(times),
             statistics.median(ratios),
+            statistics.median(parts) if parts else None,
             _in_own_process(overrides),
         )
 
@@ -135,6 +148,38 @@ def _step(trainer: Trainer) -> float:
     if trainer.settings.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+class _StudentStep:
+    """A step of an objective's spatial student and a forward of it, without the recognizer. It moves the student.
+
+    Args:
+        trainer: of the objective.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.settings = trainer.settings
+        self.student = getattr(trainer.objective, "student", None)
+        if self.student is not None:
+            self.optimizer = build_optimizer(trainer.cfg.STUDENT.SOLVER, {"student": self.student})
+            (self.batch,) = trainer.loader.epoch(0)
+
+    def __call__(self) -> float | None:
+        """Seconds; None without a student."""
+        if self.student is None:
+            return None
+        start = time.perf_counter()
+        clips, labels = self.settings.clips(self.batch.clips), self.batch.labels.to(self.settings.device)
+        with self.settings.autocast():
+            loss = nll_loss(self.student(clips), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad(), self.settings.autocast():
+            self.student(clips)
+        if self.settings.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
 
 
 def _in_own_process(overrides: Sequence[str]) -> float:

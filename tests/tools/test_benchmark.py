@@ -72,16 +72,18 @@ def test_objectives_are_timed_beside_cross_entropy(tmp_path, monkeypatch, capsys
     monkeypatch.syspath_prepend(tmp_path)
     restore = OBJECTIVE.snapshot()
     try:
-        plugin = ["PLUGINS", "['slow_objective']", "DATA.NUM_FRAMES", "4"]
-        assert main(["benchmark", "train", *SMALL, *plugin, "--objectives", "Slow"]) == 0
+        keys = ["PLUGINS", "['slow_objective']", "DATA.NUM_FRAMES", "4", "STUDENT.NAME", "mobilenet_v3_small"]
+        assert main(["benchmark", "train", *SMALL, *keys, "--objectives", "Slow", "DRLDistill"]) == 0
     finally:
         restore()
-    plain, slow = table(capsys.readouterr().out)
+    plain, slow, distill = table(capsys.readouterr().out)
     assert (plain["objective"], slow["objective"]) == ("CrossEntropy", "Slow")
     assert (plain["precision"], plain["memory format"]) == ("fp32", "channels_last_3d")
     # Two phases of 0.25 s beside what CrossEntropy takes, and 128 MiB.
     assert float(slow["median s"]) > 0.5
     assert float(slow["x CrossEntropy"]) > 1
+    assert plain["x parts"] == slow["x parts"] == ""  # they have no student
+    assert float(distill["x parts"]) > 0
     assert float(slow["peak MiB"]) > float(plain["peak MiB"]) + 100
 
 
