@@ -42,11 +42,12 @@ setup(
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "portalocker>=2.7",
+        "safetensors>=0.4",
         "tensorboard>=2.15",
         "tqdm>=4.66",
     ],
     extras_require={
-        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "setuptools>=77", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"],
         "benchmark": ["torchcodec", "decord"],
     },
     entry_points={
@@ -54,6 +55,7 @@ setup(
         # The built-in plugins are announced exactly as those of any other installed package.
         "pvbias.plugins": [
             "pytorchvideo_zoo = pvbias.plugins.pytorchvideo_zoo",
+            "torchvision_zoo = pvbias.plugins.torchvision_zoo",
             "bias_metrics = pvbias.plugins.bias_metrics",
             "classic_models = pvbias.plugins.classic_models",
             "decoupled_videos = pvbias.plugins.decoupled_videos",

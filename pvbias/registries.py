@@ -93,6 +93,10 @@ MODEL = Registry("MODEL")
 """Architectures: :class:`pvbias.models.ZooModel` instances. ``MODEL.get("x3d_s").build(num_classes=..., num_frames=...,
 crop_size=...)`` gives the bare zoo module; :func:`pvbias.models.build_recognizer` wraps it."""
 
+MODEL_FAMILY = Registry("MODEL_FAMILY")
+"""Architectures that keys of the configuration describe: :class:`pvbias.models.ModelFamily` instances. MODEL.MODEL_NAME
+may name one, too; :func:`pvbias.models.find_model` gives the ``ZooModel`` either way."""
+
 STUDENT = Registry("STUDENT")
 """Spatial students: ``build(cfg, num_classes) -> nn.Module``, called as ``student(clip (N, C, T, H, W) in [0, 1]) ->
 log-probabilities (N, K)``; each frame is classified by itself."""
@@ -113,12 +117,19 @@ MODULATION = Registry("MODULATION")
 DATASET = Registry("DATASET")
 """Sources of videos: ``build(cfg, split) -> pvbias.data.VideoSource``, ``split`` one of "train", "val", "test"."""
 
+KEY_LAYOUT = Registry("KEY_LAYOUT")
+"""Foreign names for a model's weights: functions ``(weights, own) -> weights under the model's own keys``, or None
+where the file or the model is not of that layout; ``own`` is the model's state dict. They go by names and shapes, never
+by values (both may be on the meta device), and leave names that they cannot place as they are."""
+
 ALL = {
     "models": MODEL,
+    "model_families": MODEL_FAMILY,
     "students": STUDENT,
     "objectives": OBJECTIVE,
     "decoders": DECODER,
     "evaluators": EVALUATOR,
     "modulations": MODULATION,
     "datasets": DATASET,
+    "layouts": KEY_LAYOUT,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 import shlex
@@ -25,11 +26,11 @@ from .engine.hooks import Validate
 from .errors import ConfigError, WeightsError
 from .evaluation import Result, run_evaluators
 from .machine import Settings, choose_settings
-from .models import Recognizer, build_recognizer
+from .models import Recognizer, build_recognizer, find_model
 from .plugin_loading import load_plugins
-from .registries import EVALUATOR, MODEL
+from .registries import EVALUATOR
 from .report import RunResults, write_report, write_results
-from .zoo import fetch, load_weights, model_weights, read_checkpoint
+from .zoo import count_head_classes, fetch, load_weights, model_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,9 @@ PACKAGES = ("pvbias", "torch", "torchvision", "pytorchvideo", "fvcore", "av", "n
 def run(cfg: CfgNode) -> None:
     """Do what ``TRAIN.ENABLE``, ``TEST.ENABLE`` and ``BIAS.ENABLE`` ask for; call in every process of the run.
 
-    Writes into ``OUTPUT_DIR``: ``config.yaml``, ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``,
-    ``tables/``, ``images/`` and ``report.html`` (testing, measuring), ``bad_videos.jsonl``.
+    Writes into ``OUTPUT_DIR``: ``config.yaml``, ``loaded_weights.json`` (what became of each key of the checkpoint that
+    the run starts from), ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``, ``tables/``,
+    ``images/`` and ``report.html`` (testing, measuring), ``bad_videos.jsonl``.
 
     Args:
         cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.
@@ -70,14 +72,64 @@ def run(cfg: CfgNode) -> None:
         train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
         weights["weights"] = f"trained in this run, from {weights['weights']}"
     if test_source is not None:
-        settings = choose_settings(cfg, recognizer, training=False)
-        settings.place(recognizer)
-        bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
-        results = _measure(cfg, recognizer, test_source, _evaluator_names(cfg), settings, bad_log)
-        bad, counts = bad_log.videos(), bad_log.summary()
-        measured = counts["read"] - counts["bad"]
-        if is_main_process():
-            _write(cfg, test_source, results, settings, measured, bad, weights, started)
+        _measure_and_write(cfg, recognizer, test_source, weights, started)
+
+
+def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
+    """Measure a recognizer that is there already, such as a network of your own in :meth:`Recognizer.wrap`.
+
+    What ``TEST.ENABLE`` and ``BIAS.ENABLE`` ask for, on the test split, as :func:`run` does it for a model that it
+    builds; it writes the same files into ``OUTPUT_DIR``. What the configuration says of a model to build, of weights
+    to load and of training has no part in it. Keys of ``DATA`` that are None are filled from ``recognizer.clip_spec``.
+
+    Args:
+        cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed. ``MODEL.MODEL_NAME`` may be empty:
+            the report then has the name of the network's class.
+        recognizer: with its weights. It is moved to the device and into the memory format chosen for measuring.
+
+    Returns:
+        Results by evaluator name (in several processes: in the main one only).
+
+    Raises:
+        PvbiasError: see :mod:`pvbias.errors`.
+    """
+    load_plugins(cfg.PLUGINS)
+    started = time.time()
+    if not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
+        raise ConfigError("TEST.ENABLE and BIAS.ENABLE are both False: there is nothing to measure")
+    spec, classes = recognizer.clip_spec, recognizer.num_classes
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TRAIN.ENABLE = False
+    cfg = complete(cfg, num_classes=classes, clip_spec=spec)
+    for key, given, own in (
+        ("DATA.MEAN", list(cfg.DATA.MEAN), list(spec.mean)),
+        ("DATA.STD", list(cfg.DATA.STD), list(spec.std)),
+        ("MODEL.NUM_CLASSES", cfg.MODEL.NUM_CLASSES, classes),
+    ):
+        if given != own:
+            raise ConfigError(f"{key} = {given}, but that of the recognizer is {own}: leave the key out.")
+    if is_main_process():
+        save_cfg(cfg, cfg.OUTPUT_DIR)
+        forget(cfg.OUTPUT_DIR, _splits_read_anew(cfg))
+    barrier()
+    weights = {"weights": "those that the recognizer had", "load_summary": ""}
+    return _measure_and_write(cfg, recognizer, build_source(cfg, "test"), weights, started)
+
+
+def _measure_and_write(
+    cfg: CfgNode, recognizer: Recognizer, source: VideoSource, weights: Mapping[str, str], started: float
+) -> dict[str, Result]:
+    settings = choose_settings(cfg, recognizer, training=False)
+    settings.place(recognizer)
+    bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
+    results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log)
+    bad, counts = bad_log.videos(), bad_log.summary()
+    measured = counts["read"] - counts["bad"]
+    if is_main_process():
+        model = {"model": cfg.MODEL.MODEL_NAME or type(recognizer.module).__name__, **weights}
+        _write(cfg, source, results, settings, measured, bad, model, started)
+    return results
 
 
 def _splits_read_anew(cfg: CfgNode) -> set[str]:
@@ -107,21 +159,27 @@ def _num_classes(cfg: CfgNode, source: str) -> int:
         return cfg.MODEL.NUM_CLASSES
     if cfg.TRAIN.ENABLE or not source:
         return count_classes(build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test"))
-    head = f"{MODEL.get(cfg.MODEL.MODEL_NAME).head}.weight"
+    entry = find_model(cfg)
     path = fetch(source, _checksum(cfg, source))
-    rows = [len(value) for name, value in model_weights(read_checkpoint(path), path).items() if name.endswith(head)]
-    if not rows:
-        raise WeightsError(f"{source} has no {head}, the final projection of {cfg.MODEL.MODEL_NAME}")
-    return rows[0]
+    classes = count_head_classes(model_weights(read_checkpoint(path), path), entry)
+    if classes is None:
+        raise WeightsError(
+            f"{source} has no {entry.head}.weight, the final projection of {cfg.MODEL.MODEL_NAME}. "
+            "`pvbias inspect` says which models it fits; MODEL.NUM_CLASSES can be set by hand."
+        )
+    return classes
 
 
 def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
     """Load the weights the run starts from; what the results say of them."""
     if not source:
         return {"weights": "random initialisation", "load_summary": ""}
-    report = load_weights(recognizer, source, sha256=_checksum(cfg, source))
+    least = cfg.CHECKPOINT.MIN_MATCH
+    report = load_weights(recognizer, source, sha256=_checksum(cfg, source), min_match=least)
     if is_main_process():
         logger.info("%s", report)
+        text = json.dumps(report.to_dict(), indent=1)
+        (Path(cfg.OUTPUT_DIR) / "loaded_weights.json").write_text(text + "\n", encoding="utf-8")
     return {"weights": source, "load_summary": str(report)}
 
 
@@ -168,12 +226,11 @@ def _write(
     settings: Settings,
     measured: int,
     bad: Sequence[BadVideo],
-    weights: Mapping[str, str],
+    model: Mapping[str, str],
     started: float,
 ) -> None:
     run_results = RunResults(
         name=Path(cfg.OUTPUT_DIR).resolve().name,
-        model=cfg.MODEL.MODEL_NAME,
         num_classes=cfg.MODEL.NUM_CLASSES,
         class_names=list(source.class_names),
         num_videos=measured,
@@ -192,7 +249,7 @@ def _write(
         duration_seconds=time.time() - started,
         command=shlex.join(sys.argv),
         results=results,
-        **weights,
+        **model,
     )
     write_results(cfg.OUTPUT_DIR, run_results)
     page = write_report(cfg.OUTPUT_DIR)

@@ -1,5 +1,5 @@
-"""3D ResNets for training from scratch."""
+"""Networks that much published work starts from: 3D ResNets, R(2+1)D, CSN, Inception-I3D, TSN, TSM."""
 
-from . import resnet3d
+from . import hara_resnet, inception_i3d, resnet3d, temporal_shift, video_resnets
 
-__all__ = ["resnet3d"]
+__all__ = ["hara_resnet", "inception_i3d", "resnet3d", "temporal_shift", "video_resnets"]

@@ -1,5 +1,7 @@
-"""The video classifiers of ``pytorchvideo.models.hub`` under their hub names, with clips and published weights."""
+"""PyTorchVideo's video classifiers: those of its hub under their names, with clips and published weights, and those
+that SlowFast's configurations describe."""
 
-from . import models
+from . import foreign_names, models, slowfast_models
+from .slowfast_keys import FOREIGN_KEYS
 
-__all__ = ["models"]
+__all__ = ["FOREIGN_KEYS", "foreign_names", "models", "slowfast_models"]

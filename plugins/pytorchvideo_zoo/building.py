@@ -1,7 +1,7 @@
-"""Building hub models for the clips at hand.
+"""Building PyTorchVideo's models for the clips at hand.
 
-The hub's own functions build the modules, so that a state dict of theirs fits with ``strict=True``. What is changed
-has no weights:
+PyTorchVideo's own functions build the modules, so that a state dict of theirs fits with ``strict=True``. What is
+changed has no weights:
 
 - the head's activation is left out: X3D and R(2+1)D end in a Softmax there, and pvbias works with logits;
 - the head's pooling window, which the hub fixes for its own clip size, is set for the size of the training clips. A
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -23,25 +23,28 @@ from pvbias.errors import ConfigError
 #: Every convolutional model of the hub halves the frame five times.
 SPATIAL_STRIDE = 32
 
-#: A function of ``pytorchvideo.models.hub``; its modules are not typed further than nn.Module.
-HubBuilder = Callable[..., Any]
+#: A function of ``pytorchvideo.models.hub`` or one of the ``create_*`` behind it, its other options filled in. Its
+#: modules are not typed further than nn.Module.
+Creator = Callable[..., Any]
 
 
 def build_resnet(
-    hub_builder: HubBuilder,
+    create: Creator,
     *,
     num_classes: int,
     num_frames: int,
     crop_size: int,
     frames_at_head: Callable[[int], int],
+    spatial_stride: int = SPATIAL_STRIDE,
 ) -> nn.Module:
     """C2D, I3D, Slow, CSN and R(2+1)D: one pathway, a pooling window in the head.
 
     Args:
-        hub_builder: function of ``pytorchvideo.models.hub``.
+        create: PyTorchVideo's function; messages name the model by its ``__name__``.
         num_classes: K.
         num_frames, crop_size: of the training clips; the crop in pixels.
         frames_at_head: how many frames of a clip are left at the head.
+        spatial_stride: how many times smaller the frame is there.
 
     Raises:
         ConfigError: none is.
@@ -50,22 +53,28 @@ def build_resnet(
     if frames < 1:
         fewest = next(n for n in itertools.count(num_frames + 1) if frames_at_head(n) >= 1)
         raise ConfigError(
-            f"DATA.NUM_FRAMES = {num_frames}: {hub_builder.__name__} pools over time and needs at least {fewest}."
+            f"DATA.NUM_FRAMES = {num_frames}: {create.__name__} pools over time and needs at least {fewest}."
         )
-    module = hub_builder(model_num_class=num_classes, head_activation=None)
-    module.blocks[-1].pool = _window(frames, crop_size)
+    module = create(model_num_class=num_classes, head_activation=None)
+    module.blocks[-1].pool = _window(frames, crop_size, spatial_stride)
     return module
 
 
-def build_x3d(hub_builder: HubBuilder, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
+def build_x3d(create: Creator, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
     """X3D: its head pools between two convolutions. Arguments as in :func:`build_resnet`."""
-    module = hub_builder(model_num_class=num_classes, head_activation=None)
+    module = create(model_num_class=num_classes, head_activation=None)
     module.blocks[-1].pool.pool = _window(num_frames, crop_size)
     return module
 
 
 def build_slowfast(
-    hub_builder: HubBuilder, *, num_classes: int, num_frames: int, crop_size: int, alpha: int
+    create: Creator,
+    *,
+    num_classes: int,
+    num_frames: int,
+    crop_size: int,
+    alpha: int,
+    spatial_stride: int = SPATIAL_STRIDE,
 ) -> nn.Module:
     """SlowFast: one window for each pathway, before they are joined. Arguments as in :func:`build_resnet`.
 
@@ -77,31 +86,43 @@ def build_slowfast(
     """
     if num_frames % alpha:
         raise ConfigError(
-            f"DATA.NUM_FRAMES = {num_frames}: {hub_builder.__name__} needs a multiple of {alpha}, "
+            f"DATA.NUM_FRAMES = {num_frames}: {create.__name__} needs a multiple of {alpha}, "
             f"since its slow pathway takes every {alpha}th frame of its fast one."
         )
-    module = hub_builder(model_num_class=num_classes, head_activation=None)
-    windows = (_window(num_frames // alpha, crop_size), _window(num_frames, crop_size))
+    module = create(model_num_class=num_classes, head_activation=None)
+    windows = (_window(frames, crop_size, spatial_stride) for frames in (num_frames // alpha, num_frames))
     module.blocks[-2].pool = nn.ModuleList(windows)
     return module
 
 
-def build_mvit(hub_builder: HubBuilder, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
+def build_mvit(
+    create: Creator,
+    *,
+    num_classes: int,
+    num_frames: int,
+    crop_size: int,
+    patch: Sequence[int] = (2, 4, 4),
+) -> nn.Module:
     """MViT, whose positional embedding belongs to one clip size. Arguments as in :func:`build_resnet`.
 
     Another size than the checkpoint's leaves that embedding at its initial value; loading says so.
 
+    Args:
+        patch: what is embedded as one: frames, rows and columns of pixels.
+
     Raises:
-        ConfigError: the clip cannot be cut into patches of 2 frames x 4 x 4 pixels.
+        ConfigError: the clip cannot be cut into such patches.
     """
-    if num_frames % 2:
-        raise ConfigError(f"DATA.NUM_FRAMES = {num_frames}: {hub_builder.__name__} needs an even number of frames.")
-    if crop_size % 4:
+    frames, height, width = patch
+    if num_frames % frames:
+        number = "an even number of" if frames == 2 else f"a multiple of {frames}"
+        raise ConfigError(f"DATA.NUM_FRAMES = {num_frames}: {create.__name__} needs {number} frames.")
+    if crop_size % height or crop_size % width:
         raise ConfigError(
-            f"DATA.TRAIN_CROP_SIZE = {crop_size}: {hub_builder.__name__} cuts frames into patches of 4 x 4 pixels "
-            "and needs a multiple of 4."
+            f"DATA.TRAIN_CROP_SIZE = {crop_size}: {create.__name__} cuts frames into patches of {height} x {width} "
+            f"pixels and needs a multiple of {math.lcm(height, width)}."
         )
-    return hub_builder(head_num_classes=num_classes, spatial_size=crop_size, temporal_size=num_frames)
+    return create(head_num_classes=num_classes, spatial_size=crop_size, temporal_size=num_frames)
 
 
 def pooled_by(stride: int) -> Callable[[int], int]:
@@ -114,6 +135,6 @@ def convolved_by(stride: int) -> Callable[[int], int]:
     return lambda num_frames: math.ceil(num_frames / stride)
 
 
-def _window(frames: int, crop_size: int) -> nn.AvgPool3d:
-    side = math.ceil(crop_size / SPATIAL_STRIDE)
+def _window(frames: int, crop_size: int, spatial_stride: int = SPATIAL_STRIDE) -> nn.AvgPool3d:
+    side = math.ceil(crop_size / spatial_stride)
     return nn.AvgPool3d((frames, side, side), stride=1)

@@ -17,7 +17,7 @@ from pvbias.clips import ClipSpec, Pathways, single_pathway, slow_fast_pathways
 from pvbias.models import Weights, ZooModel
 from pvbias.registries import MODEL
 
-from .building import HubBuilder, build_mvit, build_resnet, build_slowfast, build_x3d, convolved_by, pooled_by
+from .building import Creator, build_mvit, build_resnet, build_slowfast, build_x3d, convolved_by, pooled_by
 
 ZOO = "pytorchvideo"
 _ADDRESS = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
@@ -28,7 +28,7 @@ ALPHA = 4
 
 def _register(
     build: Callable[..., nn.Module],
-    hub_builder: HubBuilder,
+    hub_builder: Creator,
     clip: ClipSpec,
     file: str,
     top1: float,

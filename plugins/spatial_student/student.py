@@ -98,7 +98,8 @@ class TorchvisionStudent:
         source = options.CHECKPOINT_FILE_PATH
         if source:
             address = torchvision.models.get_model_weights(self.name).DEFAULT.url if source == IMAGENET else source
-            report = load_module_weights(classifier, _head(classifier, num_classes), address, key="STUDENT.NAME")
+            head, least = _head(classifier, num_classes), cfg.CHECKPOINT.MIN_MATCH
+            report = load_module_weights(classifier, head, address, min_match=least, key="STUDENT.NAME")
             if is_main_process():
                 logger.info("Student: %s", report)
         return SpatialStudent(classifier, num_frames=frames)

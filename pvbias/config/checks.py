@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError
-from ..registries import DATASET, EVALUATOR, MODEL, MODULATION, OBJECTIVE, Registry
+from ..models import find_model
+from ..registries import DATASET, EVALUATOR, MODULATION, OBJECTIVE, Registry
 from .defaults import get_cfg
 
 #: Types of the keys whose default is None ("as the model was trained").
@@ -87,6 +89,7 @@ _RULES: dict[str, _Rule] = {
     "LOG_PERIOD": _at_least(1),
     "MODEL.NUM_CLASSES": _at_least(2),
     "MODEL.FREEZE": _texts(),
+    "CHECKPOINT.MIN_MATCH": _between(0, 1),
     "DATA.TEMPORAL_SAMPLING": _one_of("rate", "duration", "windows"),
     "DATA.NUM_FRAMES": _at_least(1),
     "DATA.SAMPLING_RATE": _at_least(1),
@@ -131,7 +134,6 @@ _RULES: dict[str, _Rule] = {
 _RULES |= {f"STUDENT.{key}": rule for key, rule in _RULES.items() if key.startswith("SOLVER.")}
 
 _REGISTERED: dict[str, Registry] = {
-    "MODEL.MODEL_NAME": MODEL,
     "DATA.MODULATION": MODULATION,
     "OBJECTIVE.NAME": OBJECTIVE,
     "TRAIN.DATASET": DATASET,
@@ -175,12 +177,19 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
     for key, registry in _REGISTERED.items():
         value = value_of(cfg, key)
         for name in value if isinstance(value, list) else [value]:
-            if not name:  # MODEL.MODEL_NAME, until the run is completed
-                continue
-            try:
+            with _found_for(key, origins):
                 registry.get(name)
-            except ConfigError as error:
-                raise ConfigError(f"{origins.get(key, 'default')}: {key}: {error}") from error
+    if cfg.MODEL.MODEL_NAME:  # empty, until the run is completed
+        with _found_for("MODEL.MODEL_NAME", origins):
+            find_model(cfg)
+
+
+@contextmanager
+def _found_for(key: str, origins: Mapping[str, str]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{origins.get(key, 'default')}: {key}: {error}") from error
 
 
 def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
+from ..clips import ClipSpec
 from ..errors import ConfigError, did_you_mean
+from ..models import find_model
 from ..registries import MODEL
 from .checks import check, student_solver
 
 
-def complete(cfg: CfgNode, *, num_classes: int) -> CfgNode:
+def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = None) -> CfgNode:
     """A frozen copy of ``cfg`` without None: what a run works with, and what is saved with it.
 
     Test sizes follow the training crop: a model used at half its crop size is tested at half its test size. The
@@ -20,15 +22,16 @@ def complete(cfg: CfgNode, *, num_classes: int) -> CfgNode:
     Args:
         cfg: a checked configuration.
         num_classes: used where ``MODEL.NUM_CLASSES`` is None.
+        clip_spec: the clips of a model that is there already; None: those of ``MODEL.MODEL_NAME``.
 
     Raises:
         ConfigError: the completed values contradict each other.
     """
     cfg = cfg.clone()
     cfg.defrost()
-    if not cfg.MODEL.MODEL_NAME:
+    if clip_spec is None and not cfg.MODEL.MODEL_NAME:
         raise ConfigError(f"MODEL.MODEL_NAME is not set. {did_you_mean('', MODEL.names())}")
-    spec = MODEL.get(cfg.MODEL.MODEL_NAME).clip_spec
+    spec = clip_spec or find_model(cfg).clip_spec
     if cfg.MODEL.NUM_CLASSES is None:
         cfg.MODEL.NUM_CLASSES = num_classes
     data = cfg.DATA

@@ -54,8 +54,14 @@ _C.MODEL = CN()
 _C.MODEL.MODEL_NAME = ""
 # Classes, >= 2. None: as many as the training annotation has.
 _C.MODEL.NUM_CLASSES = None
-# Parameters that stay as they are: those whose name matches one of these regular expressions (re.search).
+# Parameters that stay as they are: those whose name matches one of these regular expressions (re.search); "backbone"
+# stands for all but the final projection.
 _C.MODEL.FREEZE = []
+
+_C.CHECKPOINT = CN()
+# Least fraction of the backbone's parameters (all but the final projection's) that a file of weights has to fill,
+# [0, 1]. A file that fills less, or nothing, is an error.
+_C.CHECKPOINT.MIN_MATCH = 0.9
 
 # -------------------- data --------------------
 _C.DATA = CN()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,20 @@ from fvcore.common.config import BASE_KEY, CfgNode
 
 from ..errors import ConfigError, did_you_mean
 from ..plugin_loading import load_plugins
+from ..registries import MODEL_FAMILY
 from .checks import OPTIONAL_TYPES, check
 from .defaults import get_cfg
+
+logger = logging.getLogger(__name__)
 
 COMMAND_LINE = "command line"
 
 
 def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> CfgNode:
-    """The configuration of a run: defaults, the plugins' keys, a file (and its bases), overrides.
+    """The configuration of a run: defaults, the plugins' keys, the model family's, a file (and its bases), overrides.
+
+    Keys of another program's configurations that have no meaning here (a plugin's ``FOREIGN_KEYS``: dotted key -> what
+    to use instead, or "") are left out; one warning names them.
 
     Args:
         path: a YAML file; its ``_BASE_`` (a path or a list of them, relative to the file) is read first.
@@ -35,14 +44,22 @@ def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = (
     layers.append((COMMAND_LINE, _override_tree(overrides)))
 
     cfg = get_cfg()
+    foreign: dict[str, str] = {}
     for module in load_plugins(_plugin_names(layers)):
         if hasattr(module, "add_config"):
             module.add_config(cfg)
+        foreign |= getattr(module, "FOREIGN_KEYS", {})
+    model_name = _model_name(layers)
+    if model_name in MODEL_FAMILY:
+        MODEL_FAMILY.get(model_name).add_config(cfg)
 
-    origins: dict[str, str] = {}
+    merge = _Merge(foreign)
     for source, tree in layers:
-        _merge(cfg, tree, source=source, origins=origins)
-    check(cfg, origins)
+        merge(cfg, tree, source)
+    if merge.left_out:
+        listed = ", ".join(key + (f" ({foreign[key]})" if foreign[key] else "") for key in merge.left_out)
+        logger.warning("%s: keys without a meaning here, left out: %s", path or COMMAND_LINE, listed)
+    check(cfg, merge.origins)
     return cfg
 
 
@@ -97,21 +114,49 @@ def _plugin_names(layers: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     return names
 
 
-def _merge(node: CfgNode, tree: Mapping[str, Any], *, source: str, origins: dict[str, str], prefix: str = "") -> None:
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if name not in node:
-            known = [f"{prefix}{known_name}" for known_name in node]
-            hint = did_you_mean(key, known if prefix else [*known, *_all_keys(node)])
-            raise ConfigError(f"{source}: unknown key {key}. {hint}")
-        default = node[name]
-        if isinstance(default, CfgNode):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{source}: {key} is a group of keys ({', '.join(default)}), not a value: {value!r}")
-            _merge(default, value, source=source, origins=origins, prefix=key + ".")
-        else:
-            node[name] = _coerce(value, default, key, source)
-            origins[key] = source
+def _model_name(layers: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    groups = [tree.get("MODEL") for _, tree in layers]
+    names = [group["MODEL_NAME"] for group in groups if isinstance(group, Mapping) and "MODEL_NAME" in group]
+    return str(names[-1]) if names else ""
+
+
+@dataclass
+class _Merge:
+    """Puts one layer after another into a configuration.
+
+    Attributes:
+        foreign: keys of other programs, accepted where the configuration has no such key.
+        origins: where each key that was set comes from.
+        left_out: the foreign keys that were met, each once.
+    """
+
+    foreign: Mapping[str, str]
+    origins: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, None] = field(default_factory=dict)
+
+    def __call__(self, node: CfgNode, tree: Mapping[str, Any], source: str, prefix: str = "") -> None:
+        for name, value in tree.items():
+            key = f"{prefix}{name}"
+            if name not in node and key in self.foreign:
+                self.left_out[key] = None
+                continue
+            foreign_group = any(other.startswith(f"{key}.") for other in self.foreign)
+            if name not in node and not foreign_group:
+                raise ConfigError(f"{source}: unknown key {key}. {did_you_mean(key, self._known(node, prefix))}")
+            default = node.get(name, CfgNode())
+            if isinstance(default, CfgNode):
+                if not isinstance(value, Mapping):
+                    listed = ", ".join(known.removeprefix(f"{key}.") for known in self._known(default, f"{key}."))
+                    raise ConfigError(f"{source}: {key} is a group of keys ({listed}), not a value: {value!r}")
+                self(default, value, source, f"{key}.")
+            else:
+                node[name] = _coerce(value, default, key, source)
+                self.origins[key] = source
+
+    def _known(self, node: CfgNode, prefix: str) -> list[str]:
+        """Keys that are accepted in a group; in the outermost one, those of all groups."""
+        own = [f"{prefix}{name}" for name in node] + ([] if prefix else list(_all_keys(node)))
+        return own + [key for key in self.foreign if key.startswith(prefix) and key not in own]
 
 
 def _all_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
@@ -134,6 +179,10 @@ def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
         # YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); everybody means the number.
         with contextlib.suppress(ValueError):
             value = float(value)
+    if wanted is list and isinstance(value, str):
+        # YAML reads (3, 7, 7) as text; yacs, which many configurations are written for, as a tuple.
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(value, tuple):

@@ -1,7 +1,15 @@
 """Video classifiers behind one interface."""
 
-from .build import build_recognizer, freeze_parameters
+from .build import build_recognizer, find_model, freeze_parameters
 from .recognizer import Recognizer
-from .zoo_model import Weights, ZooModel
+from .zoo_model import ModelFamily, Weights, ZooModel
 
-__all__ = ["Recognizer", "Weights", "ZooModel", "build_recognizer", "freeze_parameters"]
+__all__ = [
+    "ModelFamily",
+    "Recognizer",
+    "Weights",
+    "ZooModel",
+    "build_recognizer",
+    "find_model",
+    "freeze_parameters",
+]

@@ -8,9 +8,26 @@ from collections.abc import Sequence
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, did_you_mean
-from ..registries import MODEL
+from ..registries import MODEL, MODEL_FAMILY
 from .recognizer import Recognizer
 from .zoo_model import ZooModel
+
+
+def find_model(cfg: CfgNode) -> ZooModel:
+    """What ``MODEL.MODEL_NAME`` names: an entry of MODEL, or what a MODEL_FAMILY makes of the configuration.
+
+    Args:
+        cfg: a configuration, completed or not.
+
+    Raises:
+        ConfigError: an unknown name, or keys that describe no architecture of the family.
+    """
+    name = cfg.MODEL.MODEL_NAME
+    if name in MODEL_FAMILY:
+        return MODEL_FAMILY.get(name).configure(cfg)
+    if name in MODEL:
+        return MODEL.get(name)
+    raise ConfigError(f"No MODEL is called {name!r}. {did_you_mean(name, [*MODEL.names(), *MODEL_FAMILY.names()])}")
 
 
 def build_recognizer(cfg: CfgNode) -> Recognizer:
@@ -23,7 +40,7 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
         ConfigError: an unknown model, sizes the architecture cannot take, or a pattern in ``MODEL.FREEZE`` that matches
             nothing.
     """
-    entry: ZooModel = MODEL.get(cfg.MODEL.MODEL_NAME)
+    entry = find_model(cfg)
     data = cfg.DATA
     if entry.fixed_size and data.TEST_CROP_SIZE != data.TRAIN_CROP_SIZE:
         raise ConfigError(
@@ -46,6 +63,10 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
     return recognizer
 
 
+#: In ``MODEL.FREEZE``: all but the final projection, whatever that is called (linear evaluation).
+BACKBONE = "backbone"
+
+
 def freeze_parameters(recognizer: Recognizer, patterns: Sequence[str]) -> list[str]:
     """Stop gradients to the zoo module's parameters whose name matches one of ``patterns`` (``re.search``).
 
@@ -53,7 +74,8 @@ def freeze_parameters(recognizer: Recognizer, patterns: Sequence[str]) -> list[s
 
     Args:
         recognizer: the model.
-        patterns: regular expressions on names inside :attr:`Recognizer.module`, e.g. ``^blocks\\.[0-4]\\.``.
+        patterns: regular expressions on names inside :attr:`Recognizer.module`, e.g. ``^blocks\\.[0-4]\\.``; or
+            :data:`BACKBONE`.
 
     Returns:
         The names of the frozen parameters.
@@ -64,6 +86,8 @@ def freeze_parameters(recognizer: Recognizer, patterns: Sequence[str]) -> list[s
     parameters = dict(recognizer.module.named_parameters())
     frozen: dict[str, None] = {}
     for pattern in patterns:
+        if pattern == BACKBONE:
+            pattern = f"^(?!{re.escape(recognizer.head_name)}\\.)"
         try:
             matching = [name for name in parameters if re.search(pattern, name)]
         except re.error as error:

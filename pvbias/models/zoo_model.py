@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fvcore.common.config import CfgNode
 from torch import nn
 
 from ..clips import ClipSpec, Pathways, single_pathway
@@ -52,3 +53,20 @@ class ZooModel:
     weights: Mapping[str, Weights] = field(default_factory=dict)
     fixed_size: bool = False
     stages: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFamily:
+    """Architectures that keys of the configuration describe, rather than a name.
+
+    Registered in MODEL_FAMILY. Its keys are part of the configuration of those runs only whose MODEL.MODEL_NAME is the
+    family's name.
+
+    Attributes:
+        add_config: ``add_config(cfg)`` adds the family's keys, with their defaults.
+        configure: ``configure(cfg)`` gives the architecture that they describe, and the clips it takes where the keys
+            under DATA leave that open (None). Raises ConfigError for values that describe none.
+    """
+
+    add_config: Callable[[CfgNode], None]
+    configure: Callable[[CfgNode], ZooModel]

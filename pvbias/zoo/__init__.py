@@ -1,17 +1,24 @@
-"""Checkpoints: fetching, verifying, loading with a report, exporting."""
+"""Checkpoints: fetching, verifying, reading, loading with a report, exporting."""
 
 from .fetching import fetch
-from .loading import LoadReport, load_module_weights, load_weights, model_weights, read_checkpoint
-from .saving import atomic_save, model_state, save_weights
+from .loading import LoadReport, load_module_weights, load_weights
+from .matching import Match, count_head_classes, match, match_catalogue
+from .reading import model_weights, read_checkpoint
+from .saving import atomic_save, model_state, save_safetensors, save_weights
 
 __all__ = [
     "LoadReport",
+    "Match",
     "atomic_save",
+    "count_head_classes",
     "fetch",
     "load_module_weights",
     "load_weights",
+    "match",
+    "match_catalogue",
     "model_state",
     "model_weights",
     "read_checkpoint",
+    "save_safetensors",
     "save_weights",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import safetensors.torch
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
@@ -42,6 +44,16 @@ def save_weights(recognizer: Recognizer, path: str | Path, *, cfg: CfgNode | Non
     return atomic_save(checkpoint, path)
 
 
+def save_safetensors(weights: Mapping[str, Tensor], path: str | Path) -> Path:
+    """Write a state dict (on the CPU, contiguous) in the safetensors format, which other frameworks read, too.
+
+    Raises:
+        WeightsError: it cannot be written; an earlier file of that name is left as it was.
+    """
+    content = safetensors.torch.save(dict(weights), metadata={"format": "pt"})
+    return _write(path, lambda file: file.write(content))
+
+
 def atomic_save(checkpoint: Any, path: str | Path) -> Path:
     """``torch.save`` that never leaves half a file under ``path``, whatever happens while it writes.
 
@@ -50,13 +62,17 @@ def atomic_save(checkpoint: Any, path: str | Path) -> Path:
     Raises:
         WeightsError: it cannot be written; an earlier file of that name is left as it was.
     """
+    return _write(path, lambda file: torch.save(checkpoint, file))
+
+
+def _write(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
-                torch.save(checkpoint, file)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -102,7 +102,7 @@ def test_completion_takes_the_models_own_clips():
 
 
 def test_a_run_needs_a_model():
-    with pytest.raises(ConfigError, match=r"MODEL\.MODEL_NAME is not set.*slow_r50"):
+    with pytest.raises(ConfigError, match=r"MODEL\.MODEL_NAME is not set.*c2d_r50"):
         complete(load_cfg(), num_classes=2)
 
 

@@ -78,6 +78,13 @@ def test_freezing_by_pattern(cfg):
     assert free == ["3.bias"]
 
 
+def test_linear_evaluation_leaves_the_final_projection(cfg):
+    cfg.MODEL.FREEZE = ["backbone"]
+    recognizer = build_recognizer(cfg)
+    free = [name for name, parameter in recognizer.module.named_parameters() if parameter.requires_grad]
+    assert free == ["3.weight", "3.bias"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"), [("bloks", "'bloks' matches no parameter"), ("(", "not a regular expression")]
 )

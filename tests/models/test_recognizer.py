@@ -128,3 +128,101 @@ def test_tapped_lists_are_not_overwritten_by_later_blocks(clips):
         recognizer(clips)
     torch.testing.assert_close(outputs["first"][1], normal + 1)
     torch.testing.assert_close(inputs["second"][1], normal + 1)
+
+
+class Network(nn.Module):
+    """Features of each clip, K logits, and what comes after them; an auxiliary classifier that is defined last."""
+
+    def __init__(self, after: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 5, 3)
+        self.norm = nn.BatchNorm3d(5)
+        self.gate = nn.Conv3d(5, 1, 1)
+        self.proj = nn.Linear(5, 7)
+        self.after = after or nn.Identity()
+        self.auxiliary = nn.Linear(5, 7)
+
+    def forward(self, clip):
+        features = self.norm(self.conv(clip))
+        features = features * self.gate(features).sigmoid()
+        return self.after(self.proj(features.mean(dim=(2, 3, 4))))
+
+
+def test_wrapping_finds_the_projection_that_runs_last(clips):
+    network = Network().train()
+    network.conv.eval()  # a mode of its own, which stays
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    recognizer = Recognizer.wrap(network, SPEC)
+    assert recognizer.head_name == "proj"
+    assert recognizer.num_classes == 7
+    assert [network.training, network.conv.training, network.norm.training] == [True, False, True]
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not any(layer._forward_hooks for layer in network.modules())
+    plain = Recognizer(network, clip_spec=SPEC, head="proj").eval()
+    assert torch.equal(recognizer(clips), plain(clips))
+    assert torch.equal(recognizer.embed(clips), plain.embed(clips))
+
+
+@pytest.mark.parametrize("module", [LinearHead(), ConvHead()], ids=["linear", "convolution"])
+def test_wrapping_takes_both_kinds_of_projections(module):
+    assert Recognizer.wrap(module, SPEC).head_name == "proj"
+
+
+def test_a_reparametrised_projection_is_found():
+    network = Network()
+    nn.utils.parametrizations.weight_norm(network.proj)
+    assert Recognizer.wrap(network, SPEC).head_name == "proj"
+
+
+def test_the_projection_can_be_named():
+    first, second = nn.Linear(5, 7), nn.Linear(7, 7)
+    network = nn.Sequential(nn.Conv3d(3, 5, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten(), first, second)
+    assert Recognizer.wrap(network, SPEC).head is second
+    assert Recognizer.wrap(network, SPEC, head="3").head is first
+    with pytest.raises(ConfigError, match=r"no inner module '5'"):
+        Recognizer.wrap(network, SPEC, head="5")
+    with pytest.raises(ConfigError, match=r"head = '0' is no linear layer.*7 outputs.*: 3, 4\."):
+        Recognizer.wrap(network, SPEC, head="0")
+
+
+class Softmaxed(Network):
+    """Softmax as PyTorchVideo's heads have it: without a module, and in evaluation mode only."""
+
+    def forward(self, clip):
+        logits = super().forward(clip)
+        return logits if self.training else logits.softmax(1)
+
+
+@pytest.mark.parametrize("network", [Network(nn.Softmax(dim=1)), Network(nn.Sigmoid()), Softmaxed()])
+def test_probabilities_are_refused(network):
+    with pytest.raises(ConfigError, match="probabilities, not logits"):
+        Recognizer.wrap(network, SPEC)
+
+
+def test_log_probabilities_are_logits():
+    assert Recognizer.wrap(Network(nn.LogSoftmax(dim=1)), SPEC).head_name == "proj"
+
+
+class PerFrame(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Linear(3, 7)
+
+    def forward(self, clip):
+        return self.proj(clip.mean(dim=(3, 4)).transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.DataParallel(LinearHead()), r"DataParallel: wrap .* `network\.module`"),
+        (nn.Linear(4, 2), r"clip \(1, 3, 4, 8, 8\).*RuntimeError"),
+        (PerFrame(), r"makes \(1, 4, 7\) of one clip"),
+        (nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten()), r"no linear layer .* 3 outputs.*1 \(Flatten\)"),
+        (InPlacePathways(), r"fails on a clip"),
+    ],
+    ids=["data parallel", "not for clips", "frames", "no projection", "pathways"],
+)
+def test_what_cannot_be_wrapped_says_why(network, message):
+    with pytest.raises(ConfigError, match=message):
+        Recognizer.wrap(network, SPEC)

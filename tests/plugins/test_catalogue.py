@@ -1,19 +1,38 @@
-"""Every objective trains every model of the hub, and some of them in half precision."""
+"""Every model of the catalogue: from a checkpoint of other classes through a step of training to a measurement, and
+back to where it came from."""
 
 import pytest
 import torch
 
-import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers the models)
 from pvbias.config import complete, load_cfg
-from pvbias.data import TrainBatch
+from pvbias.data import BadVideoLog, TrainBatch, build_source
 from pvbias.engine import Trainer
+from pvbias.evaluation import run_evaluators
 from pvbias.machine import choose_settings
 from pvbias.models import build_recognizer
-from pvbias.registries import MODEL, OBJECTIVE
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import EVALUATOR, MODEL, OBJECTIVE
+from pvbias.zoo import load_weights, save_weights
 
-#: (frames, crop), as small as the architecture takes.
-SIZES = {"slowfast": (8, 32), "mvit": (2, 32), "c2d": (2, 32), "i3d": (2, 32)}
-OBJECTIVES = ("DRLAdversarial", "DRLDistill", "DRLFreeze", "DRLShuffle")
+load_plugins([])
+
+#: (frames, crop), as small as the architecture takes, by the start of the name; else 3 and 32.
+SIZES = {
+    "slowfast": (8, 32),
+    "mvit": (2, 32),
+    "c2d": (2, 32),
+    "i3d": (2, 32),
+    "inception": (8, 32),
+    "torchvision_s3d": (5, 32),
+    "torchvision_mvit": (2, 32),
+    "torchvision_swin": (2, 32),
+}
+NAMES = [name for name, _ in MODEL]
+#: Every objective for the hub's models.
+OBJECTIVES = ("CrossEntropy", "DRLFreeze", "DRLDistill")
+HUB_OBJECTIVES = (*OBJECTIVES, "DRLAdversarial", "DRLShuffle")
+#: A convolutional network and a transformer: processors without bf16 take ten times as long as for fp32.
+HALF = ["x3d_xs", "mvit_base_16x4"]
 
 
 class OneBatch:
@@ -30,35 +49,62 @@ class OneBatch:
         yield self.batch
 
 
-HUB = [name for name, model in MODEL if model.zoo == "pytorchvideo"]
-#: A convolutional network and a transformer: processors without bf16 take ten times as long as for fp32.
-HALF = ["x3d_xs", "mvit_base_16x4"]
-
-
-@pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in HUB), *((name, "bf16") for name in HALF)])
-def test_a_step(name, precision, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "precision"), [*((name, "fp32") for name in NAMES), *((name, "bf16") for name in HALF)]
+)
+def test_from_a_checkpoint_through_training_and_measuring_and_back(name, precision, tmp_path):
+    model = MODEL.get(name)
     frames, crop = next((size for start, size in SIZES.items() if name.startswith(start)), (3, 32))
     keys = {
         "MODEL.MODEL_NAME": name,
         "DATA.NUM_FRAMES": frames,
         "DATA.TRAIN_CROP_SIZE": crop,
         "DATA.TEST_CROP_SIZE": crop,
+        "DATA.TEST_SHORT_SIDE": crop,
         "PRECISION": precision,
         "STUDENT.NAME": "squeezenet1_1",
         "STUDENT.NUM_FRAMES": 1,
         "SOLVER.MAX_EPOCH": 1.0,
         "SOLVER.BASE_LR": 1e-3,
+        "TEST.DATASET": "brush_mnist",
+        "TEST.NUM_ENSEMBLE_VIEWS": 1,
+        "DECOUPLED.SIZE": 32,
+        "DECOUPLED.BRUSH_SIZE": 8,
+        "DECOUPLED.FRAMES": 2 * frames,
+        "DECOUPLED.LABEL": "motion",
+        "DECOUPLED.TEST_VIDEOS": 2,
+        "DATA_LOADER.NUM_WORKERS": 0,
         "OUTPUT_DIR": tmp_path,
     }
-    cfg = complete(load_cfg(None, [str(part) for pair in keys.items() for part in pair]), num_classes=7)
+    cfg = complete(load_cfg(None, [str(part) for pair in keys.items() for part in pair]), num_classes=10)
     recognizer = build_recognizer(cfg)
+
+    path = tmp_path / "weights.pyth"
+    theirs = model.build(num_classes=11, num_frames=frames, crop_size=crop)
+    torch.save({"model_state": theirs.state_dict()}, path)
+    report = load_weights(recognizer, str(path))
+    head = {key for key in theirs.state_dict() if key.startswith(f"{recognizer.head_name}.")}
+    assert report.initialised.keys() == report.skipped.keys() == head != set()
+
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
-    for objective in OBJECTIVES:
+    for objective in HUB_OBJECTIVES if model.zoo == "pytorchvideo" else OBJECTIVES:
         made = settings.place(OBJECTIVE.get(objective)(cfg, recognizer))
         before = recognizer.head.weight.detach().clone()
-        trainer = Trainer(cfg, recognizer, made, OneBatch(frames, crop), settings)
-        trainer.train()
+        Trainer(cfg, recognizer, made, OneBatch(frames, crop), settings).train()
         assert not torch.equal(recognizer.head.weight, before)
         assert all(parameter.grad is not None for parameter in recognizer.parameters())
         assert recognizer.head.weight.dtype == torch.float32
+
+    evaluators = {"dynamic_score": EVALUATOR.get("dynamic_score")(cfg, recognizer, [])}
+    bad_log = BadVideoLog(tmp_path, max_fraction=0.0)
+    results = run_evaluators(
+        cfg, recognizer, build_source(cfg, "test"), evaluators, settings=settings, bad_log=bad_log, progress=False
+    )
+    assert all(figure.value is not None and figure.count == 2 for figure in results["dynamic_score"].figures)
+
+    # The module's own weights, under its own names: what its zoo loads.
+    save_weights(recognizer, path)
+    theirs = model.build(num_classes=10, num_frames=frames, crop_size=crop)
+    theirs.load_state_dict(torch.load(path, weights_only=True)["model_state"], strict=True)
+    path.unlink()

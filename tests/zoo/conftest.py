@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from pvbias.clips import ClipSpec
-from pvbias.models import Recognizer
+from pvbias.models import Recognizer, ZooModel
+from pvbias.registries import MODEL
 
 SPEC = ClipSpec(num_frames=2, sampling_rate=1, crop_size=4, test_crop_size=4, short_side=4)
 
@@ -18,11 +19,11 @@ SPEC = ClipSpec(num_frames=2, sampling_rate=1, crop_size=4, test_crop_size=4, sh
 class TinyModel(nn.Module):
     """Convolution (328 weights), normalisation (8), projection."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, width: int = 4) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(3, 4, 3)
-        self.norm = nn.BatchNorm3d(4)
-        self.proj = nn.Linear(4, num_classes)
+        self.conv = nn.Conv3d(3, width, 3)
+        self.norm = nn.BatchNorm3d(width)
+        self.proj = nn.Linear(width, num_classes)
 
     def forward(self, clip):
         return self.proj(self.norm(self.conv(clip)).mean(dim=(2, 3, 4)))
@@ -37,6 +38,21 @@ def tiny():
         return Recognizer(TinyModel(num_classes), clip_spec=SPEC, head="proj")
 
     return build
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """A catalogue of two models: ``toy_tiny`` and, of another width, ``toy_wide``."""
+
+    def entry(width: int) -> ZooModel:
+        def build(*, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
+            return TinyModel(num_classes, width)
+
+        return ZooModel(zoo="toys", build=build, clip_spec=SPEC, head="proj")
+
+    models = {"toy_tiny": entry(4), "toy_wide": entry(6)}
+    monkeypatch.setattr(MODEL, "_obj_map", models)
+    return models
 
 
 @pytest.fixture

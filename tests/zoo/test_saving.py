@@ -4,10 +4,11 @@ import resource
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from pvbias.config import get_cfg
 from pvbias.errors import WeightsError
-from pvbias.zoo import atomic_save, load_weights, model_state, save_weights
+from pvbias.zoo import atomic_save, load_weights, model_state, save_safetensors, save_weights
 
 
 def test_an_export_loads_strictly_into_the_bare_module(tiny, tmp_path):
@@ -23,6 +24,16 @@ def test_an_export_loads_strictly_into_the_bare_module(tiny, tmp_path):
     report = load_weights(tiny(seed=3), str(path))
     assert report.head_loaded
     assert not report.skipped
+
+
+def test_safetensors_hold_the_same_bits(tiny, tmp_path):
+    weights = model_state(tiny(seed=1))
+    path = save_safetensors(weights, tmp_path / "new folder" / "model.safetensors")
+    with safe_open(path, framework="np") as file:
+        assert set(file.keys()) == set(weights)
+        assert all((file.get_tensor(name) == weights[name].numpy()).all() for name in weights)
+    with pytest.raises(WeightsError, match="Cannot write"):
+        save_safetensors(weights, path / "deeper")
 
 
 def test_model_state_has_no_graph(tiny):

@@ -1,0 +1,5 @@
+"""The video classifiers of ``torchvision.models.video``, with clips and published weights."""
+
+from . import models
+
+__all__ = ["models"]

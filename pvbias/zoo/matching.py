@@ -1,0 +1,135 @@
+"""How well weights fit a model, and which model of the catalogue they fit best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..models import ZooModel
+from ..registries import MODEL
+from .key_layouts import Reading, readings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """What of a file's weights a model can take.
+
+    Attributes:
+        reading: the way of reading the file that fills most of the model.
+        fitting: the model's keys that it fills.
+        reasons: keys that both have but that cannot be taken, with the reason.
+        backbone_fraction: part of the parameters outside the head that it fills, counted one by one, [0, 1].
+        head_fits: it fills the final projection, too.
+        num_classes: of the file's final projection; None: it has none that belongs to the model's features.
+    """
+
+    reading: Reading
+    fitting: tuple[str, ...]
+    reasons: Mapping[str, str]
+    backbone_fraction: float
+    head_fits: bool
+    num_classes: int | None
+
+
+def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> Match:
+    """Compare a file's weights, read in every possible way, with a model's by name and shape.
+
+    Args:
+        weights: a state dict; on the meta device where only the figures are wanted.
+        module: a classifier, on any device.
+        head_name: dotted name of its final projection. Half of it counts as none: that would mix two label sets.
+    """
+    own = module.state_dict()
+    head = {name for name in own if name.startswith(head_name + ".")}
+    sizes = {name: value.numel() for name, value in module.named_parameters() if name not in head}
+
+    def compare(reading: Reading) -> Match:
+        reasons = _misfits(reading.weights, own, head)
+        fitting = tuple(name for name in own if name in reading.weights and name not in reasons)
+        rows = reading.weights.get(f"{head_name}.weight")
+        ours = own.get(f"{head_name}.weight")
+        classes = len(rows) if rows is not None and ours is not None and rows.shape[1:] == ours.shape[1:] else None
+        return Match(
+            reading=reading,
+            fitting=fitting,
+            reasons=reasons,
+            backbone_fraction=sum(sizes.get(name, 0) for name in fitting) / max(sum(sizes.values()), 1),
+            head_fits=head <= set(fitting),
+            num_classes=classes,
+        )
+
+    # The first of the best: the plainest way to read the file.
+    return max(map(compare, readings(weights, own)), key=lambda found: (found.backbone_fraction, len(found.fitting)))
+
+
+def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
+    """:func:`match` with every model of the registry MODEL by name, best first.
+
+    Of models that are filled equally, those come first that take the file as it is. Only names and shapes are compared:
+    neither are models initialised nor values converted.
+    """
+    shapes = {name: value.to("meta") for name, value in weights.items()}
+    found = {name: match(shapes, build_shapes(entry), entry.head) for name, entry in MODEL}
+
+    def rank(name: str) -> tuple[float, int, bool, bool]:
+        reading = found[name].reading
+        return -found[name].backbone_fraction, -len(found[name].fitting), reading.inflated != (), reading.layout != ""
+
+    return {name: found[name] for name in sorted(found, key=rank)}
+
+
+def count_head_classes(weights: Mapping[str, Tensor], entry: ZooModel) -> int | None:
+    """Classes that a file's weights for this model tell apart; None: its final projection is not among them."""
+    shapes = {name: value.to("meta") for name, value in weights.items()}
+    return match(shapes, build_shapes(entry), entry.head).num_classes
+
+
+def build_shapes(entry: ZooModel) -> nn.Module:
+    """A model of the catalogue for its own clips, with two classes; its weights are shapes without memory."""
+    spec = entry.clip_spec
+    sizes = {"num_classes": 2, "num_frames": spec.num_frames, "crop_size": spec.crop_size}
+    try:
+        with _ShapesOnly():
+            return entry.build(**sizes)
+    except (RuntimeError, TypeError, ValueError):  # a builder that computes with its weights
+        return entry.build(**sizes)
+
+
+def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], head: set[str]) -> dict[str, str]:
+    """Keys that both have, with the reason for not loading them."""
+    reasons = {}
+    for name in own.keys() & weights.keys():
+        theirs, ours = tuple(weights[name].shape), tuple(own[name].shape)
+        if theirs == ours:
+            continue
+        if name in head and theirs[1:] == ours[1:]:
+            reasons[name] = f"{theirs[0]} classes in the file, {ours[0]} in the model"
+        else:
+            reasons[name] = f"shape {theirs} in the file, {ours} in the model"
+    if any(name in reasons for name in head):  # half a head would mix two label sets
+        for name in head & weights.keys() - reasons.keys():
+            reasons[name] = "the rest of the head does not fit"
+    return reasons
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Makes what layers allocate for their weights shapes without memory, and leaves them as uninitialised as they are.
+
+    ``with torch.device("meta")`` would do for most, but takes three times as long, and leaves no numbers to builders
+    that compute with small tensors (MViT's).
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.empty:
+            return func(*args, **{**kwargs, "device": "meta"})
+        target = args[0] if args else kwargs.get("tensor")
+        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
+        if in_place and isinstance(target, Tensor) and target.is_meta:
+            return target
+        return func(*args, **kwargs)

@@ -1,0 +1,77 @@
+"""Five lines of Python: a network of one's own, wrapped and measured."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import pvbias
+from pvbias.config import complete
+from pvbias.errors import ConfigError
+from pvbias.models import build_recognizer
+from pvbias.tools.main import main
+
+SPEC = pvbias.ClipSpec(num_frames=4, sampling_rate=2, crop_size=16, test_crop_size=16, short_side=20, mean=(0.5,) * 3)
+
+KEYS = (
+    "TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 DATA_LOADER.NUM_WORKERS 0 BIAS.BOOTSTRAP_SAMPLES 200 "
+    "BIAS.EVALUATORS [modulated_accuracy,dynamic_score]"
+)
+
+
+class Network(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv3d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
+
+
+def keys(data, out):
+    return [*KEYS.split(), "DATA.TEST_SPLIT", str(data), "OUTPUT_DIR", str(out)]
+
+
+def test_a_wrapped_network_is_measured(bar_videos, tmp_path):
+    recognizer = pvbias.Recognizer.wrap(Network(), SPEC)
+    results = pvbias.measure(pvbias.load_cfg(overrides=keys(bar_videos / "test.csv", tmp_path)), recognizer)
+    assert set(results) == {"accuracy", "modulated_accuracy", "dynamic_score"}
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert (document["run"]["model"], document["run"]["num_classes"]) == ("Network", 2)
+    assert document["run"]["num_videos"] == 8
+    assert document["run"]["sampling"].startswith("4 frames, every 2 ")
+    assert "Network" in (tmp_path / "report.html").read_text()
+
+
+def test_the_figures_are_those_of_the_command(bar_videos, tmp_path):
+    """A catalogue model on the same clips: given from Python, and built and loaded by the command."""
+    size = ["MODEL.MODEL_NAME", "r3d_small", "DATA.NUM_FRAMES", "4", "DATA.TRAIN_CROP_SIZE", "16"]
+    recognizer = build_recognizer(complete(pvbias.load_cfg(overrides=size), num_classes=2))
+    torch.save({"model_state": recognizer.module.state_dict()}, tmp_path / "weights.pyth")
+    data = bar_videos / "test.csv"
+    command = f"measure --model r3d_small --weights {tmp_path / 'weights.pyth'} --data {data} --out {tmp_path / 'a'}"
+    assert main([*command.split(), "--set", *size, *KEYS.split()]) == 0
+    pvbias.measure(pvbias.load_cfg(overrides=[*size, *keys(data, tmp_path / "b")]), recognizer)
+    by_command, by_python = (json.loads((tmp_path / run / "results.json").read_text()) for run in "ab")
+    assert by_python["results"] == by_command["results"]
+    assert by_python["run"]["model"] == by_command["run"]["model"] == "r3d_small"
+
+
+@pytest.mark.parametrize(
+    ("contradiction", "message"),
+    [
+        (["DATA.MEAN", "[0.4, 0.4, 0.4]"], r"DATA\.MEAN = .*0\.4.*recognizer is .*0\.5"),
+        (["MODEL.NUM_CLASSES", "3"], r"MODEL\.NUM_CLASSES = 3.*is 2"),
+        (["TEST.ENABLE", "False", "BIAS.ENABLE", "False"], "nothing to measure"),
+    ],
+)
+def test_a_configuration_that_contradicts_the_recognizer(bar_videos, tmp_path, contradiction, message):
+    cfg = pvbias.load_cfg(overrides=[*keys(bar_videos / "test.csv", tmp_path / "out"), *contradiction])
+    with pytest.raises(ConfigError, match=message):
+        pvbias.measure(cfg, pvbias.Recognizer.wrap(Network(), SPEC))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_top_level_has_what_it_lists():
+    assert all(hasattr(pvbias, name) for name in pvbias.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Recogniser'"):
+        pvbias.Recogniser  # noqa: B018

@@ -1,0 +1,110 @@
+"""`pvbias inspect`: what a file is, and what it fits."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import MODEL
+from pvbias.tools.main import main
+
+load_plugins(["pvbias.plugins.classic_models", "pvbias.plugins.pytorchvideo_zoo"])
+
+
+@pytest.fixture(autouse=True)
+def few_models(monkeypatch):
+    """A small catalogue."""
+    monkeypatch.setattr(MODEL, "_obj_map", {name: MODEL.get(name) for name in ("r3d_small", "x3d_xs")})
+
+
+@pytest.fixture(scope="module")
+def state():
+    torch.manual_seed(0)
+    return MODEL.get("r3d_small").build(num_classes=7, num_frames=16, crop_size=64).state_dict()
+
+
+def inspect(capsys, path):
+    code = main(["inspect", str(path)])
+    output = capsys.readouterr()
+    return code, output.out if code == 0 else output.err
+
+
+def test_a_training_checkpoint_with_all_that_is_in_it(capsys, tmp_path, state):
+    path = tmp_path / "checkpoint.pyth"
+    content = {
+        "model_state": state,
+        "epoch": 3,
+        "cfg": "MODEL:\n  MODEL_NAME: r3d_small\n",
+        "optimizer_state": {"state": {}, "param_groups": []},
+        "objective_state": {"student.fc.weight": torch.zeros(7, 512)},
+    }
+    torch.save(content, path)
+    code, text = inspect(capsys, path)
+    numbers = sum(value.numel() for value in state.values())
+    assert code == 0
+    assert "training checkpoint of pvbias" in text
+    assert f"{len(state)} tensors, {numbers:,} numbers (float32, int64)" in text
+    assert "epoch: 3" in text
+    assert "cfg: text of 2 lines" in text
+    assert "objective_state: 1 entries, 3,584 numbers in tensors" in text
+    table = [line.split() for line in text.splitlines() if "classic_models" in line]
+    assert table == [["r3d_small", "classic_models", "100.0%", "7"]]
+    assert f"pvbias measure --model r3d_small --weights {path} --data VIDEOS --out RUN" in text
+    assert f"TRAIN: {{CHECKPOINT_FILE_PATH: {path}}}" in text
+
+
+@pytest.mark.parametrize(
+    ("wrap", "kind"),
+    [
+        (lambda state: {"state_dict": state, "pytorch-lightning_version": "2.1"}, "checkpoint of Lightning"),
+        (lambda state: {"model": state}, "weights under 'model'"),
+        (lambda state: state, "state dict"),
+    ],
+)
+def test_containers_and_prefixes_are_named(capsys, tmp_path, state, wrap, kind):
+    path = tmp_path / "model.ckpt"
+    torch.save(wrap({f"model.{name}": value for name, value in state.items()}), path)
+    code, text = inspect(capsys, path)
+    assert code == 0
+    assert kind in text.splitlines()[0]
+    assert "'model.' stripped from the file's names" in text
+    assert "100.0%" in text
+
+
+def test_safetensors(capsys, tmp_path, state):
+    save_file(state, tmp_path / "model.safetensors")
+    code, text = inspect(capsys, tmp_path / "model.safetensors")
+    assert code == 0
+    assert "safetensors" in text.splitlines()[0].split(", ")
+    assert "100.0%" in text
+
+
+def test_what_fits_nothing_and_what_fits_too_little(capsys, tmp_path, state):
+    path = tmp_path / "model.pyth"
+    torch.save({"layer.weight": torch.zeros(3)}, path)
+    assert "fits no model of the catalogue" in inspect(capsys, path)[1]
+    torch.save({name: value for name, value in state.items() if name.startswith("blocks.0.")}, path)
+    code, text = inspect(capsys, path)
+    assert code == 0
+    assert "fits none of them: 90% of a backbone must be filled" in text
+    assert "no head" in text
+    assert "pvbias measure" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"<html>404</html>", "is a web page"), (b"", "is empty"), (b"PK\x03\x04 half a file", "is cut off")],
+)
+def test_unreadable_files_are_errors(capsys, tmp_path, content, message):
+    path = tmp_path / "model.pyth"
+    path.write_bytes(content)
+    code, text = inspect(capsys, path)
+    assert code == 4
+    assert message in text
+
+
+def test_an_optimizers_file_is_an_error(capsys, tmp_path):
+    torch.save({"optimizer_state": {"state": {}}, "epoch": 1}, tmp_path / "optimizer.pyth")
+    code, text = inspect(capsys, tmp_path / "optimizer.pyth")
+    assert code == 4
+    assert "only the state of an optimizer" in text

@@ -1,0 +1,120 @@
+"""Write a trained model as its original code loads it: the classifier alone, no decoders, students or optimizers."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from pvbias.engine import newest_checkpoint
+from pvbias.errors import ConfigError, WeightsError
+from pvbias.models import find_model
+from pvbias.plugin_loading import load_plugins
+from pvbias.zoo import atomic_save, model_weights, read_checkpoint, save_safetensors
+
+EXAMPLES = """examples:
+  # the newest checkpoint of a run; then hub.x3d_s(...).load_state_dict(torch.load(FILE)["model_state"])
+  pvbias export runs/mine --to pytorchvideo
+  # one checkpoint, as TEST.CHECKPOINT_FILE_PATH of SlowFast, whose configuration names the same PTV model
+  pvbias export runs/mine/checkpoints/checkpoint_epoch_00010.pyth --to slowfast -o mine.pyth
+
+targets, all of which the original code loads with strict=True:
+  pytorchvideo  {"model_state": state dict}
+  slowfast      the same, with the `model.` that SlowFast's PTV models have before each name
+  torchvision   a state dict
+  safetensors   a state dict in that format, for models of any zoo"""
+
+#: Target -> the zoo whose models its reader has (empty: any), and the extension of its files.
+TARGETS = {
+    "pytorchvideo": ("pytorchvideo", ".pyth"),
+    "slowfast": ("pytorchvideo", ".pyth"),
+    "torchvision": ("torchvision", ".pth"),
+    "safetensors": ("", ".safetensors"),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pvbias export",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a run (its newest checkpoint), or a checkpoint of one")
+    parser.add_argument("--to", required=True, choices=TARGETS, help="whose code is to load it")
+    parser.add_argument("-o", "--out", metavar="FILE", help="file to write (default: MODEL_TARGET.EXTENSION in RUN)")
+    args = parser.parse_args(argv)
+    print(export(Path(args.run), args.to, args.out and Path(args.out)))
+    return 0
+
+
+def export(run: Path, target: str, out: Path | None = None) -> Path:
+    """Write a run's model for other code, and load the file into the bare zoo model with ``strict=True`` to make sure.
+
+    Args:
+        run: a run's folder, or a checkpoint with its configuration.
+        target: one of :data:`TARGETS`.
+        out: file to write; None: named after model and target, in the folder (or beside the checkpoint).
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: the model is of a zoo that the target does not have.
+        WeightsError: there is no checkpoint, it has no configuration, or it is of another model.
+    """
+    path = newest_checkpoint(str(run)) if run.is_dir() else run
+    if path is None:
+        raise WeightsError(
+            f"{str(run)!r} has no whole checkpoint below checkpoints/. Give the folder of a training run."
+        )
+    checkpoint = read_checkpoint(str(path))
+    cfg = _config(checkpoint.get("cfg"), path)
+    load_plugins(cfg.PLUGINS)
+    model = find_model(cfg)
+    zoo, extension = TARGETS[target]
+    if zoo not in ("", model.zoo):
+        suitable = [name for name, (other, _) in TARGETS.items() if other in ("", model.zoo)]
+        raise ConfigError(
+            f"--to {target}: {cfg.MODEL.MODEL_NAME} is a model of the zoo {model.zoo!r}, which {target} does not have. "
+            f"Choose {' or '.join(suitable)}."
+        )
+    weights = model_weights(checkpoint, str(path))
+    bare = model.build(
+        num_classes=cfg.MODEL.NUM_CLASSES, num_frames=cfg.DATA.NUM_FRAMES, crop_size=cfg.DATA.TRAIN_CROP_SIZE
+    )
+    try:
+        bare.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{str(path)!r} is not of the model that its own configuration names: {error}") from error
+
+    out = out or (run if run.is_dir() else run.parent) / f"{cfg.MODEL.MODEL_NAME}_{target}{extension}"
+    # SlowFast reads an optimizer's state, too, where a file has an epoch: these have none and start at the first.
+    prefix = "model." if target == "slowfast" else ""
+    named = {prefix + name: value for name, value in weights.items()}
+    if target == "safetensors":
+        save_safetensors(named, out)
+    else:
+        atomic_save(named if target == "torchvision" else {"model_state": named}, out)
+    written = model_weights(read_checkpoint(str(out)), str(out))
+    bare.load_state_dict({name.removeprefix(prefix): value for name, value in written.items()}, strict=True)
+    return out
+
+
+def _config(text: object, path: Path) -> CfgNode:
+    """The configuration in a checkpoint of a run."""
+    tree = None
+    if isinstance(text, str):
+        with contextlib.suppress(yaml.YAMLError):  # SlowFast's have Python's tuples
+            tree = yaml.safe_load(text)
+    if not isinstance(tree, dict) or not {"PLUGINS", "MODEL", "DATA"} <= tree.keys():
+        raise WeightsError(
+            f"{str(path)!r} has no configuration of pvbias, which says what the model is. Give the folder of the run, "
+            "or one of its checkpoints."
+        )
+    return CfgNode(tree)
