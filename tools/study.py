@@ -110,6 +110,8 @@ class Study:
         return [program, "run", "--cfg", str(run.config), *keys]
 
     def _make(self, run: Run) -> None:
+        if self.is_done(run):  # by another process, meanwhile
+            return
         folder, command = self.folder(run), self._command(run)
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{folder} ...", flush=True)

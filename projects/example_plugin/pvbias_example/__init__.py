@@ -1,0 +1,17 @@
+"""A plugin outside of pvbias: importing it registers two models, one of them with a head of its own, an objective and
+an evaluator."""
+
+from fvcore.common.config import CfgNode
+
+from .confidence import Confidence
+from .models import AttentionHead, MeanHead, build_frames_then_time
+from .objective import ArrowOfTime
+
+__all__ = ["ArrowOfTime", "AttentionHead", "Confidence", "MeanHead", "add_config", "build_frames_then_time"]
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add this plugin's keys."""
+    cfg.EXAMPLE = CfgNode()
+    # ArrowOfTime: weight of the agreement with the reversed clip, >= 0; 0 is plain cross-entropy.
+    cfg.EXAMPLE.WEIGHT = 0.5
