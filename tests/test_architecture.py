@@ -49,6 +49,11 @@ def test_a_plugin_imports_no_other_plugin_and_no_tool(path):
         assert not name.startswith("pvbias.plugins.") or f"{name}.".startswith(f"{own}.")
 
 
+def test_no_tool_takes_the_name_of_a_standard_module():
+    """`python tools/run_net.py` puts tools/ first on the search path, where it would be found instead."""
+    assert not {path.stem for path in files("pvbias.tools")} & set(sys.stdlib_module_names)
+
+
 @pytest.mark.parametrize("plugin", sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")))
 def test_everything_else_works_without_a_plugin(plugin, tmp_path):
     """Delete a plugin's folder: it is reported, and what the others registered is there."""

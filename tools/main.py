@@ -19,7 +19,7 @@ COMMANDS = {
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
     "make-videos": ("make_videos", "write the videos that a configuration makes up as files"),
-    "inspect": ("inspect", "say what a checkpoint is, and which models it fits"),
+    "inspect": ("inspect_checkpoint", "say what a checkpoint is, and which models it fits"),
     "export": ("export", "write a trained model as PyTorchVideo, SlowFast or torchvision load it"),
     "list": ("list", "list models, objectives, evaluators, modulations, data sets"),
     "env": ("env", "describe this installation and machine: what to paste into a bug report"),

@@ -2,6 +2,7 @@
 
 from .build import build_recognizer, find_model, freeze_parameters
 from .recognizer import Recognizer
+from .shapes import build_shapes
 from .zoo_model import ModelFamily, Weights, ZooModel
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Weights",
     "ZooModel",
     "build_recognizer",
+    "build_shapes",
     "find_model",
     "freeze_parameters",
 ]

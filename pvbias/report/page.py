@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from ..errors import ConfigError
 from . import evidence, plots, sections, words
 from .results import RunResults, read_results, write_atomically, write_joined_tables
+from .templating import render_template
 
 FILE_NAME = "report.html"
 
@@ -50,15 +49,7 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
 
 def render(runs: Sequence[RunResults]) -> bytes:
     """The page as UTF-8; the same runs give the same bytes."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pvbias.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(_context(runs))
-    return page.encode("utf-8", "replace")  # a file name in no encoding becomes "?"
+    return render_template("report.html", _context(runs))
 
 
 def _context(runs: Sequence[RunResults]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _LABEL_PLACES = (
     (0, 16, "center"),
     (0, -22, "center"),
 )
-_INK, _MUTED, _GRID, _STATIC = "#1f2933", "#667482", "#e3e8ed", "#d5dce3"
+_INK, MUTED, _GRID, _STATIC = "#1f2933", "#667482", "#e3e8ed", "#d5dce3"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pvbias",
@@ -54,7 +54,7 @@ _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.edgecolor": _GRID,
-    "axes.labelcolor": _MUTED,
+    "axes.labelcolor": MUTED,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -63,7 +63,7 @@ _STYLE: dict[Any, Any] = {
     "text.color": _INK,
     "xtick.color": _GRID,
     "ytick.color": _GRID,
-    "xtick.labelcolor": _MUTED,
+    "xtick.labelcolor": MUTED,
     "ytick.labelcolor": _INK,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 9,
@@ -119,7 +119,7 @@ def interval_bars(
     rows, runs = len(labels), len(series)
     thickness = 0.25 if runs == 1 else 0.18
     height = 0.6 + rows * (runs * thickness + 0.13)
-    with _canvas(height, prefix, alt) as (canvas, result):
+    with drawing(height, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         step = runs + 0.13 / thickness
         reach = max([v.high if v.high is not None else v.value or 0.0 for s in series for v in s.values] + [1e-9])
@@ -136,14 +136,14 @@ def interval_bars(
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         for line in sorted(set(chance)):
-            axes.axvline(line, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=3)
+            axes.axvline(line, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=3)
             axes.annotate(
                 "guessing",
                 (line, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(3, 3),
                 textcoords="offset points",
-                color=_MUTED,
+                color=MUTED,
                 fontsize=8,
             )
     return result[0]
@@ -151,9 +151,9 @@ def interval_bars(
 
 def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt: str, labelled: int = 6) -> str:
     """Accuracy on original against shuffled clips, a point a class; the classes that stand out are named."""
-    with _canvas(3.5, prefix, alt, width=3.6) as (canvas, result):
+    with drawing(3.5, prefix, alt, width=3.6) as (canvas, result):
         axes = canvas.add_subplot()
-        axes.plot([0, 100], [0, 100], color=_MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
             "shuffling costs nothing",
             (57, 57),
@@ -161,7 +161,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
             textcoords="offset points",
             rotation=45,
             rotation_mode="anchor",
-            color=_MUTED,
+            color=MUTED,
             fontsize=8,
         )
         axes.plot(
@@ -179,7 +179,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
         axes.set_ylabel("accuracy on shuffled clips, %")
         axes.set_xticks(range(0, 101, 25))
         axes.set_yticks(range(0, 101, 25))
-        axes.tick_params(axis="y", labelcolor=_MUTED, labelsize=8.5)
+        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
         axes.grid()
         _name_outliers(canvas, axes, points, labelled)
     return result[0]
@@ -187,7 +187,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
 
 def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str) -> str:
     """One line a run: a value for each layer, from input to output."""
-    with _canvas(2.5, prefix, alt) as (canvas, result):
+    with drawing(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for one in series:
             defined = [(depth, v.value) for depth, v in enumerate(one.values, start=1) if v.value is not None]
@@ -203,14 +203,14 @@ def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str)
         axes.set_ylim(bottom=0)
         _layer_axis(axes, max(len(one.values) for one in series))
         axes.set_ylabel(axis)
-        axes.tick_params(axis="y", labelcolor=_MUTED, labelsize=8.5)
+        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
         axes.grid(axis="y")
     return result[0]
 
 
 def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str, alt: str) -> str:
     """Stacked bars, one a layer from input to output: temporal channels in the run's colour, static above, %."""
-    with _canvas(2.5, prefix, alt) as (canvas, result):
+    with drawing(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for depth, share in enumerate(temporal, start=1):
             if share is not None:
@@ -220,12 +220,12 @@ def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str,
         axes.set_yticks(range(0, 101, 25))
         _layer_axis(axes, len(temporal))
         axes.set_ylabel("share of channels, %")
-        axes.tick_params(axis="y", labelcolor=_MUTED, labelsize=8.5)
+        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
     return result[0]
 
 
 @contextmanager
-def _canvas(height: float, prefix: str, alt: str, width: float = _WIDTH) -> Iterator[tuple[Canvas, list[str]]]:
+def drawing(height: float, prefix: str, alt: str, width: float = _WIDTH) -> Iterator[tuple[Canvas, list[str]]]:
     """A figure to draw on; when the block ends, the list holds its SVG."""
     result: list[str] = []
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
@@ -265,7 +265,7 @@ def _own_tag(tag: str, prefix: str) -> str:
 def _bar(axes: Axes, y: float, value: Value, color: str, end: float, unit: str) -> None:
     if value.value is None:
         axes.annotate(
-            "undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=_MUTED, fontsize=8
+            "undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=MUTED, fontsize=8
         )
         return
     axes.barh(y, value.value, height=0.86, color=color, linewidth=0, alpha=0.9)

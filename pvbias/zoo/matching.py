@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from ..models import ZooModel
+from ..models import ZooModel, build_shapes
 from ..registries import MODEL
 from .key_layouts import Reading, readings
 
@@ -74,7 +71,7 @@ def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
     neither are models initialised nor values converted.
     """
     shapes = {name: value.to("meta") for name, value in weights.items()}
-    found = {name: match(shapes, build_shapes(entry), entry.head) for name, entry in MODEL}
+    found = {name: match(shapes, build_shapes(entry, num_classes=2), entry.head) for name, entry in MODEL}
 
     def rank(name: str) -> tuple[float, int, bool, bool]:
         reading = found[name].reading
@@ -86,18 +83,7 @@ def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
 def count_head_classes(weights: Mapping[str, Tensor], entry: ZooModel) -> int | None:
     """Classes that a file's weights for this model tell apart; None: its final projection is not among them."""
     shapes = {name: value.to("meta") for name, value in weights.items()}
-    return match(shapes, build_shapes(entry), entry.head).num_classes
-
-
-def build_shapes(entry: ZooModel) -> nn.Module:
-    """A model of the catalogue for its own clips, with two classes; its weights are shapes without memory."""
-    spec = entry.clip_spec
-    sizes = {"num_classes": 2, "num_frames": spec.num_frames, "crop_size": spec.crop_size}
-    try:
-        with _ShapesOnly():
-            return entry.build(**sizes)
-    except (RuntimeError, TypeError, ValueError):  # a builder that computes with its weights
-        return entry.build(**sizes)
+    return match(shapes, build_shapes(entry, num_classes=2), entry.head).num_classes
 
 
 def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], head: set[str]) -> dict[str, str]:
@@ -115,21 +101,3 @@ def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], head: set
         for name in head & weights.keys() - reasons.keys():
             reasons[name] = "the rest of the head does not fit"
     return reasons
-
-
-class _ShapesOnly(TorchFunctionMode):
-    """Makes what layers allocate for their weights shapes without memory, and leaves them as uninitialised as they are.
-
-    ``with torch.device("meta")`` would do for most, but takes three times as long, and leaves no numbers to builders
-    that compute with small tensors (MViT's).
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is torch.empty:
-            return func(*args, **{**kwargs, "device": "meta"})
-        target = args[0] if args else kwargs.get("tensor")
-        in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
-        if in_place and isinstance(target, Tensor) and target.is_meta:
-            return target
-        return func(*args, **kwargs)

@@ -5,10 +5,10 @@ import torch
 import torchvision
 from torch import nn
 
+from pvbias.models import build_shapes
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import KEY_LAYOUT, MODEL
 from pvbias.zoo import load_module_weights, match_catalogue
-from pvbias.zoo.matching import build_shapes
 
 load_plugins(["pvbias.plugins.pytorchvideo_zoo"])
 
@@ -44,7 +44,7 @@ def slowfast_names(depths, pathways=1, x3d=False):
 
 def convert(layout, names, model):
     """Where the names end up: their own names -> the model's."""
-    own = build_shapes(MODEL.get(model)).state_dict()
+    own = build_shapes(MODEL.get(model), num_classes=2).state_dict()
     # The position says which tensor it was.
     weights = {name: torch.empty(index, 0, device="meta") for index, name in enumerate(names)}
     found = KEY_LAYOUT.get(layout)(weights, own)
@@ -102,7 +102,7 @@ def test_every_name_of_slowfasts_resnets_has_its_place(model, depths, pathways, 
 
 def test_x3d_has_its_stem_its_head_and_one_norm_less():
     names = slowfast_names(X3D_S, x3d=True)
-    own = build_shapes(MODEL.get("x3d_s")).state_dict()
+    own = build_shapes(MODEL.get("x3d_s"), num_classes=2).state_dict()
     first = "s2.pathway0_res0.branch1_bn"
     shapes = {"s2.pathway0_res0.branch1.weight": (24, 24, 1, 1, 1)}
     weights = {name: torch.rand(shapes.get(name, (24,))) + 1 for name in names}
@@ -133,7 +133,7 @@ def test_x3d_has_its_stem_its_head_and_one_norm_less():
 
 
 def test_mvit_has_one_projection_for_queries_keys_and_values():
-    own = build_shapes(MODEL.get("mvit_base_16x4")).state_dict()
+    own = build_shapes(MODEL.get("mvit_base_16x4"), num_classes=2).state_dict()
     joint = torch.arange(12.0).view(6, 2)
     weights = {
         "cls_token": torch.zeros(1, 1, 2),
@@ -198,7 +198,7 @@ def test_a_2d_resnet_fills_the_backbone_of_3d_ones(model, monkeypatch):
 @pytest.mark.parametrize("layout", ["SlowFast", "SlowFast MViT", "torchvision 2D ResNet"])
 def test_layouts_leave_other_files_and_models_alone(layout):
     own = {"conv.weight": torch.zeros(1), "proj.weight": torch.zeros(1)}
-    theirs = build_shapes(MODEL.get("x3d_s")).state_dict()
+    theirs = build_shapes(MODEL.get("x3d_s"), num_classes=2).state_dict()
     convert_layout = KEY_LAYOUT.get(layout)
     assert convert_layout(own, theirs) is None
     assert convert_layout(theirs, own) is None

@@ -45,7 +45,7 @@ SWEPT, LAMBDAS = (BASELINE, "DRL Distill", "DRL Freeze"), (1.0, 2.0, 0.25)
 DEFAULT_LAMBDA = 0.5
 #: ``--quick``: trainings of half the length, and shorter.
 QUICK_BRUSH = ("SOLVER.MAX_EPOCH", "0.5", "SOLVER.WARMUP_EPOCHS", "0.05")
-QUICK_TUNED = ("SOLVER.MAX_EPOCH", "1.0", "STUDENT.SOLVER.MAX_EPOCH", "1.0", "DECOUPLED.TEST_VIDEOS", "200")
+QUICK_TUNED = ("SOLVER.MAX_EPOCH", "1.0", "STUDENT.SOLVER.MAX_EPOCH", "2.0", "DECOUPLED.TEST_VIDEOS", "200")
 
 #: Measured in context, beside accuracy: (what readers call it, evaluator, figure, variant).
 SCORES = (

@@ -1,0 +1,135 @@
+"""Draw how temporal the kernels of networks are over depth, beside the same architectures at random weights. Looks at
+weights alone: no videos are needed."""
+
+# Not profile.py: `python tools/run_net.py` puts this folder before the standard library, which has one.
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from fvcore.common.config import CfgNode
+
+from pvbias.config import complete, load_cfg
+from pvbias.engine.seeding import seed_everything
+from pvbias.errors import ConfigError
+from pvbias.evaluation import Result
+from pvbias.models import Recognizer, build_recognizer
+from pvbias.registries import EVALUATOR
+from pvbias.report.profile import Architecture, Profile, write_profiles
+from pvbias.run import versions
+from pvbias.zoo import load_weights
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = """examples:
+  # trained networks of two architectures
+  pvbias profile slow_r50=slow.pyth x3d_s=zoo://pytorchvideo/x3d_s/kinetics400 --out profiles/
+  # one architecture trained on two data sets; of another, only what it is born with
+  pvbias profile slow_r50=kinetics.pyth slow_r50=ssv2.pyth x3d_s --out profiles/
+
+Results: OUT/report.html, OUT/results.json."""
+
+#: Registered evaluators that look at weights alone; each has a table ``layers``.
+EVALUATORS = ("asdt", "self_convolution")
+
+#: A head has no temporal kernels, so that any number does; this is what most zoo checkpoints have.
+NUM_CLASSES = 400
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.controls < 1:
+        parser.error(f"--controls {args.controls}: give one or more")
+    wanted: dict[str, list[str]] = {}
+    for network in args.networks:
+        model, given, weights = network.partition("=")
+        if given and not weights:
+            parser.error(f"{network!r} names no weights: give MODEL=WEIGHTS, or MODEL for random ones only")
+        wanted.setdefault(model, []).extend([weights] if weights else [])
+    cfgs = {
+        model: complete(
+            load_cfg(overrides=["MODEL.MODEL_NAME", model, "PLUGINS", str(args.plugins), *args.keys]),
+            num_classes=NUM_CLASSES,
+        )
+        for model in wanted
+    }
+    architectures, not_applicable = [], {}
+    for model, sources in wanted.items():
+        found = _look_at(cfgs[model], sources, args.controls)
+        if isinstance(found, Architecture):
+            architectures.append(found)
+        else:
+            logger.info("%s: %s", model, found)
+            not_applicable[model] = found
+    if not architectures:
+        raise ConfigError(f"There is nothing to draw of {', '.join(wanted)}. {not_applicable.popitem()[1]}")
+    command = shlex.join(["pvbias", "profile", *argv])
+    print(write_profiles(args.out, architectures, not_applicable=not_applicable, command=command, versions=versions()))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pvbias profile",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "networks",
+        nargs="+",
+        metavar="MODEL[=WEIGHTS]",
+        help="a name from `pvbias list models` and a checkpoint (a path, an https URL or zoo://ZOO/MODEL/WEIGHTS); "
+        "without one, random weights only",
+    )
+    parser.add_argument("--out", required=True, help="folder for the page and its figures")
+    parser.add_argument("--controls", type=int, default=3, help="seeds of the random weights (default 3)")
+    parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")
+    return parser
+
+
+def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int) -> Architecture | str:
+    """An architecture with each of these weights, and at random ones; or why there is nothing to look at."""
+    model = cfg.MODEL.MODEL_NAME
+    controls = []
+    for seed in range(num_controls):
+        seed_everything(cfg.RNG_SEED, seed)
+        results = _measure(cfg, build_recognizer(cfg))
+        if results[0].not_applicable:
+            return results[0].not_applicable
+        controls.append(_profile(f"{model}, random {seed}", f"random initialisation, seed {seed}", "", results))
+    # A file's name says more than its folder, as long as there are no two of it.
+    names = [PurePath(source).stem for source in sources]
+    networks = []
+    for source, name in zip(sources, names, strict=True):
+        recognizer = build_recognizer(cfg)
+        report = str(load_weights(recognizer, source, min_match=cfg.CHECKPOINT.MIN_MATCH))
+        logger.info("%s", report)
+        shown = f"{model} ({name if names.count(name) == 1 else source})"
+        networks.append(_profile(shown, source, report, _measure(cfg, recognizer)))
+    return Architecture(model=model, networks=networks, controls=controls)
+
+
+def _measure(cfg: CfgNode, recognizer: Recognizer) -> list[Result]:
+    return [EVALUATOR.get(name)(cfg, recognizer, []).evaluate() for name in EVALUATORS]
+
+
+def _profile(name: str, weights: str, load_summary: str, results: Sequence[Result]) -> Profile:
+    """The evaluators' figures, and their tables side by side."""
+    return Profile(
+        name=name,
+        weights=weights,
+        load_summary=load_summary,
+        figures=[figure for result in results for figure in result.figures],
+        layers=[
+            {column: value for row in rows for column, value in row.items()}
+            for rows in zip(*(result.tables["layers"] for result in results), strict=True)
+        ],
+    )
