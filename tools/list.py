@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from pvbias.config import get_cfg
+from pvbias.models import ModelFamily
 from pvbias.models.cost import count_cost
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import ALL, MODEL
@@ -69,5 +70,7 @@ def _models(cost: bool) -> str:
 
 def _summary(obj: object) -> str:
     """First sentence of the object's docstring."""
+    if isinstance(obj, ModelFamily):
+        obj = obj.configure
     text = (obj.__doc__ or "").strip().split("\n\n")[0]
     return " ".join(text.split())

@@ -50,6 +50,7 @@ _STAGE_DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def _configure_resnet(cfg: CfgNode) -> ZooModel:
+    """C2D, I3D or Slow, whichever MODEL.ARCH says."""
     resnet, arch = cfg.RESNET, cfg.MODEL.ARCH
     _check_common(cfg, *_RESNET_KERNELS)
     _only(cfg, "RESNET.DEPTH", 50, 101, 152)
@@ -87,6 +88,7 @@ def _configure_resnet(cfg: CfgNode) -> ZooModel:
 
 
 def _configure_slowfast(cfg: CfgNode) -> ZooModel:
+    """SlowFast: a slow and a fast pathway."""
     resnet, slowfast = cfg.RESNET, cfg.SLOWFAST
     _check_common(cfg, "slowfast")
     _only(cfg, "RESNET.DEPTH", *_STAGE_DEPTHS)
@@ -130,6 +132,7 @@ def _configure_slowfast(cfg: CfgNode) -> ZooModel:
 
 
 def _configure_x3d(cfg: CfgNode) -> ZooModel:
+    """X3D of any width and depth."""
     x3d = cfg.X3D
     _check_common(cfg, "x3d")
     _only(cfg, "RESNET.TRANS_FUNC", "x3d_transform")
@@ -150,10 +153,12 @@ def _configure_x3d(cfg: CfgNode) -> ZooModel:
 
 
 def _configure_csn(cfg: CfgNode) -> ZooModel:
+    """Channel-separated network."""
     return _one_size_resnet(cfg, create_csn, convolved_by(8), "csn", stem_pool=nn.MaxPool3d)
 
 
 def _configure_r2plus1d(cfg: CfgNode) -> ZooModel:
+    """R(2+1)D."""
     return _one_size_resnet(cfg, create_r2plus1d, convolved_by(4), "r2plus1d")
 
 
@@ -175,6 +180,7 @@ def _one_size_resnet(
 
 
 def _configure_mvit(cfg: CfgNode) -> ZooModel:
+    """Multiscale vision transformer, first version."""
     mvit = cfg.MVIT
     _check_common(cfg, "mvit")
     _only(cfg, "MVIT.NORM", "layernorm")

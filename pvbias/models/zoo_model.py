@@ -65,7 +65,8 @@ class ModelFamily:
     Attributes:
         add_config: ``add_config(cfg)`` adds the family's keys, with their defaults.
         configure: ``configure(cfg)`` gives the architecture that they describe, and the clips it takes where the keys
-            under DATA leave that open (None). Raises ConfigError for values that describe none.
+            under DATA leave that open (None). Raises ConfigError for values that describe none. Its docstring's first
+            sentence is what ``pvbias list model_families`` says of the family.
     """
 
     add_config: Callable[[CfgNode], None]
