@@ -19,21 +19,14 @@ from pvbias.clips import ClipSpec
 from pvbias.models import Weights, ZooModel
 from pvbias.registries import MODEL
 
+from .residual import DEPTHS, WIDTHS, Depth, Layers
+
 #: He et al.'s names of what a shortcut does where sizes change: A subsamples and adds zeros, B convolves.
 Shortcut = Literal["A", "B"]
 
-#: Channels inside the blocks of each stage.
-WIDTHS = (64, 128, 256, 512)
-
 
 def build_hara_resnet(
-    block: type[BasicBlock | Bottleneck],
-    depths: tuple[int, int, int, int],
-    *,
-    num_classes: int,
-    num_frames: int,
-    crop_size: int,
-    shortcut: Shortcut = "B",
+    depth: Depth, *, num_classes: int, num_frames: int, crop_size: int, shortcut: Shortcut = "B"
 ) -> nn.Module:
     """A 3D ResNet for clips of any size.
 
@@ -46,91 +39,26 @@ def build_hara_resnet(
     Sizes round up.
 
     Args:
-        block: of which the stages are made.
-        depths: blocks of each stage.
+        depth: its blocks.
         num_classes: K.
         num_frames, crop_size: of the training clips; the architecture does not depend on them.
         shortcut: of the blocks that change sizes.
     """
+    kinds = {"A": _subsample_and_pad, "B": _convolve}
+    made_of = Layers(conv=_convolution, norm=nn.BatchNorm3d, shortcut=kinds[shortcut])
     layers = OrderedDict[str, nn.Module](
         conv1=nn.Conv3d(3, WIDTHS[0], kernel_size=7, stride=(1, 2, 2), padding=3, bias=False),
         bn1=nn.BatchNorm3d(WIDTHS[0]),
         relu=nn.ReLU(inplace=True),
         maxpool=nn.MaxPool3d(kernel_size=3, stride=2, padding=1),
+        **{name: nn.Sequential(*blocks) for name, blocks in depth.stages(made_of)},
+        avgpool=nn.AdaptiveAvgPool3d(1),
+        flatten=nn.Flatten(),
+        fc=nn.Linear(depth.channels, num_classes),
     )
-    channels = WIDTHS[0]
-    for stage, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True), start=1):
-        blocks = []
-        for index in range(depth):
-            stride = 2 if stage > 1 and index == 0 else 1
-            blocks.append(block(channels, width, stride, shortcut))
-            channels = width * block.expansion
-        layers[f"layer{stage}"] = nn.Sequential(*blocks)
-    layers["avgpool"] = nn.AdaptiveAvgPool3d(1)
-    layers["flatten"] = nn.Flatten()
-    layers["fc"] = nn.Linear(channels, num_classes)
     for module in layers.values():
         module.apply(_initialise)
     return nn.Sequential(layers)
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3x3 convolutions and a shortcut: ``(N, C, T, H, W) -> (N, width, T/s, H/s, W/s)``.
-
-    Args:
-        in_channels: C.
-        width: channels of the convolutions.
-        stride: s, of the first.
-        shortcut: what it is where sizes change; elsewhere it is the input itself.
-    """
-
-    #: Channels of the output to one of ``width``.
-    expansion = 1
-
-    def __init__(self, in_channels: int, width: int, stride: int, shortcut: Shortcut) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv3d(in_channels, width, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm3d(width)
-        self.conv2 = nn.Conv3d(width, width, kernel_size=3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm3d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(in_channels, width * self.expansion, stride, shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.bn2(self.conv2(residual))
-        return self.relu(residual + self.downsample(x))
-
-
-class Bottleneck(nn.Module):
-    """A 3x3x3 convolution between two 1x1x1, and a shortcut: ``(N, C, T, H, W) -> (N, 4 width, T/s, H/s, W/s)``.
-
-    Args:
-        in_channels: C.
-        width: channels of the middle convolution.
-        stride: s, of the middle convolution.
-        shortcut: what it is where sizes change; elsewhere it is the input itself.
-    """
-
-    #: Channels of the output to one of ``width``.
-    expansion = 4
-
-    def __init__(self, in_channels: int, width: int, stride: int, shortcut: Shortcut) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv3d(in_channels, width, kernel_size=1, bias=False)
-        self.bn1 = nn.BatchNorm3d(width)
-        self.conv2 = nn.Conv3d(width, width, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm3d(width)
-        self.conv3 = nn.Conv3d(width, width * self.expansion, kernel_size=1, bias=False)
-        self.bn3 = nn.BatchNorm3d(width * self.expansion)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(in_channels, width * self.expansion, stride, shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.relu(self.bn2(self.conv2(residual)))
-        residual = self.bn3(self.conv3(residual))
-        return self.relu(residual + self.downsample(x))
 
 
 class SubsampleAndPad(nn.Module):
@@ -152,14 +80,16 @@ class SubsampleAndPad(nn.Module):
         return F.pad(x, (0, 0, 0, 0, 0, 0, 0, self.missing))
 
 
-def _shortcut(entering: int, leaving: int, stride: int, kind: Shortcut) -> nn.Module:
-    if stride == 1 and entering == leaving:
-        return nn.Identity()
-    if kind == "A":
-        return SubsampleAndPad(leaving - entering, stride)
-    return nn.Sequential(
-        nn.Conv3d(entering, leaving, kernel_size=1, stride=stride, bias=False), nn.BatchNorm3d(leaving)
-    )
+def _convolution(in_channels: int, out_channels: int, kernel_size: int, stride: int) -> nn.Conv3d:
+    return nn.Conv3d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
+
+
+def _subsample_and_pad(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    return SubsampleAndPad(out_channels - in_channels, stride)
+
+
+def _convolve(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    return nn.Sequential(_convolution(in_channels, out_channels, 1, stride), nn.BatchNorm3d(out_channels))
 
 
 def _initialise(module: nn.Module) -> None:
@@ -180,15 +110,9 @@ _CLIP = ClipSpec(
 _CLIP_2017 = _CLIP.replace(mean=(114.7748 / 255, 107.7354 / 255, 99.4750 / 255), std=(1 / 255, 1 / 255, 1 / 255))
 
 
-def _register(
-    depth: int,
-    block: type[BasicBlock | Bottleneck],
-    depths: tuple[int, int, int, int],
-    shortcut_2017: Shortcut,
-    imagenet: str,
-) -> None:
+def _register(depth: int, shortcut_2017: Shortcut, imagenet: str) -> None:
     """Register a depth as published in 2020 and in 2017; ``imagenet`` is the address of torchvision's 2D weights."""
-    build = partial(build_hara_resnet, block, depths)
+    build = partial(build_hara_resnet, DEPTHS[depth])
     model = ZooModel(
         zoo="classic_models",
         build=build,
@@ -203,7 +127,7 @@ def _register(
     MODEL.register(model_2017, name=f"r3d_{depth}_2017")
 
 
-_register(18, BasicBlock, (2, 2, 2, 2), "A", ResNet18_Weights.IMAGENET1K_V1.url)
-_register(34, BasicBlock, (3, 4, 6, 3), "A", ResNet34_Weights.IMAGENET1K_V1.url)
-_register(50, Bottleneck, (3, 4, 6, 3), "B", ResNet50_Weights.IMAGENET1K_V1.url)
-_register(101, Bottleneck, (3, 4, 23, 3), "B", ResNet101_Weights.IMAGENET1K_V1.url)
+_register(18, "A", ResNet18_Weights.IMAGENET1K_V1.url)
+_register(34, "A", ResNet34_Weights.IMAGENET1K_V1.url)
+_register(50, "B", ResNet50_Weights.IMAGENET1K_V1.url)
+_register(101, "B", ResNet101_Weights.IMAGENET1K_V1.url)

@@ -20,10 +20,9 @@ from pvbias.clips import ClipSpec
 from pvbias.models import Weights, ZooModel
 from pvbias.registries import KEY_LAYOUT, MODEL
 
-_ADDRESS = "https://hanlab18.mit.edu/projects/tsm/models"
+from .residual import DEPTHS, WIDTHS, Depth, Layers
 
-#: Channels inside the blocks of each stage.
-WIDTHS = (64, 128, 256, 512)
+_ADDRESS = "https://hanlab18.mit.edu/projects/tsm/models"
 
 
 class _EachFrame(nn.Module):
@@ -76,73 +75,14 @@ class TemporalShift(nn.Module):
         return self.net(temporal_shift(features))
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: ``(N, C, T, H, W) -> (N, width, T, H/s, W/s)``.
-
-    Args:
-        in_channels: C.
-        width: channels of the convolutions.
-        stride: s, of the first.
-    """
-
-    #: Channels of the output to one of ``width``.
-    expansion = 1
-
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1: nn.Module = _convolution(in_channels, width, 3, stride)
-        self.bn1 = FrameBatchNorm2d(width)
-        self.conv2 = _convolution(width, width, 3)
-        self.bn2 = FrameBatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.downsample = _shortcut(in_channels, width, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.bn2(self.conv2(residual))
-        return self.relu(residual + self.downsample(x))
+def _convolution(in_channels: int, out_channels: int, kernel_size: int, stride: int) -> FrameConv2d:
+    layer = FrameConv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return layer
 
 
-class Bottleneck(nn.Module):
-    """A 3x3 convolution between two 1x1, and a shortcut: ``(N, C, T, H, W) -> (N, 4 width, T, H/s, W/s)``.
-
-    Args:
-        in_channels: C.
-        width: channels of the middle convolution.
-        stride: s, of the middle convolution, as in torchvision.
-    """
-
-    #: Channels of the output to one of ``width``.
-    expansion = 4
-
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1: nn.Module = _convolution(in_channels, width, 1)
-        self.bn1 = FrameBatchNorm2d(width)
-        self.conv2 = _convolution(width, width, 3, stride)
-        self.bn2 = FrameBatchNorm2d(width)
-        self.conv3 = _convolution(width, width * self.expansion, 1)
-        self.bn3 = FrameBatchNorm2d(width * self.expansion)
-        self.relu = nn.ReLU()
-        self.downsample = _shortcut(in_channels, width * self.expansion, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.relu(self.bn2(self.conv2(residual)))
-        residual = self.bn3(self.conv3(residual))
-        return self.relu(residual + self.downsample(x))
-
-
-def _convolution(in_channels: int, channels: int, side: int, stride: int = 1) -> FrameConv2d:
-    convolution = FrameConv2d(in_channels, channels, side, stride, padding=side // 2, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return convolution
-
-
-def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Module:
-    if stride == 1 and in_channels == channels:
-        return nn.Identity()
-    return nn.Sequential(_convolution(in_channels, channels, 1, stride), FrameBatchNorm2d(channels))
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    return nn.Sequential(_convolution(in_channels, out_channels, 1, stride), FrameBatchNorm2d(out_channels))
 
 
 class TemporalSegmentNetwork(nn.Module):
@@ -174,13 +114,7 @@ class TemporalSegmentNetwork(nn.Module):
 
 
 def build_temporal_segments(
-    block: type[BasicBlock | Bottleneck],
-    depths: tuple[int, int, int, int],
-    *,
-    num_classes: int,
-    num_frames: int,
-    crop_size: int,
-    shift: bool,
+    depth: Depth, *, num_classes: int, num_frames: int, crop_size: int, shift: bool
 ) -> TemporalSegmentNetwork:
     """TSM, or TSN, which sees frames in no order.
 
@@ -190,31 +124,26 @@ def build_temporal_segments(
           -> layer1 .. layer4, of which each but the first halves H and W -> (N, D, T, H/32, W/32)
 
     Args:
-        block: of which the stages are made.
-        depths: blocks of each stage.
+        depth: its blocks.
         num_classes: K.
         num_frames, crop_size: of the training clips; the architecture does not depend on them.
         shift: the first convolution of each residual branch sees shifted features ("residual shift"); in a ResNet-101
             or deeper that of every second branch, counted anew in each stage.
     """
-    shifted_every = 2 if depths[2] >= 23 else 1
+    stages = dict(depth.stages(Layers(conv=_convolution, norm=FrameBatchNorm2d, shortcut=_shortcut)))
+    if shift:
+        shifted_every = 2 if depth.blocks[2] >= 23 else 1
+        for blocks in stages.values():
+            for block in blocks[::shifted_every]:
+                block.conv1 = TemporalShift(block.conv1)
     layers = OrderedDict[str, nn.Module](
-        conv1=_convolution(3, WIDTHS[0], 7, stride=2),
+        conv1=_convolution(3, WIDTHS[0], 7, 2),
         bn1=FrameBatchNorm2d(WIDTHS[0]),
-        relu=nn.ReLU(),
+        relu=nn.ReLU(inplace=True),
         maxpool=FrameMaxPool2d(kernel_size=3, stride=2, padding=1),
+        **{name: nn.Sequential(*blocks) for name, blocks in stages.items()},
     )
-    channels = WIDTHS[0]
-    for stage, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True), start=1):
-        blocks = []
-        for index in range(depth):
-            added = block(channels, width, stride=2 if stage > 1 and index == 0 else 1)
-            if shift and index % shifted_every == 0:
-                added.conv1 = TemporalShift(added.conv1)
-            blocks.append(added)
-            channels = width * block.expansion
-        layers[f"layer{stage}"] = nn.Sequential(*blocks)
-    return TemporalSegmentNetwork(nn.Sequential(layers), channels, num_classes)
+    return TemporalSegmentNetwork(nn.Sequential(layers), depth.channels, num_classes)
 
 
 @KEY_LAYOUT.register(name="2D ResNet")
@@ -238,14 +167,12 @@ def _unwrapped(name: str) -> str:
     return name.removeprefix("base_model.").removeprefix("new_").replace(".net.", ".")
 
 
-def _register(
-    depth: int, block: type[BasicBlock | Bottleneck], depths: tuple[int, int, int, int], imagenet: str
-) -> None:
+def _register(depth: int, imagenet: str) -> None:
     """TSN and TSM of a depth; ``imagenet`` is the address of torchvision's weights for images, which serve both."""
     for name, shift in ((f"tsn_r{depth}", False), (f"tsm_r{depth}", True)):
         model = ZooModel(
             zoo="classic_models",
-            build=partial(build_temporal_segments, block, depths, shift=shift),
+            build=partial(build_temporal_segments, DEPTHS[depth], shift=shift),
             # The authors' "dense" sampling: 8 of 64 frames.
             clip_spec=ClipSpec(
                 num_frames=8,
@@ -287,7 +214,7 @@ _PUBLISHED = {
     },
 }
 
-_register(18, BasicBlock, (2, 2, 2, 2), ResNet18_Weights.IMAGENET1K_V1.url)
-_register(34, BasicBlock, (3, 4, 6, 3), ResNet34_Weights.IMAGENET1K_V1.url)
-_register(50, Bottleneck, (3, 4, 6, 3), ResNet50_Weights.IMAGENET1K_V1.url)
-_register(101, Bottleneck, (3, 4, 23, 3), ResNet101_Weights.IMAGENET1K_V1.url)
+_register(18, ResNet18_Weights.IMAGENET1K_V1.url)
+_register(34, ResNet34_Weights.IMAGENET1K_V1.url)
+_register(50, ResNet50_Weights.IMAGENET1K_V1.url)
+_register(101, ResNet101_Weights.IMAGENET1K_V1.url)

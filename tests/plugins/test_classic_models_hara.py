@@ -8,22 +8,14 @@ from torchvision.models import resnet, resnet18, resnet34, resnet50, resnet101
 
 import pvbias.plugins.classic_models  # noqa: F401 (registers the models)
 from pvbias.models import Recognizer, ZooModel
-from pvbias.plugins.classic_models.hara_resnet import BasicBlock, Bottleneck, SubsampleAndPad, build_hara_resnet
+from pvbias.plugins.classic_models.hara_resnet import SubsampleAndPad, build_hara_resnet
+from pvbias.plugins.classic_models.residual import BasicBlock, Bottleneck, Depth
 from pvbias.registries import MODEL
 from pvbias.zoo import load_weights
 
 #: 2D networks of the same names and channels.
 FLAT = {"r3d_18": resnet18, "r3d_34": resnet34, "r3d_50": resnet50, "r3d_101": resnet101}
 BLOCKS = [(BasicBlock, resnet.BasicBlock), (Bottleneck, resnet.Bottleneck)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def recognizer_of(name: str, *, num_classes: int = 5, device: str = "cpu") -> Recognizer:
@@ -34,7 +26,8 @@ def recognizer_of(name: str, *, num_classes: int = 5, device: str = "cpu") -> Re
 
 
 def one_block_a_stage(block: type[BasicBlock | Bottleneck], **options: str) -> nn.Module:
-    return build_hara_resnet(block, (1, 1, 1, 1), num_classes=5, num_frames=16, crop_size=112, **options)
+    depth = Depth(block=block, blocks=(1, 1, 1, 1))
+    return build_hara_resnet(depth, num_classes=5, num_frames=16, crop_size=112, **options)
 
 
 @pytest.mark.parametrize("name", FLAT)
