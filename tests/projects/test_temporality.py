@@ -52,7 +52,7 @@ def test_every_run_is_a_valid_configuration(study, size, tmp_path, capsys):
 
 
 #: The runs of Table 2.
-GRID = {f"pfm_{x}_{y}_seed{seed}" for x in (2, 4, 16) for y in (2, 4, 16) for seed in (0, 1)}
+GRID = {f"pfm_{x}_{y}_seed{seed}" for x in (2, 16) for y in (2, 16) for seed in (0, 1)}
 
 
 def made_up_start(out, name):

@@ -41,7 +41,7 @@ BASELINE = "CrossEntropy"
 #: Correlations of place and motion that all methods are compared at, and those of the sweep.
 FULL, RHOS = 1.0, (0.8, 0.0)
 #: The methods of the sweep over correlations, and the weights of the dynamic score that Freeze is tried with.
-SWEPT, LAMBDAS = (BASELINE, "DRL Distill", "DRL Freeze"), (1.0, 2.0, 0.25)
+SWEPT, LAMBDAS = (BASELINE, "DRL Distill", "DRL Freeze"), (1.0, 2.0)
 DEFAULT_LAMBDA = 0.5
 #: ``--quick``: trainings of half the length, and shorter.
 QUICK_BRUSH = ("SOLVER.MAX_EPOCH", "0.5", "SOLVER.WARMUP_EPOCHS", "0.05")
