@@ -26,6 +26,7 @@ from pvbias.evaluation.divergence import divergence
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import OBJECTIVE
 from pvbias.zoo import atomic_save, model_state, read_checkpoint
+from pvbias.zoo.fetching import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,8 @@ def hold_out(source: VideoSource, *, seed: int) -> tuple[Subset, Subset]:
 
 def student_fingerprint(cfg: CfgNode, videos: Sequence[VideoSource], teacher: Recognizer | None) -> str:
     """Tells one trained student from another, 16 hexadecimal digits: by the videos, the keys that its training and its
-    choice depend on, and the teacher's weights and normalisation."""
+    choice depend on, the weights that it starts from, and the teacher's weights and normalisation."""
+    start = Path(cfg.STUDENT.CHECKPOINT_FILE_PATH)
     identity = {
         "DATA": {name: value for name, value in cfg.DATA.items() if name not in _NOT_THE_STUDENTS},
         "TRAIN": [cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.ACCUMULATE_STEPS],
@@ -169,6 +171,7 @@ def student_fingerprint(cfg: CfgNode, videos: Sequence[VideoSource], teacher: Re
         "BN": [cfg.BN.USE_PRECISE_STATS, cfg.BN.NUM_BATCHES_PRECISE],
         "videos": [fingerprint(source) for source in videos],
         "teacher": [cfg.MODEL.MODEL_NAME, _digest(teacher)] if teacher is not None else None,
+        "start": sha256_of(start) if start.is_file() else "",  # published weights have their name
         **{name: cfg[name] for name in ("AUG", "STUDENT", "RNG_SEED", "PRECISION")},
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from pvbias.evaluation import VideoViews, run_evaluators
 from pvbias.machine import choose_settings
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins import bias_metrics
-from pvbias.plugins.bias_metrics.students import StudentDistillation, hold_out
+from pvbias.plugins.bias_metrics.students import StudentDistillation, hold_out, student_fingerprint
 from pvbias.registries import DATASET, EVALUATOR, STUDENT
 from pvbias.tools.main import main
 
@@ -314,6 +314,16 @@ def test_what_makes_another_student(tmp_path):
     assert len(students(tmp_path)) == 4
     measure(cfg, "dataset_bias", model)
     assert len(students(tmp_path)) == 5
+
+
+def test_another_file_to_start_from_makes_another_student(tmp_path):
+    cfg = config(tmp_path)
+    cfg.STUDENT.CHECKPOINT_FILE_PATH = str(tmp_path / "weights.pyth")
+    seen = set()
+    for content in (b"one", b"two", b"one"):
+        (tmp_path / "weights.pyth").write_bytes(content)
+        seen.add(student_fingerprint(cfg, [], None))
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("fail_at", [{"trained": 50}, {"evaluated": 8}], ids=["in an epoch", "before it is measured"])
