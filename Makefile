@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	@echo "Open $(DEMO)/comparison/report.html"
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
