@@ -155,7 +155,7 @@ def figure(run: RunResults, evaluator: str, name: str, variant: str) -> float:
     raise KeyError(f"{run.name} has no figure {name} ({variant}) of {evaluator}")
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed."""
     if len(values) < 2:
         return float(np.mean(values)), float("nan")
@@ -220,17 +220,9 @@ def sweep_plot(measured: Measured) -> str:
         if len(settings) < 2:
             continue
         for side, style in (("in", ":"), ("out", "-")):
-            means, halves = zip(*(interval(measured[setting][side]) for setting in settings), strict=True)
-            axis.errorbar(
-                [setting.rho for setting in settings],
-                means,
-                yerr=None if np.isnan(halves).all() else halves,
-                linestyle=style,
-                marker="o",
-                capsize=3,
-                color=f"C{number}",
-                label=method if side == "out" else None,
-            )
+            rhos, seeds = [setting.rho for setting in settings], np.array([measured[s][side] for s in settings])
+            axis.plot(rhos, seeds.mean(1), style, color=f"C{number}", label=method if side == "out" else None)
+            axis.plot(rhos, seeds, "o", color=f"C{number}", markersize=3, alpha=0.6)
     axis.set(xlabel="correlation of place and motion in training (rho)", ylabel="accuracy (%); dotted: in context")
     axis.grid(alpha=0.3)
     axis.legend()
@@ -238,13 +230,15 @@ def sweep_plot(measured: Measured) -> str:
 
 
 def lambda_plot(measured: Measured) -> str:
-    """DRL Freeze: accuracy out of context and freeze score against lambda, as SVG."""
+    """DRL Freeze: what is gained over cross-entropy, seed by seed, against lambda, as SVG: accuracy out of context and
+    freeze score."""
     canvas, axes = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     freeze = {s.weight: measured[s] for s in measured if s == Setting(method="DRL Freeze", weight=s.weight)}
     points = {0.0: measured[Setting(method=BASELINE)], **dict(sorted(freeze.items()))}
-    shown = (("out", "accuracy out of context (%)"), ("Freeze", "freeze score (nats)"))
+    shown = (("out", "accuracy out of context, gained (points)"), ("Freeze", "freeze score, gained (nats)"))
     for axis, (name, label) in zip(axes, shown, strict=True):
-        means, halves = zip(*(interval(figures[name]) for figures in points.values()), strict=True)
+        gained = [np.subtract(figures[name], points[0.0][name]) for figures in points.values()]
+        means, halves = zip(*map(interval, gained), strict=True)
         axis.errorbar(list(points), means, yerr=None if np.isnan(halves).all() else halves, marker="o", capsize=3)
         axis.set(xlabel="lambda (0: cross-entropy)", ylabel=label)
         axis.grid(alpha=0.3)
