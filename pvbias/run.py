@@ -30,6 +30,7 @@ from .models import Recognizer, build_recognizer, find_model
 from .plugin_loading import load_plugins
 from .registries import EVALUATOR
 from .report import RunResults, write_report, write_results
+from .report.results import write_atomically
 from .zoo import count_head_classes, fetch, load_weights, model_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -58,10 +59,7 @@ def run(cfg: CfgNode) -> None:
     started = time.time()
     source = _weights_source(cfg)
     cfg = complete(cfg, num_classes=_num_classes(cfg, source))
-    if is_main_process():
-        save_cfg(cfg, cfg.OUTPUT_DIR)
-        forget(cfg.OUTPUT_DIR, _splits_read_anew(cfg))
-    barrier()
+    _prepare_folder(cfg)
     train_source = build_source(cfg, "train") if cfg.TRAIN.ENABLE else None
     val_source = build_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
     test_source = build_source(cfg, "test") if measuring else None
@@ -109,12 +107,17 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     ):
         if given != own:
             raise ConfigError(f"{key} = {given}, but that of the recognizer is {own}: leave the key out.")
+    _prepare_folder(cfg)
+    weights = {"weights": "those that the recognizer had", "load_summary": ""}
+    return _measure_and_write(cfg, recognizer, build_source(cfg, "test"), weights, started)
+
+
+def _prepare_folder(cfg: CfgNode) -> None:
+    """Save the configuration in ``OUTPUT_DIR`` and forget the bad videos of what is read anew; in all processes."""
     if is_main_process():
         save_cfg(cfg, cfg.OUTPUT_DIR)
         forget(cfg.OUTPUT_DIR, _splits_read_anew(cfg))
     barrier()
-    weights = {"weights": "those that the recognizer had", "load_summary": ""}
-    return _measure_and_write(cfg, recognizer, build_source(cfg, "test"), weights, started)
 
 
 def _measure_and_write(
@@ -178,8 +181,8 @@ def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
     report = load_weights(recognizer, source, sha256=_checksum(cfg, source), min_match=least)
     if is_main_process():
         logger.info("%s", report)
-        text = json.dumps(report.to_dict(), indent=1)
-        (Path(cfg.OUTPUT_DIR) / "loaded_weights.json").write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(report.to_dict(), indent=1) + "\n"
+        write_atomically(Path(cfg.OUTPUT_DIR) / "loaded_weights.json", text.encode())
     return {"weights": source, "load_summary": str(report)}
 
 

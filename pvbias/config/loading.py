@@ -140,8 +140,7 @@ class _Merge:
             if name not in node and key in self.foreign:
                 self.left_out[key] = None
                 continue
-            foreign_group = any(other.startswith(f"{key}.") for other in self.foreign)
-            if name not in node and not foreign_group:
+            if name not in node and not any(other.startswith(f"{key}.") for other in self.foreign):
                 raise ConfigError(f"{source}: unknown key {key}. {did_you_mean(key, self._known(node, prefix))}")
             default = node.get(name, CfgNode())
             if isinstance(default, CfgNode):

@@ -108,18 +108,16 @@ def load_module_weights(
     path = fetch(source, sha256)
     file_weights = model_weights(read_checkpoint(path), path)
     found = match(file_weights, module, head_name)
-    weights, reasons = found.reading.weights, found.reasons
+    weights, reasons, fitting = found.reading.weights, found.reasons, set(found.fitting)
     report = LoadReport(
         source=source,
         path=path,
         prefix=found.reading.prefix,
         layout=found.reading.layout,
         loaded=found.fitting,
-        inflated=tuple(name for name in found.reading.inflated if name in found.fitting),
-        skipped={name: reasons.get(name, "unknown to the model") for name in weights if name not in found.fitting},
-        initialised={
-            name: reasons.get(name, "not in the file") for name in module.state_dict() if name not in found.fitting
-        },
+        inflated=tuple(name for name in found.reading.inflated if name in fitting),
+        skipped={name: reasons.get(name, "unknown to the model") for name in weights if name not in fitting},
+        initialised={name: reasons.get(name, "not in the file") for name in module.state_dict() if name not in fitting},
         backbone_fraction=found.backbone_fraction,
         head_loaded=found.head_fits,
     )

@@ -7,11 +7,13 @@ from torch.nn import functional as F
 from torchvision.models import resnet, resnet18, resnet34, resnet50, resnet101
 
 import pvbias.plugins.classic_models  # noqa: F401 (registers the models)
-from pvbias.models import Recognizer, ZooModel
+from pvbias.models import Recognizer
 from pvbias.plugins.classic_models.hara_resnet import SubsampleAndPad, build_hara_resnet
 from pvbias.plugins.classic_models.residual import BasicBlock, Bottleneck, Depth
 from pvbias.registries import MODEL
 from pvbias.zoo import load_weights
+
+from . import models
 
 #: 2D networks of the same names and channels.
 FLAT = {"r3d_18": resnet18, "r3d_34": resnet34, "r3d_50": resnet50, "r3d_101": resnet101}
@@ -19,10 +21,8 @@ BLOCKS = [(BasicBlock, resnet.BasicBlock), (Bottleneck, resnet.Bottleneck)]
 
 
 def recognizer_of(name: str, *, num_classes: int = 5, device: str = "cpu") -> Recognizer:
-    model: ZooModel = MODEL.get(name)
     with torch.device(device):
-        module = model.build(num_classes=num_classes, num_frames=16, crop_size=112)
-        return Recognizer(module, clip_spec=model.clip_spec, head=model.head, stages=model.stages)
+        return models.recognizer_of(name, num_classes=num_classes, num_frames=16, crop_size=112)
 
 
 def one_block_a_stage(block: type[BasicBlock | Bottleneck], **options: str) -> nn.Module:

@@ -14,6 +14,8 @@ from pvbias.models import Recognizer, ZooModel
 from pvbias.registries import MODEL
 from pvbias.zoo import load_weights, save_weights
 
+from .models import recognizer_of, shapes
+
 # Frames, sampling rate, training crop, and top-1 of PyTorchVideo's model zoo page (for SlowFast: of the fast pathway).
 PUBLISHED = {
     "c2d_r50": (8, 8, 224, 71.46),
@@ -45,13 +47,6 @@ SMALL = {
 }
 
 
-def recognizer_of(name: str, *, num_classes: int, num_frames: int, crop_size: int) -> Recognizer:
-    model: ZooModel = MODEL.get(name)
-    module = model.build(num_classes=num_classes, num_frames=num_frames, crop_size=crop_size)
-    spec = model.clip_spec.replace(num_frames=num_frames, crop_size=crop_size)
-    return Recognizer(module, clip_spec=spec, head=model.head, pathways=model.pathways, stages=model.stages)
-
-
 def weightless(name: str) -> Recognizer:
     """At the clips it was trained on, on the device that computes shapes only."""
     frames, _, crop, _ = PUBLISHED[name]
@@ -67,10 +62,6 @@ def hub_module(name: str, **options: int) -> nn.Module:
     """The hub's own model; weightless but for MViT, which cannot be built that way."""
     with torch.device("cpu" if name.startswith("mvit") else "meta"):
         return getattr(hub, name)(**options)
-
-
-def shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def random_state(module: nn.Module) -> dict[str, torch.Tensor]:

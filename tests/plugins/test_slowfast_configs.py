@@ -15,6 +15,8 @@ from pvbias.models import build_recognizer
 from pvbias.registries import OBJECTIVE
 from pvbias.run import run
 
+from .models import shapes
+
 #: What the files have in common.
 COMMON = """
 TRAIN: {ENABLE: True, DATASET: ptvkinetics, BATCH_SIZE: 64, EVAL_PERIOD: 10, CHECKPOINT_PERIOD: 1, AUTO_RESUME: True}
@@ -148,10 +150,6 @@ def write(tmp_path):
         return top
 
     return write
-
-
-def shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def layers(module: nn.Module) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 from torchvision.models import get_model_builder, list_models, video
 from torchvision.models.video import mvit
@@ -12,6 +11,9 @@ from pvbias.errors import ConfigError
 from pvbias.models import Recognizer, ZooModel
 from pvbias.registries import MODEL
 from pvbias.zoo.fetching import find_weights
+
+from . import models
+from .models import shapes
 
 #: Frames, frames per second, crop, short side, parameters and top-1 of torchvision's documentation.
 PUBLISHED = {
@@ -32,15 +34,8 @@ def entry_of(name: str) -> ZooModel:
     return MODEL.get(f"torchvision_{name}")
 
 
-def recognizer_of(name: str, *, num_frames: int, crop_size: int, num_classes: int = 5) -> Recognizer:
-    entry = entry_of(name)
-    module = entry.build(num_classes=num_classes, num_frames=num_frames, crop_size=crop_size)
-    spec = entry.clip_spec.replace(num_frames=num_frames, crop_size=crop_size)
-    return Recognizer(module, clip_spec=spec, head=entry.head, stages=entry.stages).eval()
-
-
-def shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in module.state_dict().items()}
+def recognizer_of(name: str, **sizes: int) -> Recognizer:
+    return models.recognizer_of(f"torchvision_{name}", **sizes).eval()
 
 
 def test_all_of_torchvisions_video_classifiers_are_registered():

@@ -39,7 +39,7 @@ METHODS = {
 }
 BASELINE = "CrossEntropy"
 #: Correlations of place and motion that all methods are compared at, and those of the sweep.
-FULL, RHOS = 1.0, (0.8,)
+FULL, RHOS = 1.0, (0.8, 0.5, 0.0)
 #: The methods of the sweep over correlations, and the weights of the dynamic score that Freeze is tried with.
 SWEPT, LAMBDAS = (BASELINE, "DRL Distill", "DRL Freeze"), (1.0, 2.0)
 DEFAULT_LAMBDA = 0.5
