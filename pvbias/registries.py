@@ -117,6 +117,11 @@ MODULATION = Registry("MODULATION")
 DATASET = Registry("DATASET")
 """Sources of videos: ``build(cfg, split) -> pvbias.data.VideoSource``, ``split`` one of "train", "val", "test"."""
 
+FLOW = Registry("FLOW")
+"""Estimators of optical flow: ``build() -> estimator``, called as ``estimator(first, second)`` with two uint8 RGB
+frames ``(h, w, 3)``; float32 ``(h, w, 2)``, pixels to the right and down to where each pixel of ``first`` is in
+``second``."""
+
 KEY_LAYOUT = Registry("KEY_LAYOUT")
 """Foreign names for a model's weights: functions ``(weights, own) -> weights under the model's own keys``, or None
 where the file or the model is not of that layout; ``own`` is the model's state dict. They go by names and shapes, never
@@ -131,5 +136,6 @@ ALL = {
     "evaluators": EVALUATOR,
     "modulations": MODULATION,
     "datasets": DATASET,
+    "flow": FLOW,
     "layouts": KEY_LAYOUT,
 }

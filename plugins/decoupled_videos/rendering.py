@@ -9,6 +9,7 @@ import av
 import numpy as np
 from fvcore.common.config import CfgNode
 
+from pvbias.data.flow import resize_flow
 from pvbias.data.resizing import Resizer
 from pvbias.data.video import FrameSize, frames_shown, in_order
 from pvbias.errors import ConfigError
@@ -64,7 +65,8 @@ class Format:
 
 
 class MovingImage:
-    """A video of a small image that moves over a still one; implements :class:`pvbias.data.Video`.
+    """A video of a small image that moves over a still one; implements :class:`pvbias.data.Video` and
+    :class:`pvbias.data.flow.Flow`.
 
     Args:
         background: uint8 RGB ``(S, S, 3)``.
@@ -109,6 +111,21 @@ class MovingImage:
             images = [resizer(av.VideoFrame.from_ndarray(frame, format="rgb24"), height, width) for frame in frames]
             frames = np.stack(images)
         return in_order(frames, place)
+
+    def velocity(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        """The true optical flow of the frames shown at ``times``; see :class:`pvbias.data.flow.Flow`.
+
+        The whole square of the moving image goes the way to its place in the next frame; the last frame goes on as the
+        one before it did.
+        """
+        needed, place = frames_shown(self.timestamps, times)
+        ways = np.diff(self._corners, axis=0) * self._fps
+        frames, side = len(self._background), len(self._brush)
+        field = np.zeros((len(needed), frames, frames, 2), np.float32)
+        for number, frame in enumerate(needed):
+            x, y = self._corners[frame]
+            field[number, y : y + side, x : x + side] = ways[min(frame, len(ways) - 1)]
+        return in_order(resize_flow(field, *size(frames, frames)), place)
 
     def close(self) -> None:
         """Nothing to give back."""

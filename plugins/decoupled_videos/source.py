@@ -177,6 +177,10 @@ class DecoupledVideos:
         name = f"{self._folder}/{shown}/{index:06d}.mp4"
         return VideoRecord(path=f"generated:{name}", name=name, label=labels[self._label])
 
+    def open_flow(self, record: VideoRecord) -> MovingImage:
+        """A video, which knows its true optical flow; see :class:`pvbias.data.flow.FlowSource`."""
+        return self.open(record)
+
     def open(self, record: VideoRecord) -> MovingImage:
         """Make a video; its frames are drawn when they are read.
 

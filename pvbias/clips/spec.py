@@ -18,6 +18,7 @@ class ClipSpec:
         short_side: length the short side is resized to before a test crop, pixels, >= ``test_crop_size``.
         fps: frames per second that ``sampling_rate`` counts in.
         mean, std: normalisation of RGB in [0, 1], per channel.
+        modality: what the clips show, ``rgb`` or ``flow`` (coded as :func:`pvbias.data.flow.encode_flow` does).
     """
 
     num_frames: int
@@ -28,6 +29,7 @@ class ClipSpec:
     fps: float = 30.0
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    modality: str = "rgb"
 
     @property
     def duration(self) -> float:

@@ -24,6 +24,7 @@ OPTIONAL_TYPES: dict[str, type] = {
     "DATA.TEST_CROP_SIZE": int,
     "DATA.TEST_SHORT_SIDE": int,
     "DATA.TRAIN_JITTER_SCALES": list,
+    "DATA.MODALITY": str,
     "DATA.MEAN": list,
     "DATA.STD": list,
     "SOLVER.CLIP_GRAD_VAL": float,
@@ -101,6 +102,7 @@ _RULES: dict[str, _Rule] = {
     "DATA.TEST_SHORT_SIDE": _at_least(1),
     "DATA.TRAIN_JITTER_SCALES": _range(1),
     "DATA.TRAIN_JITTER_ASPECT_RELATIVE": _range(1e-3),
+    "DATA.MODALITY": _one_of("rgb", "flow"),
     "DATA.MEAN": _colour(),
     "DATA.STD": (lambda value: _colour()[0](value) and min(value) > 0, "must be three numbers above 0"),
     "DATA.MAX_BAD_FRACTION": _between(0, 1),
@@ -201,6 +203,8 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
     areas = cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
     if areas and not _range(1e-6, 1)[0](areas):
         fail("DATA.TRAIN_JITTER_SCALES_RELATIVE", "must be empty or [min, max] with 0 < min <= max <= 1")
+    if cfg.DATA.MODALITY == "flow" and cfg.AUG.COLOR_JITTER:
+        fail("AUG.COLOR_JITTER", "cannot be had with DATA.MODALITY 'flow': a vector has no colour")
     _check_solver(cfg.SOLVER, lambda name, what: fail(f"SOLVER.{name}", what))
     _check_solver(student_solver(cfg), lambda name, what: fail(f"STUDENT.SOLVER.{name}", what))
 

@@ -46,6 +46,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
         "TEST_CROP_SIZE": test_crop,
         "TEST_SHORT_SIDE": max(round(spec.short_side * scale), test_crop),
         "TRAIN_JITTER_SCALES": [round(spec.short_side * scale), round(1.25 * spec.short_side * scale)],
+        "MODALITY": spec.modality,
         "MEAN": list(spec.mean),
         "STD": list(spec.std),
     }

@@ -91,6 +91,12 @@ _C.DATA.TARGET_FPS = None
 _C.DATA.CLIP_DURATION = 1.0
 # Step between consecutive windows for "windows", in frames at TARGET_FPS, >= 1.
 _C.DATA.WINDOW_STRIDE = 16
+# What clips show: "rgb", or "flow" (optical flow, coded in a picture's channels; see FLOW_DIR). None: what the model
+# was trained on.
+_C.DATA.MODALITY = None
+# Folder of optical flow that `pvbias flow extract` wrote, for clips of flow and for objectives that predict it. Empty:
+# what the data set itself knows (made-up videos do).
+_C.DATA.FLOW_DIR = ""
 # Name in the MODULATION registry: what every clip goes through, in training and in testing, before anything else sees
 # it (`pvbias list modulations`). Another than "original" is a control: what can be learnt without motion?
 _C.DATA.MODULATION = "original"

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ..clips import Modulation, view_seeds
 from .bad_videos import BadVideo
+from .flow import FlowSource, clip_flow
 from .sampling import TemporalSampling, part_of_video
 from .transforms import TestViews, TrainAugmentation
 from .video import BadVideoError, VideoRecord, VideoSource
@@ -29,9 +30,11 @@ class TrainSample:
 
     Attributes:
         clip: uint8 ``(T, H, W, C)``.
+        flow: its optical flow, float16 ``(T, H, W, 2)``, where it was asked for.
     """
 
     clip: np.ndarray | None
+    flow: np.ndarray | None = None
     label: int
     name: str
     bad: tuple[BadVideo, ...]
@@ -46,17 +49,24 @@ class TrainBatch:
         labels: int64 ``(N,)``.
         names: of the N videos, as the annotation writes them.
         bad: videos that others had to replace.
+        flow: the clips' optical flow, where it was asked for: float16 ``(N, 2, T, H, W)``, to the right and down,
+            pixels in ``1 / DATA.TARGET_FPS`` seconds.
     """
 
     clips: Tensor
     labels: Tensor
     names: list[str]
     bad: list[BadVideo]
+    flow: Tensor | None = None
 
     def pin_memory(self) -> TrainBatch:
         """The same in page-locked memory (what the loader's pinning calls)."""
         return TrainBatch(
-            clips=self.clips.pin_memory(), labels=self.labels.pin_memory(), names=self.names, bad=self.bad
+            clips=self.clips.pin_memory(),
+            labels=self.labels.pin_memory(),
+            names=self.names,
+            bad=self.bad,
+            flow=None if self.flow is None else self.flow.pin_memory(),
         )
 
 
@@ -68,6 +78,7 @@ class TestVideo:
         index: position of its record in the annotation.
         clips: uint8 ``(V, C, T, H, W)``, channels_last_3d; V = temporal clips x spatial crops, the crops of one clip
             together.
+        flow: as in :class:`TrainBatch`, where it was asked for: float16 ``(V, 2, T, H, W)``.
     """
 
     __test__ = False
@@ -75,6 +86,7 @@ class TestVideo:
     index: int
     record: VideoRecord
     clips: Tensor
+    flow: Tensor | None = None
 
 
 class TrainDataset(Dataset):
@@ -85,6 +97,8 @@ class TrainDataset(Dataset):
         num_classes: K; a label outside 0 .. K-1 makes a video bad.
         seed: RNG_SEED.
         modulation: what each finished clip goes through; None: nothing.
+        flow: knows the videos' optical flow, which the samples then have, too.
+        fps: DATA.TARGET_FPS, which that is told in.
     """
 
     def __init__(
@@ -96,6 +110,8 @@ class TrainDataset(Dataset):
         num_classes: int,
         seed: int,
         modulation: Modulation | None = None,
+        flow: FlowSource | None = None,
+        fps: float = 30.0,
     ) -> None:
         self._source = source
         self._sampling = sampling
@@ -103,6 +119,8 @@ class TrainDataset(Dataset):
         self._num_classes = num_classes
         self._seed = seed
         self._modulation = modulation
+        self._flow = flow
+        self._fps = fps
 
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
         """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
@@ -112,25 +130,29 @@ class TrainDataset(Dataset):
         for _ in range(MAX_ATTEMPTS):
             record = self._source.records[index]
             try:
-                clip = self._clip(record, np.random.default_rng([self._seed, *key, 0]))
+                clip, flow = self._clip(record, np.random.default_rng([self._seed, *key, 0]))
             except BadVideoError as error:
                 bad.append(BadVideo.of(index, record, error, "train"))
                 index = int(others.integers(len(self._source.records)))
             else:
                 assert record.label is not None
-                return TrainSample(clip=clip, label=record.label, name=record.name, bad=tuple(bad))
+                return TrainSample(clip=clip, flow=flow, label=record.label, name=record.name, bad=tuple(bad))
         return TrainSample(clip=None, label=-1, name="", bad=tuple(bad))
 
-    def _clip(self, record: VideoRecord, rng: np.random.Generator) -> np.ndarray:
+    def _clip(self, record: VideoRecord, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         check_label(record, self._num_classes)
         with closing(self._source.open(record)) as video:
-            times = self._sampling.random_clip(*part_of_video(record, video.duration), rng)
+            times = self._sampling.random_clip(*part_of_video(record, video.duration), rng).tolist()
             view = self._augmentation.draw(rng)
-            clip = view.clip(video.read(times.tolist(), view.size))
-        if self._modulation is None:
-            return clip
-        clips = _channels_first(np.ascontiguousarray(clip)[None])
-        return self._modulation(clips, [int(rng.integers(2**63))])[0].permute(1, 2, 3, 0).numpy()
+            frames, duration = video.read(times, view.size), video.duration
+        clip = view.clip(frames)
+        if self._modulation is not None:
+            clips = _channels_first(np.ascontiguousarray(clip)[None])
+            clip = self._modulation(clips, [int(rng.integers(2**63))])[0].permute(1, 2, 3, 0).numpy()
+        if self._flow is None:
+            return clip, None
+        flow = clip_flow(self._flow, record, duration, times, frames.shape[1:3], self._fps)
+        return clip, view.flow(flow).astype(np.float16)
 
 
 class TestDataset(Dataset):
@@ -142,6 +164,7 @@ class TestDataset(Dataset):
         split: for the list of bad videos.
         seed: RNG_SEED.
         modulation: what each view goes through; None: nothing.
+        flow, fps: as in :class:`TrainDataset`.
     """
 
     __test__ = False
@@ -156,6 +179,8 @@ class TestDataset(Dataset):
         split: str,
         seed: int,
         modulation: Modulation | None = None,
+        flow: FlowSource | None = None,
+        fps: float = 30.0,
     ) -> None:
         self._source = source
         self._sampling = sampling
@@ -164,34 +189,44 @@ class TestDataset(Dataset):
         self._split = split
         self._seed = seed
         self._modulation = modulation
+        self._flow = flow
+        self._fps = fps
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
         """The video, or why there is none."""
         record = self._source.records[index]
         try:
-            return TestVideo(index=index, record=record, clips=self._clips(record))
+            return self._views_of(index, record)
         except BadVideoError as error:
             return BadVideo.of(index, record, error, self._split)
 
-    def _clips(self, record: VideoRecord) -> Tensor:
+    def _views_of(self, index: int, record: VideoRecord) -> TestVideo:
         check_label(record, self._num_classes)
         with closing(self._source.open(record)) as video:
             times = self._sampling.test_clips(*part_of_video(record, video.duration))  # (clips, T)
             distinct, place = np.unique(times, return_inverse=True)  # windows overlap: one pass, each frame once
-            frames = video.read(distinct.tolist(), self._views.size)
+            frames, duration = video.read(distinct.tolist(), self._views.size), video.duration
+        order = place.reshape(times.shape)
+        views = self._arranged(frames, order)
+        if self._modulation is not None:
+            # Other seeds than those of the evaluators' variants: a second shuffling is not the first one again.
+            seeds = view_seeds(self._seed, record.name, len(views), purpose="data:")
+            views = self._modulation(views, seeds).contiguous(memory_format=torch.channels_last_3d)
+        if self._flow is None:
+            return TestVideo(index=index, record=record, clips=views)
+        flow = clip_flow(self._flow, record, duration, distinct.tolist(), frames.shape[1:3], self._fps)
+        return TestVideo(index=index, record=record, clips=views, flow=self._arranged(flow.astype(np.float16), order))
+
+    def _arranged(self, frames: np.ndarray, order: np.ndarray) -> Tensor:
+        """The views ``(V, C, T, size, size)`` of frames ``(F, h, w, C)``, whose numbers in each clip are ``order``
+        ``(clips, T)``."""
         crops = self._views.crops(frames)
         size = self._views.crop_size
-        place = place.reshape(times.shape)
-        clips = np.empty((len(times), len(crops), times.shape[1], size, size, 3), np.uint8)
+        clips = np.empty((len(order), len(crops), order.shape[1], size, size, frames.shape[-1]), frames.dtype)
         for number, crop in enumerate(crops):
-            for clip, order in enumerate(place):
-                clips[clip, number] = crop[order]
-        views = _channels_first(clips.reshape(-1, *clips.shape[2:]))
-        if self._modulation is None:
-            return views
-        # Other seeds than those of the evaluators' variants: a second shuffling is not the first one again.
-        seeds = view_seeds(self._seed, record.name, len(views), purpose="data:")
-        return self._modulation(views, seeds).contiguous(memory_format=torch.channels_last_3d)
+            for clip, numbers in enumerate(order):
+                clips[clip, number] = crop[numbers]
+        return _channels_first(clips.reshape(-1, *clips.shape[2:]))
 
 
 def check_label(record: VideoRecord, num_classes: int) -> None:
@@ -211,11 +246,13 @@ def collate(samples: Sequence[TrainSample]) -> TrainBatch | list[BadVideo]:
     clips = [sample.clip for sample in samples if sample.clip is not None]
     if len(clips) < len(samples):
         return bad
+    flows = [sample.flow for sample in samples if sample.flow is not None]
     return TrainBatch(
         clips=_channels_first(np.stack(clips)),
         labels=torch.tensor([sample.label for sample in samples]),
         names=[sample.name for sample in samples],
         bad=bad,
+        flow=_channels_first(np.stack(flows)) if flows else None,
     )
 
 

@@ -16,6 +16,7 @@ from ..errors import ConfigError, DataError
 from ..registries import MODULATION
 from .bad_videos import BadVideo
 from .dataset import TestDataset, TestVideo, TrainBatch, TrainDataset, collate
+from .flow import FlowClips, FlowSource, find_flow
 from .sampling import TemporalSampling
 from .transforms import TestViews, TrainAugmentation
 from .video import VideoSource
@@ -70,7 +71,9 @@ class TestLoader:
         return _watched(self._loader)
 
 
-def build_train_loader(cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int) -> TrainLoader:
+def build_train_loader(
+    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, flow: bool = False
+) -> TrainLoader:
     """Loader of training clips.
 
     The order of an epoch is drawn from (RNG_SEED, epoch), cut into mini-batches of TRAIN.BATCH_SIZE clips, and each
@@ -82,9 +85,10 @@ def build_train_loader(cfg: CfgNode, source: VideoSource, *, rank: int, world_si
         cfg: completed configuration.
         source: the videos, all labelled.
         rank, world_size: of this process.
+        flow: the mini-batches have the clips' optical flow, too.
 
     Raises:
-        ConfigError: TRAIN.BATCH_SIZE cannot be shared evenly between the processes.
+        ConfigError: TRAIN.BATCH_SIZE cannot be shared evenly between the processes, or there is no optical flow.
         DataError: a video without a label.
     """
     if cfg.TRAIN.BATCH_SIZE % world_size:
@@ -94,13 +98,16 @@ def build_train_loader(cfg: CfgNode, source: VideoSource, *, rank: int, world_si
     for record in source.records:
         if record.label is None:
             raise DataError(f"Training needs labels, and {record.name!r} has none.")
+    shown, targets = _shown(cfg, source, flow)
     dataset = TrainDataset(
-        source,
+        shown,
         sampling=TemporalSampling.from_cfg(cfg),
         augmentation=TrainAugmentation.from_cfg(cfg),
         num_classes=cfg.MODEL.NUM_CLASSES,
         seed=cfg.RNG_SEED,
         modulation=_modulation(cfg),
+        flow=targets,
+        fps=cfg.DATA.TARGET_FPS,
     )
     batches = _EpochBatches(
         len(source.records), cfg.TRAIN.BATCH_SIZE, seed=cfg.RNG_SEED, rank=rank, world_size=world_size
@@ -110,7 +117,7 @@ def build_train_loader(cfg: CfgNode, source: VideoSource, *, rank: int, world_si
 
 
 def build_test_loader(
-    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, split: str = "test"
+    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, split: str = "test", flow: bool = False
 ) -> TestLoader:
     """Loader of all views of this process's videos: records rank, rank + world_size, ...; none twice, none added.
 
@@ -119,18 +126,33 @@ def build_test_loader(
         source: the videos.
         rank, world_size: of this process.
         split: for the list of bad videos.
+        flow: the videos have their views' optical flow, too.
+
+    Raises:
+        ConfigError: there is no optical flow.
     """
+    shown, targets = _shown(cfg, source, flow)
     dataset = TestDataset(
-        source,
+        shown,
         sampling=TemporalSampling.from_cfg(cfg),
         views=TestViews.from_cfg(cfg),
         num_classes=cfg.MODEL.NUM_CLASSES,
         split=split,
         seed=cfg.RNG_SEED,
         modulation=_modulation(cfg),
+        flow=targets,
+        fps=cfg.DATA.TARGET_FPS,
     )
     mine = range(rank, len(source.records), world_size)
     return TestLoader(_data_loader(cfg, dataset, sampler=mine, batch_size=None, collate_fn=_as_it_is))
+
+
+def _shown(cfg: CfgNode, source: VideoSource, flow: bool) -> tuple[VideoSource, FlowSource | None]:
+    """What clips are taken from, and what knows their optical flow where that is asked for."""
+    known = find_flow(cfg, source) if flow or cfg.DATA.MODALITY == "flow" else None
+    if known is not None and cfg.DATA.MODALITY == "flow":
+        source = FlowClips(source, known, fps=cfg.DATA.TARGET_FPS)
+    return source, known if flow else None
 
 
 def _modulation(cfg: CfgNode) -> Modulation | None:

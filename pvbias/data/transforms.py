@@ -11,6 +11,8 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from torchvision.transforms import v2
 
+from .flow import mirror_coded_flow, mirror_flow
+
 #: Longer frames than this many times their short side are squeezed to it: a ribbon of 8 x 10,000 pixels would
 #: otherwise fill the memory.
 MAX_ASPECT = 8.0
@@ -66,6 +68,7 @@ class TrainAugmentation:
         aspects: [min, max] of that crop's width / height, drawn uniformly on a logarithmic scale.
         flip: mirror left to right half of the time.
         color_jitter: strength for brightness, contrast and saturation, in [0, 1].
+        coded_flow: the frames are vectors, as :func:`.flow.encode_flow` codes them.
     """
 
     crop_size: int
@@ -74,6 +77,7 @@ class TrainAugmentation:
     aspects: tuple[float, float] = (0.75, 1.3333)
     flip: bool = True
     color_jitter: float = 0.0
+    coded_flow: bool = False
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> TrainAugmentation:
@@ -86,6 +90,7 @@ class TrainAugmentation:
             aspects=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE),
             flip=data.RANDOM_FLIP,
             color_jitter=cfg.AUG.COLOR_JITTER,
+            coded_flow=data.MODALITY == "flow",
         )
 
     def draw(self, rng: np.random.Generator) -> TrainView:
@@ -125,15 +130,23 @@ class TrainView:
 
     def clip(self, frames: np.ndarray) -> np.ndarray:
         """Frames ``(T, h, w, 3)`` of that size -> the clip ``(T, crop, crop, 3)``."""
-        crop = self._augmentation.crop_size
-        rooms = [length - crop for length in frames.shape[1:3]]
-        top, left = (min(int(share * (room + 1)), room) for share, room in zip(self._corner, rooms, strict=True))
-        clip = _crop(frames, (top, left), crop)
+        clip = self._cropped(frames)
         if self._flip:
-            clip = clip[:, :, ::-1]
+            clip = mirror_coded_flow(clip) if self._augmentation.coded_flow else clip[:, :, ::-1]
         if self._augmentation.color_jitter:
             clip = self._jittered(clip)
         return clip
+
+    def flow(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors ``(T, h, w, 2)`` of the frames -> those of the clip, ``(T, crop, crop, 2)``."""
+        cropped = self._cropped(vectors)
+        return mirror_flow(cropped) if self._flip else cropped
+
+    def _cropped(self, frames: np.ndarray) -> np.ndarray:
+        crop = self._augmentation.crop_size
+        rooms = [length - crop for length in frames.shape[1:3]]
+        top, left = (min(int(share * (room + 1)), room) for share, room in zip(self._corner, rooms, strict=True))
+        return _crop(frames, (top, left), crop)
 
     def _crop_shape(self, height: int, width: int) -> tuple[float, float]:
         """Height and width, in pixels of the original frame, of what is cropped."""

@@ -24,6 +24,8 @@ class Step:
             own reference, for forwards that need gradients.
         epoch: fractional epoch, 0 at the start, for schedules inside an objective.
         names: paths of the videos, for messages.
+        flow: the clips' optical flow, to the right and down, in pixels in ``1 / DATA.TARGET_FPS`` seconds: float32
+            ``(N, 2, T, H, W)``, on the device. None where the objective does not need it.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Step:
         recognizer: Callable[[Tensor], Tensor],
         epoch: float,
         names: Sequence[str] = (),
+        flow: Tensor | None = None,
     ) -> None:
         self.clips = clips
         self.labels = labels
         self.recognizer = recognizer
         self.epoch = epoch
         self.names = names
+        self.flow = flow
 
     @cached_property
     def logits(self) -> Tensor:
@@ -77,7 +81,12 @@ class Objective(nn.Module, abc.ABC):
     Args:
         cfg: the whole configuration.
         recognizer: the model being trained.
+
+    Attributes:
+        needs_flow: its steps need the clips' optical flow; may be set in ``__init__``.
     """
+
+    needs_flow: bool = False
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__()

@@ -222,6 +222,7 @@ class Trainer:
             recognizer=self.forward,
             epoch=self.fractional_epoch,
             names=batch.names,
+            flow=None if batch.flow is None else batch.flow.to(self.settings.device, non_blocking=True).float(),
         )
 
     def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:

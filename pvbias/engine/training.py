@@ -78,15 +78,17 @@ def train(
     started = time.perf_counter()
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
-    loader = build_train_loader(cfg, train_source, rank=get_rank(), world_size=get_world_size())
+    seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
+    objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
+    settings.place(objective)
+    loader = build_train_loader(
+        cfg, train_source, rank=get_rank(), world_size=get_world_size(), flow=objective.needs_flow
+    )
     if len(loader) == 0:
         raise DataError(
             f"There is no mini-batch to train on: the training split has {len(train_source.records)} videos, and "
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}."
         )
-    seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
-    objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
-    settings.place(objective)
     trainer = Trainer(cfg, recognizer, objective, loader, settings)
     resumed_from = resume(trainer) if cfg.TRAIN.AUTO_RESUME else None
     if resumed_from is not None and is_main_process():

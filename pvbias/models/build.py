@@ -55,6 +55,7 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
         test_crop_size=data.TEST_CROP_SIZE,
         short_side=data.TEST_SHORT_SIDE,
         fps=data.TARGET_FPS,
+        modality=data.MODALITY,
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
     )

@@ -53,6 +53,23 @@ def test_other_sizes_show_the_same_picture():
         assert np.abs(frame[rest] - (200, 100, 50)).max() <= 2
 
 
+def test_the_true_flow_moves_each_frame_onto_the_next():
+    brush = np.arange(12, dtype=np.uint8).reshape(2, 2, 3) + 100
+    corners = np.array([(0, 0), (3, 1), (6, 6)])
+    video = MovingImage(np.zeros((8, 8, 3), np.uint8), brush, corners, fps=2.0)
+    field = video.velocity([1.0, 0.0, 0.5], native)
+    assert field.shape == (3, 8, 8, 2)
+    ways = {0: (0, 0, (3, 1)), 1: (3, 1, (3, 5)), 2: (6, 6, (3, 5))}  # the last goes on as before
+    for place, frame in enumerate((2, 0, 1)):
+        x, y, way = ways[frame]
+        expected = np.zeros((8, 8, 2))
+        expected[y : y + 2, x : x + 2] = np.array(way) * 2.0  # pixels a second
+        np.testing.assert_array_equal(field[place], expected)
+    half = video.velocity([0.0], lambda height, width: (height // 2, width))
+    assert half.shape == (1, 4, 8, 2)
+    assert half[0, 0, 0].tolist() == pytest.approx([6.0, 1.0], rel=0.3)  # half a row of the brush is blurred
+
+
 def test_the_brush_stays_inside_the_frame():
     positions = np.array([(0, 0), (1, 1), (0.5, 0.25), (1, 0)], np.float32)
     format = Format(size=8, brush_size=2, frames=4, fps=30.0)

@@ -1,0 +1,288 @@
+"""Optical flow beside a video's frames: as what a clip shows, or as what a decoder has to predict.
+
+A flow is a velocity field: where each pixel is heading, in pixels of the size asked for, a second. So it is sampled,
+resized, cropped and mirrored like the frames, whatever the frame rate of the video that it was estimated in. A clip's
+flow is the velocity times ``1 / DATA.TARGET_FPS``: the way to the next frame where DATA.SAMPLING_RATE is 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from fvcore.common.config import CfgNode
+from torch.nn import functional as F
+
+from ..clips import ORIGINAL
+from ..errors import ConfigError
+from .batch_encoding import FINISHED_FILE
+from .decoding import FileVideo
+from .video import ROUNDING, BadVideoError, FrameSize, Video, VideoRecord, VideoSource, frames_shown
+
+#: Largest component that a coded vector can have, pixels; what is beyond is cut.
+BOUND = 20.0
+#: The grey level of no motion, and how many there are from there to BOUND on either side.
+_ZERO, _LEVELS = 128, 127
+#: Videos and their flow may differ this much in length, as a fraction: the last frame's end is not always known.
+_MAX_DIFFERENCE = 0.1
+
+
+class Flow(Protocol):
+    """The optical flow of an opened video.
+
+    Attributes:
+        timestamps, duration: as in :class:`pvbias.data.Video`.
+    """
+
+    @property
+    def timestamps(self) -> np.ndarray: ...
+
+    @property
+    def duration(self) -> float: ...
+
+    def velocity(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        """Where the pixels of the frames shown at ``times`` are heading: float32 ``(len(times), height, width, 2)``, to
+        the right and down, in pixels of that size a second.
+
+        Raises:
+            BadVideoError: it cannot be had.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class FlowSource(Protocol):
+    """What knows the optical flow of videos."""
+
+    def open_flow(self, record: VideoRecord) -> Flow:
+        """Open the flow of a video.
+
+        Raises:
+            BadVideoError: it cannot be had.
+        """
+        ...
+
+
+class FlowFile:
+    """A file that ``pvbias flow extract`` wrote; implements :class:`Flow`.
+
+    A video without loss whose frames are vectors as :func:`encode_flow` codes them: the frame at the time of the
+    original's frame k has the displacement from there to frame k + 1, in pixels of the file's own size; the last one
+    repeats the one before it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        BadVideoError: it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._video = FileVideo(path)
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """See :class:`Flow`."""
+        return self._video.timestamps
+
+    @property
+    def duration(self) -> float:
+        """See :class:`Flow`."""
+        return self._video.duration
+
+    def velocity(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        """See :class:`Flow`."""
+        vectors = decode_flow(self._video.read(times, lambda height, width: (height, width)))
+        intervals = np.diff(self.timestamps)
+        if not len(intervals):  # a single frame: nothing moves
+            return resize_flow(vectors, *size(*vectors.shape[1:3]))
+        needed, place = frames_shown(self.timestamps, times)
+        seconds = intervals[np.minimum(needed, len(intervals) - 1)][place]
+        vectors /= np.maximum(seconds, ROUNDING).astype(np.float32)[:, None, None, None]
+        return resize_flow(vectors, *size(*vectors.shape[1:3]))
+
+    def close(self) -> None:
+        """Give the file handle back."""
+        self._video.close()
+
+
+class FlowFiles:
+    """The files that ``pvbias flow extract`` wrote; implements :class:`FlowSource`.
+
+    Args:
+        folder: where to.
+
+    Raises:
+        ConfigError: there are none.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder).expanduser()
+        listed = self._folder / FINISHED_FILE
+        if not listed.exists():
+            raise ConfigError(
+                f"DATA.FLOW_DIR = {folder!r} holds no optical flow (there is no {listed}): `pvbias flow extract DATA "
+                f"{folder}` makes it."
+            )
+        # A line that a kill cut off is no file yet.
+        lines = [json.loads(line) for line in listed.read_text(encoding="utf-8").split("\n")[:-1]]
+        self._targets = {line["name"]: line["target"] for line in lines}
+
+    def open_flow(self, record: VideoRecord) -> FlowFile:
+        """See :class:`FlowSource`."""
+        if record.name not in self._targets:
+            raise BadVideoError("missing", f"{self._folder} has no optical flow of it: `pvbias flow extract` goes on")
+        return FlowFile(str(self._folder / self._targets[record.name]))
+
+
+class FlowClips:
+    """Videos of which only the optical flow is shown, coded as frames; implements :class:`pvbias.data.VideoSource`.
+
+    Args:
+        source: the videos; they are not opened.
+        flow: knows their flow.
+        fps: DATA.TARGET_FPS.
+    """
+
+    def __init__(self, source: VideoSource, flow: FlowSource, *, fps: float) -> None:
+        self._source = source
+        self._flow = flow
+        self._fps = fps
+
+    @property
+    def records(self) -> Sequence[VideoRecord]:
+        """Those of the videos."""
+        return self._source.records
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Those of the videos."""
+        return self._source.class_names
+
+    @property
+    def description(self) -> str:
+        """That of the videos."""
+        return f"optical flow of {self._source.description}"
+
+    def open(self, record: VideoRecord) -> Video:
+        """Open the flow of a video.
+
+        Raises:
+            BadVideoError: it cannot be had.
+        """
+        return _CodedFlow(self._flow.open_flow(record), fps=self._fps)
+
+
+class _CodedFlow:
+    """Flow as frames: uint8 ``(T, h, w, 3)``, each the way that is made in ``1 / fps`` seconds."""
+
+    def __init__(self, flow: Flow, *, fps: float) -> None:
+        self._flow = flow
+        self._fps = fps
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        return self._flow.timestamps
+
+    @property
+    def duration(self) -> float:
+        return self._flow.duration
+
+    def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        return encode_flow(self._flow.velocity(times, size) / self._fps)
+
+    def close(self) -> None:
+        self._flow.close()
+
+
+def find_flow(cfg: CfgNode, source: VideoSource) -> FlowSource:
+    """What knows the optical flow of a source's videos: the files in DATA.FLOW_DIR, else the source itself.
+
+    Raises:
+        ConfigError: nothing does, or DATA.MODULATION would change the frames and not the flow.
+    """
+    if cfg.DATA.MODULATION != ORIGINAL and cfg.DATA.MODALITY != "flow":
+        raise ConfigError(
+            f"DATA.MODULATION = {cfg.DATA.MODULATION!r} changes what the clips show, and their optical flow would no "
+            f"longer be theirs: set it to {ORIGINAL!r}."
+        )
+    if cfg.DATA.FLOW_DIR:
+        return FlowFiles(cfg.DATA.FLOW_DIR)
+    if isinstance(source, FlowSource):
+        return source
+    raise ConfigError(
+        "DATA.FLOW_DIR is empty, and optical flow is needed: `pvbias flow extract DATA OUT` estimates it once; then "
+        "set DATA.FLOW_DIR to OUT."
+    )
+
+
+def clip_flow(
+    flow: FlowSource, record: VideoRecord, duration: float, times: Sequence[float], shape: Sequence[int], fps: float
+) -> np.ndarray:
+    """The flow of frames that have been read: float32 ``(T, height, width, 2)``, pixels in ``1 / fps`` seconds.
+
+    Args:
+        flow: knows it.
+        record: the video.
+        duration: of the video, seconds.
+        times: of the frames, seconds.
+        shape: height and width that the frames have been read at.
+        fps: DATA.TARGET_FPS.
+
+    Raises:
+        BadVideoError: it cannot be had, or is that of a video of another length.
+    """
+    with closing(flow.open_flow(record)) as opened:
+        if abs(opened.duration - duration) > _MAX_DIFFERENCE * max(duration, 1.0):
+            raise BadVideoError(
+                "unreadable",
+                f"it lasts {duration:.3f} s, its optical flow {opened.duration:.3f} s: they do not belong together "
+                "(folders of images last as long as DATA.TARGET_FPS says, and `pvbias flow extract --fps`)",
+            )
+        return opened.velocity(times, lambda *_: (shape[0], shape[1])) / fps
+
+
+def encode_flow(vectors: np.ndarray) -> np.ndarray:
+    """Vectors as pictures: float ``(..., 2)``, pixels, to uint8 ``(..., 3)``.
+
+    ``128 + 127 / 20 * component``, rounded, between 1 and 255; the third channel is 128 throughout. Up to 20 pixels
+    either way the error is at most 10 / 127 < 0.079 pixels.
+    """
+    levels = np.rint(vectors * (_LEVELS / BOUND)).clip(-_LEVELS, _LEVELS) + _ZERO
+    coded = np.full((*vectors.shape[:-1], 3), _ZERO, np.uint8)
+    coded[..., :2] = levels
+    return coded
+
+
+def decode_flow(images: np.ndarray) -> np.ndarray:
+    """What :func:`encode_flow` coded: uint8 ``(..., 3)`` to float32 ``(..., 2)``, pixels."""
+    return (images[..., :2].astype(np.float32) - _ZERO) * (BOUND / _LEVELS)
+
+
+def mirror_coded_flow(images: np.ndarray) -> np.ndarray:
+    """Coded flow ``(..., w, 3)`` of clips that are mirrored left to right."""
+    mirrored = images[..., ::-1, :].copy()
+    mirrored[..., 0] = 2 * _ZERO - mirrored[..., 0].astype(np.int16)
+    return mirrored
+
+
+def mirror_flow(vectors: np.ndarray) -> np.ndarray:
+    """Vectors ``(..., w, 2)`` of clips that are mirrored left to right: what went to the right goes to the left."""
+    return vectors[..., ::-1, :] * np.array([-1, 1], vectors.dtype)
+
+
+def resize_flow(vectors: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Vectors of resized frames: float32 ``(T, h, w, 2)`` to ``(T, height, width, 2)``, in pixels of the new size."""
+    old_height, old_width = vectors.shape[1:3]
+    if (old_height, old_width) == (height, width):
+        return vectors
+    maps = torch.from_numpy(vectors).permute(0, 3, 1, 2)
+    resized = F.interpolate(maps, size=(height, width), mode="bilinear", antialias=True)
+    return resized.permute(0, 2, 3, 1).numpy() * np.array([width / old_width, height / old_height], np.float32)
