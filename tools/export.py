@@ -26,6 +26,7 @@ targets, all of which the original code loads with strict=True:
   pytorchvideo  {"model_state": state dict}
   slowfast      the same, with the `model.` that SlowFast's PTV models have before each name
   torchvision   a state dict
+  state_dict    the same, for models of any zoo: what the code that classic_models are named after loads
   safetensors   a state dict in that format, for models of any zoo"""
 
 #: Target -> the zoo whose models its reader has (empty: any), and the extension of its files.
@@ -33,6 +34,7 @@ TARGETS = {
     "pytorchvideo": ("pytorchvideo", ".pyth"),
     "slowfast": ("pytorchvideo", ".pyth"),
     "torchvision": ("torchvision", ".pth"),
+    "state_dict": ("", ".pth"),
     "safetensors": ("", ".safetensors"),
 }
 
@@ -100,7 +102,7 @@ def export(run: Path, target: str, out: Path | None = None) -> Path:
     if target == "safetensors":
         save_safetensors(named, out)
     else:
-        atomic_save(named if target == "torchvision" else {"model_state": named}, out)
+        atomic_save(named if target in ("torchvision", "state_dict") else {"model_state": named}, out)
     written = model_weights(read_checkpoint(str(out)), str(out))
     bare.load_state_dict({name.removeprefix(prefix): value for name, value in written.items()}, strict=True)
     return out

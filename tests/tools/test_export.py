@@ -87,14 +87,16 @@ def test_a_state_dict_for_torchvision_and_safetensors_for_any(tmp_path, elsewher
     weights = write_run(tmp_path / "own", "toy_own")
     assert main(["export", str(tmp_path / "own"), "--to", "safetensors"]) == 0
     assert same(load_file(tmp_path / "own" / "toy_own_safetensors.safetensors"), weights)
+    assert main(["export", str(tmp_path / "own"), "--to", "state_dict"]) == 0
+    assert same(torch.load(tmp_path / "own" / "toy_own_state_dict.pth", weights_only=True), weights)
 
 
 @pytest.mark.parametrize(
     ("model", "target", "suitable"),
     [
-        ("toy_tv", "slowfast", "torchvision or safetensors"),
-        ("x3d_xs", "torchvision", "pytorchvideo or slowfast or safetensors"),
-        ("toy_own", "pytorchvideo", "Choose safetensors"),
+        ("toy_tv", "slowfast", "torchvision or state_dict or safetensors"),
+        ("x3d_xs", "torchvision", "pytorchvideo or slowfast or state_dict or safetensors"),
+        ("toy_own", "pytorchvideo", "Choose state_dict or safetensors"),
     ],
 )
 def test_a_target_without_the_model_names_those_that_have_it(tmp_path, elsewhere, capsys, model, target, suitable):
