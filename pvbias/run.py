@@ -44,7 +44,7 @@ def run(cfg: CfgNode) -> None:
 
     Writes into ``OUTPUT_DIR``: ``config.yaml``, ``loaded_weights.json`` (what became of each key of the checkpoint that
     the run starts from), ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``, ``tables/``,
-    ``images/`` and ``report.html`` (testing, measuring), ``bad_videos.jsonl``.
+    ``images/`` and ``report.html`` (testing, measuring), ``predictions.npz`` (testing), ``bad_videos.jsonl``.
 
     Args:
         cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.

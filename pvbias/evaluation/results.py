@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
@@ -34,6 +36,23 @@ class Figure:
     note: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """What a model says of each of ``n`` videos, of the class probabilities averaged over its views.
+
+    Attributes:
+        names: the videos' paths as the annotation file writes them, in its order; parts of a video share one.
+        labels: int64 ``(n,)``, class indices; -1 where a video has none.
+        probabilities: float32 ``(n, K)``; a row sums to 1.
+        class_names: in label order; empty when the classes have none.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: list[str] = field(default_factory=list)
+
+
 @dataclass(kw_only=True)
 class Result:
     """Everything one evaluator reports.
@@ -43,10 +62,13 @@ class Result:
         tables: rows of plain values (str, int, float, bool, None), by table name; all rows of a table have the same
             keys.
         images: JPEG or PNG files by file name, which table rows may refer to.
+        predictions: of the videos on original clips, from an evaluator of accuracy. On disk they have a file of their
+            own, which :func:`pvbias.report.read_results` leaves alone.
         not_applicable: why there is nothing to report, if so.
     """
 
     figures: list[Figure] = field(default_factory=list)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     images: dict[str, bytes] = field(default_factory=dict)
+    predictions: Predictions | None = field(default=None, compare=False)
     not_applicable: str = ""

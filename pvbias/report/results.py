@@ -1,4 +1,4 @@
-"""A run's results on disk: ``results.json``, one CSV for each table, and the images.
+"""A run's results on disk: ``results.json``, one CSV for each table, the images, and the predictions.
 
 ``results.json`` is one object::
 
@@ -13,6 +13,9 @@ It is strict JSON in UTF-8. A number that is not finite is written as null: a fi
 an interval's null end is infinite (-infinity for the lower, infinity for the upper one). Beside it lie ``images/``,
 ``tables/<evaluator>_<table>.csv`` and ``tables/figures.csv`` (all figures; null is an empty cell). A change that an
 older reader would misread gets a new format number.
+
+``predictions.npz``, where accuracy was measured, has the arrays of :class:`pvbias.evaluation.Predictions` under their
+names; ``numpy.load`` reads it without pickle.
 """
 
 from __future__ import annotations
@@ -25,16 +28,20 @@ import json
 import math
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import DataError
-from ..evaluation.results import Figure, Result
+from ..evaluation.results import Figure, Predictions, Result
 
 FORMAT = "pvbias-results/1"
 FILE_NAME = "results.json"
+PREDICTIONS = "predictions.npz"
 
 
 @dataclass(kw_only=True)
@@ -91,10 +98,10 @@ class RunResults:
 
 
 def write_results(run_dir: str | Path, run: RunResults) -> Path:
-    """Write ``results.json``, ``tables/`` and ``images/`` below ``run_dir`` (made when missing).
+    """Write ``results.json``, ``tables/``, ``images/`` and ``predictions.npz`` below ``run_dir`` (made when missing).
 
     Each file is written under a temporary name and renamed, ``results.json`` last: where it exists, it is whole, and so
-    is what it names.
+    is what it names. Predictions of an earlier run in the same folder do not stay beside results that have none.
 
     Returns:
         The path of ``results.json``.
@@ -117,6 +124,12 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
         }
     for file, rows in _tables(run).items():
         write_atomically(folder / "tables" / file, _csv(rows))
+    # Several evaluators of accuracy have the same ones.
+    predictions = next((r.predictions for r in run.results.values() if r.predictions is not None), None)
+    if predictions is not None:
+        write_atomically(folder / PREDICTIONS, _npz(predictions))
+    else:
+        (folder / PREDICTIONS).unlink(missing_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     # A lone surrogate (a file name in no encoding) cannot be UTF-8: JSON's own escape of it can.
     return write_atomically(folder / FILE_NAME, re.sub("[\ud800-\udfff]", _escape, text).encode())
@@ -154,6 +167,33 @@ def read_results(path: str | Path) -> RunResults:
         return RunResults(**document["run"], results=results)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file} says it is {FORMAT} but is not complete ({error!r}). Measure again.") from error
+
+
+def read_predictions(run_dir: str | Path) -> Predictions:
+    """What a run's model says of each video, from the run's folder.
+
+    Raises:
+        DataError: the run has no predictions, or they cannot be read.
+    """
+    file = Path(run_dir) / PREDICTIONS
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = Predictions(
+                names=arrays["names"].tolist(),
+                labels=arrays["labels"],
+                probabilities=arrays["probabilities"],
+                class_names=arrays["class_names"].tolist(),
+            )
+    except FileNotFoundError:
+        raise DataError(
+            f"No predictions in {run_dir}: {file} does not exist. A run writes it when it measures accuracy "
+            "(TEST.ENABLE); one of an older pvbias has to be measured again."
+        ) from None
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"Cannot read the predictions in {file}: {error}. Measure again.") from error
+    if found.probabilities.ndim != 2 or not len(found.names) == len(found.labels) == len(found.probabilities):
+        raise DataError(f"{file} does not have one row of probabilities and one label for each video. Measure again.")
+    return found
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
@@ -227,6 +267,18 @@ def _figure_rows(evaluator: str, result: Result) -> Iterator[dict[str, Any]]:
         row = {"evaluator": evaluator, **_figure_to_dict(figure)}
         row["interval_low"], row["interval_high"] = row.pop("interval") or (None, None)
         yield row
+
+
+def _npz(predictions: Predictions) -> bytes:
+    file = io.BytesIO()
+    np.savez(
+        file,
+        names=np.array(predictions.names, dtype=np.str_),
+        labels=predictions.labels,
+        probabilities=predictions.probabilities,
+        class_names=np.array(predictions.class_names, dtype=np.str_),
+    )
+    return file.getvalue()
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

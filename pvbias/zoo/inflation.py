@@ -1,10 +1,13 @@
-"""2D kernels for 3D convolutions."""
+"""2D kernels for 3D convolutions, and kernels on RGB for clips of other channels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from torch import Tensor
+
+#: Channels of RGB.
+_RGB = 3
 
 
 def inflate(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -31,3 +34,33 @@ def inflate(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[st
         for name, kernel in weights.items()
         if name in own and own[name].dim() == 5 and kernel.shape == own[name].shape[:2] + own[name].shape[3:]
     }
+
+
+def average_over_rgb(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first kernel of a network on RGB for a model of the same names on other channels: optical flow, grey values.
+
+    ::
+
+        (M, 3, ...) -> mean over RGB (M, 1, ...) -> the same for each channel (M, C, ...)
+
+    That is TSN's cross-modality initialisation (Wang et al. 2016, section 3.2). For a single channel it is the sum over
+    RGB instead, what the network makes of a grey picture.
+
+    Args:
+        weights: a file's, 2D kernels already inflated (:func:`inflate`) or not.
+        own: the model's state dict; its first kernel is that of its first convolution.
+
+    Returns:
+        The kernel, in the file's type, inflated where the model's is 3D and the file's 2D; nothing where the model sees
+        three channels, or the two differ in more than channels and time.
+    """
+    name = next((name for name, value in own.items() if value.dim() >= 4), "")
+    kernel = weights.get(name)
+    if kernel is None or kernel.dim() < 4 or kernel.shape[1] != _RGB or own[name].shape[1] == _RGB:
+        return {}
+    channels = own[name].shape[1]
+    single = kernel.sum(1, keepdim=True) if channels == 1 else kernel.mean(1, keepdim=True)
+    averaged = {name: single.expand(-1, channels, *kernel.shape[2:])}
+    if averaged[name].shape == own[name].shape:
+        return averaged
+    return inflate(averaged, own)

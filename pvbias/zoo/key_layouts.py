@@ -3,7 +3,7 @@
 ::
 
     file's weights -> sub-batch-norm collapsed -> wrappers stripped or not -> own names, or a layout of KEY_LAYOUT
-      -> 2D kernels inflated
+      -> 2D kernels inflated -> the first kernel averaged over RGB where the model sees other channels
 
 The core knows the forms that any architecture can come in. The foreign names of one architecture are a function in the
 registry KEY_LAYOUT, which the architecture's plugin brings.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..registries import KEY_LAYOUT
-from .inflation import inflate
+from .inflation import average_over_rgb, inflate
 
 #: What training code puts before a model's names: DataParallel, Lightning, SlowFast's PTV models, backbone with head.
 WRAPPERS = ("module.", "model.", "backbone.", "net.")
@@ -32,12 +32,14 @@ class Reading:
         prefix: what was stripped from the names that had it.
         layout: name in KEY_LAYOUT; empty: the names are the file's own.
         inflated: names of the 2D kernels that were inflated to 3D.
+        averaged: names of the kernels that were averaged over RGB, since the model sees other channels.
     """
 
     weights: Mapping[str, Tensor]
     prefix: str
     layout: str
     inflated: tuple[str, ...]
+    averaged: tuple[str, ...] = ()
 
 
 def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[Reading]:
@@ -51,8 +53,14 @@ def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterat
         named = {"": unwrapped} | {name: convert(unwrapped, own) for name, convert in KEY_LAYOUT}
         for layout, renamed in named.items():
             if renamed is not None:
-                inflated = inflate(renamed, own)
-                yield Reading(weights={**renamed, **inflated}, prefix=prefix, layout=layout, inflated=tuple(inflated))
+                inflated, averaged = inflate(renamed, own), average_over_rgb(renamed, own)
+                yield Reading(
+                    weights={**renamed, **inflated, **averaged},
+                    prefix=prefix,
+                    layout=layout,
+                    inflated=tuple(inflated),
+                    averaged=tuple(averaged),
+                )
 
 
 def collapse_sub_batch_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ class LoadReport:
         layout: whose names the file has, from the registry KEY_LAYOUT; empty: the model's own.
         loaded: keys whose values were taken.
         inflated: those of them that are 2D kernels in the file.
+        averaged: those of them that are kernels on RGB in the file, and on other channels in the model.
         skipped: keys of the file that were not taken, with the reason; under the names that they got by ``prefix``
             and ``layout``.
         initialised: keys of the model that keep their initial values, with the reason.
@@ -48,6 +49,7 @@ class LoadReport:
     layout: str
     loaded: tuple[str, ...]
     inflated: tuple[str, ...]
+    averaged: tuple[str, ...]
     skipped: Mapping[str, str]
     initialised: Mapping[str, str]
     backbone_fraction: float
@@ -63,7 +65,7 @@ class LoadReport:
             f"Weights from {self.source}: {len(self.loaded)} keys loaded "
             f"({self.backbone_fraction:.1%} of the backbone's parameters; {head})"
         ]
-        lines += [f"  {step}" for step in describe_reading(self.prefix, self.layout, len(self.inflated))]
+        lines += [f"  {step}" for step in describe_reading(self.prefix, self.layout, len(self.inflated), self.averaged)]
         lines += _listed("in the file, not used", self.skipped)
         lines += _listed("newly initialised", self.initialised)
         return "\n".join(lines)
@@ -116,6 +118,7 @@ def load_module_weights(
         layout=found.reading.layout,
         loaded=found.fitting,
         inflated=tuple(name for name in found.reading.inflated if name in fitting),
+        averaged=tuple(name for name in found.reading.averaged if name in fitting),
         skipped={name: reasons.get(name, "unknown to the model") for name in weights if name not in fitting},
         initialised={name: reasons.get(name, "not in the file") for name in module.state_dict() if name not in fitting},
         backbone_fraction=found.backbone_fraction,
@@ -127,7 +130,7 @@ def load_module_weights(
     return report
 
 
-def describe_reading(prefix: str, layout: str, inflated: int) -> list[str]:
+def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence[str]) -> list[str]:
     """What was done to a file's weights before they were compared with the model's, a clause for each step."""
     steps = []
     if prefix:
@@ -136,6 +139,8 @@ def describe_reading(prefix: str, layout: str, inflated: int) -> list[str]:
         steps.append(f"names read as those of {layout}")
     if inflated:
         steps.append(f"{inflated} 2D kernels inflated to 3D")
+    if averaged:
+        steps.append(f"{', '.join(averaged)} averaged over RGB for the channels of the model")
     return steps
 
 

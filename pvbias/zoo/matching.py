@@ -67,15 +67,17 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
 def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
     """:func:`match` with every model of the registry MODEL by name, best first.
 
-    Of models that are filled equally, those come first that take the file as it is. Only names and shapes are compared:
+    Of models that are filled equally, those come first that take the file as it is, and last those that see other
+    channels. Only names and shapes are compared:
     neither are models initialised nor values converted.
     """
     shapes = {name: value.to("meta") for name, value in weights.items()}
     found = {name: match(shapes, build_shapes(entry, num_classes=2), entry.head) for name, entry in MODEL}
 
-    def rank(name: str) -> tuple[float, int, bool, bool]:
-        reading = found[name].reading
-        return -found[name].backbone_fraction, -len(found[name].fitting), reading.inflated != (), reading.layout != ""
+    def rank(name: str) -> tuple[float, int, bool, bool, bool]:
+        fits, reading = found[name], found[name].reading
+        changes = reading.averaged != (), reading.inflated != (), reading.layout != ""
+        return -fits.backbone_fraction, -len(fits.fitting), *changes
 
     return {name: found[name] for name in sorted(found, key=rank)}
 

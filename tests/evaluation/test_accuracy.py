@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -97,6 +98,19 @@ def test_no_labels_at_all_is_not_applicable():
     result = feed(evaluator(), (None, [descending(0)]), (None, [descending(1)]))
     assert result.figures == []
     assert "None of the 2 videos has a label" in result.not_applicable
+
+
+def test_predictions_are_the_mean_probabilities_of_every_video_with_a_label_or_without():
+    views = [[math.log(0.6), math.log(0.4)], [math.log(0.1), math.log(0.9)]]
+    labelled = feed(evaluator(2, class_names=["a", "b"]), (1, views), (None, [[1000.0, 0.0]]))
+    unlabelled = feed(evaluator(2), (None, views))
+    found = labelled.predictions
+    assert (found.names, found.labels.tolist(), found.class_names) == (["0", "1"], [1, -1], ["a", "b"])
+    assert found.probabilities == pytest.approx(np.array([[0.35, 0.65], [1.0, 0.0]]))
+    assert found.probabilities.dtype == "float32"
+    assert unlabelled.not_applicable
+    assert unlabelled.predictions.labels.tolist() == [-1]
+    assert unlabelled.predictions.probabilities[0].tolist() == pytest.approx([0.35, 0.65])
 
 
 def test_per_class_table():

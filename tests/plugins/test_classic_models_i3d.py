@@ -1,5 +1,9 @@
-"""Inception-I3D: GoogLeNet's modules frame by frame, TensorFlow's padding, the port's names, clips of any size."""
+"""Inception-I3D: GoogLeNet's modules frame by frame, TensorFlow's padding, the port's names, clips of any size, and
+clips of flow and of grey values."""
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,10 +11,13 @@ from torch.nn import functional as F
 from torchvision.models import googlenet
 
 import pvbias.plugins.classic_models  # noqa: F401 (registers the models)
+from pvbias.data.flow import encode_flow
 from pvbias.models import Recognizer
 from pvbias.plugins.classic_models.inception_i3d import pad_same
 from pvbias.registries import MODEL
 from pvbias.zoo import load_weights
+
+from .models import recognizer_of, shapes
 
 ENTRY = MODEL.get("inception_i3d")
 
@@ -161,13 +168,96 @@ def test_published_weights_of_another_class_count(recognizer, tmp_path):
     assert ENTRY.weights["kinetics400"].url.endswith("/rgb_imagenet.pt")
 
 
-def test_optical_flow_has_two_channels():
-    module = ENTRY.build(num_classes=5, num_frames=8, crop_size=16, in_channels=2).eval()
-    with torch.no_grad():
-        assert module(torch.rand(1, 2, 8, 16, 16)).shape == (1, 5)
+def first_features(recognizer: Recognizer, clip: torch.Tensor) -> torch.Tensor:
+    """What comes out of the first convolution."""
+    with torch.no_grad(), recognizer.taps("Conv3d_1a_7x7") as features:
+        recognizer(clip)
+    return features["Conv3d_1a_7x7"]
+
+
+@pytest.mark.parametrize(("name", "channels"), [("inception_i3d_flow", 2), ("inception_i3d_grey", 1)])
+def test_another_modality_differs_in_the_first_kernel_only(name, channels):
+    entry = MODEL.get(name)
+    with torch.device("meta"):
+        own = shapes(entry.build(num_classes=400, num_frames=64, crop_size=224))
+        rgb = shapes(ENTRY.build(num_classes=400, num_frames=64, crop_size=224))
+    assert own == rgb | {"Conv3d_1a_7x7.conv3d.weight": (64, channels, 7, 7, 7)}
+    assert entry.stages == ""  # frames are not seen one at a time, and pathways would be left out
+    assert pickle.loads(pickle.dumps(entry)).pathways is entry.pathways
+
+
+def test_coded_flow_goes_in_from_minus_one_to_one_and_without_its_third_channel():
+    """20 pixels to the left, no motion, 20 pixels up: what DeepMind's network was trained on."""
+    recognizer = recognizer_of("inception_i3d_flow", num_frames=8, crop_size=16).eval()
+    assert recognizer.clip_spec.modality == "flow"
+    coded = torch.from_numpy(encode_flow(np.array([[-20.0, 0.0], [0.0, -20.0], [20.0, 10.0]]))).T.reshape(1, 3, 3, 1, 1)
+    with recognizer.taps("Conv3d_1a_7x7", inputs=True) as seen, torch.no_grad():
+        recognizer(coded)
+    expected = torch.tensor([[-1.0, 0.0, 1.0], [0.0, -1.0, 0.5]])
+    torch.testing.assert_close(seen["Conv3d_1a_7x7"].flatten(1), expected.reshape(1, 6), atol=0.005, rtol=0)
+
+    clip = torch.randint(1, 256, (2, 3, 8, 16, 16), dtype=torch.uint8)
+    other = clip.clone()
+    other[:, 2] = 7
+    # Random weights make nearly the same logits of everything, but not the same features.
+    features = first_features(recognizer, clip)
+    assert torch.equal(first_features(recognizer, other), features)
+    other[:, 1] = 7
+    assert (first_features(recognizer, other) - features).abs().max() > 0.1
+
+
+def test_grey_is_the_mean_over_rgb(tmp_path):
+    """With the weights of the network on RGB it makes of any clip what that one makes of the clip in grey."""
+    rgb = recognizer_of("inception_i3d", num_frames=8, crop_size=16).eval()
+    grey = recognizer_of("inception_i3d_grey", num_frames=8, crop_size=16).eval()
+    torch.save(rgb.module.state_dict(), tmp_path / "rgb.pt")
+    report = load_weights(grey, str(tmp_path / "rgb.pt"))
+    assert (report.backbone_fraction, report.head_loaded) == (1, True)
+    assert report.averaged == ("Conv3d_1a_7x7.conv3d.weight",)
+    clip = torch.rand(2, 3, 8, 16, 16)
+    expected = first_features(rgb, clip.mean(1, keepdim=True).expand_as(clip))
+    torch.testing.assert_close(first_features(grey, clip), expected, rtol=1e-4, atol=1e-4)
+    assert (first_features(rgb, clip) - expected).abs().max() > 0.1
+
+
+def test_weights_for_flow(tmp_path):
+    """Its own file as it is, through a file and back; that for RGB with the first kernel averaged (TSN)."""
+    flow = recognizer_of("inception_i3d_flow", num_frames=8, crop_size=16)
+    theirs = recognizer_of("inception_i3d_flow", num_frames=8, crop_size=16).module.state_dict()
+    torch.save(theirs, tmp_path / "flow.pt")
+    report = load_weights(flow, str(tmp_path / "flow.pt"))
+    assert (report.backbone_fraction, report.head_loaded, report.averaged) == (1, True, ())
+    assert all(torch.equal(value, theirs[name]) for name, value in flow.module.state_dict().items())
+
+    rgb = ENTRY.build(num_classes=5, num_frames=8, crop_size=16).state_dict()
+    torch.save(rgb, tmp_path / "rgb.pt")
+    report = load_weights(flow, str(tmp_path / "rgb.pt"))
+    assert (report.backbone_fraction, report.skipped, report.initialised) == (1, {}, {})
+    assert report.averaged == ("Conv3d_1a_7x7.conv3d.weight",)
+    red, green, blue = rgb["Conv3d_1a_7x7.conv3d.weight"].unbind(1)
+    for channel in flow.module.Conv3d_1a_7x7.conv3d.weight.unbind(1):
+        torch.testing.assert_close(channel, (red + green + blue) / 3)
+    assert MODEL.get("inception_i3d_flow").weights["kinetics400"].url.endswith("/flow_imagenet.pt")
 
 
 def test_a_step_reaches_every_parameter():
     module = ENTRY.build(num_classes=3, num_frames=8, crop_size=32).train()
     F.cross_entropy(module(torch.rand(2, 3, 8, 32, 32)), torch.tensor([0, 2])).backward()
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in module.parameters())
+
+
+def test_starts_from_googlenet(tmp_path):
+    flat = googlenet(weights=None, init_weights=False)
+    torch.save(flat.state_dict(), tmp_path / "googlenet.pth")
+    images = flat.state_dict()
+    for name in ("inception_i3d", "inception_i3d_flow"):
+        built = recognizer_of(name, num_classes=5, num_frames=8, crop_size=32)
+        report = load_weights(built, str(tmp_path / "googlenet.pth"))
+        loaded = built.module.state_dict()
+        backbone = {key for key in loaded if not key.startswith("logits.")}
+        assert set(report.loaded) == backbone
+        assert torch.allclose(
+            loaded["Mixed_4c.b2b.conv3d.weight"].sum(2), images["inception4b.branch3.1.conv.weight"], atol=1e-6
+        )
+        assert torch.equal(loaded["Mixed_5c.b3b.bn.running_mean"], images["inception5b.branch4.1.bn.running_mean"])
+        assert torch.equal(loaded["Conv3d_2c_3x3.bn.weight"], images["conv3.bn.weight"])

@@ -1,5 +1,6 @@
 """TSN and TSM against torchvision's 2D ResNets, frame by frame, and against the names that public checkpoints have."""
 
+import pickle
 import re
 
 import pytest
@@ -24,7 +25,7 @@ def seed():
 def recognizer_of(name: str, num_classes: int = 5) -> Recognizer:
     entry = MODEL.get(name)
     module = entry.build(num_classes=num_classes, num_frames=8, crop_size=32)
-    return Recognizer(module, clip_spec=entry.clip_spec, head=entry.head).eval()
+    return Recognizer(module, clip_spec=entry.clip_spec, head=entry.head, pathways=entry.pathways).eval()
 
 
 def weightless(name: str) -> nn.Module:
@@ -184,6 +185,37 @@ def test_from_images(name, tmp_path):
         assert (report.layout, report.inflated) == (LAYOUT, ())
         key = f"base_model.layer2.0.conv1.{'net.' if name == 'tsm_r18' else ''}weight"
         assert torch.equal(loaded[key], images["layer2.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("name", ["tsn_r18", "tsm_r18", "tsn_r50", "tsm_r50"])
+def test_on_flow_the_first_kernel_has_two_channels(name):
+    entry = MODEL.get(f"{name}_flow")
+    own = {key: value.shape for key, value in weightless(f"{name}_flow").state_dict().items()}
+    rgb = {key: value.shape for key, value in weightless(name).state_dict().items()}
+    assert own == rgb | {"base_model.conv1.weight": (64, 2, 7, 7)}
+    assert entry.clip_spec.modality == "flow"
+    assert entry.clip_spec.num_frames == MODEL.get(name).clip_spec.num_frames
+    assert (entry.stages, list(entry.weights)) == ("", ["imagenet"])
+    assert pickle.loads(pickle.dumps(entry.pathways)) is entry.pathways
+
+
+@pytest.mark.parametrize("name", ["tsn_r18_flow", "tsm_r18_flow"])
+def test_flow_from_images(name, tmp_path):
+    """TSN's cross-modality initialisation from a 2D network for RGB; the third channel of coded flow says nothing."""
+    images = image_network(18, num_classes=1000).state_dict()
+    torch.save(images, tmp_path / "resnet18.pth")
+    recognizer = recognizer_of(name)
+    report = load_weights(recognizer, str(tmp_path / "resnet18.pth"))
+    assert (report.backbone_fraction, report.layout) == (1, LAYOUT)
+    assert (report.inflated, report.averaged) == ((), ("base_model.conv1.weight",))
+    red, green, blue = images["conv1.weight"].unbind(1)
+    for channel in recognizer.module.base_model.conv1.weight.unbind(1):
+        torch.testing.assert_close(channel, (red + green + blue) / 3)
+    clip = torch.randint(1, 256, (2, 3, 4, 32, 32), dtype=torch.uint8)
+    other = clip.clone()
+    other[:, 2] = 0
+    with torch.no_grad():
+        assert torch.equal(recognizer(clip), recognizer(other))
 
 
 @pytest.mark.parametrize(("source", "target"), [("tsn_r50", "tsm_r50"), ("tsm_r18", "tsn_r18")])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pvbias.errors import DataError
-from pvbias.evaluation import Figure, Result
-from pvbias.report import read_results, write_results
+from pvbias.evaluation import Figure, Predictions, Result
+from pvbias.report import read_predictions, read_results, write_results
 
 from .runs import labelled_run
 
@@ -96,6 +96,65 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path):
 
     assert (tmp_path / "results.json").read_bytes() == before
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+
+
+def predictions():
+    """Of two videos and three classes."""
+    return Predictions(
+        names=["ünï/a b.mp4", "caf\udce9.mp4"],
+        labels=np.array([2, -1]),
+        probabilities=np.array([[0.1, 0.2, 0.7], [1 / 3, 1 / 3, 1 / 3]], np.float32),
+        class_names=["日本", "b", "c"],
+    )
+
+
+def test_predictions_have_a_file_that_numpy_reads_without_pickle(tmp_path):
+    wanted = predictions()
+    results = {name: Result(predictions=wanted) for name in ("accuracy", "modulated_accuracy")}
+
+    write_results(tmp_path, labelled_run(results=results))
+
+    with np.load(tmp_path / "predictions.npz", allow_pickle=False) as arrays:
+        assert {name: values.tolist() for name, values in arrays.items()} == {
+            "names": wanted.names,
+            "labels": [2, -1],
+            "probabilities": wanted.probabilities.tolist(),
+            "class_names": wanted.class_names,
+        }
+    found = read_predictions(tmp_path)
+    assert (found.names, found.class_names) == (wanted.names, wanted.class_names)
+    assert found.labels.dtype.kind == "i"
+    assert found.probabilities.dtype == np.float32
+    assert read_results(tmp_path).results == results
+
+
+def test_predictions_of_an_earlier_run_do_not_stay(tmp_path):
+    write_results(tmp_path, labelled_run(results={"accuracy": Result(predictions=predictions())}))
+    write_results(tmp_path, labelled_run())
+
+    with pytest.raises(DataError, match=r"predictions.npz does not exist.*TEST.ENABLE"):
+        read_predictions(tmp_path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def without_labels(path):
+    np.savez(path, names=["a"], probabilities=np.ones((1, 2)), class_names=["b"])
+
+
+def of_other_lengths(path):
+    np.savez(path, names=["a"], labels=[0, 1], probabilities=np.ones((1, 2)), class_names=["b"])
+
+
+@pytest.mark.parametrize("spoil", [cut, without_labels, of_other_lengths, lambda path: path.write_bytes(b"no zip")])
+def test_predictions_that_cannot_be_read(tmp_path, spoil):
+    write_results(tmp_path, labelled_run(results={"accuracy": Result(predictions=predictions())}))
+    spoil(tmp_path / "predictions.npz")
+
+    with pytest.raises(DataError, match=r"predictions.npz.*Measure again"):
+        read_predictions(tmp_path)
 
 
 @pytest.mark.parametrize(

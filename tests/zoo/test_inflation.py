@@ -1,11 +1,16 @@
-"""Inflated kernels: what a 3D convolution makes of a video of one frame is what the 2D one makes of the frame."""
+"""Inflated kernels: what a 3D convolution makes of a video of one frame is what the 2D one makes of the frame. And
+kernels on RGB for other channels."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pvbias.zoo.inflation import inflate
+from pvbias.clips import ClipSpec
+from pvbias.models import Recognizer, ZooModel
+from pvbias.registries import MODEL
+from pvbias.zoo import load_weights, match_catalogue
+from pvbias.zoo.inflation import average_over_rgb, inflate
 
 
 def inflated(kernel: torch.Tensor, length: int) -> torch.Tensor:
@@ -73,3 +78,85 @@ def test_types_and_weightless_tensors():
     assert inflated(torch.ones(2, 2, 1, 1, dtype=torch.float16), 2).dtype == torch.float16
     with torch.device("meta"):
         assert inflated(torch.empty(2, 2, 1, 1), 4).shape == (2, 2, 4, 1, 1)
+
+
+def on_channels(theirs: torch.Tensor, *ours: int) -> torch.Tensor:
+    """A first kernel for a model whose one has this shape."""
+    return average_over_rgb({"conv.weight": theirs}, {"conv.weight": torch.zeros(ours)})["conv.weight"]
+
+
+def test_the_mean_over_rgb_for_every_channel_of_flow():
+    kernel = torch.tensor([[[[1.0]], [[2.0]], [[6.0]]], [[[-1.0]], [[0.0]], [[4.0]]]])  # (2, 3, 1, 1)
+    assert on_channels(kernel, 2, 2, 1, 1).flatten(1).tolist() == [[3, 3], [1, 1]]
+    assert on_channels(kernel, 2, 10, 1, 1).flatten(1).tolist() == [[3] * 10, [1] * 10]
+    # From 3D to 3D, and from 2D to 3D: over three moments.
+    deep = torch.stack([kernel, 10 * kernel], dim=2)
+    assert on_channels(deep, 2, 2, 2, 1, 1).flatten(1).tolist() == [[3, 30, 3, 30], [1, 10, 1, 10]]
+    torch.testing.assert_close(on_channels(kernel, 2, 2, 3, 1, 1).flatten(1)[0], torch.ones(6))
+    assert on_channels(deep.half(), 2, 2, 2, 1, 1).dtype == torch.float16
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 3, 3), (4, 1, 5, 3, 3)], ids=["2D", "inflated"])
+def test_a_network_on_grey_values_sees_a_grey_picture_as_one_on_rgb(shape):
+    kernel, image = torch.randn(4, 3, 3, 3), torch.randn(2, 1, 6, 6)
+    expected = F.conv2d(image.expand(-1, 3, -1, -1), kernel)
+    weight = on_channels(kernel, *shape)
+    found = F.conv2d(image, weight) if len(shape) == 4 else F.conv3d(still(image, 5), weight)[:, :, 0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ((4, 3, 7, 7), (4, 3, 3, 7, 7)),
+        ((4, 2, 7, 7), (4, 3, 7, 7)),
+        ((4, 2, 7, 7), (4, 1, 7, 7)),
+        ((4, 3, 7, 7), (8, 2, 7, 7)),
+        ((4, 3, 7, 7), (4, 2, 5, 5)),
+        ((4, 3, 3, 7, 7), (4, 2, 5, 7, 7)),
+        ((4, 3), (4, 2)),
+    ],
+    ids=["RGB in both", "flow to RGB", "flow to grey", "width", "side", "time", "linear"],
+)
+def test_what_is_not_averaged(theirs, ours):
+    assert average_over_rgb({"a.weight": torch.zeros(theirs)}, {"a.weight": torch.zeros(ours)}) == {}
+
+
+def test_only_the_first_convolution_sees_the_clip():
+    own = {"stem.weight": torch.zeros(4, 3, 1, 3, 3), "depthwise.weight": torch.zeros(4, 1, 3, 3)}
+    file = {"stem.weight": torch.zeros(4, 3, 1, 3, 3), "depthwise.weight": torch.zeros(4, 3, 3, 3)}
+    assert average_over_rgb(file, own) == {}
+
+
+class OnChannels(nn.Module):
+    def __init__(self, num_classes: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, 4, 3)
+        self.proj = nn.Linear(4, num_classes)
+
+
+def test_a_report_says_what_was_averaged(tmp_path):
+    spec = ClipSpec(num_frames=3, sampling_rate=1, crop_size=3, test_crop_size=3, short_side=3)
+    recognizer = Recognizer(OnChannels(2, 2), clip_spec=spec, head="proj")
+    theirs = OnChannels(5, 3).state_dict()
+    torch.save(theirs, tmp_path / "rgb.pth")
+    report = load_weights(recognizer, str(tmp_path / "rgb.pth"))
+    assert (report.averaged, report.inflated, report.backbone_fraction) == (("conv.weight",), (), 1.0)
+    assert report.to_dict()["averaged"] == ["conv.weight"]
+    assert "conv.weight averaged over RGB" in str(report)
+    mean = theirs["conv.weight"].mean(1)
+    torch.testing.assert_close(recognizer.module.conv.weight, torch.stack([mean, mean], dim=1))
+
+
+def test_a_model_that_sees_what_the_file_does_comes_before_one_that_does_not(monkeypatch):
+    spec = ClipSpec(num_frames=3, sampling_rate=1, crop_size=3, test_crop_size=3, short_side=3)
+
+    def entry(channels: int) -> ZooModel:
+        return ZooModel(
+            zoo="toys", build=lambda num_classes, **_: OnChannels(num_classes, channels), clip_spec=spec, head="proj"
+        )
+
+    monkeypatch.setattr(MODEL, "_obj_map", {"a_flow": entry(2), "b_rgb": entry(3)})
+    found = match_catalogue(OnChannels(5, 3).state_dict())
+    assert list(found) == ["b_rgb", "a_flow"]
+    assert [found[name].backbone_fraction for name in found] == [1.0, 1.0]

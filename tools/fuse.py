@@ -1,0 +1,268 @@
+"""Fuse runs late: the weighted mean of what several models say of the same videos, as of one on RGB and one on flow."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from pvbias.config import get_cfg
+from pvbias.errors import DataError
+from pvbias.evaluation import Figure, Predictions, Result
+from pvbias.evaluation.accuracy import top_k_credit
+from pvbias.evaluation.statistics import mean_figures
+from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
+from pvbias.run import versions
+
+EXAMPLES = """examples:
+  pvbias fuse runs/rgb runs/flow --out runs/two_stream
+  pvbias fuse runs/rgb runs/flow --weights 1 1.5 --out runs/two_stream
+  pvbias compare runs/rgb runs/flow runs/two_stream --out runs/comparison
+
+All figures are those of the videos that every run has.
+Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/predictions.npz."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One of the runs that are fused.
+
+    Attributes:
+        name: tells it from the others.
+        weight: of its predictions, above 0.
+        run: its results.
+        predictions: what its model says of the videos.
+    """
+
+    name: str
+    weight: float
+    run: RunResults
+    predictions: Predictions
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    started = time.time()
+    parser = argparse.ArgumentParser(
+        prog="pvbias fuse",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of measured runs (with a predictions.npz)")
+    parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="of each run, above 0 (default: all 1)")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the results")
+    args = parser.parse_args(argv)
+    weights = args.weights or [1.0] * len(args.runs)
+    if len(args.runs) < 2:
+        parser.error("give at least two runs")
+    if len(weights) != len(args.runs):
+        parser.error(f"give one weight for each run: there are {len(args.runs)} runs and {len(weights)} weights")
+    if not all(0 < weight < math.inf for weight in weights):
+        parser.error("weights must be numbers above 0")
+    if args.out.resolve() in [Path(folder).resolve() for folder in args.runs]:
+        parser.error(f"--out {args.out} is one of the runs: its results would be lost")
+    all_videos = _read(args.runs, weights)
+    streams = on_common_videos(all_videos)
+    left_out = [
+        len(own.predictions.names) - len(common.predictions.names)
+        for own, common in zip(all_videos, streams, strict=True)
+    ]
+    results = measure(streams, fuse(streams), left_out)
+    run = replace(
+        _describe(streams, results),
+        name=args.out.resolve().name,
+        date=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
+        duration_seconds=time.time() - started,
+        command=shlex.join(["pvbias", "fuse", *argv]),
+    )
+    write_results(args.out, run)
+    page = write_report(args.out)
+    print(tabulate(results["late_fusion"].tables["runs"], headers="keys", floatfmt=".4g"))
+    print(page)
+    return 0
+
+
+def on_common_videos(streams: Sequence[Stream]) -> list[Stream]:
+    """The runs with their predictions for the videos that all of them have, in the first one's order.
+
+    Raises:
+        DataError: they tell other classes apart, give a video other labels, have no video in common, or none of those
+            has a label.
+    """
+    first = streams[0]
+    for stream in streams[1:]:
+        _check_classes(first, stream)
+    places = [{key: place for place, key in enumerate(_keys(stream.predictions.names))} for stream in streams]
+    common = [key for key in places[0] if all(key in others for others in places[1:])]
+    if not common:
+        shown = "; ".join(f"{stream.name}: {stream.predictions.names[0]!r}, ..." for stream in streams)
+        raise DataError(f"The runs have no video in common, there is nothing to fuse. They call them: {shown}")
+    selected = [
+        replace(stream, predictions=_select(stream.predictions, [place[key] for key in common]))
+        for stream, place in zip(streams, places, strict=True)
+    ]
+    labels = selected[0].predictions.labels
+    for stream in selected[1:]:
+        differing = np.flatnonzero(stream.predictions.labels != labels)
+        if len(differing):
+            video = differing[0]
+            raise DataError(
+                f"{len(differing)} videos have other labels in {stream.name} than in {first.name}: "
+                f"{stream.predictions.names[video]!r} has {stream.predictions.labels[video]} and {labels[video]} "
+                "(-1: none). Measure both with the same annotation."
+            )
+    if (labels < 0).all():
+        raise DataError(f"None of the {len(common)} videos that all runs have has a label: there is no accuracy.")
+    return selected
+
+
+def fuse(streams: Sequence[Stream]) -> Predictions:
+    """The weighted mean of the runs' class probabilities, ``sum_i w_i p_i / sum_i w_i``, on common videos."""
+    weighted = [stream.weight * stream.predictions.probabilities.astype(np.float64) for stream in streams]
+    total = sum(stream.weight for stream in streams)
+    first = streams[0].predictions
+    return Predictions(
+        names=first.names,
+        labels=first.labels,
+        probabilities=(np.sum(weighted, axis=0) / total).astype(np.float32),
+        class_names=max((stream.predictions.class_names for stream in streams), key=len),
+    )
+
+
+def measure(streams: Sequence[Stream], fused: Predictions, left_out: Sequence[int]) -> dict[str, Result]:
+    """Accuracy of the fused predictions, as "accuracy", and beside that of each run, as "late_fusion".
+
+    All intervals are from the same resamples of the videos, those that the first run's own figures come from if it has
+    no other videos.
+
+    Args:
+        streams: on common videos; those without a label are left out.
+        fused: their fusion.
+        left_out: how many videos of each run are not common.
+    """
+    ks = (1, 5) if fused.probabilities.shape[1] > 5 else (1,)
+    credits = [_credits(predictions, ks) for predictions in (*(stream.predictions for stream in streams), fused)]
+    best = max(range(len(streams)), key=lambda number: credits[number][:, 0].mean())
+    columns = np.column_stack([*credits, credits[-1] - credits[best]])
+    note = f"of the {len(fused.names)} videos that all runs have" if any(left_out) else ""
+    accuracy = [Figure(name=f"top{k}", value=None, unit="%", level="video", note=note) for k in ks]
+    over = f"points over {streams[best].name}, of the runs the best on these videos"
+    gain = [Figure(name=f"top{k}_gain", value=None, unit="%", level="video", note=over) for k in ks]
+    templates = [*accuracy * len(credits), *gain]
+    figures = mean_figures(templates, columns, samples=get_cfg().BIAS.BOOTSTRAP_SAMPLES, seed=streams[0].run.seed)
+    rows: list[dict[str, object]] = [
+        {"run": stream.name, "weight": stream.weight, "left_out": count}
+        for stream, count in zip(streams, left_out, strict=True)
+    ]
+    rows += [{"run": name, "weight": None, "left_out": None} for name in ("fused", f"gain over {streams[best].name}")]
+    for number, row in enumerate(rows):
+        for k, figure in zip(ks, figures[number * len(ks) :], strict=False):
+            low, high = figure.interval or (None, None)
+            row |= {f"top{k}": figure.value, f"top{k}_low": low, f"top{k}_high": high}
+    return {
+        "accuracy": Result(figures=figures[-2 * len(ks) : -len(ks)], predictions=fused),
+        "late_fusion": Result(figures=figures[-len(ks) :], tables={"runs": rows}),
+    }
+
+
+def _read(folders: Sequence[str], weights: Sequence[float]) -> list[Stream]:
+    runs = [read_results(folder) for folder in folders]
+    names = [run.name for run in runs]
+    return [
+        Stream(
+            name=run.name if names.count(run.name) == 1 else folder,
+            weight=weight,
+            run=run,
+            predictions=read_predictions(folder),
+        )
+        for folder, run, weight in zip(folders, runs, weights, strict=True)
+    ]
+
+
+def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResults:
+    """What was measured how; what the runs do not agree in is listed."""
+    runs = [stream.run for stream in streams]
+    fused = results["accuracy"].predictions
+    assert fused is not None
+    fingerprints, spans = {run.data_fingerprint for run in runs}, {run.clip_seconds for run in runs}
+    videos = repr((fused.names, fused.labels.tolist(), fused.class_names)).encode()
+    return RunResults(
+        name="",
+        model=_joined(run.model for run in runs),
+        num_classes=fused.probabilities.shape[1],
+        num_videos=len(fused.names),
+        data_fingerprint=fingerprints.pop() if len(fingerprints) == 1 else hashlib.sha256(videos).hexdigest(),
+        weights="late fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in streams),
+        class_names=fused.class_names,
+        data=_joined(run.data for run in runs),
+        sampling=_joined(run.sampling for run in runs),
+        clip_seconds=spans.pop() if len(spans) == 1 else None,
+        views=_joined(run.views for run in runs),
+        precision=_joined(run.precision for run in runs),
+        seed=runs[0].seed,
+        versions=versions(),
+        results=results,
+    )
+
+
+def _keys(names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """What tells a run's videos apart: the name, and which it is of how many that share it (parts of one video)."""
+    counts, seen = Counter(names), Counter[str]()
+    keys = []
+    for name in names:
+        keys.append((name, seen[name], counts[name]))
+        seen[name] += 1
+    return keys
+
+
+def _select(predictions: Predictions, places: Sequence[int]) -> Predictions:
+    return Predictions(
+        names=[predictions.names[place] for place in places],
+        labels=predictions.labels[places],
+        probabilities=predictions.probabilities[places],
+        class_names=predictions.class_names,
+    )
+
+
+def _check_classes(first: Stream, stream: Stream) -> None:
+    ours, theirs = first.predictions, stream.predictions
+    if ours.probabilities.shape[1] != theirs.probabilities.shape[1]:
+        raise DataError(
+            f"{first.name} tells {ours.probabilities.shape[1]} classes apart and {stream.name} "
+            f"{theirs.probabilities.shape[1]}: only predictions of the same classes can be fused."
+        )
+    # Names are left out where one of the runs has none.
+    for number, (own, other) in enumerate(zip(ours.class_names, theirs.class_names, strict=False)):
+        if own != other:
+            raise DataError(
+                f"Class {number} is {own!r} in {first.name} and {other!r} in {stream.name}: only predictions of the "
+                "same classes can be fused. Measure both with the same annotation, or one DATA.CLASS_NAMES_FILE."
+            )
+
+
+def _credits(predictions: Predictions, ks: Sequence[int]) -> np.ndarray:
+    """How far each labelled video's label is among the first k classes: ``(videos, len(ks))``, in [0, 1]."""
+    labelled = predictions.labels >= 0
+    labels, scores = predictions.labels[labelled], torch.from_numpy(predictions.probabilities[labelled])
+    credits = np.empty((len(labels), len(ks)))
+    for label in np.unique(labels):
+        rows = labels == label
+        credits[rows] = np.stack([top_k_credit(scores[rows], int(label), k).numpy() for k in ks], axis=1)
+    return credits
+
+
+def _joined(values: Iterable[str]) -> str:
+    """Each value once."""
+    return " / ".join(dict.fromkeys(values))
