@@ -12,6 +12,7 @@ PROGRAMS = {
     "decode": "clips per second, beside torchcodec, decord and a plain PyAV loop",
     "measure": "four variants in one pass, beside four passes and beside the forwards alone",
     "generate": "making BrushMNIST and Places+Faces+MNIST clips, beside the plain way of doing it",
+    "flow": "estimators of optical flow: how fast, how exact",
     "train": "a training step: objectives, memory formats, precisions",
 }
 

@@ -15,12 +15,13 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
+from typing import Any
 
 from tqdm import tqdm
 
@@ -57,7 +58,7 @@ class Finished:
         target: the new file, relative to the output folder.
         frames: how many.
         bytes_before, bytes_after: file sizes.
-        squared_error: see :class:`pvbias.data.encoding.Encoded`.
+        squared_error, figures: see :class:`pvbias.data.encoding.Encoded`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Finished:
     bytes_before: int
     bytes_after: int
     squared_error: float
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ def encode_all(
     out_dir: Path,
     encoding: Encoding,
     *,
+    settings: Mapping[str, str] | None = None,
     workers: int,
     log: BadVideoLog,
     split: str = "",
@@ -104,6 +107,7 @@ def encode_all(
         source: opens their records; has to travel to other processes.
         out_dir: made when missing.
         encoding: how to write.
+        settings: what else the files depend on; kept with the encoding.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
         log: where bad videos are listed; it writes to ``out_dir``.
         split: that they are listed under; what earlier runs listed under it is forgotten.
@@ -114,7 +118,7 @@ def encode_all(
         DataError: a file cannot be written, or a worker process died.
     """
     check_overwriting([out_dir / job.target for job in jobs], [job.record.path for job in jobs])
-    _keep_settings(out_dir, encoding)
+    _keep_settings(out_dir, dataclasses.asdict(encoding) | dict(settings or {}))
     forget(out_dir, {split})
     done = _finished_before(jobs, out_dir)
     outcome = Outcome(finished=done, resumed=len(done), bad=[])
@@ -166,13 +170,13 @@ def check_overwriting(targets: Sequence[Path], sources: Sequence[str]) -> None:
             raise ConfigError(f"{target} would overwrite a source: give another output folder.")
 
 
-def _keep_settings(out_dir: Path, encoding: Encoding) -> None:
-    """One folder holds files of one encoding."""
+def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
+    """One folder holds files of one kind."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / SETTINGS_FILE
-    settings = dataclasses.asdict(encoding)
     if path.exists():
-        before = dataclasses.asdict(Encoding(**json.loads(path.read_text(encoding="utf-8"))))
+        # Settings that an earlier version did not have were as they are by default.
+        before = dataclasses.asdict(Encoding()) | json.loads(path.read_text(encoding="utf-8"))
         if before != settings:
             raise ConfigError(
                 f"{out_dir} was begun with {before}, not with {settings}: give another output folder, or the same "

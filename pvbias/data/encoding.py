@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,10 +75,13 @@ class Encoded:
         frames: how many were written; as many as were decoded.
         squared_error: mean over the pixels of SAMPLED_FRAMES frames, in squared grey levels of RGB, against the resized
             source.
+        figures: what the video says of itself when all of it has been read, in an attribute of this name; most have
+            none.
     """
 
     frames: int
     squared_error: float
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 def encode(source: VideoSource, record: VideoRecord, path: Path, encoding: Encoding) -> Encoded:
@@ -107,7 +110,7 @@ def encode(source: VideoSource, record: VideoRecord, path: Path, encoding: Encod
     encoded = _verified(record.name, path, times, samples)
     if encoding.lossless and encoded.squared_error:
         raise DataError(f"{record.name}: {path} was to be lossless, but its frames are not those that went in.")
-    return encoded
+    return dataclasses.replace(encoded, figures=getattr(video, "figures", {}))
 
 
 def _frames(video: Video, times: np.ndarray, encoding: Encoding) -> Iterator[np.ndarray]:

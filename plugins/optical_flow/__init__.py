@@ -1,0 +1,7 @@
+"""Optical flow of videos: estimators, and files of what they find."""
+
+from . import classical, raft
+from .estimated import EstimatedFlow, Estimator
+from .extraction import FlowSummary, extract_flow
+
+__all__ = ["EstimatedFlow", "Estimator", "FlowSummary", "classical", "extract_flow", "raft"]

@@ -1,0 +1,174 @@
+"""Files of optical flow: they hold what was estimated at the times of the frames, whatever happens on the way."""
+
+import json
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+
+from pvbias.data.decoding import FileVideo
+from pvbias.data.flow import FlowFiles
+from pvbias.data.video import VideoRecord
+from pvbias.errors import ConfigError, DataError
+from pvbias.plugins.optical_flow import extract_flow
+from pvbias.registries import FLOW
+from pvbias.tools.benchmark_flow import moved_photograph
+from pvbias.tools.main import main
+
+#: Display times of a video of uneven frame rate, milliseconds.
+UNEVEN = [0, 40, 80, 200, 210, 300]
+
+
+def write_video(path, *, height=32, width=48, times_ms=range(0, 240, 40), way=(0.0, 0.0)):
+    """Waves that move ``way`` (pixels to the right and down) from frame to frame; without loss."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[:height, :width].astype(float)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, milliseconds in enumerate(times_ms):
+            u, v = x - number * way[0], y - number * way[1]
+            waves = np.sin(0.5 * u + 0.1 * v) + np.sin(0.45 * v - 0.15 * u) + np.sin(0.3 * u + 0.3 * v)
+            image = np.repeat((128 + 40 * waves)[..., None], 3, axis=-1).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def same(height, width):
+    return height, width
+
+
+def extract(data, out, **options):
+    return extract_flow(data, out, **{"workers": 0, "progress": False, **options})
+
+
+def displacements(folder, name, size=same):
+    """From each frame to the next, pixels; and the times of the frames."""
+    flow = FlowFiles(str(folder)).open_flow(VideoRecord(path=name, name=name))
+    times = flow.timestamps
+    seconds = np.diff(times)
+    seconds = np.append(seconds, seconds[-1])
+    vectors = flow.velocity(times.tolist(), size) * seconds[:, None, None, None]
+    flow.close()
+    return vectors, times
+
+
+def test_files_hold_what_is_estimated(tmp_path):
+    write_video(tmp_path / "in/walk/a.mkv", times_ms=UNEVEN, way=(1.5, -0.75))
+    summary = extract(tmp_path / "in", tmp_path / "out")
+    vectors, times = displacements(tmp_path / "out", "walk/a.mkv")
+    np.testing.assert_allclose(times, np.array(UNEVEN) / 1000, atol=1e-4)
+    with FileVideo(str(tmp_path / "in/walk/a.mkv")) as video:
+        frames = video.read(video.timestamps.tolist(), same)
+    estimator = FLOW.get("tvl1")()
+    expected = [estimator(*pair) for pair in pairwise(frames)]
+    np.testing.assert_allclose(vectors[:-1], expected, atol=0.079)
+    np.testing.assert_array_equal(vectors[-1], vectors[-2])
+    error = np.linalg.norm(vectors - np.array([1.5, -0.75]), axis=-1)[:, 6:-6, 6:-6]
+    assert error.mean() < 0.15, "that is how the waves move"
+    assert summary.clipped == 0
+    assert summary.finished[0].figures["pairs"] == len(UNEVEN) - 1
+    assert f"frames   {len(UNEVEN)}\n" in str(summary)
+
+
+def test_smaller_frames_have_shorter_vectors(tmp_path):
+    write_video(tmp_path / "in/a.mkv", way=(2.0, 1.0))
+    extract(tmp_path / "in", tmp_path / "out", short_side=16)
+    vectors, _ = displacements(tmp_path / "out", "a.mkv")
+    assert vectors.shape[1:3] == (16, 24)
+    np.testing.assert_allclose(np.median(vectors, axis=(0, 1, 2)), [1.0, 0.5], atol=0.15)
+    vectors, _ = displacements(tmp_path / "out", "a.mkv", lambda *_: (32, 48))
+    np.testing.assert_allclose(np.median(vectors, axis=(0, 1, 2)), [2.0, 1.0], atol=0.3)
+
+
+def test_bad_files_are_listed_and_later_runs_go_on(tmp_path):
+    write_video(tmp_path / "in/a.mkv")
+    write_video(tmp_path / "in/one.mkv", times_ms=[0])
+    (tmp_path / "in/broken.mp4").write_bytes(b"no video at all")
+    with pytest.raises(DataError, match="1 of 3"):
+        extract(tmp_path / "in", tmp_path / "out")
+    write_video(tmp_path / "in/broken.mp4")
+    summary = extract(tmp_path / "in", tmp_path / "out")
+    assert (summary.resumed, len(summary.finished), len(summary.bad)) == (2, 3, 0)
+    assert summary.total("pairs") == 5 + 5, "figures of earlier runs count, too"
+    assert not displacements(tmp_path / "out", "a.mkv")[0].any()
+    with pytest.raises(ConfigError, match="begun with"):
+        extract(tmp_path / "in", tmp_path / "out", short_side=24)
+
+
+def test_another_method_needs_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(FLOW, "_obj_map", {**FLOW._obj_map, "still": lambda: still})
+    write_video(tmp_path / "in/a.mkv")
+    extract(tmp_path / "in", tmp_path / "out", method="still")
+    with pytest.raises(ConfigError, match=r"begun with .*'flow': 'still'"):
+        extract(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(ConfigError, match="Did you mean 'tvl1'"):
+        extract(tmp_path / "in", tmp_path / "out2", method="tvl")
+
+
+def still(first, second):
+    return np.zeros((*first.shape[:2], 2), np.float32)
+
+
+def test_a_kill_loses_the_videos_in_work(tmp_path):
+    workers, videos = 2, 10
+    for index in range(videos):
+        write_video(tmp_path / f"in/{index}.mkv", times_ms=range(0, 400, 40), way=(1.0, 0.0))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "pvbias.tools.main", "flow", "extract", str(tmp_path / "in"), str(out)]
+    listed = out / "prepared.jsonl"
+    with subprocess.Popen([*command, "--workers", str(workers)], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and (not listed.exists() or listed.read_text().count("\n") < 2):
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -9, "it was still at work"
+    known = {json.loads(line)["target"] for line in listed.read_text().splitlines(keepends=True) if line[-1] == "\n"}
+    unknown = {path.name for path in out.iterdir() if path.name.startswith(tuple("0123456789"))} - known
+    assert len(unknown) <= workers, "finished or half-written files that the next run makes again"
+    time.sleep(1)  # the workers end themselves
+    summary = extract(tmp_path / "in", out)
+    assert summary.resumed == len(known)
+    assert len(summary.finished) == videos
+    assert sorted(path.name for path in out.glob("*.mp4*")) == [f"{index}.mp4" for index in range(videos)]
+
+
+def test_command_line(tmp_path, capsys):
+    write_video(tmp_path / "videos/a.mkv")
+    (tmp_path / "list.csv").write_text("a.mkv 0\n")
+    arguments = ["flow", "extract", str(tmp_path / "list.csv"), str(tmp_path / "out"), "--workers", "0"]
+    assert main([*arguments, "--path-prefix", str(tmp_path / "videos"), "--short-side", "16"]) == 0
+    out = capsys.readouterr().out
+    assert "files    1 of optical flow" in out
+    assert "clipped  0.00%" in out
+    FlowFiles(str(tmp_path / "out")).open_flow(VideoRecord(path=str(tmp_path / "videos/a.mkv"), name="a.mkv"))
+    assert main([*arguments, "--method", "tvl"]) == 2
+    assert "No FLOW is called 'tvl'" in capsys.readouterr().err
+    for argv in (["flow", "--help"], ["flow", "extract", "--help"]):
+        with pytest.raises(SystemExit) as exit_info:
+            main(argv)
+        assert exit_info.value.code == 0
+
+
+def test_benchmark(capsys, monkeypatch):
+    def build_missing():
+        raise ConfigError("it is not installed")
+
+    monkeypatch.setattr(FLOW, "_obj_map", {"still": lambda: still, "other": build_missing})
+    monkeypatch.setattr("pvbias.tools.benchmark_flow.load_plugins", lambda: None)
+    assert main(["benchmark", "flow", "--size", "16", "--repeats", "1"]) == 0
+    table, missing = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert [float(cell) for cell in table.splitlines()[-1].split()[2:]] == [0.5, 1.8, 6.5, 14.42], "lengths of the ways"
+    assert missing == "other is left out: it is not installed"
+
+
+def test_the_photograph_moves_as_it_says():
+    still_one, moved = moved_photograph((0.0, 0.0), 64), moved_photograph((6.0, -2.0), 64)
+    np.testing.assert_array_equal(moved[:-2, 6:], still_one[2:, :-6])
