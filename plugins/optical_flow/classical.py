@@ -49,7 +49,7 @@ class DIS:
                 "The optical flow method 'dis' needs OpenCV: `pip install 'pvbias[flow]'`, or take 'tvl1'."
             ) from error
         cv2.setNumThreads(1)  # one worker a core is what extraction has
-        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See :data:`pvbias.registries.FLOW`."""

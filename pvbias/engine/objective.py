@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from fvcore.common.config import CfgNode
@@ -63,12 +63,14 @@ class Phase:
         loss: ``loss(step) -> {"loss": scalar to minimise, other names: scalars to log}``. It must leave gradients only
             where they belong: detach what another phase trains.
         solver: the configuration subtree with this phase's optimizer and schedule (keys as in ``SOLVER``).
+        lr_factors: of modules that learn faster or slower than the schedule says, by their names in ``modules``.
     """
 
     name: str
     modules: Mapping[str, nn.Module]
     loss: Callable[[Step], dict[str, Tensor]]
     solver: CfgNode
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
 
 
 class Objective(nn.Module, abc.ABC):

@@ -26,13 +26,16 @@ _END = 1 - 1e-9
 LRSchedule = Callable[[float], float]
 
 
-def build_optimizer(solver_cfg: CfgNode, modules: Mapping[str, nn.Module]) -> Optimizer:
-    """The optimizer of one phase.
+def build_optimizer(
+    solver_cfg: CfgNode, modules: Mapping[str, nn.Module], lr_factors: Mapping[str, float] | None = None
+) -> Optimizer:
+    """The optimizer of one phase. Each of its parameter groups has an ``lr_factor``, for whoever sets its rate.
 
     Args:
         solver_cfg: a subtree with the keys of ``SOLVER``.
         modules: whose parameters it updates, by name; a parameter that requires no gradient is left out, one that
             several modules share is taken once.
+        lr_factors: of modules whose learning rate is not the schedule's, by name.
 
     Raises:
         ConfigError: an unknown ``OPTIMIZING_METHOD``, or nothing to train.
@@ -43,16 +46,12 @@ def build_optimizer(solver_cfg: CfgNode, modules: Mapping[str, nn.Module]) -> Op
             f"There is nothing to train: every parameter of {', '.join(modules) or 'no module'} is frozen. "
             "Check MODEL.FREEZE and BN.FREEZE."
         )
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
+    alike: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         exempt = solver_cfg.ZERO_WD_1D_PARAM and (parameter.dim() <= 1 or name.endswith(".bias"))
-        (plain if exempt else decayed).append(parameter)
-    groups = [
-        {"params": group, "weight_decay": decay}
-        for group, decay in ((decayed, solver_cfg.WEIGHT_DECAY), (plain, 0.0))
-        if group
-    ]
+        factor = (lr_factors or {}).get(name.split(".")[0], 1.0)
+        alike.setdefault((factor, 0.0 if exempt else solver_cfg.WEIGHT_DECAY), []).append(parameter)
+    groups = [{"params": group, "weight_decay": decay, "lr_factor": factor} for (factor, decay), group in alike.items()]
     method, lr = solver_cfg.OPTIMIZING_METHOD, solver_cfg.BASE_LR
     if method == "sgd":
         nesterov = solver_cfg.NESTEROV and solver_cfg.MOMENTUM > 0  # torch refuses Nesterov's form of no momentum

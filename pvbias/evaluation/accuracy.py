@@ -60,13 +60,13 @@ class Accuracy(Evaluator):
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
         """See :meth:`Evaluator.process`."""
+        label = -1 if video.label is None else video.label
         credits = {}
-        for variant in self.modulations if video.label is not None else ():
+        for variant in self.modulations if label >= 0 else ():
             for level, scores in scores_by_level(logits[variant]).items():
                 for k in self.ks:
-                    credits[variant, level, k] = float(top_k_credit(scores, video.label, k).mean())
+                    credits[variant, level, k] = float(top_k_credit(scores, label, k).mean())
         probabilities = logits[ORIGINAL].double().softmax(1).mean(0).float().numpy()
-        label = -1 if video.label is None else video.label
         self.rows[video.index] = AccuracyRow(video.name, label, probabilities, credits)
 
     def evaluate(self) -> Result:

@@ -1,0 +1,210 @@
+"""Rev2Net and its ablations where appearance shifts from source to target: accuracy on both, error of the decoded flow.
+
+python projects/rev2net/study/study.py --out runs/rev2net --jobs 2
+python projects/rev2net/study/study.py --out runs/rev2net --quick
+
+trains what is missing and writes `report.html` below `--out`; a run whose results are there is not repeated.
+`--dry-run` prints the commands of the runs that can be made now, one a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from scipy import stats
+
+from pvbias.report.results import RunResults
+from pvbias.tools.main import guard
+from pvbias.tools.study import Run, Study, add_arguments
+
+HERE = Path(__file__).resolve().parent
+#: The same pre-training, so that runs of that study serve this one.
+BRUSH = HERE.parents[1] / "drl" / "out_of_context" / "brush.yaml"
+
+REV2NET = ("OBJECTIVE.NAME", "Rev2Net")
+METHODS = {
+    "Cross-entropy": ("OBJECTIVE.NAME", "CrossEntropy"),
+    "Rev2Net": REV2NET,
+    "without frame decoder": (*REV2NET, "REV2NET.FRAME_DECODER", "False"),
+    "without flow decoder": (*REV2NET, "REV2NET.FLOW_DECODER", "False"),
+    "without penalty": (*REV2NET, "REV2NET.LOW_LEVEL", "False", "REV2NET.HIGH_LEVEL", "False"),
+    "low-level penalty only": (*REV2NET, "REV2NET.HIGH_LEVEL", "False"),
+    "high-level penalty only": (*REV2NET, "REV2NET.LOW_LEVEL", "False"),
+}
+BASELINE = "Cross-entropy"
+#: ``--quick``: these, in trainings of half the length, and shorter.
+QUICK = (BASELINE, "Rev2Net", "without penalty")
+QUICK_BRUSH = ("SOLVER.MAX_EPOCH", "0.5", "SOLVER.WARMUP_EPOCHS", "0.05")
+QUICK_TUNED = ("SOLVER.MAX_EPOCH", "1.0", "DECOUPLED.TEST_VIDEOS", "200")
+
+#: What is tested: videos whose place gives the motion away as in training, and videos in which it misleads.
+SIDES = ("source", "target")
+#: Logged by training: end-point error of the predicted flow and of predicting no motion, pixels.
+FLOW_ERRORS = ("flow_epe", "zero_flow_epe")
+#: Paper, Table 2, accuracy on UCF101 and HMDB51, percent: I3D and Rev2Net from ImageNet's weights.
+PAPER = {
+    "Cross-entropy": (84.5, 49.8),
+    "Rev2Net": (94.6, 71.1),
+    "without frame decoder": (93.8, 69.6),
+    "without flow decoder": (93.1, 67.5),
+    "without penalty": (93.3, 69.7),
+}
+
+#: Figures of each seed by method: SIDES (percent), FLOW_ERRORS (pixels).
+Measured = dict[str, dict[str, list[float]]]
+
+
+def measure(study: Study, seeds: Sequence[int], methods: Sequence[str], *, quick: bool) -> Measured:
+    """Pre-train, fine-tune with each of these methods, test on source and target; what is missing of it."""
+    options = QUICK_BRUSH if quick else ()
+    brush = [Run(name="brush", seed=seed, config=BRUSH, overrides=options) for seed in seeds]
+    study.make(brush)
+    options = QUICK_TUNED if quick else ()
+    tuned = {
+        (method, run.seed): Run(
+            name=method.lower().replace(" ", "_"),
+            seed=run.seed,
+            config=HERE / "tuned.yaml",
+            overrides=(*options, *METHODS[method], *start(study.checkpoint(run))),
+        )
+        for method, run in product(methods, brush)
+        if study.checkpoint(run)
+    }
+    source = dict(zip(tuned, study.finish(list(tuned.values())), strict=False))
+    tested = {
+        key: replace(
+            run,
+            name=f"{run.name}_target",
+            # The methods differ in training alone: what is tested is the plain network.
+            overrides=("DECOUPLED.CONTEXT", "out", "TRAIN.ENABLE", "False", *options, *start(study.checkpoint(run))),
+        )
+        for key, run in tuned.items()
+        if study.checkpoint(run)
+    }
+    target = dict(zip(tested, study.finish(list(tested.values())), strict=False))
+    if study.dry_run:
+        return {}
+    measured: Measured = {}
+    for key, run in tuned.items():
+        figures = {"source": accuracy(source[key]), "target": accuracy(target[key]), **flow_errors(study.folder(run))}
+        for name, value in figures.items():
+            measured.setdefault(key[0], {}).setdefault(name, []).append(value)
+    return measured
+
+
+def start(checkpoint: str) -> tuple[str, str]:
+    """Start from these weights, or test them."""
+    return "TRAIN.CHECKPOINT_FILE_PATH", checkpoint
+
+
+def accuracy(run: RunResults) -> float:
+    """Top-1, percent (a video is one clip here)."""
+    for found in run.results["accuracy"].figures:
+        if (found.name, found.variant, found.level) == ("top1", "original", "clip") and found.value is not None:
+            return found.value
+    raise KeyError(f"{run.name} has no accuracy")
+
+
+def flow_errors(folder: Path) -> dict[str, float]:
+    """FLOW_ERRORS, means over the second half of a training; empty where no flow is decoded."""
+    lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if FLOW_ERRORS[0] in line]
+    late = steps[len(steps) // 2 :]
+    return {name: float(np.mean([line[name] for line in late])) for name in FLOW_ERRORS if late}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed."""
+    if len(values) < 2:
+        return float(np.mean(values)), float("nan")
+    return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
+    """``mean ± half width``."""
+    mean, half = interval(values)
+    return f"{mean:{sign}.{digits}f}" + ("" if np.isnan(half) else f" ± {half:.{digits}f}")
+
+
+def gains(measured: Measured, method: str, side: str) -> list[float]:
+    """Percentage points over the baseline, seed by seed."""
+    return [ours - base for ours, base in zip(measured[method][side], measured[BASELINE][side], strict=True)]
+
+
+def table(measured: Measured) -> list[list[str]]:
+    """Rows: method, accuracy on source and target, what is gained on each over the baseline seed by seed, FLOW_ERRORS,
+    and the paper's accuracies."""
+    rows = []
+    for method, figures in measured.items():
+        gained = [gains(measured, method, side) for side in SIDES] if method != BASELINE else []
+        rows.append(
+            [
+                method,
+                *(text(figures[side], 1) for side in SIDES),
+                *([text(values, 1, sign="+") for values in gained] or ["", ""]),
+                *(text(figures[name], 2) if name in figures else "" for name in FLOW_ERRORS),
+                *([f"{value:.1f}" for value in PAPER[method]] if method in PAPER else ["", ""]),
+            ]
+        )
+    return rows
+
+
+def verdicts(measured: Measured) -> list[str]:
+    """What the differences to the baseline on the target allow to say of each method."""
+    sentences = []
+    for method in measured:
+        if method == BASELINE:
+            continue
+        mean, half = interval(gains(measured, method, "target"))
+        if np.isnan(half):
+            said = "one seed does not tell whether that is more than chance"
+        elif abs(mean) <= half:
+            said = "no difference that these seeds can tell from none"
+        else:
+            said = "it helps" if mean > 0 else "it does harm"
+        sentences.append(f"{method}: {mean:+.1f} points on the target: {said}.")
+    return sentences
+
+
+def orders(measured: Measured) -> dict[str, str]:
+    """Methods that the paper has, best first: on our target, and in the paper's two columns."""
+    ours = {method: float(np.mean(measured[method]["target"])) for method in PAPER if method in measured}
+    columns = {"target, mean over the seeds": ours}
+    for column, name in enumerate(("paper, UCF101", "paper, HMDB51")):
+        columns[name] = {method: PAPER[method][column] for method in ours}
+    return {name: ", ".join(sorted(column, key=column.__getitem__, reverse=True)) for name, column in columns.items()}
+
+
+def write_page(out: Path, measured: Measured, seeds: Sequence[int]) -> Path:
+    """Write ``report.html``."""
+    page = jinja2.Template((HERE / "report.html.jinja").read_text(encoding="utf-8"), autoescape=True).render(
+        seeds=seeds, rows=table(measured), verdicts=verdicts(measured), orders=orders(measured)
+    )
+    path = out / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser, out="runs/rev2net_study", seeds=(0, 1, 2))
+    parser.add_argument("--quick", action="store_true", help="one seed, three methods, short trainings")
+    arguments = parser.parse_args(argv)
+    methods, seeds = (QUICK, arguments.seeds[:1]) if arguments.quick else (tuple(METHODS), arguments.seeds)
+    measured = measure(Study.from_args(arguments), seeds, methods, quick=arguments.quick)
+    if not arguments.dry_run:
+        print(write_page(arguments.out, measured, seeds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guard(main, sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""`pvbias decoded` on decoders whose output is known."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pvbias.config import complete, load_cfg, save_cfg
+from pvbias.engine import CrossEntropy, Objective
+from pvbias.engine.checkpoint import KEYS, checkpoint_path
+from pvbias.models import build_recognizer
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import OBJECTIVE
+from pvbias.report.decoded import DecodedClip, write_decoded
+from pvbias.tools.main import main
+
+load_plugins()
+
+SIZES = {"NUM_FRAMES": 4, "TRAIN_CROP_SIZE": 16, "TEST_CROP_SIZE": 24}
+SMALL = [
+    "MODEL.MODEL_NAME",
+    "r3d_small",
+    *(str(part) for key, value in SIZES.items() for part in (f"DATA.{key}", value)),
+]
+BRUSH = ["TEST.DATASET", "brush_mnist", "DECOUPLED.SIZE", "16", "DECOUPLED.FRAMES", "8", "DECOUPLED.TEST_VIDEOS", "6"]
+
+
+class Scaled(Objective):
+    """Decodes no motion, and the reversed clip, darkened by what it has learnt."""
+
+    needs_flow = True
+
+    def __init__(self, cfg, recognizer):
+        super().__init__(cfg, recognizer)
+        self.brightness = torch.nn.Parameter(torch.tensor(0.0))
+
+    def phases(self):
+        return []
+
+    def decode(self, clips):
+        assert not self.training
+        return torch.zeros_like(clips[:, :2]), clips.flip(2) * self.brightness
+
+
+@pytest.fixture(autouse=True)
+def scaled(monkeypatch):
+    monkeypatch.setattr(OBJECTIVE, "_obj_map", {"Scaled": Scaled, "CrossEntropy": CrossEntropy})
+
+
+def trained(folder, *keys, objective="Scaled", brightness=1.0):
+    """The folder of a run that has trained."""
+    overrides = [*SMALL, "OBJECTIVE.NAME", objective, "OUTPUT_DIR", str(folder), *map(str, keys)]
+    cfg = complete(load_cfg(overrides=overrides), num_classes=100)
+    save_cfg(cfg, str(folder))
+    state = dict.fromkeys(KEYS, 0) | {"model_state": build_recognizer(cfg).module.state_dict()}
+    state["objective_state"] = {"brightness": torch.tensor(brightness)}
+    path = checkpoint_path(str(folder), 1)
+    path.parent.mkdir()
+    torch.save(state, path)
+    return folder
+
+
+def brush(folder, **options):
+    return trained(folder, *BRUSH, **options)
+
+
+def decoded(run, out, *arguments):
+    code = main(["decoded", str(run), "--out", str(out), *arguments])
+    return code, (out / "decoded.html").read_text(encoding="utf-8") if code == 0 else ""
+
+
+def pictures(page):
+    """The strips of a page by their row's heading, uint8 ``(h, w, 3)``, in order."""
+    found = re.findall(r'<th scope="row">([^<]+)</th><td><img src="data:image/png;base64,([^"]+)"', page)
+    return [(name, np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))) for name, data in found]
+
+
+def test_rows_of_each_clip_and_errors_beside_those_of_doing_nothing(tmp_path):
+    code, page = decoded(brush(tmp_path / "run"), tmp_path / "out", "--clips", "2")
+    assert code == 0
+    shown = pictures(page)
+    names = ["Clip", "True flow", "Decoded flow", "Clip, reversed", "Decoded frames"]
+    assert [name for name, _ in shown] == names * 2
+    strips = dict(shown[:5])
+    assert strips["Clip"].shape == (16, 4 * 16 + 3 * 2, 3)  # the training's size, not the tests'
+    assert (strips["Decoded flow"] == 255).all()  # no motion is white
+    assert (strips["True flow"] != 255).any()
+    assert np.array_equal(strips["Clip, reversed"][:, :16], strips["Clip"][:, -16:])
+    assert np.array_equal(strips["Decoded frames"], strips["Clip, reversed"])
+    flow_errors = re.findall(r"([\d.]+) px \(of predicting no motion: ([\d.]+) px\)", page)
+    assert [error for error, _ in flow_errors] == [zero for _, zero in flow_errors]
+    assert float(flow_errors[0][0]) > 0
+    assert len(re.findall(r"<td>0\.00 grey levels of 255", page)) == 2
+    assert "There is no true optical flow" not in page
+
+
+def test_the_checkpoint_s_decoders_are_shown(tmp_path):
+    code, page = decoded(brush(tmp_path / "run", brightness=0.0), tmp_path / "out", "--clips", "1")
+    assert code == 0
+    strips = dict(pictures(page))
+    assert not strips["Decoded frames"][:, :16].any()
+    assert strips["Clip, reversed"].any()
+
+
+def test_videos_without_flow_have_no_such_row_and_the_page_says_why(tmp_path, bar_videos):
+    run = trained(tmp_path / "run", "DATA.PATH_TO_DATA_DIR", bar_videos)
+    code, page = decoded(run, tmp_path / "out", "--clips", "3")
+    assert code == 0
+    assert {name for name, _ in pictures(page)} == {"Clip", "Decoded flow", "Clip, reversed", "Decoded frames"}
+    assert len(pictures(page)) == 3 * 4
+    assert "There is no true optical flow here: DATA.FLOW_DIR is empty" in page
+    assert "no motion:" not in page
+
+
+def test_errors_and_colours_of_a_clip_worked_by_hand(tmp_path):
+    flow = torch.zeros(2, 3, 4, 4)
+    flow[0], flow[1] = 3.0, 4.0
+    clip = torch.stack([torch.full((3, 4, 4), level) for level in (0.0, 0.5, 1.0)], dim=1)
+    shown = DecodedClip(name="a", label="", clip=clip, target_flow=flow, flow=flow / 2, frames=clip)
+    assert shown.flow_errors == pytest.approx((2.5, 5.0))
+    # Reversed, the frames at the ends are wrong by 1; the grey mean image is wrong by 1/2 there.
+    assert shown.frame_errors == pytest.approx((255 * 2 / 3, 255 / 3))
+    page = write_decoded(tmp_path / "page.html", [shown], about={}).read_text(encoding="utf-8")
+    strips = dict(pictures(page))
+    true, half = strips["True flow"][0, 0].astype(int), strips["Decoded flow"][0, 0].astype(int)
+    # On one scale half the speed is half as far from white.
+    assert np.abs((255 - true) - 2 * (255 - half)).max() <= 3
+    assert (255 - true).max() > 100
+    assert "Longest flow vector: 5.00 px" in page
+
+
+def test_what_cannot_be_shown_is_said(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["decoded", str(brush(tmp_path / "plain", objective="CrossEntropy")), "--out", str(out)]) == 2
+    assert "'CrossEntropy' has no decoders" in capsys.readouterr().err
+    run = brush(tmp_path / "run")
+    checkpoint_path(str(run), 1).unlink()
+    assert main(["decoded", str(run), "--out", str(out)]) == 4
+    assert "has no training checkpoint" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["decoded", str(run), "--out", str(out), "--clips", "0"])
+    assert "one or more" in capsys.readouterr().err
+    assert not out.exists()
