@@ -11,6 +11,7 @@ code  meaning
 3     the data: nothing to read, or too many bad files
 4     weights or checkpoints that are missing, broken or do not fit
 5     training cannot go on (a loss that is not finite, for example)
+6     the cluster: it cannot take a job, or a job on it failed
 ====  ==============================================================
 """
 
@@ -48,6 +49,12 @@ class TrainingError(PvbiasError):
     """A training run that cannot go on."""
 
     exit_code = 5
+
+
+class ClusterError(PvbiasError):
+    """A job that the cluster cannot take, or that failed on it."""
+
+    exit_code = 6
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

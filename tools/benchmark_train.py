@@ -121,7 +121,7 @@ class _OneBatch:
     def __len__(self) -> int:
         return 1
 
-    def epoch(self, epoch: int) -> list[TrainBatch]:
+    def epoch(self, epoch: int, start: int = 0) -> list[TrainBatch]:
         """The mini-batch."""
         return [self.batch]
 

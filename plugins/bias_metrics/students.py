@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,7 @@ from torch import Tensor, nn
 from pvbias.clips import ClipSpec
 from pvbias.data import Video, VideoRecord, VideoSource, fingerprint
 from pvbias.distributed import all_gather_objects, barrier, is_main_process
-from pvbias.engine import Objective, Phase, Step, newest_checkpoint, train
-from pvbias.engine.checkpoint import checkpoint_path
+from pvbias.engine import Objective, Phase, Step, train
 from pvbias.engine.metric_log import FILE_NAME as LOG_NAME
 from pvbias.errors import ConfigError, DataError
 from pvbias.evaluation.divergence import divergence
@@ -192,7 +192,7 @@ def train_student(
     all processes.
 
     ``OUTPUT_DIR/student.pyth`` has ``model_state`` (the weights of the best epoch so far), ``epochs`` and
-    ``finished``. It is replaced as a whole after each epoch, and the checkpoints of earlier epochs are then deleted.
+    ``finished``. It is replaced as a whole after each epoch.
 
     Args:
         cfg: :func:`training_cfg`.
@@ -208,7 +208,7 @@ def train_student(
         WeightsError: ``student.pyth`` cannot be read, or not be written.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    kept = _where_to_go_on(folder) if is_main_process() else {}
+    kept = _read(folder) if is_main_process() else {}
     if all_gather_objects(kept.get("finished"))[0]:
         if is_main_process():
             logger.info("The student in %s is finished, and is not trained again", folder)
@@ -232,6 +232,7 @@ def training_cfg(cfg: CfgNode, folder: Path, *, objective: str, num_classes: int
     cfg.SOLVER = cfg.STUDENT.SOLVER.clone()
     cfg.BN.FREEZE = False  # meant for the recognizer
     cfg.TRAIN.AUTO_RESUME, cfg.TRAIN.EVAL_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD = True, 1, 1
+    cfg.TRAIN.CHECKPOINT_KEEP, cfg.TRAIN.CHECKPOINT_BEST = 1, ""
     cfg.LOG_PERIOD = 10**9  # one line an epoch, with the means over all of it
     cfg.freeze()
     return cfg
@@ -242,37 +243,18 @@ def _read(folder: str | Path) -> dict[str, Any]:
     return read_checkpoint(str(file)) if file.exists() else {"model_state": {}, "epochs": [], "finished": False}
 
 
-def _where_to_go_on(folder: Path) -> dict[str, Any]:
-    """What is kept of the measured epochs; the engine will go on from the checkpoint of the last of them.
-
-    A checkpoint is written before its epoch is measured. One whose epoch was not is deleted, and the epoch repeated:
-    it would be missing among those that the best is chosen from.
-    """
-    kept = _read(folder)
-    if kept["finished"]:
-        return kept
-    _delete_checkpoints(folder, but=len(kept["epochs"]))
-    return kept if newest_checkpoint(str(folder)) else {"model_state": {}, "epochs": [], "finished": False}
-
-
 def _finish_epoch(folder: Path, kept: dict[str, Any], student: Pupil, loss: float | None) -> Mapping[str, float]:
     if not is_main_process():
         return {}
     assert loss is not None
-    epochs = kept["epochs"]
+    lines = map(json.loads, (folder / LOG_NAME).read_text(encoding="utf-8").splitlines())
+    last = [line for line in lines if line["kind"] == "train"][-1]
+    epoch = math.ceil(last["epoch"])
+    # The same epoch may be measured again: by a training that was interrupted between this and its own note of it.
+    epochs = kept["epochs"] = [earlier for earlier in kept["epochs"] if earlier["epoch"] < epoch]
     if all(loss < earlier["held_out_loss"] for earlier in epochs):
         # Copies: on the CPU these are the weights that the next epoch changes.
         kept["model_state"] = {name: value.clone() for name, value in model_state(student).items()}
-    lines = map(json.loads, (folder / LOG_NAME).read_text(encoding="utf-8").splitlines())
-    training_loss = [line["loss"] for line in lines if line["kind"] == "train"][-1]
-    epochs.append({"epoch": len(epochs) + 1, "training_loss": training_loss, "held_out_loss": loss})
+    epochs.append({"epoch": epoch, "training_loss": last["loss"], "held_out_loss": loss})
     atomic_save(kept, folder / FILE_NAME)
-    _delete_checkpoints(folder, but=len(epochs))
     return {"held_out_loss": loss}
-
-
-def _delete_checkpoints(folder: Path, *, but: int) -> None:
-    kept = checkpoint_path(str(folder), but)
-    for path in kept.parent.glob("checkpoint_epoch_*.pyth"):
-        if path != kept:
-            path.unlink()

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..models import find_model
 from ..registries import DATASET, EVALUATOR, MODULATION, OBJECTIVE, Registry
 from .defaults import get_cfg
+from .time_limit import minutes
 
 #: Types of the keys whose default is None ("as the model was trained").
 OPTIONAL_TYPES: dict[str, type] = {
@@ -74,6 +75,13 @@ def _texts() -> _Rule:
     return lambda value: all(isinstance(item, str) for item in value), "must be a list of names"
 
 
+def _is_time_limit(text: str) -> bool:
+    try:
+        return minutes(text) > 0
+    except ValueError:
+        return False
+
+
 def _colour() -> _Rule:
     return lambda value: _numbers(value) and len(value) == 3, "must be three numbers (red, green, blue)"
 
@@ -112,6 +120,8 @@ _RULES: dict[str, _Rule] = {
     "TRAIN.BATCH_SIZE": _at_least(1),
     "TRAIN.ACCUMULATE_STEPS": _at_least(1),
     "TRAIN.CHECKPOINT_PERIOD": _at_least(1),
+    "TRAIN.CHECKPOINT_MINUTES": _at_least(0),
+    "TRAIN.CHECKPOINT_KEEP": _at_least(0),
     "TRAIN.EVAL_PERIOD": _at_least(0),
     "SOLVER.OPTIMIZING_METHOD": _one_of("sgd", "adam", "adamw"),
     "SOLVER.BASE_LR": _above(0),
@@ -132,6 +142,17 @@ _RULES: dict[str, _Rule] = {
     "BIAS.EVALUATORS": _texts(),
     "BIAS.FREEZE_FRAME": _one_of("first", "middle", "random"),
     "BIAS.BOOTSTRAP_SAMPLES": _at_least(100),
+    "SLURM.NODES": _at_least(1),
+    "SLURM.GPUS_PER_NODE": _at_least(0),
+    "SLURM.TASKS_PER_NODE": _at_least(1),
+    "SLURM.CPUS_PER_TASK": _at_least(0),
+    "SLURM.MEM_GB": _at_least(0),
+    "SLURM.TIME": (_is_time_limit, "must be minutes ('90'), 'HH:MM:SS', 'D-HH' or 'D-HH:MM:SS'"),
+    "SLURM.SIGNAL_DELAY": _at_least(30),
+    "SLURM.MAX_TIMEOUTS": _at_least(0),
+    "SLURM.SETUP": _texts(),
+    "SLURM.SRUN_ARGS": _texts(),
+    "SLURM.SBATCH": _texts(),
 }
 _RULES |= {f"STUDENT.{key}": rule for key, rule in _RULES.items() if key.startswith("SOLVER.")}
 
@@ -203,8 +224,12 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
     areas = cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
     if areas and not _range(1e-6, 1)[0](areas):
         fail("DATA.TRAIN_JITTER_SCALES_RELATIVE", "must be empty or [min, max] with 0 < min <= max <= 1")
+    if cfg.TRAIN.CHECKPOINT_BEST and not cfg.TRAIN.EVAL_PERIOD:
+        fail("TRAIN.CHECKPOINT_BEST", "needs validations: set TRAIN.EVAL_PERIOD")
     if cfg.DATA.MODALITY == "flow" and cfg.AUG.COLOR_JITTER:
         fail("AUG.COLOR_JITTER", "cannot be had with DATA.MODALITY 'flow': a vector has no colour")
+    if minutes(cfg.SLURM.TIME) * 60 < cfg.SLURM.SIGNAL_DELAY + 120:
+        fail("SLURM.TIME", f"leaves no time to work before the signal, SLURM.SIGNAL_DELAY = {cfg.SLURM.SIGNAL_DELAY} s")
     _check_solver(cfg.SOLVER, lambda name, what: fail(f"SOLVER.{name}", what))
     _check_solver(student_solver(cfg), lambda name, what: fail(f"STUDENT.SOLVER.{name}", what))
 

@@ -156,6 +156,13 @@ _C.TRAIN.CHECKPOINT_SHA256 = ""
 _C.TRAIN.AUTO_RESUME = True
 # Epochs between checkpoints, >= 1; the last epoch always has one.
 _C.TRAIN.CHECKPOINT_PERIOD = 1
+# Minutes between checkpoints inside an epoch, >= 0; each is removed once there is a later one. 0: none, but where the
+# run is asked to stop (a cluster that takes its nodes back).
+_C.TRAIN.CHECKPOINT_MINUTES = 15.0
+# Checkpoints of finished epochs that are kept, the last ones, >= 0; 0: all.
+_C.TRAIN.CHECKPOINT_KEEP = 0
+# Figure of the validation ("top1", ...) whose highest value makes checkpoint_best.pyth, beside the others; empty: none.
+_C.TRAIN.CHECKPOINT_BEST = ""
 # Epochs between validations on DATA.VAL_SPLIT, >= 0; 0: never.
 _C.TRAIN.EVAL_PERIOD = 0
 
@@ -235,6 +242,41 @@ _C.BIAS.EVALUATORS = ["sample_clips"]
 _C.BIAS.FREEZE_FRAME = "middle"
 # Resamples for the bootstrap intervals, >= 100.
 _C.BIAS.BOOTSTRAP_SAMPLES = 2000
+
+# -------------------- clusters --------------------
+# What `pvbias submit` asks Slurm for. With `--cluster local`: TIME, GPUS_PER_NODE, TASKS_PER_NODE, SETUP.
+_C.SLURM = CN()
+# Partition, account, quality of service; empty: Slurm's default.
+_C.SLURM.PARTITION = ""
+_C.SLURM.ACCOUNT = ""
+_C.SLURM.QOS = ""
+# Machines, >= 1, and GPUs on each, >= 0: one process for each GPU.
+_C.SLURM.NODES = 1
+_C.SLURM.GPUS_PER_NODE = 1
+# Processes on each machine where GPUS_PER_NODE is 0, >= 1.
+_C.SLURM.TASKS_PER_NODE = 1
+# CPUs of each process, its loader's workers included, >= 0; 0: one more than DATA_LOADER.NUM_WORKERS.
+_C.SLURM.CPUS_PER_TASK = 0
+# Memory of each machine, GB, >= 0; 0: Slurm's default.
+_C.SLURM.MEM_GB = 0.0
+# Time limit of one attempt: minutes ("90"), "HH:MM:SS", "D-HH" or "D-HH:MM:SS". In quotes: YAML reads 12:00:00 as a
+# number.
+_C.SLURM.TIME = "1-00:00:00"
+# Seconds before the time limit at which the job is told to save and to go back to the queue, >= 30. Slurm looks every
+# 30 seconds and may be a minute early.
+_C.SLURM.SIGNAL_DELAY = 120
+# How often the job may go on after its time limit, >= 0. Preemptions do not count.
+_C.SLURM.MAX_TIMEOUTS = 20
+# Features that the machines must have, machines to leave out (both as sbatch takes them), a note to keep with the job.
+_C.SLURM.CONSTRAINT = ""
+_C.SLURM.EXCLUDE = ""
+_C.SLURM.COMMENT = ""
+# Shell commands before the processes start, on the first machine: ["module load cuda", "export NCCL_DEBUG=INFO"].
+_C.SLURM.SETUP = []
+# Arguments of srun, for containers: ["--container-image=pvbias.sqsh", "--container-mounts=/datasets"].
+_C.SLURM.SRUN_ARGS = []
+# Further options of sbatch, without dashes: ["reservation=cvpr", "exclusive"].
+_C.SLURM.SBATCH = []
 
 
 def get_cfg() -> CN:

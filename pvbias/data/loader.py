@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .bad_videos import BadVideo
 from .dataset import TestDataset, TestVideo, TrainBatch, TrainDataset, collate
 from .flow import FlowClips, FlowSource, find_flow
 from .sampling import TemporalSampling
+from .sharing import cut, deal
 from .transforms import TestViews, TrainAugmentation
 from .video import VideoSource
 
@@ -33,13 +34,17 @@ class TrainLoader:
         """Mini-batches in an epoch."""
         return len(self._batches)
 
-    def epoch(self, epoch: int) -> Iterator[TrainBatch]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[TrainBatch]:
         """The mini-batches of an epoch, the same ones whenever they are asked for.
+
+        Args:
+            epoch: counted from 0.
+            start: mini-batches to leave out at its beginning; their videos are not read.
 
         Raises:
             DataError: nothing but bad videos where a sample should be, or a worker process that died.
         """
-        self._batches.epoch = epoch
+        self._batches.epoch, self._batches.start = epoch, start
         for batch in _watched(self._loader):
             if not isinstance(batch, TrainBatch):
                 listed = "".join(f"\n  {video}" for video in batch[:5])
@@ -51,12 +56,17 @@ class TrainLoader:
 
 
 class TestLoader:
-    """The test videos of this process, in annotation order; made by :func:`build_test_loader`."""
+    """The test videos of this process, in annotation order; made by :func:`build_test_loader`.
+
+    Attributes:
+        shares: numbers of the records, in order, in the shares that are measured together.
+    """
 
     __test__ = False
 
-    def __init__(self, loader: DataLoader) -> None:
+    def __init__(self, loader: DataLoader, shares: Sequence[range]) -> None:
         self._loader = loader
+        self.shares = shares
 
     def __len__(self) -> int:
         """Videos."""
@@ -117,9 +127,16 @@ def build_train_loader(
 
 
 def build_test_loader(
-    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, split: str = "test", flow: bool = False
+    cfg: CfgNode,
+    source: VideoSource,
+    *,
+    rank: int,
+    world_size: int,
+    split: str = "test",
+    flow: bool = False,
+    done: Collection[int] = (),
 ) -> TestLoader:
-    """Loader of all views of this process's videos: records rank, rank + world_size, ...; none twice, none added.
+    """Loader of all views of this process's videos: its part of :func:`.sharing.deal`; none twice, none added.
 
     Args:
         cfg: completed configuration.
@@ -127,6 +144,7 @@ def build_test_loader(
         rank, world_size: of this process.
         split: for the list of bad videos.
         flow: the videos have their views' optical flow, too.
+        done: first records of shares that are left out, the same in all processes.
 
     Raises:
         ConfigError: there is no optical flow.
@@ -143,8 +161,10 @@ def build_test_loader(
         flow=targets,
         fps=cfg.DATA.TARGET_FPS,
     )
-    mine = range(rank, len(source.records), world_size)
-    return TestLoader(_data_loader(cfg, dataset, sampler=mine, batch_size=None, collate_fn=_as_it_is))
+    left = [share for share in cut(cfg, source.records) if share.start not in done]
+    mine = deal(cfg, source.records, left, world_size)[rank]
+    indices = [index for share in mine for index in share]
+    return TestLoader(_data_loader(cfg, dataset, sampler=indices, batch_size=None, collate_fn=_as_it_is), mine)
 
 
 def _shown(cfg: CfgNode, source: VideoSource, flow: bool) -> tuple[VideoSource, FlowSource | None]:
@@ -166,6 +186,7 @@ class _EpochBatches(Sampler):
 
     def __init__(self, num_records: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> None:
         self.epoch = 0
+        self.start = 0
         self._num_records = num_records
         self._batch_size = batch_size
         self._seed = seed
@@ -176,10 +197,10 @@ class _EpochBatches(Sampler):
         return max(self._num_records // self._batch_size, 1)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch = self.epoch
+        epoch, start = self.epoch, self.start
         order = np.random.default_rng([self._seed, epoch]).permutation(self._num_records)
         order = np.resize(order, len(self) * self._batch_size)  # cut, or repeated
-        for batch in order.reshape(len(self), self._batch_size):
+        for batch in order.reshape(len(self), self._batch_size)[start:]:
             mine = batch[self._rank * self._share :][: self._share]
             yield [(epoch, int(index)) for index in mine]
 

@@ -3,51 +3,82 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..distributed import all_gather_objects, is_main_process
+import torch
+from torch import Tensor
+
+from ..distributed import all_gather_objects, barrier, get_rank, get_world_size, is_main_process
 from ..errors import WeightsError
 from ..zoo import atomic_save, model_state, read_checkpoint
+from .seeding import generator_states
 
 if TYPE_CHECKING:
     from .trainer import RunningPhase, Trainer
 
 logger = logging.getLogger(__name__)
 
-#: What a training checkpoint holds; see :func:`save_checkpoint`.
+#: What a training checkpoint holds at least; see :func:`save_checkpoint`.
 KEYS = ("model_state", "optimizer_state", "epoch", "cfg", "other_optimizer_states", "objective_state", "scaler_state")
 
+_NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_step_(\d+))?\.pyth")
 
-def checkpoint_path(output_dir: str, epoch: int) -> Path:
-    """Where the checkpoint after ``epoch`` finished epochs is."""
-    return Path(output_dir) / "checkpoints" / f"checkpoint_epoch_{epoch:05d}.pyth"
+
+def checkpoint_path(output_dir: str, epoch: int, step: int = 0) -> Path:
+    """Where the checkpoint after ``epoch`` finished epochs, and ``step`` steps of the next one, is."""
+    inside = f"_step_{step:05d}" if step else ""
+    return Path(output_dir) / "checkpoints" / f"checkpoint_epoch_{epoch:05d}{inside}.pyth"
 
 
 def save_checkpoint(trainer: Trainer) -> Path:
-    """Write the checkpoint of the trainer's latest epoch.
+    """Write the checkpoint of where the trainer is, after an epoch or inside one; call in all processes.
 
     As in SlowFast: ``model_state`` (the bare zoo module's weights), ``optimizer_state``, ``epoch`` (of the latest
     finished one, counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them
-    ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks) and ``scaler_state``. In several
-    processes BatchNorm's running statistics are those of process 0. ``torch.load(path, weights_only=True)`` reads it.
+    ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks), ``scaler_state``, ``step``
+    (finished ones of the epoch at work), ``plan`` (what ``step`` counts) and ``processes``: for each its random
+    generators, what its hooks have counted, and its BatchNorm statistics where they are not those of process 0.
+    ``torch.load(path, weights_only=True)`` reads it.
+
+    Once it is there, earlier ones inside an epoch are removed, and all but the last ``TRAIN.CHECKPOINT_KEEP`` of those
+    after an epoch.
 
     Raises:
-        WeightsError: it cannot be written.
+        WeightsError: it cannot be written; the earlier ones are as they were.
     """
-    main = _main_phase(trainer)
-    state = {
-        "model_state": model_state(trainer.recognizer),
-        "optimizer_state": main.optimizer.state_dict(),
-        "epoch": trainer.epoch - 1,
-        "cfg": trainer.cfg.dump(),
-        "other_optimizer_states": {
-            running.phase.name: running.optimizer.state_dict() for running in trainer.phases if running is not main
-        },
-        "objective_state": trainer.objective.state_dict(),
-        "scaler_state": trainer.scaler.state_dict(),
-    }
-    return atomic_save(state, checkpoint_path(trainer.cfg.OUTPUT_DIR, trainer.epoch))
+    output_dir = trainer.cfg.OUTPUT_DIR
+    path = checkpoint_path(output_dir, trainer.epoch, trainer.step)
+    state = _state(trainer)
+    if is_main_process():
+        atomic_save(state, path)
+        earlier = [other for place, other in _checkpoints(output_dir) if place < (trainer.epoch, trainer.step)]
+        finished = [other for other in earlier if _place(other)[1] == 0]
+        keep = trainer.cfg.TRAIN.CHECKPOINT_KEEP
+        # The one just written is among those that are kept, where it is after an epoch.
+        kept = finished[: keep - (trainer.step == 0)] if keep else finished
+        for other in set(earlier) - set(kept):
+            other.unlink(missing_ok=True)
+    barrier()  # nobody leaves before it is written
+    return path
+
+
+def best_path(output_dir: str) -> Path:
+    """Where the checkpoint after the epoch with the best validation is, beside those that a run goes on from."""
+    return _folder(output_dir) / "checkpoint_best.pyth"
+
+
+def save_best(trainer: Trainer) -> None:
+    """Write where the trainer is as the best checkpoint; call in all processes.
+
+    Raises:
+        WeightsError: it cannot be written; the earlier one is as it was.
+    """
+    state = _state(trainer)
+    if is_main_process():
+        atomic_save(state, best_path(trainer.cfg.OUTPUT_DIR))
 
 
 def newest_checkpoint(output_dir: str) -> Path | None:
@@ -59,14 +90,23 @@ def newest_checkpoint(output_dir: str) -> Path | None:
     return found[0] if found else None
 
 
+def remove_unfinished(output_dir: str) -> None:
+    """Remove what a process that died while it wrote a checkpoint has left."""
+    for path in _folder(output_dir).glob("checkpoint_*.pyth.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def resume(trainer: Trainer) -> Path | None:
     """Bring the trainer to where the newest checkpoint of ``OUTPUT_DIR`` was written; call in all processes.
+
+    With as many processes as wrote it a run goes on bit for bit. With more or fewer it sees the same videos in the
+    same order, but rounds sums differently and draws other random numbers; the log says so.
 
     Returns:
         The checkpoint, or None when there is none to go on from.
 
     Raises:
-        WeightsError: it is of another model or objective.
+        WeightsError: it is of another model or objective, or inside an epoch that is cut into other steps.
     """
     output_dir = trainer.cfg.OUTPUT_DIR
     own = _newest(output_dir) if is_main_process() else None
@@ -74,6 +114,7 @@ def resume(trainer: Trainer) -> Path | None:
     if path is None:
         return None
     checkpoint = own[1] if own else read_checkpoint(str(path))
+    _check_plan(trainer, checkpoint, path)
     try:
         _restore(trainer, checkpoint)
     # load_state_dict's words for a state of other networks (RuntimeError) or of another optimizer (the others)
@@ -85,7 +126,38 @@ def resume(trainer: Trainer) -> Path | None:
     return path
 
 
-def _restore(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+def _state(trainer: Trainer) -> dict[str, Any]:
+    """What a checkpoint holds; to be called in all processes, complete in the main one."""
+    main = _main_phase(trainer)
+    buffers = {name: value.detach().cpu() for name, value in _buffers(trainer)}
+    processes = all_gather_objects(
+        {
+            "generators": generator_states(),
+            "buffers": {} if is_main_process() else buffers,
+            "hooks": {type(hook).__name__: hook.state() for hook in trainer.hooks},
+        }
+    )
+    for process in processes:
+        process["buffers"] = {
+            name: value for name, value in process["buffers"].items() if not torch.equal(value, buffers[name])
+        }
+    return {
+        "model_state": model_state(trainer.recognizer),
+        "optimizer_state": main.optimizer.state_dict(),
+        "epoch": trainer.epoch - 1,
+        "cfg": trainer.cfg.dump(),
+        "other_optimizer_states": {
+            running.phase.name: running.optimizer.state_dict() for running in trainer.phases if running is not main
+        },
+        "objective_state": trainer.objective.state_dict(),
+        "scaler_state": trainer.scaler.state_dict(),
+        "step": trainer.step,
+        "plan": _plan(trainer),
+        "processes": processes,
+    }
+
+
+def _restore(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
     main = _main_phase(trainer)
     trainer.recognizer.module.load_state_dict(checkpoint["model_state"])
     trainer.objective.load_state_dict(checkpoint["objective_state"])
@@ -96,7 +168,54 @@ def _restore(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     if trainer.scaler.is_enabled() and checkpoint["scaler_state"]:
         trainer.scaler.load_state_dict(checkpoint["scaler_state"])
     trainer.epoch = checkpoint["epoch"] + 1
-    trainer.iteration = min(trainer.epoch * trainer.steps_per_epoch, trainer.max_iterations)
+    position = trainer.epoch * trainer.steps_per_epoch + checkpoint.get("step", 0)
+    trainer.iteration = min(position, trainer.max_iterations)
+    processes = checkpoint.get("processes", [])  # none in checkpoints of before there were any inside an epoch
+    if len(processes) == get_world_size():
+        mine = processes[get_rank()]
+        trainer.generators = mine["generators"]
+        buffers = dict(_buffers(trainer))
+        for name, value in mine["buffers"].items():
+            buffers[name].copy_(value)
+    elif processes and is_main_process():
+        logger.warning(
+            "The checkpoint is of %d processes, and there are %d now: the videos and their order are the same, but "
+            "from here on the run is not bit for bit what it would have been.",
+            len(processes),
+            get_world_size(),
+        )
+    for hook in trainer.hooks:
+        states = [process["hooks"].get(type(hook).__name__) for process in processes]
+        if states and all(states):
+            hook.restore(states)
+
+
+def _check_plan(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None:
+    if not checkpoint.get("step"):
+        return
+    now = _plan(trainer)
+    changed = [f"{key} was {value} and is {now[key]}" for key, value in checkpoint["plan"].items() if value != now[key]]
+    if changed:
+        raise WeightsError(
+            f"TRAIN.AUTO_RESUME: {str(path)!r} was written inside an epoch, which this run divides otherwise: "
+            f"{', '.join(changed)}. Set it as it was; or delete the file, to go on after the last finished epoch."
+        )
+
+
+def _plan(trainer: Trainer) -> dict[str, int]:
+    """What says which videos the steps of an epoch have."""
+    return {
+        "RNG_SEED": trainer.cfg.RNG_SEED,
+        "TRAIN.BATCH_SIZE": trainer.cfg.TRAIN.BATCH_SIZE,
+        "TRAIN.ACCUMULATE_STEPS": trainer.cfg.TRAIN.ACCUMULATE_STEPS,
+        "the number of mini-batches": len(trainer.loader),
+    }
+
+
+def _buffers(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    """What each process keeps for itself inside an epoch, see :func:`.parallel.wrap_recognizer`."""
+    yield from trainer.recognizer.module.named_buffers("recognizer")
+    yield from trainer.objective.named_buffers("objective")
 
 
 def _main_phase(trainer: Trainer) -> RunningPhase:
@@ -107,9 +226,24 @@ def _main_phase(trainer: Trainer) -> RunningPhase:
     return trainer.phases[0]
 
 
+def _folder(output_dir: str) -> Path:
+    return checkpoint_path(output_dir, 0).parent
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Finished epochs and steps of a checkpoint, by its name."""
+    match = _NAME.fullmatch(path.name)
+    return (int(match[1]), int(match[2] or 0)) if match else (-1, 0)
+
+
+def _checkpoints(output_dir: str) -> list[tuple[tuple[int, int], Path]]:
+    """Where each checkpoint was written and its path, the furthest on first."""
+    paths = [path for path in _folder(output_dir).glob("checkpoint_epoch_*.pyth") if _NAME.fullmatch(path.name)]
+    return sorted(((_place(path), path) for path in paths), reverse=True)
+
+
 def _newest(output_dir: str) -> tuple[Path, dict[str, Any]] | None:
-    folder = checkpoint_path(output_dir, 0).parent
-    for path in sorted(folder.glob("checkpoint_epoch_*.pyth"), reverse=True):
+    for _, path in _checkpoints(output_dir):
         try:
             checkpoint = read_checkpoint(str(path))
         except WeightsError as error:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import Tensor
 
-from ..data import BadVideoLog
-from ..distributed import is_main_process
-from .checkpoint import save_checkpoint
+from ..data import BadVideo, BadVideoLog
+from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
+from ..errors import ConfigError, did_you_mean
+from .checkpoint import best_path, remove_unfinished, save_best, save_checkpoint
+from .interruption import Interrupted, agreed, stop_requested
 from .parallel import broadcast_buffers
+from .seeding import restore_generators
 
 if TYPE_CHECKING:
     from .metric_log import MetricLog
     from .trainer import Trainer
+
+#: What a line of the log has beside its figures.
+LINE_KEYS = ("kind", "epoch", "iteration")
 
 #: Measures the recognizer being trained; figures by name (in the main process). Called in all processes.
 Validate = Callable[[], Mapping[str, float]]
@@ -39,6 +49,18 @@ class Hook:
     def after_train(self, trainer: Trainer) -> None:
         """At the end, also after an error: only for giving things back."""
 
+    def state(self) -> dict[str, Any]:
+        """What this process's part of a checkpoint has to hold of the hook: tensors and plain values."""
+        return {}
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Before :meth:`before_train` of a run that is resumed.
+
+        Args:
+            states: what :meth:`state` gave in each process of the run that was interrupted, which may have been more
+                or fewer than there are now.
+        """
+
 
 def is_due(trainer: Trainer, period: int) -> bool:
     """Whether something that happens every ``period`` epochs (0: never) and at the end of the run happens now."""
@@ -50,13 +72,33 @@ class BadVideos(Hook):
 
     def __init__(self, log: BadVideoLog) -> None:
         self.log = log
+        self._good = 0
+        self._bad: Counter[BadVideo] = Counter()
 
     def after_step(self, trainer: Trainer) -> None:
         """Take those of this step's mini-batches."""
         for batch in trainer.window:
-            self.log.seen(len(batch.names))
-            for video in batch.bad:
-                self.log.add(video)
+            self._add(len(batch.names), batch.bad)
+
+    def _add(self, good: int, bad: Sequence[BadVideo]) -> None:
+        self._good += good
+        self._bad.update(bad)
+        self.log.seen(good)
+        for video in bad:
+            self.log.add(video)
+
+    def state(self) -> dict[str, Any]:
+        """All videos so far."""
+        return {"good": self._good, "bad": [[asdict(video), times] for video, times in self._bad.items()]}
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Count them again; with another number of processes the main one has them all."""
+        if len(states) == get_world_size():
+            states = states[get_rank() :][:1]
+        elif not is_main_process():
+            return
+        for state in states:
+            self._add(state["good"], [BadVideo(**video) for video, times in state["bad"] for _ in range(times)])
 
     def after_epoch(self, trainer: Trainer) -> None:
         """Raise DataError where more than ``DATA.MAX_BAD_FRACTION`` of the files seen are bad."""
@@ -87,7 +129,8 @@ def _clips(trainer: Trainer, count: int) -> Iterator[Tensor]:
 
 
 class Checkpoints(Hook):
-    """Saves a checkpoint every ``TRAIN.CHECKPOINT_PERIOD`` epochs and at the end.
+    """Saves a checkpoint every ``TRAIN.CHECKPOINT_PERIOD`` epochs and at the end; inside an epoch where the last one is
+    ``TRAIN.CHECKPOINT_MINUTES`` old, and where the run is asked to stop.
 
     Attributes:
         latest: the newest one.
@@ -95,15 +138,37 @@ class Checkpoints(Hook):
 
     def __init__(self) -> None:
         self.latest: Path | None = None
+        self._saved_at = 0.0
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Clear up after an earlier attempt."""
+        self._saved_at = time.monotonic()
+        if is_main_process():
+            remove_unfinished(trainer.cfg.OUTPUT_DIR)
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Save where one is overdue. Asked to stop, save and raise Interrupted."""
+        minutes = trainer.cfg.TRAIN.CHECKPOINT_MINUTES
+        self._save(trainer, due=0 < minutes * 60 <= time.monotonic() - self._saved_at)
 
     def after_epoch(self, trainer: Trainer) -> None:
-        """Save where one is due."""
-        if is_main_process() and is_due(trainer, trainer.cfg.TRAIN.CHECKPOINT_PERIOD):
+        """Save where one is due. Asked to stop since the last step, save and raise Interrupted."""
+        self._save(trainer, due=is_due(trainer, trainer.cfg.TRAIN.CHECKPOINT_PERIOD))
+
+    def _save(self, trainer: Trainer, *, due: bool) -> None:
+        # The processes' clocks differ, and a signal may reach one of them only.
+        wish = agreed(2 if stop_requested() else int(due), trainer.settings.device)
+        if wish:
             self.latest = save_checkpoint(trainer)
+            self._saved_at = time.monotonic()
+        if wish == 2:
+            assert self.latest is not None
+            raise Interrupted(self.latest)
 
 
 class Validation(Hook):
-    """Measures every ``TRAIN.EVAL_PERIOD`` epochs and at the end.
+    """Measures every ``TRAIN.EVAL_PERIOD`` epochs and at the end, and keeps the checkpoint that is the best by
+    ``TRAIN.CHECKPOINT_BEST``.
 
     Attributes:
         latest: the newest figures.
@@ -113,9 +178,38 @@ class Validation(Hook):
         self.validate = validate
         self.log = log
         self.latest: dict[str, float] = {}
+        self._best = -math.inf
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Resumed after an epoch whose checkpoint was written and whose measurement was not finished: measure."""
+        earlier = all_gather_objects(self.log.validations)[0]
+        if best_path(trainer.cfg.OUTPUT_DIR).exists():
+            name = trainer.cfg.TRAIN.CHECKPOINT_BEST
+            self._best = max([line[name] for line in earlier if line.get(name) is not None], default=-math.inf)
+        if earlier:
+            self.latest = {name: value for name, value in earlier[-1].items() if name not in LINE_KEYS}
+        is_done = bool(earlier) and earlier[-1]["iteration"] == trainer.iteration
+        if trainer.epoch and not trainer.step and not is_done:
+            if trainer.generators is not None:
+                restore_generators(trainer.generators)
+            self.after_epoch(trainer)
 
     def after_epoch(self, trainer: Trainer) -> None:
         """Measure where it is due."""
-        if is_due(trainer, trainer.cfg.TRAIN.EVAL_PERIOD):
-            self.latest = dict(self.validate())
-            self.log.write(trainer, "validation", self.latest)
+        if not is_due(trainer, trainer.cfg.TRAIN.EVAL_PERIOD):
+            return
+        self.latest = dict(self.validate())
+        # The line comes last: it says that all of this is done.
+        self._keep_best(trainer)
+        self.log.write(trainer, "validation", self.latest)
+
+    def _keep_best(self, trainer: Trainer) -> None:
+        name = trainer.cfg.TRAIN.CHECKPOINT_BEST
+        if not name:
+            return
+        if is_main_process() and name not in self.latest:
+            raise ConfigError(f"TRAIN.CHECKPOINT_BEST: no figure {name!r}. {did_you_mean(name, self.latest)}")
+        value = self.latest.get(name, -math.inf)
+        if all_gather_objects(value > self._best)[0]:
+            self._best = value
+            save_best(trainer)

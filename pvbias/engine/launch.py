@@ -30,20 +30,21 @@ Job = Callable[[CfgNode], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where a process stands in the job.
+class Place:
+    """Where a process stands in the job; without arguments: alone.
 
     Attributes:
         rank, world_size: among all processes.
         local_rank, local_size: among those on this machine.
-        meeting_point: where all processes find each other, an ``init_method`` of torch.distributed.
+        meeting_point: where all processes find each other: an ``init_method`` of torch.distributed, or a store that all
+            of them are connected to.
     """
 
-    rank: int
-    world_size: int
-    local_rank: int
-    local_size: int
-    meeting_point: str
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    meeting_point: str | dist.Store = ""
 
 
 def launch(job: Job, cfg: CfgNode) -> None:
@@ -66,17 +67,15 @@ def launch(job: Job, cfg: CfgNode) -> None:
         ConfigError: more processes than GPUs, or no address to meet at.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        _run(_torchrun_place(), job, cfg)
+        run_at(_torchrun_place(), job, cfg)
     elif cfg.NUM_GPUS > 1 or cfg.NUM_SHARDS > 1:
         _spawn(job, cfg)
     else:
-        prepare_process()
-        seed_everything(cfg.RNG_SEED)
-        job(cfg)
+        run_at(Place(), job, cfg)
 
 
-def _torchrun_place() -> _Place:
-    return _Place(
+def _torchrun_place() -> Place:
+    return Place(
         rank=int(os.environ["RANK"]),
         world_size=int(os.environ["WORLD_SIZE"]),
         local_rank=int(os.environ.get("LOCAL_RANK", 0)),
@@ -95,7 +94,7 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
         meeting_point = f"file://{folder}/meeting" if cfg.NUM_SHARDS == 1 else _meeting_address(cfg)
         size = max(cfg.NUM_GPUS, 1)
         places = [
-            _Place(
+            Place(
                 rank=cfg.SHARD_ID * size + local_rank,
                 world_size=size * cfg.NUM_SHARDS,
                 local_rank=local_rank,
@@ -107,7 +106,7 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
         _run_children(places, Path(folder), job, cfg)
 
 
-def _run_children(places: list[_Place], folder: Path, job: Job, cfg: CfgNode) -> None:
+def _run_children(places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
     children = mp.start_processes(
         _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method="spawn"
     )
@@ -137,12 +136,12 @@ def _meeting_address(cfg: CfgNode) -> str:
     return f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
 
 
-def _child(local_rank: int, places: list[_Place], folder: Path, job: Job, cfg: CfgNode) -> None:
+def _child(local_rank: int, places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
     # The parent's logging is not inherited by a spawned process.
     level = logging.INFO if places[local_rank].rank == 0 else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=level)
     try:
-        _run(places[local_rank], job, cfg)
+        run_at(places[local_rank], job, cfg)
     except PvbiasError as error:
         # A file, since a pipe that nobody reads yet would block on a long message.
         unfinished = folder / f"unfinished_{local_rank}"
@@ -151,25 +150,36 @@ def _child(local_rank: int, places: list[_Place], folder: Path, job: Job, cfg: C
         raise
 
 
-def _run(place: _Place, job: Job, cfg: CfgNode) -> None:
-    """The job in one process of several."""
+def run_at(place: Place, job: Job, cfg: CfgNode) -> None:
+    """Run ``job(cfg)`` as the process at ``place``, for whoever has started the processes.
+
+    Raises:
+        ConfigError: nccl without GPUs.
+    """
     use_gpu = cfg.NUM_GPUS > 0 and torch.cuda.is_available()
-    if use_gpu:
-        torch.cuda.set_device(place.local_rank)
+    # A process may see all GPUs of its machine, or its own alone.
+    gpu = place.local_rank % torch.cuda.device_count() if use_gpu else None
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
+    prepare_process(processes=place.local_size)
+    seed_everything(cfg.RNG_SEED)
+    if place.world_size == 1:
+        job(cfg)
+        return
     backend = cfg.DIST_BACKEND
     if backend == "auto":
         backend = "nccl" if use_gpu else "gloo"
     if backend == "nccl" and not use_gpu:
         raise ConfigError("DIST_BACKEND = 'nccl' needs GPUs, and this run has none: use 'auto' or 'gloo'.")
-    prepare_process(processes=place.local_size)
-    seed_everything(cfg.RNG_SEED)
+    point = place.meeting_point
     dist.init_process_group(
         backend,
-        init_method=place.meeting_point,
+        init_method=point if isinstance(point, str) else None,
+        store=None if isinstance(point, str) else point,
         rank=place.rank,
         world_size=place.world_size,
         timeout=TIMEOUT,
-        device_id=torch.device("cuda", place.local_rank) if backend == "nccl" else None,
+        device_id=torch.device("cuda", gpu) if gpu is not None and backend == "nccl" else None,
     )
     job(cfg)
     # Not after an error: the others would fail over the lost connection before this process has said what went wrong.

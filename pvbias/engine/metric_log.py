@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tqdm import tqdm
 
-from ..distributed import all_gather_objects, is_main_process
-from ..errors import ConfigError
+from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
+from ..errors import ConfigError, TrainingError
 from .hooks import Hook
 
 if TYPE_CHECKING:
@@ -33,16 +34,18 @@ class MetricLog(Hook):
 
     A line of ``OUTPUT_DIR/train_log.jsonl`` has ``kind`` (``start``, ``train`` or ``validation``), ``epoch``
     (fractional), ``iteration``, and for ``train`` the objective's scalars, ``grad_norm``, ``lr``, ``data_seconds`` (a
-    step's wait for the loader), ``compute_seconds`` and ``eta_seconds``. A number that is not finite is null. Runs that
-    are resumed append.
+    step's wait for the loader), ``compute_seconds`` and ``eta_seconds``. A number that is not finite is null. A run
+    that is resumed drops what was written after its checkpoint, and appends: no step is there twice.
 
     Attributes:
         latest: the metrics of the newest ``train`` line.
+        validations: the ``validation`` lines from before this run was resumed, in the main process.
     """
 
     def __init__(self) -> None:
         self.latest: dict[str, float] = {}
-        self._file: IO[str] | None = None
+        self.validations: list[dict[str, Any]] = []
+        self._file: BinaryIO | None = None
         self._tensorboard: Any = None
         self._bar: tqdm | None = None
         self._forget()
@@ -54,9 +57,11 @@ class MetricLog(Hook):
             return
         folder = Path(trainer.cfg.OUTPUT_DIR)
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / FILE_NAME).open("a", encoding="utf-8")
+        self.validations = _rewind(folder / FILE_NAME, trainer)
+        # Unbuffered: a line is there, whole, as soon as it is written, whatever becomes of this process.
+        self._file = (folder / FILE_NAME).open("ab", buffering=0)
         if trainer.cfg.TENSORBOARD.ENABLE:
-            self._tensorboard = _summary_writer(folder / "tensorboard")
+            self._tensorboard = _summary_writer(folder / "tensorboard", trainer.iteration)
         if sys.stderr.isatty():
             total = trainer.max_iterations
             self._bar = tqdm(total=total, initial=trainer.iteration, desc="training", unit="step", dynamic_ncols=True)
@@ -86,13 +91,45 @@ class MetricLog(Hook):
                 output.close()
         self._file = self._tensorboard = self._bar = None
 
+    def state(self) -> dict[str, Any]:
+        """The steps since the last line."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())  # the lines that a checkpoint builds on are to outlive the machine as it does
+        return {
+            "sums": dict(self._sums),
+            "steps": self._steps,
+            "data_seconds": self._data_seconds,
+            "compute_seconds": self._compute_seconds,
+        }
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on with them; with another number of processes all of them have the mean."""
+        if len(states) == get_world_size():
+            states = states[get_rank() :][:1]
+        self._sums.update(
+            {name: sum(state["sums"][name] for state in states) / len(states) for name in states[0]["sums"]}
+        )
+        self._steps = states[0]["steps"]
+        self._data_seconds = sum(state["data_seconds"] for state in states) / len(states)
+        self._compute_seconds = sum(state["compute_seconds"] for state in states) / len(states)
+
     def write(self, trainer: Trainer, kind: str, values: Mapping[str, Any]) -> None:
-        """One line of the log (main process; nothing elsewhere)."""
+        """One line of the log (main process; nothing elsewhere).
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
         if self._file is None:
             return
         line = {"kind": kind, "epoch": round(trainer.fractional_epoch, 6), "iteration": trainer.iteration, **values}
-        self._file.write(json.dumps({key: _json_number(value) for key, value in line.items()}) + "\n")
-        self._file.flush()
+        text = json.dumps({key: _json_number(value) for key, value in line.items()}) + "\n"
+        try:
+            self._file.write(text.encode())
+        except OSError as error:
+            raise TrainingError(
+                f"Cannot write {self._file.name!r}: {error.strerror}. When that is mended, the same command goes on "
+                "from the newest checkpoint."
+            ) from error
         if self._tensorboard is not None:
             for name, value in values.items():
                 if isinstance(value, float):
@@ -137,7 +174,29 @@ class MetricLog(Hook):
         self._steps = 0
 
 
-def _summary_writer(folder: Path) -> Any:
+def _rewind(file: Path, trainer: Trainer) -> list[dict[str, Any]]:
+    """Drop the lines from after the point that a run starts from; the validations among the others."""
+    if not file.exists():
+        return []
+    lines, validations = [], []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:  # half a line: the disk was full, or the machine failed
+            continue
+        # After the last step of an epoch, its end is still to come, and its validation with it.
+        last = trainer.iteration - 1 if entry["kind"] == "validation" and trainer.step else trainer.iteration
+        if entry["iteration"] <= last:
+            lines.append(line)
+            if entry["kind"] == "validation":
+                validations.append(entry)
+    temporary = file.with_name(f"{file.name}.tmp")
+    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    os.replace(temporary, file)
+    return validations
+
+
+def _summary_writer(folder: Path, iteration: int) -> Any:
     # Imported here: it takes a second or more, which no run without TensorBoard should wait for.
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -145,7 +204,7 @@ def _summary_writer(folder: Path) -> Any:
         raise ConfigError(
             f"TENSORBOARD.ENABLE: TensorBoard cannot be imported ({error}). Install `tensorboard`, or set it to False."
         ) from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
 
 
 def _json_number(value: Any) -> Any:

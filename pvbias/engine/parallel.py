@@ -23,7 +23,22 @@ def wrap_recognizer(recognizer: nn.Module, device: torch.device) -> nn.Module:
     if get_world_size() == 1 or not any(parameter.requires_grad for parameter in recognizer.parameters()):
         return recognizer
     device_ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(recognizer, device_ids=device_ids, broadcast_buffers=False)
+    wrapped = DistributedDataParallel(recognizer, device_ids=device_ids, broadcast_buffers=False)
+    if device.type == "cpu":
+        wrapped.register_comm_hook(None, lambda _, bucket: _average(bucket))
+    return wrapped
+
+
+def _average(bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    """Average gradients in float64: the sum of a few float32 numbers is the same there in any order.
+
+    In which order the processes' gradients are added depends on where they lie in the bucket, and the wrapper regroups
+    its buckets after the first step. So the first step of a run that is resumed would be rounded otherwise than the
+    same step of one that was not interrupted, in three processes or more.
+    """
+    exact = bucket.buffer().double()
+    reduced = dist.all_reduce(exact, async_op=True).get_future()  # type: ignore[union-attr]
+    return reduced.then(lambda done: bucket.buffer().copy_(done.value()[0] / get_world_size()))
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,3 +17,35 @@ def seed_everything(*numbers: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
+
+
+def generator_states() -> dict[str, Any]:
+    """Where torch's (of the CPU and of this process's GPU), numpy's and Python's generators are, in tensors and plain
+    numbers."""
+    version, words, gauss = random.getstate()
+    numpy_state: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
+    states = {
+        "torch": torch.get_rng_state(),
+        # uint32 words as int64: torch can do little with the former
+        "numpy": numpy_state | {"state": {**numpy_state["state"], "key": _words(numpy_state["state"]["key"])}},
+        "python": [version, _words(words), gauss],
+    }
+    if torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_generators(states: Mapping[str, Any]) -> None:
+    """Bring the generators to where :func:`generator_states` found them."""
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+    numpy_state = states["numpy"]
+    key = numpy_state["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state(numpy_state | {"state": numpy_state["state"] | {"key": key}})
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+
+
+def _words(values: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.int64))

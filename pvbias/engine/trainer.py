@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
@@ -20,9 +21,10 @@ from ..errors import TrainingError
 from ..machine import Settings
 from ..models.recognizer import Recognizer
 from .hooks import Hook
+from .interruption import answering, stoppable
 from .objective import Objective, Phase, Step
 from .parallel import average_gradients, broadcast_buffers, broadcast_parameters, local_gradients, wrap_recognizer
-from .seeding import seed_everything
+from .seeding import restore_generators, seed_everything
 from .solver import LRSchedule, build_lr_schedule, build_optimizer, clip_gradients
 
 
@@ -84,12 +86,14 @@ class Trainer:
     that accumulation is there to save.
     Mini-batches left over at the end of an epoch make a smaller window.
 
-    Everything random in the main process restarts from a seed of (``RNG_SEED``, epoch, process) at each epoch, so a run
-    that is resumed after an epoch goes on as if it had not been interrupted.
+    Everything random in the main process restarts from a seed of (``RNG_SEED``, epoch, process) at each epoch. A run
+    that is resumed (:mod:`.checkpoint`), after an epoch or inside one, goes on as if it had not been interrupted.
 
     Attributes:
         epoch: finished epochs.
-        iteration: finished steps, also counting those of epochs before a resume.
+        iteration: finished steps, also counting those before a resume.
+        generators: for a start inside an epoch: where the random generators are (:func:`.seeding.generator_states`);
+            None: they restart from a seed of (``RNG_SEED``, epoch, process, step).
         max_iterations: steps of the whole run: ``MAX_EPOCH`` epochs, rounded.
         last: the latest step.
         window: its mini-batches.
@@ -121,11 +125,12 @@ class Trainer:
         self.max_epochs = math.ceil(self.max_iterations / self.steps_per_epoch)
         self.epoch = 0
         self.iteration = 0
+        self.generators: Mapping[str, Any] | None = None
         self.last = StepRecord()
         self.window: Sequence[TrainBatch] = ()
 
     def _running(self, phase: Phase) -> RunningPhase:
-        optimizer = build_optimizer(phase.solver, phase.modules)
+        optimizer = build_optimizer(phase.solver, phase.modules, phase.lr_factors)
         recognizers = {id(parameter) for parameter in self.recognizer.parameters()}
         parameters = _parameters(optimizer)
         auxiliary = [parameter for parameter in parameters if id(parameter) not in recognizers]
@@ -138,19 +143,26 @@ class Trainer:
         )
 
     def train(self) -> None:
-        """Train from :attr:`epoch` to the end.
+        """Train from :attr:`epoch` and :attr:`step` to the end.
 
         Raises:
+            Interrupted: it was asked to stop (:func:`.interruption.request_stop`).
             TrainingError: a loss or gradient is not finite.
         """
-        for hook in self.hooks:
-            hook.before_train(self)
-        try:
-            while self.epoch < self.max_epochs:
-                self._train_epoch()
-        finally:
-            for hook in self.hooks:
-                hook.after_train(self)
+        with stoppable():
+            try:
+                for hook in self.hooks:
+                    hook.before_train(self)
+                while self.epoch < self.max_epochs:
+                    self._train_epoch()
+            finally:
+                for hook in self.hooks:
+                    hook.after_train(self)
+
+    @property
+    def step(self) -> int:
+        """Finished steps of the epoch at work."""
+        return max(0, self.iteration - self.epoch * self.steps_per_epoch)  # the last epoch may be part of one
 
     @property
     def fractional_epoch(self) -> float:
@@ -171,20 +183,25 @@ class Trainer:
                 module.eval()
 
     def _train_epoch(self) -> None:
-        seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank())
+        if not self.step:
+            seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank())
+        elif self.generators is not None:
+            restore_generators(self.generators)
+        else:
+            seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank(), self.step)
         self.set_training_mode()
-        self.iteration = self.epoch * self.steps_per_epoch
         started = time.perf_counter()
-        for window in islice(self._windows(), self.max_iterations - self.iteration):
-            loaded = time.perf_counter()
-            self.window = window
-            metrics = self._step(window)
-            done = time.perf_counter()
-            self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
-            self.iteration += 1
-            for hook in self.hooks:
-                hook.after_step(self)
-            started = time.perf_counter()
+        with answering():
+            for window in islice(self._windows(), self.max_iterations - self.iteration):
+                loaded = time.perf_counter()
+                self.window = window
+                metrics = self._step(window)
+                done = time.perf_counter()
+                self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
+                self.iteration += 1
+                for hook in self.hooks:
+                    hook.after_step(self)
+                started = time.perf_counter()
         self.epoch += 1
         broadcast_buffers(self.recognizer)
         broadcast_buffers(self.objective)
@@ -192,7 +209,7 @@ class Trainer:
             hook.after_epoch(self)
 
     def _windows(self) -> Iterator[list[TrainBatch]]:
-        batches = iter(self.loader.epoch(self.epoch))
+        batches = iter(self.loader.epoch(self.epoch, self.step * self.cfg.TRAIN.ACCUMULATE_STEPS))
         while window := list(islice(batches, self.cfg.TRAIN.ACCUMULATE_STEPS)):
             yield window
 
@@ -202,7 +219,7 @@ class Trainer:
         metrics: dict[str, float] = {}
         for running in self.phases:
             for group in running.optimizer.param_groups:
-                group["lr"] = running.schedule(self.fractional_epoch)
+                group["lr"] = running.schedule(self.fractional_epoch) * group["lr_factor"]
             running.optimizer.zero_grad(set_to_none=True)
             for position, batch in enumerate(window):
                 is_last = position == len(window) - 1

@@ -60,7 +60,7 @@ def train(
 
     The recognizer is trained in place, and moved to the device and into the memory format chosen for training. With
     ``TRAIN.AUTO_RESUME`` the run goes on from the newest checkpoint in ``OUTPUT_DIR``, whatever weights the recognizer
-    came with.
+    came with. Killed at any step and started again, it logs what it would have logged.
 
     Writes ``OUTPUT_DIR/checkpoints``, ``train_log.jsonl``, ``tensorboard`` and ``bad_videos.jsonl``.
 
@@ -72,6 +72,7 @@ def train(
 
     Raises:
         DataError: no mini-batch to train on, or too many bad videos.
+        Interrupted: it was asked to stop (:func:`.interruption.request_stop`), and has, with a checkpoint.
         TrainingError: a loss is not finite.
         WeightsError: the checkpoint to resume from is of another model.
     """
@@ -90,10 +91,6 @@ def train(
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}."
         )
     trainer = Trainer(cfg, recognizer, objective, loader, settings)
-    resumed_from = resume(trainer) if cfg.TRAIN.AUTO_RESUME else None
-    if resumed_from is not None and is_main_process():
-        logger.info("Going on after epoch %d of %d, from %s", trainer.epoch, trainer.max_epochs, resumed_from)
-
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
@@ -105,6 +102,9 @@ def train(
     if validation is not None:
         hooks.append(validation)
     trainer.hooks = hooks
+    resumed_from = resume(trainer) if cfg.TRAIN.AUTO_RESUME else None
+    if resumed_from is not None and is_main_process():
+        logger.info("Going on after step %d of %d, from %s", trainer.iteration, trainer.max_iterations, resumed_from)
     trainer.train()
     barrier()  # what the main process has written is there for all of them
     return TrainSummary(

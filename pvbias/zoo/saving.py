@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -76,12 +77,23 @@ def _write(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
+            _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     # torch reports a write that failed (a full disk, say) as a RuntimeError of its own.
     except (OSError, RuntimeError) as error:
         raise WeightsError(f"Cannot write {str(path)!r}: {_cause(error)}. {_free_space(path.parent)}") from error
     return path
+
+
+def _sync(folder: Path) -> None:
+    """Have the new name on the disk, too. Not every file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _cause(error: BaseException) -> str:

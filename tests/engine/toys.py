@@ -49,7 +49,7 @@ class FakeLoader:
     def __len__(self) -> int:
         return self.length
 
-    def epoch(self, epoch: int) -> Iterator[TrainBatch]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[TrainBatch]:
         self.epochs.append(epoch)
         generator = torch.Generator().manual_seed(1000 + epoch)
         for number in range(self.length):
@@ -57,7 +57,8 @@ class FakeLoader:
             labels = torch.randint(0, CLASSES, (self.batch_size,), generator=generator)
             mine = slice(self.rank, None, self.world_size)
             names = [f"video_{epoch}_{number}_{n}.mp4" for n in range(self.batch_size)]
-            yield TrainBatch(clips=clips[mine], labels=labels[mine], names=names[mine], bad=list(self.bad))
+            if number >= start:
+                yield TrainBatch(clips=clips[mine], labels=labels[mine], names=names[mine], bad=list(self.bad))
 
 
 class TeacherAndStudent(Objective):
