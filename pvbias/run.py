@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,8 @@ def run(cfg: CfgNode) -> None:
 
     Writes into ``OUTPUT_DIR``: ``config.yaml``, ``loaded_weights.json`` (what became of each key of the checkpoint that
     the run starts from), ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``, ``tables/``,
-    ``images/`` and ``report.html`` (testing, measuring), ``predictions.npz`` (testing), ``bad_videos.jsonl``.
+    ``images/`` and ``report.html`` (testing, measuring), ``predictions.npz`` (testing), ``bad_videos.jsonl``;
+    ``partial/``, which a measurement that was killed goes on from, until the results are there.
 
     Args:
         cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.
@@ -126,12 +128,14 @@ def _measure_and_write(
     settings = choose_settings(cfg, recognizer, training=False)
     settings.place(recognizer)
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
-    results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log)
+    partial = Path(cfg.OUTPUT_DIR) / "partial"
+    results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log, keep=partial)
     bad, counts = bad_log.videos(), bad_log.summary()
     measured = counts["read"] - counts["bad"]
     if is_main_process():
         model = {"model": cfg.MODEL.MODEL_NAME or type(recognizer.module).__name__, **weights}
         _write(cfg, source, results, settings, measured, bad, model, started)
+        shutil.rmtree(partial, ignore_errors=True)
     return results
 
 
@@ -198,9 +202,12 @@ def _measure(
     settings: Settings,
     bad_log: BadVideoLog,
     split: str = "test",
+    keep: Path | None = None,
 ) -> dict[str, Result]:
     evaluators = {name: EVALUATOR.get(name)(cfg, recognizer, source.class_names) for name in names}
-    return run_evaluators(cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log, split=split)
+    return run_evaluators(
+        cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log, split=split, keep=keep
+    )
 
 
 def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None) -> Validate | None:

@@ -47,7 +47,9 @@ class Evaluator(abc.ABC):
     Attributes:
         modulations: names in the MODULATION registry whose logits :meth:`process` needs; ``()`` for an evaluator that
             only looks at the model's weights. Set in ``__init__`` when it depends on the configuration.
-        rows: picklable, small (no clips, no logits of whole data sets on large vocabularies unless it must).
+        rows: all that is kept of the videos; small (no clips, no logits of whole data sets on large vocabularies unless
+            it must). Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what else can be
+            pickled is possible, too, but is measured again after an interruption.
     """
 
     modulations: tuple[str, ...] = ()

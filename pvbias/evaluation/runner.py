@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,16 +16,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import Rearrangement, gather_frames, view_seeds
-from ..data import BadVideo, BadVideoLog, TestVideo, VideoSource, build_test_loader
+from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import DataError, WeightsError
 from ..models.recognizer import Recognizer
 from ..registries import MODULATION
 from .evaluator import Evaluator, VideoViews
+from .partial import Part, PartWriter, measurement_fingerprint, read_parts
 from .results import Result
 
 if TYPE_CHECKING:
     from ..machine import Settings
+
+logger = logging.getLogger(__name__)
 
 #: Views ``start .. stop - 1`` of a video.
 _Part = tuple[TestVideo, int, int]
@@ -38,19 +44,20 @@ def run_evaluators(
     bad_log: BadVideoLog,
     split: str = "test",
     progress: bool = True,
+    keep: str | Path | None = None,
 ) -> dict[str, Result]:
     """Measure everything in one pass: each video is decoded once, each variant of its views goes through the model
     once.
 
     ::
 
-        videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across videos
+        videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across a share's videos
           -> on the device: each modulation that any evaluator needs -> logits (V, K) -> every evaluator
 
     Variants that only rearrange frames share the stages of the model that see one frame at a time.
     Nothing is opened where no evaluator needs clips. All processes of a run must call this together. The figures are
-    the same for any number of loader workers, and, up to the order of floating-point sums, for any number of
-    processes.
+    the same, bit for bit, for any number of loader workers, and for any number of processes that compute with as many
+    threads each.
 
     Args:
         cfg: completed configuration.
@@ -62,6 +69,9 @@ def run_evaluators(
         bad_log: takes the videos that cannot be used.
         split: of the source, for the list of bad videos.
         progress: show a progress bar (main process only).
+        keep: folder in which each share of the videos is kept as soon as it is through (:mod:`.partial`). A
+            measurement that was killed goes on from there, with any number of processes, to the figures that it would
+            have had. It is the caller's to delete. None: nothing is kept.
 
     Returns:
         Results by evaluator name, over the videos of all processes, in the main process; nothing in the others.
@@ -77,15 +87,20 @@ def run_evaluators(
         for evaluator in evaluators.values():
             evaluator.prepare(settings)
     if consumers:
-        loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split)
-        total = len(range(get_rank(), len(source.records), get_world_size()))
+        folder = None
+        if keep is not None and is_main_process():
+            fingerprint = measurement_fingerprint(cfg, recognizer, source, consumers, settings)
+            folder = Path(keep) / f"{split}-{fingerprint}"
+        folder, done, measured = _take_up(folder, consumers, bad_log)
+        loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split, done=done)
         # A line every half minute is enough in a log file.
         pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
         shown = progress and is_main_process()
-        progress_bar = tqdm(total=total, desc="measuring", unit="video", disable=not shown, **pace)
-        with progress_bar as bar, _in_evaluation_mode(recognizer):
-            videos = _good_videos(loader, bad_log, bar)
-            measured = _measure(cfg, recognizer, videos, list(consumers.values()), settings)
+        progress_bar = tqdm(total=len(loader), desc="measuring", unit="video", disable=not shown, **pace)
+        with progress_bar as bar, PartWriter(folder) as writer, _in_evaluation_mode(recognizer):
+            for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bad_log, bar):
+                measured += part.good
+                writer.write(part)
         bad_log.check()
         if not sum(all_gather_objects(measured)):
             raise DataError("There is nothing to measure: no video of the test split could be used.")
@@ -106,13 +121,70 @@ def _in_evaluation_mode(recognizer: Recognizer) -> Iterator[None]:
         recognizer.train(was_training)
 
 
-def _good_videos(loader: Iterable[TestVideo | BadVideo], bad_log: BadVideoLog, bar: tqdm) -> Iterator[TestVideo]:
-    for video in loader:
+def _take_up(
+    folder: Path | None, evaluators: Mapping[str, Evaluator], bad_log: BadVideoLog
+) -> tuple[Path | None, set[int], int]:
+    """Go on from what an earlier attempt has kept: its rows and bad videos become the main process's.
+
+    Args:
+        folder: in the main process: where that is, and where this attempt's are to go; None: nothing is kept.
+
+    Returns:
+        The folder, and the first indices of the shares that are through, both in all processes; how many good videos
+        this process has taken over.
+    """
+    done: set[int] = set()
+    good = 0
+    if folder is not None:
+        for part in read_parts(folder):
+            done.add(part.first)
+            for name, rows in part.rows.items():
+                evaluators[name].rows |= rows
+            _note(part, bad_log)
+            good += part.good
+        if done:
+            logger.info("%d videos have been measured before: going on from %s", good, folder)
+        elif any(folder.parent.glob("*/*.parts")):
+            logger.info("%s is of other weights, videos, keys or code: measuring starts anew.", folder.parent)
+    folder, done = all_gather_objects((folder, done))[0]
+    return folder, done, good
+
+
+def _note(part: Part, bad_log: BadVideoLog) -> None:
+    bad_log.seen(part.good)
+    for video in part.bad:
+        bad_log.add(video)
+
+
+def _measure_shares(
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    loader: TestLoader,
+    evaluators: Mapping[str, Evaluator],
+    settings: Settings,
+    bad_log: BadVideoLog,
+    bar: tqdm,
+) -> Iterator[Part]:
+    """Measure this process's videos, one share after another, and give what became of each."""
+    videos = iter(loader)
+    for share in loader.shares:
+        part = Part(first=share.start)
+        good = _good_videos(islice(videos, len(share)), part.bad, bar)
+        part.good = _measure(cfg, recognizer, good, list(evaluators.values()), settings)
+        part.rows = {
+            name: {index: evaluator.rows[index] for index in share if index in evaluator.rows}
+            for name, evaluator in evaluators.items()
+        }
+        _note(part, bad_log)
+        yield part
+
+
+def _good_videos(videos: Iterable[TestVideo | BadVideo], bad: list[BadVideo], bar: tqdm) -> Iterator[TestVideo]:
+    for video in videos:
         bar.update()
         if isinstance(video, BadVideo):
-            bad_log.add(video)
+            bad.append(video)
         else:
-            bad_log.seen()
             yield video
 
 

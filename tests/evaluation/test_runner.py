@@ -1,9 +1,7 @@
 """One pass feeds all evaluators: what is opened, forwarded and handed over, and that nothing depends on how."""
 
-import contextlib
 import json
 import math
-import types
 
 import numpy as np
 import pytest
@@ -12,72 +10,23 @@ import torch.distributed as dist
 from torch import nn
 
 import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers slow_r50)
-from pvbias.clips import ClipSpec, view_seeds
-from pvbias.config import get_cfg
-from pvbias.data import BadVideoError, BadVideoLog, VideoRecord
+from pvbias.clips import view_seeds
 from pvbias.errors import DataError, WeightsError
-from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips, run_evaluators
+from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import MODEL, MODULATION
 
-SPEC = ClipSpec(num_frames=4, sampling_rate=2, crop_size=8, test_crop_size=8, short_side=8)
-NUM_VIDEOS, NUM_CLASSES = 7, 6
-SETTINGS = types.SimpleNamespace(
-    device=torch.device("cpu"), clips=lambda clips: clips.float().div(255), autocast=contextlib.nullcontext
+from .toys import (
+    NUM_CLASSES,
+    NUM_VIDEOS,
+    SPEC,
+    Keep,
+    NoiseSource,
+    assert_same_rows,
+    config,
+    measure,
+    recognizer,
 )
-
-
-class NoiseVideo:
-    """20 frames of noise at 10 frames a second; the noise is a function of the number."""
-
-    timestamps = np.arange(20) / 10
-    duration = 2.0
-
-    def __init__(self, number):
-        generator = np.random.default_rng(number)
-        self.frames = generator.integers(256, size=(20, 8, 8, 3), dtype=np.uint8)
-
-    def read(self, times, size):
-        assert size(8, 8) == (8, 8)
-        return self.frames[np.clip(np.searchsorted(self.timestamps, np.asarray(times), side="right") - 1, 0, 19)]
-
-    def close(self):
-        pass
-
-
-class NoiseSource:
-    """Videos of noise, some of them bad."""
-
-    class_names = ()
-
-    def __init__(self, bad=(), num_videos=NUM_VIDEOS):
-        self.records = [VideoRecord(path=f"{i}.mp4", name=f"{i}.mp4", label=i % 3) for i in range(num_videos)]
-        self.bad = bad
-        self.opened = []
-
-    def open(self, record):
-        self.opened.append(record.name)
-        number = int(record.name.split(".")[0])
-        if number in self.bad:
-            raise BadVideoError("missing", "not there")
-        return NoiseVideo(number)
-
-
-class Small(nn.Module):
-    """A convolution over time and a classifier; counts its forwards."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv3d(3, 4, 3, padding=1)
-        self.norm = nn.BatchNorm3d(4)
-        self.head = nn.Linear(4, NUM_CLASSES)
-        self.batches = []
-
-    def forward(self, clip):
-        self.batches.append(len(clip))
-        assert not self.training
-        assert not torch.is_grad_enabled()
-        return self.head(self.norm(self.conv(clip)).relu().mean((2, 3, 4)))
 
 
 class Stage(nn.Module):
@@ -116,26 +65,6 @@ def staged_recognizer():
     return Recognizer(Staged(*stages, head), clip_spec=SPEC, head="blocks.3.2", stages="blocks")
 
 
-class Keep(Evaluator):
-    """Keeps all it is given."""
-
-    def __init__(self, cfg, recognizer, modulations):
-        super().__init__(cfg, recognizer, ())
-        self.modulations = modulations
-
-    def process(self, video, logits):
-        assert set(logits) == set(self.modulations)
-        self.rows[video.index] = (
-            video.name,
-            video.label,
-            video.clips.numpy(),
-            {k: v.numpy() for k, v in logits.items()},
-        )
-
-    def evaluate(self):
-        return Result(figures=[Figure(name="videos", value=len(self.rows), unit="", level="video")])
-
-
 class Confused(Keep):
     """Puts all videos in the same place."""
 
@@ -150,65 +79,24 @@ class Weigh(Evaluator):
         return Result(figures=[Figure(name="classes", value=self.recognizer.num_classes, unit="", level="model")])
 
 
-def config(workers=0, batch_size=4, views=3):
-    cfg = get_cfg()
-    cfg.MODEL.NUM_CLASSES = NUM_CLASSES
-    cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.TARGET_FPS = 4, 2, 10.0
-    cfg.DATA.TRAIN_CROP_SIZE = cfg.DATA.TEST_CROP_SIZE = cfg.DATA.TEST_SHORT_SIDE = 8
-    cfg.DATA_LOADER.NUM_WORKERS = workers
-    cfg.TEST.BATCH_SIZE, cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = batch_size, views, 1
-    cfg.BIAS.BOOTSTRAP_SAMPLES = 100
-    return cfg
-
-
-def recognizer():
-    torch.manual_seed(0)
-    model = Recognizer(Small(), clip_spec=SPEC, head="head")
-    with torch.no_grad():
-        model.head.weight.mul_(30)
-    return model
-
-
-def measure(tmp_path, cfg, evaluators, *, model=None, source=None, max_bad=0.5):
-    model = model or recognizer()
-    return run_evaluators(
-        cfg,
-        model,
-        source or NoiseSource(),
-        evaluators,
-        settings=SETTINGS,
-        bad_log=BadVideoLog(str(tmp_path), max_bad),
-        progress=False,
-    )
-
-
 def rows(tmp_path, cfg, **options):
     keep = Keep(cfg, recognizer(), ("original", "shuffle", "reverse", "freeze_random"))
     measure(tmp_path, cfg, {"keep": keep}, **options)
     return keep.rows
 
 
-def assert_same_rows(some, others, *, exact=True):
-    assert list(some) == list(others)
-    for index in some:
-        assert some[index][:2] == others[index][:2]
-        np.testing.assert_array_equal(some[index][2], others[index][2])
-        for variant, logits in some[index][3].items():
-            np.testing.assert_allclose(logits, others[index][3][variant], rtol=0, atol=0 if exact else 1e-4)
-
-
 def test_each_video_is_opened_once_and_each_variant_forwarded_once(tmp_path):
-    cfg, model, source = config(), recognizer(), NoiseSource()
+    cfg, model, source = config(), recognizer(), NoiseSource(num_videos=258)
     evaluators = {
         "a": Keep(cfg, model, ("original", "shuffle")),
         "b": Keep(cfg, model, ("shuffle", "reverse")),
         "weights": Weigh(cfg, model, ()),
     }
     results = measure(tmp_path, cfg, evaluators, model=model, source=source)
-    assert source.opened == [f"{i}.mp4" for i in range(NUM_VIDEOS)]
-    # 7 videos of 3 views are 21 views: five full batches of 4 and a rest, in three variants.
-    assert sorted(model.module.batches) == sorted(([4] * 5 + [1]) * 3)
-    assert [figure.value for name in results for figure in results[name].figures] == [7, 7, NUM_CLASSES]
+    assert source.opened == [f"{i}.mp4" for i in range(258)]
+    # 3 views each: 4 videos make three full batches of 4 views, the last 2 videos one and a rest; in three variants.
+    assert sorted(model.module.batches) == sorted(([4] * (64 * 3 + 1) + [2]) * 3)
+    assert [figure.value for name in results for figure in results[name].figures] == [258, 258, NUM_CLASSES]
 
 
 REARRANGED = ("original", "shuffle", "reverse", "freeze_first", "freeze_random")
@@ -313,7 +201,7 @@ def test_two_processes_give_the_figures_of_one(tmp_path):
     (tmp_path / "two").mkdir()
     torch.multiprocessing.spawn(_process, (str(tmp_path / "store"), str(tmp_path / "two")), nprocs=2)
     merged, together = torch.load(tmp_path / "two" / "0.pt", weights_only=False)
-    assert_same_rows(evaluators["keep"].rows, merged, exact=False)
+    assert_same_rows(evaluators["keep"].rows, merged)
     assert together["accuracy"] == alone["accuracy"]
     assert together["sample_clips"].images == alone["sample_clips"].images
     assert len(together["sample_clips"].tables["samples"]) == 3 * 4
