@@ -47,7 +47,11 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "setuptools>=77", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"],
+        "dev": [
+            *("pytest>=8", "pytest-xdist>=3.6", "setuptools>=77", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"),
+            "opencv-python-headless>=4.8",
+        ],
+        "flow": ["opencv-python-headless>=4.8"],
         "benchmark": ["torchcodec", "decord"],
     },
     entry_points={
@@ -61,6 +65,8 @@ setup(
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "drl = pvbias.plugins.drl",
+            "optical_flow = pvbias.plugins.optical_flow",
+            "rev2net = pvbias.plugins.rev2net",
         ],
     },
 )

@@ -16,11 +16,16 @@ COMMANDS = {
     "run": ("run_net", "train, test and measure as a YAML configuration says"),
     "measure": ("measure", "measure the bias of a model on a folder or list of videos; no configuration needed"),
     "compare": ("compare", "put two or more measured runs side by side on one page"),
+    "decoded": ("decoded", "show what the decoders of a training make of test clips"),
+    "fuse": ("fuse", "average what several runs say of the same videos (late fusion, as of RGB and flow)"),
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
+    "flow": ("flow", "estimate the optical flow of a data set once, for training"),
     "make-videos": ("make_videos", "write the videos that a configuration makes up as files"),
     "inspect": ("inspect_checkpoint", "say what a checkpoint is, and which models it fits"),
     "export": ("export", "write a trained model as PyTorchVideo, SlowFast or torchvision load it"),
+    "submit": ("submit", "do what `pvbias run` does as a job on a Slurm cluster, or a sweep as many"),
+    "jobs": ("jobs", "list the jobs submitted with an output folder: state, attempt, last line of the log"),
     "list": ("list", "list models, objectives, evaluators, modulations, data sets"),
     "env": ("env", "describe this installation and machine: what to paste into a bug report"),
     "benchmark": ("benchmark", "time decoding, measuring and training on this machine"),
@@ -38,7 +43,7 @@ examples:
   pvbias compare runs/x3d_s runs/mine --out runs/comparison
 
 `pvbias COMMAND --help` explains one command.
-exit codes: 0 done, 1 bug, 2 command line or configuration, 3 data, 4 weights, 5 training, 130 interrupted"""
+exit codes: 0 done, 1 bug, 2 command line or configuration, 3 data, 4 weights, 5 training, 6 cluster, 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

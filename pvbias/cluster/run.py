@@ -1,0 +1,131 @@
+"""What runs on the cluster: ``pvbias run`` as a job that saves and goes back to the queue when it is told to leave."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fvcore.common.config import CfgNode
+from submitit import JobEnvironment
+from submitit.helpers import DelayedSubmission
+
+from ..engine.interruption import Interrupted, request_stop
+from ..engine.launch import Place, run_at
+from ..run import run
+from .meeting import meet
+
+#: How the line of a job's log begins that says which attempt starts here.
+ATTEMPT = "pvbias: attempt"
+
+
+@dataclass(frozen=True)
+class ClusterRun:
+    """One run, to be called in every process of a submitit job.
+
+    It goes on from the newest checkpoint in ``OUTPUT_DIR``, so that an attempt needs nothing from the earlier ones:
+    after a preemption submitit starts it as :meth:`checkpoint` gave it, after a node's failure as it was submitted.
+
+    Attributes:
+        cfg: checked, not completed.
+        attempt: counted from 1. Slurm's own count goes before, which includes failures of nodes.
+    """
+
+    cfg: CfgNode
+    attempt: int = 1
+
+    def __call__(self) -> None:
+        """Do what the configuration asks for (:func:`pvbias.run.run`).
+
+        Raises:
+            PvbiasError: see :mod:`pvbias.errors`.
+        """
+        env = JobEnvironment()
+        attempt = int(os.environ["SLURM_RESTART_COUNT"]) + 1 if "SLURM_RESTART_COUNT" in os.environ else self.attempt
+        logging.basicConfig(
+            format="%(asctime)s %(levelname).1s %(message)s",
+            datefmt="%H:%M:%S",
+            level=logging.INFO if env.global_rank == 0 else logging.WARNING,
+        )
+        print(f"{ATTEMPT} {attempt} on {env.hostname}, process {env.global_rank} of {env.num_tasks}", flush=True)
+        # What an earlier attempt has left would be taken for this one's.
+        env.paths.result_pickle.unlink(missing_ok=True)
+        leave = _Leave(env.global_rank, self.cfg.SLURM.SIGNAL_DELAY)
+        if self.cfg.DATA_LOADER.NUM_WORKERS:
+            _shield_workers(leave.number)
+        meeting = Path(env.paths.folder) / f"{env.job_id}_{attempt}.meeting"
+        try:
+            place = Place(
+                rank=env.global_rank,
+                world_size=env.num_tasks,
+                local_rank=env.local_rank,
+                local_size=max(1, env.num_tasks // env.num_nodes),
+                meeting_point=meet(env, meeting) if env.num_tasks > 1 else "",
+            )
+            run_at(place, run, self.cfg)
+        except Interrupted:
+            leave()
+        finally:
+            for worker in multiprocessing.active_children():
+                worker.kill()  # SIGTERM, with which Python would end it, is blocked there
+
+    def checkpoint(self) -> DelayedSubmission:
+        """What submitit starts instead when the job comes back from the queue."""
+        return DelayedSubmission(replace(self, attempt=self.attempt + 1))
+
+
+def _shield_workers(number: int) -> None:
+    """Keep the signals that tell the job to leave from the loader's workers.
+
+    Slurm sends them to all processes of the job where it does not track them by control groups, and workers that die of
+    one take the training with them before it has saved. What is blocked stays so in programs that are started (a
+    handler does not, and torch's workers set one of their own), so the server that workers are forked from is started
+    now.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["pvbias.data.loader"])
+    for start in (resource_tracker.ensure_running, forkserver.ensure_running):  # the first one unblocks SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, number})
+        start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, number})
+
+
+class _Leave:
+    """What this process does when it gets submitit's signal: it trains on until it has saved, then it leaves.
+
+    Submitit's own handler requeues the job and ends the process at once, wherever that is. It is called when the
+    training has saved (:class:`Interrupted`), when there is no training that could, or when two thirds of the time that
+    the signal leaves have gone.
+    """
+
+    def __init__(self, rank: int, seconds: int) -> None:
+        self.rank, self.seconds, self.pid = rank, seconds, os.getpid()
+        self.number = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
+        self.submitit: Any = signal.getsignal(self.number)
+        if callable(self.submitit):  # not so with the cluster "debug", where nobody sends one
+            signal.signal(self.number, self._stop)
+            signal.signal(signal.SIGALRM, self)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self.pid:
+            return  # a worker of the loader, which has inherited this handler and gets the signal, too
+        if request_stop():
+            signal.alarm(max(1, self.seconds * 2 // 3))
+        else:
+            self()
+
+    def __call__(self, *_: Any) -> None:
+        signal.alarm(0)
+        signal.signal(self.number, signal.SIG_IGN)
+        if self.rank > 0:
+            # Not an error, which would end process 0 before it has requeued the job; nor a result.
+            sys.exit(0)
+        self.submitit(self.number, None)

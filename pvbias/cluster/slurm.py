@@ -1,0 +1,132 @@
+"""What Slurm's commands say: the partitions a job may ask for, and the states of jobs."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fvcore.common.config import CfgNode
+
+from ..config.time_limit import minutes
+from ..errors import ClusterError, did_you_mean
+
+#: Seconds that a command gets: it waits for ever for a controller that does not answer.
+PATIENCE = 60
+
+#: States that a job does not leave by itself.
+FINAL = frozenset(
+    ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "REVOKED")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """What the machines of a partition have.
+
+    Attributes:
+        name: as ``--partition`` takes it.
+        is_default: used where none is asked for.
+        nodes: machines in it.
+        gpus: of the machine that has most.
+        minutes: its time limit; None: without one.
+    """
+
+    name: str
+    is_default: bool
+    nodes: int
+    gpus: int
+    minutes: int | None
+
+
+def check_request(cfg: CfgNode) -> None:
+    """Whether this machine can submit what ``SLURM`` asks for, as far as that can be known.
+
+    Raises:
+        ClusterError: no sbatch on PATH, no answer from Slurm, an unknown partition, more machines, GPUs or time than
+            the partition has.
+    """
+    asked = cfg.SLURM
+    if shutil.which("sbatch") is None:
+        raise ClusterError(
+            "There is no sbatch on PATH: this machine cannot submit to Slurm. Submit from one that can (a login node), "
+            "or run here with --cluster local."
+        )
+    known = partitions()
+    partition = (
+        known.get(asked.PARTITION) if asked.PARTITION else next((p for p in known.values() if p.is_default), None)
+    )
+    if partition is None:
+        what = f"unknown partition {asked.PARTITION!r}" if asked.PARTITION else "empty, and Slurm has no default one"
+        raise ClusterError(f"SLURM.PARTITION: {what}. {did_you_mean(asked.PARTITION, known)}")
+    for key, value, limit, what in (
+        ("GPUS_PER_NODE", asked.GPUS_PER_NODE, partition.gpus, "GPUs on a machine"),
+        ("NODES", asked.NODES, partition.nodes, "machines"),
+        ("TIME", minutes(asked.TIME), partition.minutes, "minutes of time limit"),
+    ):
+        if limit is not None and value > limit:
+            raise ClusterError(
+                f"SLURM.{key} = {asked[key]!r}, but the partition {partition.name!r} has at most {limit} {what}: ask "
+                "for less, or for another SLURM.PARTITION."
+            )
+
+
+def partitions() -> dict[str, Partition]:
+    """The partitions by name, as ``sinfo`` lists them."""
+    found: dict[str, Partition] = {}
+    for line in _run("sinfo", "--noheader", "--exact", "--format=%P|%l|%D|%G").splitlines():
+        title, limit, nodes, resources = line.split("|")
+        name = title.rstrip("*")
+        seen = found.get(name)
+        gpus = sum(int(count) for count in re.findall(r"(?:^|,)gpu(?::[^:,()]+)?:(\d+)", resources))
+        found[name] = Partition(
+            name=name,
+            is_default=title.endswith("*"),
+            nodes=int(nodes) + (seen.nodes if seen else 0),
+            gpus=max(gpus, seen.gpus if seen else 0),
+            minutes=None if limit == "infinite" else _minutes(limit),
+        )
+    return found
+
+
+def states(jobs: Iterable[str]) -> dict[str, str]:
+    """Slurm's words for the states of jobs (``123`` or, in an array, ``123_4``); those that it has forgotten are not
+    among them. The accounting database is asked where there is one, then the controller, which knows better of jobs
+    that are not over."""
+    wanted = set(jobs)
+    if not wanted or shutil.which("squeue") is None:
+        return {}
+    found = {}
+    numbers = ",".join(sorted({job.split("_")[0] for job in wanted}))
+    for command in (
+        ("sacct", "--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State", f"--jobs={numbers}"),
+        ("squeue", "--noheader", "--array", "--states=all", "--format=%i|%T", f"--user={getpass.getuser()}"),
+    ):
+        try:
+            lines = _run(*command).splitlines()
+        except ClusterError:
+            if command[0] == "squeue":
+                raise
+            continue  # a cluster without accounting
+        for job, state in (line.split("|") for line in lines):
+            if job in wanted:
+                found[job] = state.split()[0]  # "CANCELLED by 1000"
+    return found
+
+
+def _minutes(limit: str) -> int:
+    """A limit as Slurm prints it: also ``MM:SS``."""
+    return minutes(limit if limit.count(":") != 1 or "-" in limit else f"0:{limit}")
+
+
+def _run(*command: str) -> str:
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ClusterError(f"Slurm does not answer: {error}") from error
+    if result.returncode:
+        raise ClusterError(f"Slurm does not answer: {' '.join(command[:1])}: {result.stderr.strip()}")
+    return result.stdout

@@ -1,0 +1,260 @@
+"""From configurations to jobs: what Slurm is asked for, one job or an array, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import distributions, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from fvcore.common.config import CfgNode
+from submitit import DebugExecutor, LocalExecutor, SlurmExecutor
+from submitit.core.utils import FailedJobError
+from submitit.helpers import clean_env
+
+from ..config.time_limit import minutes
+from ..errors import ClusterError
+from .jobs import FOLDER, Job, current_states, find_jobs, is_over
+from .run import ClusterRun
+from .slurm import check_request
+
+CLUSTERS = ("slurm", "local", "debug")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """Runs that are submitted together; several are one job array.
+
+    Attributes:
+        cfgs: the configurations, checked and not completed, alike in ``SLURM``.
+        folder: gets a folder ``jobs``; ``OUTPUT_DIR`` of a single run, or the folder that those of a sweep are in.
+        cluster: "slurm", "local" (processes of this machine that outlive this one) or "debug" (this process).
+        parallel: jobs at a time, >= 1.
+        swept: for each run the keys that a sweep has set.
+        command: the command line, for the record.
+    """
+
+    cfgs: Sequence[CfgNode]
+    folder: Path
+    cluster: str = "slurm"
+    parallel: int = 256
+    swept: Sequence[dict[str, str]] = ()
+    command: str = field(default_factory=lambda: shlex.join(sys.argv))
+
+    @property
+    def name(self) -> str:
+        """What Slurm shows."""
+        return re.sub(r"[^\w.=,+-]", "_", self.folder.resolve().name) or "pvbias"
+
+    def check(self) -> None:
+        """Find what would go wrong, before anything is queued.
+
+        Raises:
+            ClusterError: the request is more than there is (:func:`.slurm.check_request`; with "local" more GPUs than
+                are visible, or more than one machine), a run could not be resumed, or a job of an earlier submission
+                still writes into the folder.
+        """
+        cfg = self.cfgs[0]
+        if any(cfg.TRAIN.ENABLE and not cfg.TRAIN.AUTO_RESUME for cfg in self.cfgs):
+            raise ClusterError(
+                "TRAIN.AUTO_RESUME = False: a job that comes back from the queue would begin anew each time. Leave it "
+                "at True, and choose an OUTPUT_DIR without checkpoints to begin anew."
+            )
+        if self.cluster == "slurm":
+            check_request(cfg)
+        else:
+            self._check_machine(cfg.SLURM)
+        outputs = {str(Path(cfg.OUTPUT_DIR).resolve()) for cfg in self.cfgs}
+        jobs = find_jobs(self.folder)
+        for job, state in zip(jobs, current_states(jobs), strict=True):
+            if job.output_dir in outputs and not is_over(state):
+                raise ClusterError(
+                    f"Job {job.id} writes into {job.output_dir} and is {state}: wait for it, cancel it "
+                    f"(scancel {job.id}), or choose another OUTPUT_DIR."
+                )
+
+    def _check_machine(self, asked: CfgNode) -> None:
+        if asked.NODES > 1:
+            raise ClusterError(f"SLURM.NODES = {asked.NODES}, but --cluster {self.cluster} is this machine alone.")
+        gpus, visible = asked.GPUS_PER_NODE, torch.cuda.device_count()
+        if gpus > visible:
+            raise ClusterError(
+                f"SLURM.GPUS_PER_NODE = {gpus}, but this machine shows {visible}: ask for that many. With 0, "
+                "SLURM.TASKS_PER_NODE processes compute on the CPU."
+            )
+
+    def submit(self) -> list[Job]:
+        """Submit the runs, and write down what was submitted.
+
+        With "local", where nothing else would, this waits while ``parallel`` jobs are at work. "debug" runs them here,
+        one after another.
+
+        Raises:
+            ClusterError: see :meth:`check`, or the cluster refuses the request.
+        """
+        self.check()
+        folder = self.folder.resolve() / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        runs = [ClusterRun(placed(cfg)) for cfg in self.cfgs]
+        with _clean_environment():
+            try:
+                if self.cluster == "slurm":
+                    submitted = _slurm_executor(self).submit_array(runs)
+                    return [self._record(index, job.job_id, folder) for index, job in enumerate(submitted)]
+                executor = DebugExecutor(folder) if self.cluster == "debug" else _local_executor(self.cfgs[0], folder)
+                jobs: list[Job] = []
+                for index, run in enumerate(runs):
+                    while sum(not is_over(state) for state in current_states(jobs)) >= self.parallel:
+                        time.sleep(1)
+                    submitted_job = executor.submit(run)
+                    jobs.append(self._record(index, submitted_job.job_id, folder))
+                    if self.cluster == "debug":
+                        submitted_job.results()
+                return jobs
+            except FailedJobError as error:
+                raise ClusterError(f"Slurm refuses the job: {str(error).strip()}") from error
+
+    def _record(self, index: int, number: str, folder: Path) -> Job:
+        cfg = self.cfgs[index]
+        job = Job(
+            id=number,
+            cluster=self.cluster,
+            name=self.name,
+            folder=str(folder),
+            output_dir=str(Path(cfg.OUTPUT_DIR).resolve()),
+            tasks=1 if self.cluster == "debug" else cfg.SLURM.NODES * _tasks_per_node(cfg),
+            swept=self.swept[index] if self.swept else {},
+            submitted=datetime.now().astimezone().isoformat(timespec="seconds"),
+            version=code_version(),
+            command=self.command,
+            packages=sorted({f"{package.metadata['Name']}=={package.version}" for package in distributions()}),
+            config=placed(cfg).dump(),
+        )
+        job.write()
+        return job
+
+
+def write_sbatch_script(submission: Submission) -> str:
+    """The script that sbatch would get."""
+    executor = _slurm_executor(submission)
+    if len(submission.cfgs) > 1:
+        executor.parameters["map_count"] = len(submission.cfgs)
+    return executor._make_submission_file_text(executor._submitit_command_str, "")
+
+
+def code_version() -> str:
+    """The version of pvbias, and the commit where it comes from a clone; "+" where that has changes."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        answers = [
+            subprocess.run([*git, *question], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+            for question in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return version("pvbias")
+    return f"{version('pvbias')} {answers[0]}{'+' if answers[1] else ''}"
+
+
+@contextmanager
+def _clean_environment() -> Iterator[None]:
+    """The environment that jobs inherit: not that of the job that this may be, but Slurm's configuration. And what lies
+    in the current folder is not imported from there: in a clone that would be a package without its plugins."""
+    kept = {"PYTHONSAFEPATH": os.environ.get("PYTHONSAFEPATH", "")}
+    configuration = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+    with clean_env():
+        os.environ.update(configuration, PYTHONSAFEPATH="1")
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
+
+
+def placed(cfg: CfgNode) -> CfgNode:
+    """The configuration that the job's processes get: for so many of them, whatever folder they are in."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.OUTPUT_DIR = str(Path(cfg.OUTPUT_DIR).resolve())
+    cfg.NUM_SHARDS, cfg.SHARD_ID = cfg.SLURM.NODES, 0
+    cfg.NUM_GPUS = cfg.SLURM.GPUS_PER_NODE
+    return cfg
+
+
+def _tasks_per_node(cfg: CfgNode) -> int:
+    return cfg.SLURM.GPUS_PER_NODE or cfg.SLURM.TASKS_PER_NODE
+
+
+def _local_executor(cfg: CfgNode, folder: Path) -> LocalExecutor:
+    executor = LocalExecutor(folder, max_num_timeout=cfg.SLURM.MAX_TIMEOUTS)
+    executor.update_parameters(
+        timeout_min=minutes(cfg.SLURM.TIME),
+        gpus_per_node=cfg.SLURM.GPUS_PER_NODE,
+        tasks_per_node=_tasks_per_node(cfg),
+        signal_delay_s=cfg.SLURM.SIGNAL_DELAY,
+        stderr_to_stdout=True,
+        setup=list(cfg.SLURM.SETUP),
+    )
+    return executor
+
+
+def _slurm_executor(submission: Submission) -> SlurmExecutor:
+    cfg, folder = submission.cfgs[0], submission.folder.resolve() / FOLDER
+    asked = cfg.SLURM
+    cpus = asked.CPUS_PER_TASK or cfg.DATA_LOADER.NUM_WORKERS + 1
+    parameters: dict[str, Any] = {
+        "job_name": submission.name,
+        "partition": asked.PARTITION,
+        "account": asked.ACCOUNT,
+        "qos": asked.QOS,
+        "nodes": asked.NODES,
+        "ntasks_per_node": _tasks_per_node(cfg),
+        "cpus_per_task": cpus,
+        "gpus_per_node": asked.GPUS_PER_NODE,
+        "mem": f"{round(asked.MEM_GB * 1024)}MB" if asked.MEM_GB else "",
+        "time": minutes(asked.TIME),
+        "signal_delay_s": asked.SIGNAL_DELAY,
+        "constraint": asked.CONSTRAINT,
+        "exclude": asked.EXCLUDE,
+        "comment": asked.COMMENT,
+        "setup": [*asked.SETUP, *(_check_folder(folder) if asked.NODES > 1 else [])],
+        # One process that dies ends the others, which would wait for it; since 22.05 srun has to be told of the CPUs.
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={cpus}", *asked.SRUN_ARGS],
+        "stderr_to_stdout": True,
+        "array_parallelism": submission.parallel,
+        "additional_parameters": {"requeue": True} | dict(_sbatch_option(text) for text in asked.SBATCH),
+    }
+    executor = SlurmExecutor(folder, max_num_timeout=asked.MAX_TIMEOUTS)
+    executor.update_parameters(**{name: value for name, value in parameters.items() if value})
+    return executor
+
+
+def _sbatch_option(text: str) -> tuple[str, Any]:
+    name, _, value = text.removeprefix("--").partition("=")
+    return name, value or True
+
+
+def _check_folder(folder: Path) -> list[str]:
+    """Shell commands of the first machine that end the job where another one does not see what it writes: submitit
+    would look for the job there for a minute and then speak of a pickle."""
+    file = f"{shlex.quote(str(folder))}/shared_$SLURM_JOB_ID"
+    error = (
+        f"pvbias: error: {folder} is not shared with the machine $SLURMD_NODENAME: choose an OUTPUT_DIR on a file "
+        "system that all machines of the job have."
+    )
+    # A network file system may take seconds to show a new file.
+    look = f'for second in $(seq 10); do [ -e "$0" ] && exit 0; sleep 1; done; echo "{error}"; exit 1'
+    return [
+        f"touch {file}",
+        f"srun --nodes=$SLURM_JOB_NUM_NODES --ntasks-per-node=1 --kill-on-bad-exit=0 bash -c {shlex.quote(look)} {file}"
+        f" || {{ rm -f {file}; exit 1; }}",
+        f"rm -f {file}",
+    ]

@@ -1,0 +1,45 @@
+"""Runs that a real cluster interrupts in every way it has end like one that was left alone."""
+
+import submitit
+
+from pvbias.tools.main import main
+
+from .conftest import STEPS, log_of, wait_for_steps
+
+#: Slow enough to be interrupted in the second of three epochs.
+SLOW = ("BRAKE.SECONDS", 0.25)
+
+
+# One test, not one for each way: all jobs are on the cluster at the same time, and most of it is waiting.
+def test_interrupted_runs_end_like_uninterrupted_ones(submit, cluster, config, tmp_path):
+    last = cluster.nodes[-1]
+    two = ("SLURM.NODES", 2, "SLURM.SBATCH", f"['exclude={last}']")
+    jobs = {
+        "timed_out": submit("timed_out", *SLOW, "SLURM.TIME", "10", "SLURM.SIGNAL_DELAY", "30"),
+        "requeued": submit("requeued", "BRAKE.SECONDS", 0.6),
+        "preempted": submit("preempted", *SLOW, "SLURM.SBATCH", f"['nodelist={last}']"),
+        "two_left_alone": submit("two_left_alone", *two),
+        # With workers: Slurm's signals reach them, too.
+        "two_signalled": submit("two_signalled", *SLOW, *two, "DATA_LOADER.NUM_WORKERS", 1),
+    }
+    jobs = {name: job for name, (job,) in jobs.items()}
+    left_alone = tmp_path / "left_alone"
+    assert main(["run", "--cfg", str(config), "OUTPUT_DIR", str(left_alone)]) == 0
+    for name, interrupt in {
+        "timed_out": lambda job: submitit.SlurmJob(job.folder, job.id)._interrupt(timeout=True),
+        "requeued": lambda job: cluster.run("scontrol", "requeue", job.id),
+        "preempted": lambda _: cluster.run(
+            "sbatch", "--partition=urgent", f"--nodelist={last}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"
+        ),
+        # Both at once, as in a preemption.
+        "two_signalled": lambda job: submitit.SlurmJob(job.folder, job.id)._interrupt(timeout=False),
+    }.items():
+        wait_for_steps(jobs[name], 10)
+        interrupt(jobs[name])
+    for name, job in jobs.items():
+        state = cluster.wait_for(job.id, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", seconds=240)
+        assert state == "COMPLETED", f"{name}: {job.failure()}\n{job.log()}"
+        assert job.attempts == (1 if name == "two_left_alone" else 2), f"{name}: {job.log()}"
+        reference = log_of(jobs["two_left_alone"].output_dir if name.startswith("two") else left_alone)
+        assert len(reference) == STEPS
+        assert log_of(job.output_dir) == reference, name

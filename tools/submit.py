@@ -1,0 +1,115 @@
+"""Train, test and measure as a YAML configuration says, as a job on a Slurm cluster.
+
+The job saves and goes back to the queue when its time is over or another one needs its place, and goes on from there.
+A sweep is one job array: a run for each combination of values, in folders of OUTPUT_DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from pvbias.cluster import Submission, write_sbatch_script
+from pvbias.cluster.jobs import Job, current_states, is_over
+from pvbias.cluster.submission import CLUSTERS, placed
+from pvbias.config import load_cfg
+from pvbias.errors import ClusterError, ConfigError
+
+from .jobs import print_table
+
+EXAMPLES = """examples:
+  pvbias submit --cfg my.yaml SLURM.PARTITION gpu SLURM.GPUS_PER_NODE 8 SLURM.NODES 2 OUTPUT_DIR /shared/me/run
+  pvbias submit --cfg my.yaml --dry-run                # the script for sbatch, and the configuration
+  pvbias submit --cfg my.yaml --sweep SOLVER.BASE_LR=0.01,0.1 RNG_SEED=0,1,2 --parallel 4
+  pvbias jobs /shared/me/run
+
+What can be asked for: SLURM in pvbias/config/defaults.py. More: pvbias/cluster/README.md."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pvbias submit",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML configuration")
+    parser.add_argument(
+        "--cluster", choices=CLUSTERS, default="slurm", help="slurm; local: here, in the background; debug: here"
+    )
+    parser.add_argument("--wait", action="store_true", help="until the jobs are over; an error where one failed")
+    parser.add_argument("--dry-run", action="store_true", help="check and print what would be submitted")
+    parser.add_argument("--sweep", nargs="+", default=[], metavar="KEY=A,B", help="a run for each combination")
+    parser.add_argument("--parallel", type=int, default=256, metavar="N", help="jobs of a sweep at a time")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys that override the file's")
+    args = parser.parse_intermixed_args(argv)
+    if args.parallel < 1:
+        parser.error(f"--parallel {args.parallel}: at least 1")
+
+    cfg = load_cfg(args.cfg, args.overrides)
+    combinations = _combinations(args.sweep)
+    cfgs = [cfg]
+    if args.sweep:
+        cfgs = [load_cfg(args.cfg, [*args.overrides, *_overrides(Path(cfg.OUTPUT_DIR), c)]) for c in combinations]
+    submission = Submission(
+        cfgs=cfgs,
+        folder=Path(cfg.OUTPUT_DIR),
+        cluster=args.cluster,
+        parallel=args.parallel,
+        swept=combinations if args.sweep else (),
+    )
+    if args.dry_run:
+        submission.check()
+        script = [write_sbatch_script(submission)] if args.cluster == "slurm" else []
+        print("\n---\n".join([*script, *(placed(cfg).dump() for cfg in cfgs)]))
+        return 0
+    jobs = submission.submit()
+    for job in jobs:
+        print(f"job {job.id}: {job.output_dir}")
+    if args.wait:
+        wait(jobs)
+        if args.sweep:
+            print_table(jobs)
+    return 0
+
+
+def wait(jobs: Sequence[Job]) -> None:
+    """Wait until all jobs are over.
+
+    Raises:
+        ClusterError: some failed; the message has what went wrong in each.
+    """
+    pause = 0.5
+    states = current_states(jobs)
+    while not all(map(is_over, states)):
+        time.sleep(pause)
+        pause = min(30.0, pause * 1.2)
+        states = current_states(jobs)
+    failed = [
+        f"Job {job.id} ({job.output_dir}) is {state}, attempt {job.attempts}.\n{job.failure()}"
+        for job, state in zip(jobs, states, strict=True)
+        if state != "COMPLETED"
+    ]
+    if failed:
+        raise ClusterError("\n\n".join(failed))
+
+
+def _combinations(sweep: Sequence[str]) -> list[dict[str, str]]:
+    """All combinations of ``KEY=A,B`` texts; commas in brackets belong to a value."""
+    values = {}
+    for text in sweep:
+        key, separator, listed = text.partition("=")
+        if not (key and separator and listed):
+            raise ConfigError(f"--sweep {text!r}: give KEY=VALUE,VALUE; keys that do not vary go before --sweep.")
+        values[key] = re.split(r",(?![^\[(]*[\])])", listed)
+    return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
+
+
+def _overrides(folder: Path, combination: dict[str, str]) -> list[str]:
+    name = re.sub(r"[^\w.=,+-]", "_", ",".join(f"{key}={value}" for key, value in combination.items()))
+    return [text for pair in combination.items() for text in pair] + ["OUTPUT_DIR", str(folder / name)]
