@@ -61,7 +61,7 @@ def test_one_stage_after_the_other(study, tmp_path, capsys):
     assert planned(study, tmp_path, capsys, "--seeds", "0", "1").keys() == {"brush_seed0", "brush_seed1"}
     finished(tmp_path / "brush_seed0")
     runs = planned(study, tmp_path, capsys, "--seeds", "0")
-    assert len(runs) == 6 + 3 * 3 + 2  # methods; correlations x methods; weights
+    assert len(runs) == 6 + 2 * 3 + 2  # methods; correlations x methods; weights
     start = str(checkpoint_path(str(tmp_path / "brush_seed0"), 2))
     assert {(cfg.MODEL.NUM_CLASSES, cfg.TRAIN.CHECKPOINT_FILE_PATH) for cfg in runs.values()} == {(10, start)}
     pgd, heavy = runs["drl_pgd_rho1_seed0"], runs["drl_freeze_rho1_lambda2_seed0"]

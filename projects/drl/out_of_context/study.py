@@ -39,7 +39,7 @@ METHODS = {
 }
 BASELINE = "CrossEntropy"
 #: Correlations of place and motion that all methods are compared at, and those of the sweep.
-FULL, RHOS = 1.0, (0.8, 0.5, 0.0)
+FULL, RHOS = 1.0, (0.8, 0.5)
 #: The methods of the sweep over correlations, and the weights of the dynamic score that Freeze is tried with.
 SWEPT, LAMBDAS = (BASELINE, "DRL Distill", "DRL Freeze"), (1.0, 2.0)
 DEFAULT_LAMBDA = 0.5
@@ -273,12 +273,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, out="runs/out_of_context", seeds=(0, 1, 2))
+    parser.add_argument("--rhos", nargs="+", type=float, default=RHOS, help="of the sweep, beside 1 (default 0.8 0.5)")
     parser.add_argument("--quick", action="store_true", help="one seed, three methods, no sweeps, short trainings")
     arguments = parser.parse_args(argv)
     study = Study.from_args(arguments)
     settings = [Setting(method=method) for method in METHODS]
     settings += [Setting(method="DRL Freeze", weight=weight) for weight in LAMBDAS]
-    settings += [Setting(method=method, rho=rho) for rho in RHOS for method in SWEPT]
+    settings += [Setting(method=method, rho=rho) for rho in arguments.rhos for method in SWEPT]
     seeds = arguments.seeds
     if arguments.quick:
         settings, seeds = [Setting(method=method) for method in SWEPT], arguments.seeds[:1]
