@@ -36,7 +36,7 @@ def cfg():
     data = cfg.DATA
     data.NUM_FRAMES, data.SAMPLING_RATE, data.TARGET_FPS = 6, 3, 25.0
     data.TRAIN_CROP_SIZE, data.TEST_CROP_SIZE, data.TEST_SHORT_SIDE = 12, 14, 15
-    data.MEAN, data.STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
+    data.MEAN, data.STD, data.MODALITY = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], "flow"
     return cfg
 
 
@@ -53,6 +53,7 @@ def test_the_configuration_decides_module_and_clips(cfg):
         fps=25.0,
         mean=(0.1, 0.2, 0.3),
         std=(0.4, 0.5, 0.6),
+        modality="flow",
     )
     assert all(parameter.requires_grad for parameter in recognizer.parameters())
 

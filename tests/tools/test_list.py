@@ -97,14 +97,15 @@ def toys(monkeypatch):
 
 def test_models_are_listed_with_where_they_come_from(capsys, toys):
     assert main(["list", "models"]) == 0
-    heads, _, row = capsys.readouterr().out.splitlines()
+    heads, _, row, _, legend = capsys.readouterr().out.splitlines()
     assert "GFLOPs" not in heads
+    assert "zoo://ZOO/NAME/WEIGHTS" in legend
     assert row.split() == ["judge", "toys", __name__, "2", "x", "3", "4", "/", "6"]
 
 
 def test_costs_are_listed_on_demand(capsys, toys):
     assert main(["list", "models", "--cost"]) == 0
-    heads, _, row, _, legend = capsys.readouterr().out.splitlines()
+    heads, _, row, *_, legend = capsys.readouterr().out.splitlines()
     assert "parameters (M)" in heads
     assert "GFLOPs, test crop" in heads
     assert row.split()[-2:] == ["0.00", "0.00"]
