@@ -21,11 +21,12 @@ from .clips import ORIGINAL
 from .config import complete, save_cfg
 from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget
 from .data.sampling import TemporalSampling
+from .data.sharing import Shard
 from .distributed import barrier, is_main_process
 from .engine import newest_checkpoint, train
 from .engine.hooks import Validate
 from .errors import ConfigError, WeightsError
-from .evaluation import Result, run_evaluators
+from .evaluation import Evaluator, Result, measure_shard, run_evaluators
 from .machine import Settings, choose_settings
 from .models import Recognizer, build_recognizer, find_model
 from .plugin_loading import load_plugins
@@ -73,6 +74,36 @@ def run(cfg: CfgNode) -> None:
         weights["weights"] = f"trained in this run, from {weights['weights']}"
     if test_source is not None:
         _measure_and_write(cfg, recognizer, test_source, weights, started)
+
+
+def run_shard(cfg: CfgNode, shard: Shard) -> None:
+    """Measure a part of the test split, in one process, while others measure theirs; :func:`run` with the same
+    configuration then measures what is left, evaluates and writes the results, the same as without parts.
+
+    Writes into ``OUTPUT_DIR/partial``.
+
+    Args:
+        cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.
+        shard: which part.
+
+    Raises:
+        PvbiasError: see :mod:`pvbias.errors`; ConfigError for a configuration that trains.
+    """
+    load_plugins(cfg.PLUGINS)
+    if cfg.TRAIN.ENABLE or not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
+        raise ConfigError(
+            "Only a measurement is done in parts: set TRAIN.ENABLE to False, and TEST.ENABLE or BIAS.ENABLE to True."
+        )
+    weights = _weights_source(cfg)
+    cfg = complete(cfg, num_classes=_num_classes(cfg, weights))
+    source = build_source(cfg, "test")
+    recognizer = build_recognizer(cfg)
+    if weights:
+        load_weights(recognizer, weights, sha256=_checksum(cfg, weights), min_match=cfg.CHECKPOINT.MIN_MATCH)
+    settings = choose_settings(cfg, recognizer, training=False)
+    settings.place(recognizer)
+    evaluators = _evaluators(cfg, recognizer, source, _evaluator_names(cfg))
+    measure_shard(cfg, recognizer, source, evaluators, shard, settings=settings, keep=_partial(cfg))
 
 
 def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
@@ -128,15 +159,19 @@ def _measure_and_write(
     settings = choose_settings(cfg, recognizer, training=False)
     settings.place(recognizer)
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
-    partial = Path(cfg.OUTPUT_DIR) / "partial"
-    results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log, keep=partial)
+    results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log, keep=_partial(cfg))
     bad, counts = bad_log.videos(), bad_log.summary()
     measured = counts["read"] - counts["bad"]
     if is_main_process():
         model = {"model": cfg.MODEL.MODEL_NAME or type(recognizer.module).__name__, **weights}
         _write(cfg, source, results, settings, measured, bad, model, started)
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(_partial(cfg), ignore_errors=True)
     return results
+
+
+def _partial(cfg: CfgNode) -> Path:
+    """What a measurement that was killed goes on from."""
+    return Path(cfg.OUTPUT_DIR) / "partial"
 
 
 def _splits_read_anew(cfg: CfgNode) -> set[str]:
@@ -194,6 +229,12 @@ def _evaluator_names(cfg: CfgNode) -> list[str]:
     return (["accuracy"] if cfg.TEST.ENABLE else []) + (list(cfg.BIAS.EVALUATORS) if cfg.BIAS.ENABLE else [])
 
 
+def _evaluators(
+    cfg: CfgNode, recognizer: Recognizer, source: VideoSource, names: Sequence[str]
+) -> dict[str, Evaluator]:
+    return {name: EVALUATOR.get(name)(cfg, recognizer, source.class_names) for name in names}
+
+
 def _measure(
     cfg: CfgNode,
     recognizer: Recognizer,
@@ -204,7 +245,7 @@ def _measure(
     split: str = "test",
     keep: Path | None = None,
 ) -> dict[str, Result]:
-    evaluators = {name: EVALUATOR.get(name)(cfg, recognizer, source.class_names) for name in names}
+    evaluators = _evaluators(cfg, recognizer, source, names)
     return run_evaluators(
         cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log, split=split, keep=keep
     )

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
+from fvcore.common.config import CfgNode
+
+from pvbias.data.sharing import Shard
 from pvbias.machine import available_cores
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.optical_flow import extract_flow
+
+from .arrays import add_array_options, submit_array
 
 EXAMPLES = """examples:
   # what an annotation names; training then takes it with DATA.FLOW_DIR flow/
   pvbias flow extract lists/train.csv flow/ --path-prefix /data/ucf101
   # a hundred times faster; a folder of videos
   pvbias flow extract videos/ flow_dis/ --method dis --workers 8
+  # 50 jobs of 8 processes on a Slurm cluster, and one that checks and sums up; `pvbias jobs flow/` lists them
+  pvbias flow extract lists/train.csv flow/ --workers 8 --array 50 --set SLURM.PARTITION cpu SLURM.TIME 8:00:00
 
 Videos are found again by the name that DATA has for them: give the annotation that training has.
 Run it again to go on after an interruption. Bad files are listed in OUT/bad_videos.jsonl and left out.
@@ -23,6 +31,14 @@ The exit code is 3 when more than --max-bad-fraction of the files are bad."""
 def main(argv: Sequence[str]) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
+    work = partial(_extract, args=args)
+    if args.array is not None:
+        return submit_array(args, work)
+    work()
+    return 0
+
+
+def _extract(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Shard | None = None) -> None:
     load_plugins()  # may have estimators
     summary = extract_flow(
         args.data,
@@ -32,10 +48,11 @@ def main(argv: Sequence[str]) -> int:
         path_prefix=args.path_prefix,
         fps=args.fps,
         workers=args.workers,
-        max_bad_fraction=args.max_bad_fraction,
+        # How many are bad among all, the last job sees.
+        max_bad_fraction=args.max_bad_fraction if shard is None else 1.0,
+        shard=shard,
     )
     print(summary)
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,4 +87,5 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument(
         "--max-bad-fraction", type=float, default=0.1, metavar="X", help="of the files, 0 to 1 (default %(default)s)"
     )
+    add_array_options(extract)
     return parser

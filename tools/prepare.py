@@ -5,15 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from functools import partial
+
+from fvcore.common.config import CfgNode
 
 from pvbias.data.encoding import Encoding
 from pvbias.data.prepare import prepare
+from pvbias.data.sharing import Shard
+
+from .arrays import add_array_options, submit_array
 
 EXAMPLES = """examples:
   # a folder of videos; its structure is kept
   pvbias prepare videos/ videos_256/
   # what an annotation names; videos_128/train.csv is the annotation with the new paths
   pvbias prepare lists/train.csv videos_128/ --path-prefix /data/kinetics --short-side 128 --workers 8
+  # 20 jobs of 8 processes on a Slurm cluster, and one that writes the annotation
+  pvbias prepare lists/train.csv videos_128/ --workers 8 --array 20 --set SLURM.PARTITION cpu SLURM.TIME 8:00:00
 
 Run it again to go on after an interruption. Bad files are listed in OUT/bad_videos.jsonl and left out.
 The exit code is 3 when more than --max-bad-fraction of the files are bad."""
@@ -22,6 +30,14 @@ The exit code is 3 when more than --max-bad-fraction of the files are bad."""
 def main(argv: Sequence[str]) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
+    work = partial(_prepare, args=args)
+    if args.array is not None:
+        return submit_array(args, work)
+    work()
+    return 0
+
+
+def _prepare(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Shard | None = None) -> None:
     encoding = Encoding(short_side=args.short_side, gop=args.gop, crf=args.crf, preset=args.preset)
     summary = prepare(
         args.data,
@@ -30,10 +46,11 @@ def main(argv: Sequence[str]) -> int:
         fps=args.fps,
         encoding=encoding,
         workers=args.workers,
-        max_bad_fraction=args.max_bad_fraction,
+        # How many are bad among all, the last job sees.
+        max_bad_fraction=args.max_bad_fraction if shard is None else 1.0,
+        shard=shard,
     )
     print(summary)
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,4 +91,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-bad-fraction", type=float, default=0.1, metavar="X", help="of the files, 0 to 1 (default %(default)s)"
     )
+    add_array_options(parser)
     return parser

@@ -1,7 +1,8 @@
 """Train, test and measure as a YAML configuration says, as a job on a Slurm cluster.
 
 The job saves and goes back to the queue when its time is over or another one needs its place, and goes on from there.
-A sweep is one job array: a run for each combination of values, in folders of OUTPUT_DIR.
+A sweep is one job array: a run for each combination of values, in folders of OUTPUT_DIR. A measurement (TRAIN.ENABLE
+False) can be an array of jobs, each with its part of the videos.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from pvbias.cluster import Submission, write_sbatch_script
 from pvbias.cluster.jobs import Job, current_states, is_over
 from pvbias.cluster.submission import CLUSTERS, placed
 from pvbias.config import load_cfg
+from pvbias.data.sharing import Shard
 from pvbias.errors import ClusterError, ConfigError
+from pvbias.run import run, run_shard
 
 from .jobs import print_table
 
@@ -25,6 +29,7 @@ EXAMPLES = """examples:
   pvbias submit --cfg my.yaml SLURM.PARTITION gpu SLURM.GPUS_PER_NODE 8 SLURM.NODES 2 OUTPUT_DIR /shared/me/run
   pvbias submit --cfg my.yaml --dry-run                # the script for sbatch, and the configuration
   pvbias submit --cfg my.yaml --sweep SOLVER.BASE_LR=0.01,0.1 RNG_SEED=0,1,2 --parallel 4
+  pvbias submit --cfg my.yaml --array 32 TRAIN.ENABLE False OUTPUT_DIR /shared/me/run
   pvbias jobs /shared/me/run
 
 What can be asked for: SLURM in pvbias/config/defaults.py. More: pvbias/cluster/README.md."""
@@ -44,14 +49,27 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--wait", action="store_true", help="until the jobs are over; an error where one failed")
     parser.add_argument("--dry-run", action="store_true", help="check and print what would be submitted")
-    parser.add_argument("--sweep", nargs="+", default=[], metavar="KEY=A,B", help="a run for each combination")
-    parser.add_argument("--parallel", type=int, default=256, metavar="N", help="jobs of a sweep at a time")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument("--sweep", nargs="+", default=[], metavar="KEY=A,B", help="a run for each combination")
+    several.add_argument(
+        "--array", type=int, metavar="N", help="measure with N jobs, and write the results with one more"
+    )
+    parser.add_argument("--parallel", type=int, default=256, metavar="N", help="jobs of a sweep or array at a time")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys that override the file's")
     args = parser.parse_intermixed_args(argv)
-    if args.parallel < 1:
-        parser.error(f"--parallel {args.parallel}: at least 1")
-
     cfg = load_cfg(args.cfg, args.overrides)
+    if args.array is not None:
+        if cfg.TRAIN.ENABLE:
+            raise ConfigError("--array is for measuring: set TRAIN.ENABLE to False. A training is one job.")
+        submission = Submission(
+            cfgs=[cfg] * args.array,
+            folder=Path(cfg.OUTPUT_DIR),
+            cluster=args.cluster,
+            parallel=args.parallel,
+            parts=[partial(run_shard, shard=Shard(index, args.array)) for index in range(args.array)],
+            last=run,
+        )
+        return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
     combinations = _combinations(args.sweep)
     cfgs = [cfg]
     if args.sweep:
@@ -63,17 +81,27 @@ def main(argv: Sequence[str]) -> int:
         parallel=args.parallel,
         swept=combinations if args.sweep else (),
     )
-    if args.dry_run:
+    return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
+
+
+def carry_out(submission: Submission, *, wait_for_end: bool, dry_run: bool) -> int:
+    """Submit and say what was submitted; wait if asked to; or only print what would be submitted. The exit code.
+
+    Raises:
+        ClusterError: see :meth:`Submission.submit` and :func:`wait`.
+    """
+    if dry_run:
         submission.check()
-        script = [write_sbatch_script(submission)] if args.cluster == "slurm" else []
-        print("\n---\n".join([*script, *(placed(cfg).dump() for cfg in cfgs)]))
+        script = [write_sbatch_script(submission)] if submission.cluster == "slurm" else []
+        configs = dict.fromkeys(placed(cfg).dump() for cfg in submission.cfgs)
+        print("\n---\n".join([*script, *configs]))
         return 0
     jobs = submission.submit()
     for job in jobs:
         print(f"job {job.id}: {job.output_dir}")
-    if args.wait:
+    if wait_for_end:
         wait(jobs)
-        if args.sweep:
+        if submission.swept:
             print_table(jobs)
     return 0
 
@@ -90,13 +118,16 @@ def wait(jobs: Sequence[Job]) -> None:
         time.sleep(pause)
         pause = min(30.0, pause * 1.2)
         states = current_states(jobs)
-    failed = [
-        f"Job {job.id} ({job.output_dir}) is {state}, attempt {job.attempts}.\n{job.failure()}"
-        for job, state in zip(jobs, states, strict=True)
-        if state != "COMPLETED"
-    ]
+    failed = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "COMPLETED"]
+    # Where a part has failed, the last job of an array never started: that is no news.
+    failed = [(job, state) for job, state in failed if state != "CANCELLED" or job.attempts] or failed
     if failed:
-        raise ClusterError("\n\n".join(failed))
+        raise ClusterError(
+            "\n\n".join(
+                f"Job {job.id} ({job.output_dir}) is {state}, attempt {job.attempts}.\n{job.failure()}"
+                for job, state in failed
+            )
+        )
 
 
 def _combinations(sweep: Sequence[str]) -> list[dict[str, str]]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pvbias.data.annotations import read_annotation
 from pvbias.data.bad_videos import BadVideo, BadVideoLog
-from pvbias.data.batch_encoding import Finished, encode_all, plan_jobs
+from pvbias.data.batch_encoding import Finished, encode_all, list_folder, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.data.flow import BOUND
+from pvbias.data.sharing import Shard
 from pvbias.data.source import VideoFiles
 from pvbias.registries import FLOW
 
@@ -75,6 +76,7 @@ def extract_flow(
     fps: float = 30.0,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
+    shard: Shard | None = None,
     progress: bool = True,
 ) -> FlowSummary:
     """Estimate the optical flow of every video of a data set, for ``DATA.FLOW_DIR``.
@@ -91,6 +93,8 @@ def extract_flow(
         fps: rate of the videos that are folders of frame images, frames per second.
         workers: processes, each on one thread; 0: this process does the work.
         max_bad_fraction: of the videos, [0, 1].
+        shard: the part of the videos to do, while others do theirs; a run without it then goes on from all of them.
+            None: all videos.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -105,7 +109,7 @@ def extract_flow(
     build()  # says at once what is missing, and fetches weights once
     source = VideoFiles(read_annotation(data, path_prefix=path_prefix), fps=fps)
     jobs = plan_jobs(source.records)
-    log = BadVideoLog(out_dir, max_bad_fraction)
+    log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
     outcome = encode_all(
         jobs,
         EstimatedFlow(source, build),
@@ -115,6 +119,7 @@ def extract_flow(
         workers=workers,
         log=log,
         split=Path(data).name,  # so that the bad videos of several annotations are listed side by side
+        shard=shard,
         progress=progress,
     )
     log.check()

@@ -71,7 +71,7 @@ class Job:
     @property
     def last_line(self) -> str:
         """The last line of the log of process 0."""
-        lines = self.log().split("\n")
+        lines = re.split(r"[\r\n]", self.log())  # a progress bar goes back to the start of its line
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def state(self, slurm: dict[str, str]) -> str:
@@ -80,6 +80,8 @@ class Job:
             return slurm[self.id]
         if self.cluster == "local" and _is_running(int(self.id)):
             return "RUNNING"
+        if self.cluster == "debug":  # written down when it was through
+            return "COMPLETED"
         outcomes = [self._outcome(rank)[0] for rank in range(self.tasks)]
         if "error" in outcomes:
             return "FAILED"

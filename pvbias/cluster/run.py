@@ -1,4 +1,5 @@
-"""What runs on the cluster: ``pvbias run`` as a job that saves and goes back to the queue when it is told to leave."""
+"""What runs on the cluster: ``pvbias run``, or a part of some work, as a job that saves and goes back to the queue when
+it is told to leave."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
@@ -35,14 +37,16 @@ class ClusterRun:
 
     Attributes:
         cfg: checked, not completed.
+        do: what to do with it; goes on from what it has on disk.
         attempt: counted from 1. Slurm's own count goes before, which includes failures of nodes.
     """
 
     cfg: CfgNode
+    do: Callable[[CfgNode], object] = run
     attempt: int = 1
 
     def __call__(self) -> None:
-        """Do what the configuration asks for (:func:`pvbias.run.run`).
+        """Do it.
 
         Raises:
             PvbiasError: see :mod:`pvbias.errors`.
@@ -69,16 +73,20 @@ class ClusterRun:
                 local_size=max(1, env.num_tasks // env.num_nodes),
                 meeting_point=meet(env, meeting) if env.num_tasks > 1 else "",
             )
-            run_at(place, run, self.cfg)
+            run_at(place, self.do, self.cfg)
         except Interrupted:
             leave()
         finally:
-            for worker in multiprocessing.active_children():
-                worker.kill()  # SIGTERM, with which Python would end it, is blocked there
+            _end_workers()
 
     def checkpoint(self) -> DelayedSubmission:
         """What submitit starts instead when the job comes back from the queue."""
         return DelayedSubmission(replace(self, attempt=self.attempt + 1))
+
+
+def _end_workers() -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()  # SIGTERM, with which Python would end it, is blocked there
 
 
 def _shield_workers(number: int) -> None:
@@ -128,4 +136,7 @@ class _Leave:
         if self.rank > 0:
             # Not an error, which would end process 0 before it has requeued the job; nor a result.
             sys.exit(0)
-        self.submitit(self.number, None)
+        try:
+            self.submitit(self.number, None)  # ends in SystemExit
+        finally:
+            _end_workers()  # a pool of processes would wait for what they have in work

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from submitit.helpers import clean_env
 
 from ..config.time_limit import minutes
 from ..errors import ClusterError
+from ..run import run
 from .jobs import FOLDER, Job, current_states, find_jobs, is_over
 from .run import ClusterRun
 from .slurm import check_request
@@ -41,6 +42,10 @@ class Submission:
         cluster: "slurm", "local" (processes of this machine that outlive this one) or "debug" (this process).
         parallel: jobs at a time, >= 1.
         swept: for each run the keys that a sweep has set.
+        parts: what each of the runs does with its configuration, where that is a part of some work, by one process;
+            empty: :func:`pvbias.run.run`.
+        last: what one more job does with the first configuration, once all parts have succeeded; None: there is none.
+            Should one fail, the last job does not start: submitting again goes on.
         command: the command line, for the record.
     """
 
@@ -49,6 +54,8 @@ class Submission:
     cluster: str = "slurm"
     parallel: int = 256
     swept: Sequence[dict[str, str]] = ()
+    parts: Sequence[Callable[[CfgNode], object]] = ()
+    last: Callable[[CfgNode], object] | None = None
     command: str = field(default_factory=lambda: shlex.join(sys.argv))
 
     @property
@@ -60,11 +67,18 @@ class Submission:
         """Find what would go wrong, before anything is queued.
 
         Raises:
-            ClusterError: the request is more than there is (:func:`.slurm.check_request`; with "local" more GPUs than
-                are visible, or more than one machine), a run could not be resumed, or a job of an earlier submission
-                still writes into the folder.
+            ClusterError: no job is asked for, the request is more than there is (:func:`.slurm.check_request`; with
+                "local" more GPUs than are visible, or more than one machine), a run could not be resumed, a part of
+                some work would have several processes, or a job of an earlier submission still writes into the folder.
         """
+        if not self.cfgs or self.parallel < 1:
+            raise ClusterError(f"{len(self.cfgs)} jobs, {self.parallel} at a time: at least 1 of each.")
         cfg = self.cfgs[0]
+        if self.parts and cfg.SLURM.NODES * _tasks_per_node(cfg) > 1:
+            raise ClusterError(
+                f"SLURM.NODES = {cfg.SLURM.NODES} with {_tasks_per_node(cfg)} processes each, but each job of an array "
+                "is one process: ask for one machine, for at most one GPU, and for more jobs."
+            )
         if any(cfg.TRAIN.ENABLE and not cfg.TRAIN.AUTO_RESUME for cfg in self.cfgs):
             raise ClusterError(
                 "TRAIN.AUTO_RESUME = False: a job that comes back from the queue would begin anew each time. Leave it "
@@ -96,8 +110,8 @@ class Submission:
     def submit(self) -> list[Job]:
         """Submit the runs, and write down what was submitted.
 
-        With "local", where nothing else would, this waits while ``parallel`` jobs are at work. "debug" runs them here,
-        one after another.
+        With "local", where nothing else would, this waits while ``parallel`` jobs are at work, and for all parts before
+        the last one. "debug" runs them here, one after another.
 
         Raises:
             ClusterError: see :meth:`check`, or the cluster refuses the request.
@@ -105,24 +119,42 @@ class Submission:
         self.check()
         folder = self.folder.resolve() / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        runs = [ClusterRun(placed(cfg)) for cfg in self.cfgs]
+        parts = self.parts or [run] * len(self.cfgs)
+        runs = [ClusterRun(placed(cfg), part) for cfg, part in zip(self.cfgs, parts, strict=True)]
+        last = ClusterRun(placed(self.cfgs[0]), self.last) if self.last is not None else None
         with _clean_environment():
+            if self.cluster != "slurm":
+                return self._submit_here(runs, last, folder)
             try:
-                if self.cluster == "slurm":
-                    submitted = _slurm_executor(self).submit_array(runs)
-                    return [self._record(index, job.job_id, folder) for index, job in enumerate(submitted)]
-                executor = DebugExecutor(folder) if self.cluster == "debug" else _local_executor(self.cfgs[0], folder)
-                jobs: list[Job] = []
-                for index, run in enumerate(runs):
-                    while sum(not is_over(state) for state in current_states(jobs)) >= self.parallel:
-                        time.sleep(1)
-                    submitted_job = executor.submit(run)
-                    jobs.append(self._record(index, submitted_job.job_id, folder))
-                    if self.cluster == "debug":
-                        submitted_job.results()
+                submitted = _slurm_executor(self).submit_array(runs)
+                jobs = [self._record(index, job.job_id, folder) for index, job in enumerate(submitted)]
+                if last is not None:
+                    job = _slurm_executor(self, after=jobs[0].id.partition("_")[0]).submit(last)
+                    jobs.append(self._record(0, job.job_id, folder))
                 return jobs
             except FailedJobError as error:
                 raise ClusterError(f"Slurm refuses the job: {str(error).strip()}") from error
+
+    def _submit_here(self, runs: Sequence[ClusterRun], last: ClusterRun | None, folder: Path) -> list[Job]:
+        executor = DebugExecutor(folder) if self.cluster == "debug" else _local_executor(self.cfgs[0], folder)
+        os.environ["SUBMITIT_FOLDER"] = str(folder)  # what starts jobs elsewhere sets it for them
+        submitted = []  # kept, since "debug" numbers jobs by where they are in memory
+        jobs: list[Job] = []
+
+        def submit(index: int, work: ClusterRun) -> None:
+            submitted.append(executor.submit(work))
+            if self.cluster == "debug":
+                submitted[-1].results()
+            jobs.append(self._record(index, submitted[-1].job_id, folder))
+
+        for index, work in enumerate(runs):
+            _wait_for_room(jobs, self.parallel)
+            submit(index, work)
+        if last is not None:
+            _wait_for_room(jobs, 1)
+            if set(current_states(jobs)) == {"COMPLETED"}:
+                submit(0, last)
+        return jobs
 
     def _record(self, index: int, number: str, folder: Path) -> Job:
         cfg = self.cfgs[index]
@@ -142,6 +174,12 @@ class Submission:
         )
         job.write()
         return job
+
+
+def _wait_for_room(jobs: Sequence[Job], most: int) -> None:
+    """Wait until fewer than ``most`` jobs are at work."""
+    while sum(not is_over(state) for state in current_states(jobs)) >= most:
+        time.sleep(1)
 
 
 def write_sbatch_script(submission: Submission) -> str:
@@ -177,6 +215,7 @@ def _clean_environment() -> Iterator[None]:
             yield
         finally:
             os.environ.update(kept)
+            os.environ.pop("SUBMITIT_FOLDER", None)
 
 
 def placed(cfg: CfgNode) -> CfgNode:
@@ -206,7 +245,7 @@ def _local_executor(cfg: CfgNode, folder: Path) -> LocalExecutor:
     return executor
 
 
-def _slurm_executor(submission: Submission) -> SlurmExecutor:
+def _slurm_executor(submission: Submission, after: str = "") -> SlurmExecutor:
     cfg, folder = submission.cfgs[0], submission.folder.resolve() / FOLDER
     asked = cfg.SLURM
     cpus = asked.CPUS_PER_TASK or cfg.DATA_LOADER.NUM_WORKERS + 1
@@ -232,6 +271,9 @@ def _slurm_executor(submission: Submission) -> SlurmExecutor:
         "array_parallelism": submission.parallel,
         "additional_parameters": {"requeue": True} | dict(_sbatch_option(text) for text in asked.SBATCH),
     }
+    if after:
+        parameters["dependency"] = f"afterok:{after}"
+        parameters["additional_parameters"]["kill-on-invalid-dep"] = "yes"
     executor = SlurmExecutor(folder, max_num_timeout=asked.MAX_TIMEOUTS)
     executor.update_parameters(**{name: value for name, value in parameters.items() if value})
     return executor

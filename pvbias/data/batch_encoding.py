@@ -5,6 +5,9 @@
     records, source -> OUT/same/names.mp4      see :class:`pvbias.data.encoding.Encoding`
                        OUT/prepared.jsonl      one line a finished file; what a later run goes on from
                        OUT/bad_videos.jsonl    what could not be used, and why
+
+Machines may each make a part of the files. So that no two of them write to one file, the lists of the third one are in
+``OUT/shards/2``. What is finished is what any list says.
 """
 
 from __future__ import annotations
@@ -14,7 +17,10 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
+import sys
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +34,7 @@ from tqdm import tqdm
 from ..errors import ConfigError, DataError
 from .bad_videos import BadVideo, BadVideoLog, forget
 from .encoding import Encoding, encode
+from .sharing import Shard
 from .video import BadVideoError, VideoRecord, VideoSource
 
 FINISHED_FILE = "prepared.jsonl"
@@ -95,6 +102,7 @@ def encode_all(
     workers: int,
     log: BadVideoLog,
     split: str = "",
+    shard: Shard | None = None,
     progress: bool = True,
 ) -> Outcome:
     """Write the file of each job.
@@ -109,8 +117,9 @@ def encode_all(
         encoding: how to write.
         settings: what else the files depend on; kept with the encoding.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
-        log: where bad videos are listed; it writes to ``out_dir``.
+        log: where bad videos are listed; it writes to ``list_folder(out_dir, shard)``.
         split: that they are listed under; what earlier runs listed under it is forgotten.
+        shard: which of the jobs are done here, every ``shard.count``-th one; None: all.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -119,14 +128,22 @@ def encode_all(
     """
     check_overwriting([out_dir / job.target for job in jobs], [job.record.path for job in jobs])
     _keep_settings(out_dir, dataclasses.asdict(encoding) | dict(settings or {}))
-    forget(out_dir, {split})
+    lists = list_folder(out_dir, shard)
+    lists.mkdir(parents=True, exist_ok=True)
+    for folder in [lists] if shard is not None else _list_folders(out_dir):
+        forget(folder, {split})
+    if shard is not None:
+        jobs = jobs[shard.index :: shard.count]
+    _mend(lists / FINISHED_FILE)
     done = _finished_before(jobs, out_dir)
     outcome = Outcome(finished=done, resumed=len(done), bad=[])
     log.seen(len(done))
     waiting = [job for job in jobs if job.record.name not in done]
+    # A line every half minute is enough in a log file.
+    pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
     with (
-        open(out_dir / FINISHED_FILE, "a", encoding="utf-8") as finished_file,
-        tqdm(total=len(jobs), initial=len(done), unit="file", desc=split or None, disable=not progress) as bar,
+        open(lists / FINISHED_FILE, "a", encoding="utf-8") as finished_file,
+        tqdm(total=len(jobs), initial=len(done), unit="file", desc=split or None, disable=not progress, **pace) as bar,
     ):
         for result in _results(waiting, source, out_dir, encoding, workers):
             if isinstance(result, Finished):
@@ -141,6 +158,24 @@ def encode_all(
                 bar.set_postfix(bad=len(outcome.bad))
             bar.update()
     return outcome
+
+
+def list_folder(out_dir: Path, shard: Shard | None) -> Path:
+    """Where the process that makes a part of the files, or all of them, lists what it has finished and found bad."""
+    return out_dir if shard is None else out_dir / "shards" / str(shard.index)
+
+
+def read_finished(out_dir: Path) -> Iterator[Finished]:
+    """What all runs into a folder have finished, by the lists of all of them."""
+    for folder in _list_folders(out_dir):
+        if (folder / FINISHED_FILE).exists():
+            lines = (folder / FINISHED_FILE).read_text(encoding="utf-8").split("\n")
+            for line in lines[:-1]:  # what a kill has cut off, or somebody is writing, is no file yet
+                yield Finished(**json.loads(line))
+
+
+def _list_folders(out_dir: Path) -> list[Path]:
+    return [out_dir, *sorted(out_dir.glob("shards/*"))]
 
 
 def plan_jobs(records: Sequence[VideoRecord]) -> list[Job]:
@@ -183,24 +218,28 @@ def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
                 "settings."
             )
     else:
-        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        # Others may begin at the same time, with the same settings.
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def _mend(finished: Path) -> None:
+    """Take away a line that a kill has cut off, before others are appended."""
+    if finished.exists():
+        text = finished.read_text(encoding="utf-8")
+        if text and not text.endswith("\n"):
+            finished.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
 
 
 def _finished_before(jobs: Sequence[Job], out_dir: Path) -> dict[str, Finished]:
     """What earlier runs finished and is still as they left it, by name."""
-    path = out_dir / FINISHED_FILE
-    if not path.exists():
-        return {}
-    text = path.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):  # the run was killed while it wrote this line
-        text = text[: text.rfind("\n") + 1]
-        path.write_text(text, encoding="utf-8")
-    lines = {file.name: file for file in (Finished(**json.loads(line)) for line in text.splitlines())}
+    planned = {job.record.name: job for job in jobs}
     finished = {}
-    for job in jobs:
-        file = lines.get(job.record.name)
+    for file in read_finished(out_dir):
+        job = planned.get(file.name)
         if (
-            file is not None
+            job is not None
             and file.target == job.target
             and file.bytes_before == _size(job.record.path)
             and file.bytes_after == _size(out_dir / job.target)
@@ -248,6 +287,9 @@ def _start_worker(*arguments: object) -> None:
     killed."""
     global _worker_arguments
     _worker_arguments = arguments  # type: ignore[assignment]
+    # With these Slurm tells a job to leave, all of its processes at once. The main one answers.
+    for name in {"SIGUSR1", "SIGUSR2"} & set(signal.Signals.__members__):
+        signal.signal(signal.Signals[name], signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

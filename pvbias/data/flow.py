@@ -7,7 +7,6 @@ flow is the velocity times ``1 / DATA.TARGET_FPS``: the way to the next frame wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 
 from ..clips import ORIGINAL
 from ..errors import ConfigError
-from .batch_encoding import FINISHED_FILE
+from .batch_encoding import FINISHED_FILE, read_finished
 from .decoding import FileVideo
 from .video import ROUNDING, BadVideoError, FrameSize, Video, VideoRecord, VideoSource, frames_shown
 
@@ -125,15 +124,12 @@ class FlowFiles:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder).expanduser()
-        listed = self._folder / FINISHED_FILE
-        if not listed.exists():
+        self._targets = {file.name: file.target for file in read_finished(self._folder)}
+        if not self._targets:
             raise ConfigError(
-                f"DATA.FLOW_DIR = {folder!r} holds no optical flow (there is no {listed}): `pvbias flow extract DATA "
-                f"{folder}` makes it."
+                f"DATA.FLOW_DIR = {folder!r} holds no optical flow (no {FINISHED_FILE} names any): `pvbias flow "
+                f"extract DATA {folder}` makes it."
             )
-        # A line that a kill cut off is no file yet.
-        lines = [json.loads(line) for line in listed.read_text(encoding="utf-8").split("\n")[:-1]]
-        self._targets = {line["name"]: line["target"] for line in lines}
 
     def open_flow(self, record: VideoRecord) -> FlowFile:
         """See :class:`FlowSource`."""

@@ -25,8 +25,9 @@ import numpy as np
 
 from .annotations import Annotation, read_annotation
 from .bad_videos import BadVideo, BadVideoLog
-from .batch_encoding import Finished, Job, check_overwriting, encode_all, plan_jobs
+from .batch_encoding import Finished, Job, check_overwriting, encode_all, list_folder, plan_jobs
 from .encoding import Encoding
+from .sharing import Shard
 from .source import VideoFiles
 
 
@@ -82,6 +83,7 @@ def prepare(
     encoding: Encoding | None = None,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
+    shard: Shard | None = None,
     progress: bool = True,
 ) -> Summary:
     """Re-encode every video of a data set into ``out_dir``.
@@ -97,6 +99,8 @@ def prepare(
         encoding: how to write; default: ``Encoding()``.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
         max_bad_fraction: of the files, [0, 1].
+        shard: the part of the videos to re-encode, while others do theirs; a run without it then goes on from all of
+            them and writes the new annotation. None: all videos.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -110,10 +114,10 @@ def prepare(
     source = VideoFiles(annotation, fps=fps)
     jobs = plan_jobs(source.records)
     check_overwriting([out_dir / data.name], [str(data)])
-    log = BadVideoLog(out_dir, max_bad_fraction)
-    outcome = encode_all(jobs, source, out_dir, encoding, workers=workers, log=log, progress=progress)
+    log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
+    outcome = encode_all(jobs, source, out_dir, encoding, workers=workers, log=log, shard=shard, progress=progress)
     done = outcome.finished
-    if data.is_file():
+    if data.is_file() and shard is None:
         _write_annotation(out_dir / data.name, annotation, jobs, done)
     log.check()
     return Summary(

@@ -1,10 +1,11 @@
-"""Which process measures which test videos."""
+"""Which process does what: the parts of an array of jobs, and who measures which test videos."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fvcore.common.config import CfgNode
 
@@ -13,6 +14,19 @@ from .video import VideoRecord
 
 #: Shares that a data set is cut into at least, where it has as many videos: enough for processes to get equal parts.
 _FEWEST_SHARES = 64
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of some work of which jobs without any connection each do one.
+
+    Attributes:
+        index: 0 .. count - 1.
+        count: how many parts there are, >= 1.
+    """
+
+    index: int
+    count: int
 
 
 def cut(cfg: CfgNode, records: Sequence[VideoRecord]) -> list[range]:

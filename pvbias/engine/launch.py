@@ -26,7 +26,7 @@ TIMEOUT = timedelta(hours=1)
 #: Seconds that the remaining processes get to end by themselves once one has failed.
 GRACE_SECONDS = 5
 
-Job = Callable[[CfgNode], None]
+Job = Callable[[CfgNode], object]
 
 
 @dataclass(frozen=True, kw_only=True)

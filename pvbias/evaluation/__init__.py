@@ -3,7 +3,7 @@
 from .accuracy import Accuracy
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Predictions, Result
-from .runner import run_evaluators
+from .runner import measure_shard, run_evaluators
 from .sample_clips import SampleClips
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Result",
     "SampleClips",
     "VideoViews",
+    "measure_shard",
     "run_evaluators",
 ]

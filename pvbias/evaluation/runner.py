@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from ..clips import Rearrangement, gather_frames, view_seeds
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
+from ..data.sharing import Shard, cut, deal
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
-from ..errors import DataError, WeightsError
+from ..errors import ConfigError, DataError, WeightsError
 from ..models.recognizer import Recognizer
 from ..registries import MODULATION
 from .evaluator import Evaluator, VideoViews
@@ -89,16 +90,13 @@ def run_evaluators(
     if consumers:
         folder = None
         if keep is not None and is_main_process():
-            fingerprint = measurement_fingerprint(cfg, recognizer, source, consumers, settings)
-            folder = Path(keep) / f"{split}-{fingerprint}"
+            folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
         folder, done, measured = _take_up(folder, consumers, bad_log)
         loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split, done=done)
-        # A line every half minute is enough in a log file.
-        pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
-        shown = progress and is_main_process()
-        progress_bar = tqdm(total=len(loader), desc="measuring", unit="video", disable=not shown, **pace)
+        progress_bar = _progress_bar(loader, shown=progress and is_main_process())
         with progress_bar as bar, PartWriter(folder) as writer, _in_evaluation_mode(recognizer):
-            for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bad_log, bar):
+            for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bar):
+                _note(part, bad_log)
                 measured += part.good
                 writer.write(part)
         bad_log.check()
@@ -108,6 +106,58 @@ def run_evaluators(
     if not is_main_process():
         return {}
     return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
+
+
+def measure_shard(
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    source: VideoSource,
+    evaluators: Mapping[str, Evaluator],
+    shard: Shard,
+    *,
+    settings: Settings,
+    keep: str | Path,
+    split: str = "test",
+) -> None:
+    """Measure a part of the videos, that :func:`run_evaluators` with the same arguments then finds in ``keep``.
+
+    In one process without any connection to those that measure the other parts. What an earlier attempt has kept there
+    is not measured again.
+
+    Raises:
+        ConfigError: an evaluator has to get ready first, and each process would do that for itself.
+        DataError: a label that the model has no class for.
+        WeightsError: the model gives logits that are not finite.
+    """
+    consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
+    for name, evaluator in consumers.items():
+        evaluator.reset()
+        if type(evaluator).prepare is not Evaluator.prepare:
+            raise ConfigError(
+                f"{name} trains something before it measures, which several jobs cannot share: take it out of "
+                "BIAS.EVALUATORS, and measure it in one job with another OUTPUT_DIR."
+            )
+    if not consumers:
+        return
+    folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
+    # Not of what is left: how much that is changes while the jobs begin.
+    dealt = deal(cfg, source.records, cut(cfg, source.records), shard.count)
+    others = {share.start for index, shares in enumerate(dealt) if index != shard.index for share in shares}
+    done = others | {part.first for part in read_parts(folder)}
+    loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, done=done)
+    with _progress_bar(loader) as bar, PartWriter(folder) as writer, _in_evaluation_mode(recognizer):
+        for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bar):
+            writer.write(part)
+
+
+def _kept_in(keep: str | Path, split: str, fingerprint: str) -> Path:
+    return Path(keep) / f"{split}-{fingerprint}"
+
+
+def _progress_bar(loader: TestLoader, shown: bool = True) -> tqdm:
+    # A line every half minute is enough in a log file.
+    pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
+    return tqdm(total=len(loader), desc="measuring", unit="video", disable=not shown, **pace)
 
 
 @contextmanager
@@ -162,7 +212,6 @@ def _measure_shares(
     loader: TestLoader,
     evaluators: Mapping[str, Evaluator],
     settings: Settings,
-    bad_log: BadVideoLog,
     bar: tqdm,
 ) -> Iterator[Part]:
     """Measure this process's videos, one share after another, and give what became of each."""
@@ -175,7 +224,6 @@ def _measure_shares(
             name: {index: evaluator.rows[index] for index in share if index in evaluator.rows}
             for name, evaluator in evaluators.items()
         }
-        _note(part, bad_log)
         yield part
 
 

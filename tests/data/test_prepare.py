@@ -11,6 +11,7 @@ import pytest
 
 from pvbias.data.encoding import Encoding
 from pvbias.data.prepare import prepare
+from pvbias.data.sharing import Shard
 from pvbias.errors import ConfigError, DataError
 from pvbias.tools.prepare import main
 
@@ -193,6 +194,18 @@ def test_the_number_of_processes_does_not_matter(tmp_path):
     assert summaries[0].bad == summaries[1].bad
     for file in summaries[0].finished:
         assert (tmp_path / "out0" / file.target).read_bytes() == (tmp_path / "out2" / file.target).read_bytes()
+
+
+def test_parts_become_one_data_set(tmp_path):
+    for name in "abc":
+        write_video(tmp_path / f"{name}.mkv", times_ms=range(0, 120, 40))
+    (tmp_path / "list.csv").write_text("a.mkv 0\nb.mkv 1\nc.mkv 0\n")
+    out = tmp_path / "out"
+    for index in range(2):
+        run(tmp_path / "list.csv", out, shard=Shard(index, 2))
+        assert not (out / "list.csv").exists(), "no part knows all"
+    assert run(tmp_path / "list.csv", out).resumed == 3
+    assert (out / "list.csv").read_text() == "a.mp4 0\nb.mp4 1\nc.mp4 0\n"
 
 
 def test_sources_are_not_overwritten(tmp_path):

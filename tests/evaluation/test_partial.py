@@ -1,5 +1,6 @@
 """A measurement that is killed goes on where it was, and nothing tells afterwards that it was killed."""
 
+import contextlib
 import json
 import logging
 import pickle
@@ -14,11 +15,13 @@ import torch
 import torch.distributed as dist
 
 import pvbias
-from pvbias.evaluation import Accuracy, SampleClips
+from pvbias.data.sharing import Shard
+from pvbias.errors import ConfigError
+from pvbias.evaluation import Accuracy, SampleClips, measure_shard
 from pvbias.evaluation.partial import Part, PartWriter, read_parts
 from pvbias.registries import EVALUATOR
 
-from .toys import SPEC, Keep, NoiseSource, Small, assert_same_rows, config, measure, recognizer
+from .toys import SETTINGS, SPEC, Keep, NoiseSource, Small, assert_same_rows, config, measure, recognizer
 
 #: Shares of two videos: three views each, batches of four, at least 64 shares.
 NUM_VIDEOS, BAD = 130, (5, 17, 18)
@@ -92,6 +95,45 @@ def test_killed_and_killed_again_it_ends_with_the_same_figures(tmp_path, whole):
     assert len(opened) <= NUM_VIDEOS + 5 * 2  # a kill costs no more than the share of two that it hit
     listed = [json.loads(line)["name"] for line in (tmp_path / "bad_videos.jsonl").read_text().splitlines()]
     assert sorted(listed) == sorted(f"{index}.mp4" for index in BAD)
+
+
+def test_parts_without_any_connection_come_together(tmp_path, whole):
+    """Three jobs; one is killed and comes back, one never does its part: the last run measures that."""
+
+    def part(index, life=0):
+        cfg, model, source = config(), recognizer(), NoiseSource(BAD, NUM_VIDEOS)
+        evaluators = {
+            "keep": KeepUntil(cfg, model, life),
+            "accuracy": Accuracy(cfg, model, ()),
+            "samples": SampleClips(cfg, model, ()),
+        }
+        with contextlib.suppress(Killed):
+            measure_shard(cfg, model, source, evaluators, Shard(index, 3), settings=SETTINGS, keep=tmp_path / "partial")
+        return source.opened
+
+    killed = part(0, life=20)
+    first, last = part(0), part(2)
+    assert 20 <= len(killed) < 40
+    assert len(set(killed) & set(first)) <= 2, "no more than the share that the kill hit"
+    assert not set(last) & {*killed, *first}
+    assert {len({*killed, *first}), len(last)} <= {42, 43, 44}
+    assert not (tmp_path / "bad_videos.jsonl").exists()
+    found = attempt(tmp_path)
+    assert set(found[2]) == set(whole[2]) - {*killed, *first, *last}
+    assert_same(found, whole)
+    listed = [json.loads(line)["name"] for line in (tmp_path / "bad_videos.jsonl").read_text().splitlines()]
+    assert sorted(listed) == sorted(f"{index}.mp4" for index in BAD)
+
+
+def test_what_trains_first_is_not_measured_in_parts(tmp_path):
+    class Training(Keep):
+        def prepare(self, settings):
+            raise AssertionError("each job would")
+
+    cfg, model = config(), recognizer()
+    evaluators = {"training": Training(cfg, model, ("original",))}
+    with pytest.raises(ConfigError, match="training trains something"):
+        measure_shard(cfg, model, NoiseSource(), evaluators, Shard(0, 2), settings=SETTINGS, keep=tmp_path)
 
 
 def test_a_measurement_that_was_through_reads_no_video(tmp_path, whole):

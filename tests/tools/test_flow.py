@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ import pytest
 
 from pvbias.data.decoding import FileVideo
 from pvbias.data.flow import FlowFiles
+from pvbias.data.sharing import Shard
 from pvbias.data.video import VideoRecord
 from pvbias.errors import ConfigError, DataError
 from pvbias.plugins.optical_flow import extract_flow
@@ -138,6 +140,64 @@ def test_a_kill_loses_the_videos_in_work(tmp_path):
     assert summary.resumed == len(known)
     assert len(summary.finished) == videos
     assert sorted(path.name for path in out.glob("*.mp4*")) == [f"{index}.mp4" for index in range(videos)]
+
+
+def test_parts_that_machines_make_come_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(FLOW, "_obj_map", {"still": lambda: still})
+    for index in range(4):
+        write_video(tmp_path / f"in/{index}.mkv", times_ms=range(0, 120 + 40 * index, 40))
+    (tmp_path / "in/broken.mp4").write_bytes(b"no video at all")
+    out, options = tmp_path / "out", {"method": "still", "max_bad_fraction": 1.0}
+    parts = [extract(tmp_path / "in", out, shard=Shard(index, 2), **options) for index in (1, 0)]
+    assert sorted(file.name for part in parts for file in part.finished) == [f"{index}.mkv" for index in range(4)]
+    assert {len(part.finished) for part in parts} == {2}
+    assert [len(part.bad) for part in parts] == [0, 1]
+    # No two machines have written to one file.
+    lists = {str(path.relative_to(out)) for path in out.rglob("*.jsonl")}
+    assert lists == {"shards/0/prepared.jsonl", "shards/1/prepared.jsonl", "shards/0/bad_videos.jsonl"}
+    flow = FlowFiles(str(out))
+    for index in range(4):
+        with closing(flow.open_flow(VideoRecord(path="", name=f"{index}.mkv"))) as opened:
+            assert len(opened.timestamps) == 3 + index
+
+    # A job that comes back from the queue was killed while it wrote its list; and another number of jobs goes on, too.
+    listed = out / "shards/0/prepared.jsonl"
+    listed.write_text(listed.read_text()[:-9])
+    again = extract(tmp_path / "in", out, shard=Shard(0, 2), **options)
+    assert (len(again.finished), again.resumed, len(again.bad)) == (2, 1, 1)
+    other = extract(tmp_path / "in", out, shard=Shard(2, 3), **options)
+    assert len(other.finished) == other.resumed == 1
+
+    write_video(tmp_path / "in/broken.mp4", times_ms=range(0, 120, 40))
+    summary = extract(tmp_path / "in", out, **options)
+    assert (len(summary.finished), summary.resumed, len(summary.bad)) == (5, 4, 0)
+    assert not list(out.rglob("bad_videos.jsonl")), "what was found bad in a part has been mended"
+    assert summary.total("pairs") == 2 + 3 + 4 + 5 + 2, "each once"
+    extract(tmp_path / "in", tmp_path / "at_once", **options)
+    for file in summary.finished:
+        assert (out / file.target).read_bytes() == (tmp_path / "at_once" / file.target).read_bytes()
+
+
+def test_an_array_of_jobs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(FLOW, "_obj_map", {"still": lambda: still})
+    for index in range(3):
+        write_video(tmp_path / f"in/{index}.mkv", times_ms=range(0, 120, 40))
+    out = tmp_path / "out"
+    arguments = ["flow", "extract", str(tmp_path / "in"), str(out), "--method", "still", "--workers", "0"]
+    array = [*arguments, "--cluster", "debug", "--array"]
+    assert main([*array, "2", "--set", "SLURM.GPUS_PER_NODE", "0", "--wait"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(f"{out}\n") == 3
+    assert "files    3 of optical flow (3 of them before this run)" in shown, "the last job sums up"
+    assert main(["jobs", str(out)]) == 0
+    assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()[1:]] == [["out", "COMPLETED"]] * 3
+    for options, code, message in (
+        (["2", "--set", "SLURM.TASKS_PER_NODE", "2"], 6, "each job of an array is one process"),
+        (["0"], 6, "at least 1"),
+        (["2", "--set", "RNG_SEED", "1"], 2, "only keys of SLURM"),
+    ):
+        assert main([*array, *options]) == code
+        assert message in capsys.readouterr().err
 
 
 def test_command_line(tmp_path, capsys):
