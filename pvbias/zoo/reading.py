@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,8 +61,9 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         LookupError,
         TypeError,
         ValueError,
+        struct.error,
     ) as error:
-        raise WeightsError(f"{path!r} {_why_unreadable(start, safetensors, error)}") from error
+        raise WeightsError(f"{path!r} {_why_unreadable(path, start, safetensors, error)}") from error
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path!r} holds a {type(checkpoint).__name__}, not a dict with weights.")
     return checkpoint
@@ -98,7 +101,19 @@ def state_key(checkpoint: Mapping[str, Any]) -> str:
     return next((key for key in STATE_KEYS if isinstance(checkpoint.get(key), dict)), "")
 
 
-def _why_unreadable(start: bytes, safetensors: bool, error: Exception) -> str:
+def _ends_inside_a_pickle(path: str) -> bool:
+    """Whether a file of the old format ends before its four pickles (magic number, protocol, machine, contents) do."""
+    with open(path, "rb") as file:
+        try:
+            for _ in range(4):
+                for _ in pickletools.genops(file):
+                    pass
+        except ValueError:
+            return True
+    return False
+
+
+def _why_unreadable(path: str, start: bytes, safetensors: bool, error: Exception) -> str:
     if not start:
         return "is empty."
     if start.lstrip().startswith(b"<") and start[6:8] != b"\0\0":
@@ -106,7 +121,8 @@ def _why_unreadable(start: bytes, safetensors: bool, error: Exception) -> str:
     if safetensors:
         return f"is cut off, or no safetensors file ({error}). Fetch it again."
     needed = re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error))
-    if needed:
+    # A name that is cut off looks like that of something else.
+    if needed and not (start.startswith(_OLD_FORMAT) and _ends_inside_a_pickle(path)):
         return (
             f"holds Python objects ({needed[1]}) beside weights, and reading those would run code from the file. If "
             "you trust its origin, read it yourself with torch.load(..., weights_only=False) and save "
