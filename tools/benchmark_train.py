@@ -136,7 +136,8 @@ def _trainer(overrides: Sequence[str]) -> Trainer:
     size, frames, crop = cfg.TRAIN.BATCH_SIZE, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
     clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
     labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,))
-    batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[])
+    flow = torch.randn(size, 2, frames, crop, crop).half() if objective.needs_flow else None
+    batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], flow=flow)
     return Trainer(cfg, recognizer, objective, _OneBatch(batch), settings)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ from pvbias.machine import available_cores
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.optical_flow import extract_flow
 
-from .arrays import add_array_options, submit_array
+from .arrays import add_work_options, do_or_submit
 
 EXAMPLES = """examples:
   # what an annotation names; training then takes it with DATA.FLOW_DIR flow/
@@ -31,14 +31,10 @@ The exit code is 3 when more than --max-bad-fraction of the files are bad."""
 def main(argv: Sequence[str]) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
-    work = partial(_extract, args=args)
-    if args.array is not None:
-        return submit_array(args, work)
-    work()
-    return 0
+    return do_or_submit(args, partial(_extract, args=args))
 
 
-def _extract(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Shard | None = None) -> None:
+def _extract(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Shard | None) -> None:
     load_plugins()  # may have estimators
     summary = extract_flow(
         args.data,
@@ -77,15 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PIXELS",
         help="of the frames that flow is estimated between; smaller videos keep their size (default %(default)s)",
     )
-    extract.add_argument("--path-prefix", default="", help="folder that relative paths in the annotation start from")
-    extract.add_argument(
-        "--fps", type=float, default=30.0, help="rate of folders of frame images, frames per second (default 30)"
-    )
     extract.add_argument(
         "--workers", type=int, default=available_cores(), help="processes (default: one a core, here %(default)s)"
     )
-    extract.add_argument(
-        "--max-bad-fraction", type=float, default=0.1, metavar="X", help="of the files, 0 to 1 (default %(default)s)"
-    )
-    add_array_options(extract)
+    add_work_options(extract)
     return parser

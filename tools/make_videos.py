@@ -4,7 +4,6 @@ programs to read, or for a look at them."""
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -13,6 +12,7 @@ from fvcore.common.config import CfgNode
 
 from pvbias.config import load_cfg
 from pvbias.data import BadVideoLog, VideoSource, build_source
+from pvbias.data.bad_videos import count_causes
 from pvbias.data.batch_encoding import Outcome, encode_all, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.errors import DataError
@@ -113,8 +113,7 @@ def _describe(outcome: Outcome) -> str:
     text = f"{len(files)} files ({outcome.resumed} of them before this run), "
     text += f"{sum(file.frames for file in files):,} frames, {sum(file.bytes_after for file in files) / 2**20:,.1f} MiB"
     if outcome.bad:
-        causes = Counter(video.cause for video in outcome.bad)
-        text += f", {len(outcome.bad)} bad: " + ", ".join(f"{cause} {count}" for cause, count in causes.items())
+        text += f", {len(outcome.bad)} bad: {count_causes(outcome.bad)}"
     return text
 
 

@@ -13,7 +13,7 @@ from pvbias.data.encoding import Encoding
 from pvbias.data.prepare import prepare
 from pvbias.data.sharing import Shard
 
-from .arrays import add_array_options, submit_array
+from .arrays import add_work_options, do_or_submit
 
 EXAMPLES = """examples:
   # a folder of videos; its structure is kept
@@ -30,14 +30,10 @@ The exit code is 3 when more than --max-bad-fraction of the files are bad."""
 def main(argv: Sequence[str]) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
-    work = partial(_prepare, args=args)
-    if args.array is not None:
-        return submit_array(args, work)
-    work()
-    return 0
+    return do_or_submit(args, partial(_prepare, args=args))
 
 
-def _prepare(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Shard | None = None) -> None:
+def _prepare(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Shard | None) -> None:
     encoding = Encoding(short_side=args.short_side, gop=args.gop, crf=args.crf, preset=args.preset)
     summary = prepare(
         args.data,
@@ -63,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("data", help="folder of videos, or annotation (a CSV of `path label` lines, a .jsonl)")
     parser.add_argument("out", help="folder for the new files")
-    parser.add_argument("--path-prefix", default="", help="folder that relative paths in the annotation start from")
     parser.add_argument(
         "--short-side",
         type=int,
@@ -83,13 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--preset", default=default.preset, help="x264's preset (default %(default)s)")
     parser.add_argument(
-        "--fps", type=float, default=30.0, help="rate of folders of frame images, frames per second (default 30)"
-    )
-    parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core, here %(default)s)"
     )
-    parser.add_argument(
-        "--max-bad-fraction", type=float, default=0.1, metavar="X", help="of the files, 0 to 1 (default %(default)s)"
-    )
-    add_array_options(parser)
+    add_work_options(parser)
     return parser

@@ -15,6 +15,9 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from scipy import stats
+
 from pvbias.engine import newest_checkpoint
 from pvbias.errors import TrainingError
 from pvbias.machine import available_cores
@@ -138,3 +141,43 @@ def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores (default 1)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands of the runs that are missing")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
+
+
+def start(checkpoint: str) -> tuple[str, str]:
+    """What makes a run start from these weights, or test them."""
+    return "TRAIN.CHECKPOINT_FILE_PATH", checkpoint
+
+
+def figure(run: RunResults, evaluator: str, name: str, variant: str = "original") -> float:
+    """A figure's value at clip level, where a video is one clip.
+
+    Raises:
+        KeyError: the run has none.
+    """
+    for found in run.results[evaluator].figures:
+        if (found.name, found.variant, found.level) == (name, variant, "clip") and found.value is not None:
+            return found.value
+    raise KeyError(f"{run.name} has no figure {name} ({variant}) of {evaluator}")
+
+
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed."""
+    if len(values) < 2:
+        return float(np.mean(values)), float("nan")
+    return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
+    """``mean ± half width``."""
+    mean, half = interval(values)
+    return f"{mean:{sign}.{digits}f}" + ("" if np.isnan(half) else f" ± {half:.{digits}f}")
+
+
+def verdict(gained: Sequence[float]) -> str:
+    """What differences to a baseline, seed by seed, allow to say."""
+    mean, half = interval(gained)
+    if np.isnan(half):
+        return "one seed does not tell whether that is more than chance"
+    if abs(mean) <= half:
+        return "no difference that these seeds can tell from none"
+    return "it helps" if mean > 0 else "it does harm"

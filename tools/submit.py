@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
+
+from fvcore.common.config import CfgNode
 
 from pvbias.cluster import Submission, write_sbatch_script
 from pvbias.cluster.jobs import Job, current_states, is_over
@@ -44,32 +46,19 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML configuration")
-    parser.add_argument(
-        "--cluster", choices=CLUSTERS, default="slurm", help="slurm; local: here, in the background; debug: here"
-    )
-    parser.add_argument("--wait", action="store_true", help="until the jobs are over; an error where one failed")
-    parser.add_argument("--dry-run", action="store_true", help="check and print what would be submitted")
+    add_cluster_options(parser)
     several = parser.add_mutually_exclusive_group()
     several.add_argument("--sweep", nargs="+", default=[], metavar="KEY=A,B", help="a run for each combination")
     several.add_argument(
         "--array", type=int, metavar="N", help="measure with N jobs, and write the results with one more"
     )
-    parser.add_argument("--parallel", type=int, default=256, metavar="N", help="jobs of a sweep or array at a time")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys that override the file's")
     args = parser.parse_intermixed_args(argv)
     cfg = load_cfg(args.cfg, args.overrides)
     if args.array is not None:
         if cfg.TRAIN.ENABLE:
             raise ConfigError("--array is for measuring: set TRAIN.ENABLE to False. A training is one job.")
-        submission = Submission(
-            cfgs=[cfg] * args.array,
-            folder=Path(cfg.OUTPUT_DIR),
-            cluster=args.cluster,
-            parallel=args.parallel,
-            parts=[partial(run_shard, shard=Shard(index, args.array)) for index in range(args.array)],
-            last=run,
-        )
-        return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
+        return submit_parts(cfg, args, part=run_shard, last=run)
     combinations = _combinations(args.sweep)
     cfgs = [cfg]
     if args.sweep:
@@ -80,6 +69,44 @@ def main(argv: Sequence[str]) -> int:
         cluster=args.cluster,
         parallel=args.parallel,
         swept=combinations if args.sweep else (),
+    )
+    return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
+
+
+def add_cluster_options(parser: argparse._ActionsContainer) -> None:
+    """Add where jobs run, how many at a time, and whether to wait for them."""
+    parser.add_argument(
+        "--cluster", choices=CLUSTERS, default="slurm", help="slurm; local: here, in the background; debug: here"
+    )
+    parser.add_argument("--parallel", type=int, default=256, metavar="N", help="jobs of a sweep or array at a time")
+    parser.add_argument("--wait", action="store_true", help="until the jobs are over; an error where one failed")
+    parser.add_argument("--dry-run", action="store_true", help="check and print what would be submitted")
+
+
+def submit_parts(
+    cfg: CfgNode, args: argparse.Namespace, *, part: Callable[..., object], last: Callable[[CfgNode], object]
+) -> int:
+    """Submit some work as ``args.array`` jobs, each with its part of it, and one more that ends it.
+
+    Args:
+        cfg: of all jobs.
+        args: the options of :func:`add_cluster_options`, and ``array``.
+        part: called with the configuration and ``shard``. An importable function, or a partial one; so is ``last``.
+        last: called with the configuration, once all parts have succeeded.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ClusterError: see :class:`pvbias.cluster.Submission`.
+    """
+    submission = Submission(
+        cfgs=[cfg] * args.array,
+        folder=Path(cfg.OUTPUT_DIR),
+        cluster=args.cluster,
+        parallel=args.parallel,
+        parts=[partial(part, shard=Shard(index, args.array)) for index in range(args.array)],
+        last=last,
     )
     return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
 

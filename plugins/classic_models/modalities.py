@@ -5,14 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from pvbias.clips import ClipSpec
-
-#: Of coded flow (:func:`pvbias.data.flow.encode_flow`): no motion is 0, and 20 pixels either way are 1 and -1.
-_FLOW_MEAN, _FLOW_STD = 128 / 255, 127 / 255
+from pvbias.data.flow import CODED_MEAN, CODED_STD
 
 
 def on_flow(clips: ClipSpec) -> ClipSpec:
     """Clips of optical flow, sampled and cropped as these."""
-    return clips.replace(modality="flow", mean=(_FLOW_MEAN,) * 3, std=(_FLOW_STD,) * 3)
+    return clips.replace(modality="flow", mean=(CODED_MEAN,) * 3, std=(CODED_STD,) * 3)
 
 
 def flow_channels(clip: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pvbias.data import Video, VideoRecord, VideoSource
-from pvbias.data.flow import BOUND, encode_flow
+from pvbias.data.flow import BOUND, FlowVideos, encode_flow
 from pvbias.data.video import BadVideoError, FrameSize, frames_shown, in_order
 
 #: ``estimator(first, second)``; see :data:`pvbias.registries.FLOW`.
@@ -18,8 +18,8 @@ Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 SMALLEST = 16
 
 
-class EstimatedFlow:
-    """The optical flow of videos, coded as frames; implements :class:`pvbias.data.VideoSource`.
+class EstimatedFlow(FlowVideos):
+    """The optical flow of videos, estimated from their frames.
 
     Args:
         source: the videos.
@@ -28,34 +28,15 @@ class EstimatedFlow:
     """
 
     def __init__(self, source: VideoSource, build: Callable[[], Estimator]) -> None:
-        self._source = source
+        super().__init__(source)
         self._build = build
         self._estimator: Estimator | None = None
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_estimator": None}
 
-    @property
-    def records(self) -> Sequence[VideoRecord]:
-        """Those of the videos."""
-        return self._source.records
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """Those of the videos."""
-        return self._source.class_names
-
-    @property
-    def description(self) -> str:
-        """That of the videos."""
-        return f"optical flow of {self._source.description}"
-
     def open(self, record: VideoRecord) -> FlowVideo:
-        """Open a video.
-
-        Raises:
-            BadVideoError: it cannot be had.
-        """
+        """See :class:`pvbias.data.flow.FlowVideos`."""
         self._estimator = self._estimator or self._build()
         return FlowVideo(self._source.open(record), self._estimator)
 

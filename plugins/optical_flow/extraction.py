@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvbias.data.annotations import read_annotation
-from pvbias.data.bad_videos import BadVideo, BadVideoLog
+from pvbias.data.bad_videos import BadVideo, BadVideoLog, count_causes
 from pvbias.data.batch_encoding import Finished, encode_all, list_folder, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.data.flow import BOUND
@@ -53,8 +52,7 @@ class FlowSummary:
         return self.total("seconds") / max(self.total("pairs"), 1)
 
     def __str__(self) -> str:
-        files, causes = self.finished, Counter(video.cause for video in self.bad)
-        listed = ", ".join(f"{cause} {count}" for cause, count in causes.items())
+        files, listed = self.finished, count_causes(self.bad)
         size = sum(file.bytes_after for file in files)
         frames = sum(file.frames for file in files)
         return f"""\

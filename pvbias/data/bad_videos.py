@@ -143,3 +143,9 @@ def _append_once(file: Path, video: BadVideo) -> None:
 
 def _listed(lines: Iterable[str]) -> set[str]:
     return {json.loads(line)["path"] for line in lines if line.strip()}
+
+
+def count_causes(bad: Iterable[BadVideo]) -> str:
+    """How many videos there are of each cause, in words: ``missing 2, unreadable 1``; empty for none."""
+    causes = Counter(video.cause for video in bad)
+    return ", ".join(f"{cause} {count}" for cause, count in causes.items())

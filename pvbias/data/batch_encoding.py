@@ -139,6 +139,7 @@ def encode_all(
     outcome = Outcome(finished=done, resumed=len(done), bad=[])
     log.seen(len(done))
     waiting = [job for job in jobs if job.record.name not in done]
+    waiting.sort(key=_extent, reverse=True)  # a large one that comes last would leave the other workers idle
     # A line every half minute is enough in a log file.
     pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
     with (
@@ -260,6 +261,7 @@ def _results(
     running: dict[Future, Job] = {}
     # Not forked: a child forked from a process that runs threads may hang.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(source, out_dir, encoding)) as pool:
         while True:
             for job in islice(waiting, 2 * workers - len(running)):
@@ -270,6 +272,8 @@ def _results(
                 try:
                     result = future.result()
                 except BrokenProcessPool as error:
+                    for worker in set(multiprocessing.active_children()) - others:
+                        worker.kill()  # the pool waits for them, and they do not heed its SIGTERM
                     names = ", ".join(job.record.name for job in running.values())
                     raise DataError(
                         f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. "
@@ -288,7 +292,7 @@ def _start_worker(*arguments: object) -> None:
     global _worker_arguments
     _worker_arguments = arguments  # type: ignore[assignment]
     # With these Slurm tells a job to leave, all of its processes at once. The main one answers.
-    for name in {"SIGUSR1", "SIGUSR2"} & set(signal.Signals.__members__):
+    for name in {"SIGTERM", "SIGUSR1", "SIGUSR2"} & set(signal.Signals.__members__):
         signal.signal(signal.Signals[name], signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -323,6 +327,14 @@ def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) 
         bytes_after=_size(target),
         **dataclasses.asdict(encoded),
     )
+
+
+def _extent(job: Job) -> int:
+    """Bytes, where the source is one file; at no more cost than to look for it."""
+    try:
+        return os.stat(job.record.path).st_size
+    except OSError:
+        return 0
 
 
 def _size(path: str | Path) -> int:

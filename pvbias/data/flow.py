@@ -7,6 +7,7 @@ flow is the velocity times ``1 / DATA.TARGET_FPS``: the way to the next frame wh
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,8 @@ from .video import ROUNDING, BadVideoError, FrameSize, Video, VideoRecord, Video
 BOUND = 20.0
 #: The grey level of no motion, and how many there are from there to BOUND on either side.
 _ZERO, _LEVELS = 128, 127
+#: Normalisation of coded flow in [0, 1], as a picture's: no motion is 0, BOUND either way 1 and -1.
+CODED_MEAN, CODED_STD = _ZERO / 255, _LEVELS / 255
 #: Videos and their flow may differ this much in length, as a fraction: the last frame's end is not always known.
 _MAX_DIFFERENCE = 0.1
 
@@ -138,19 +141,15 @@ class FlowFiles:
         return FlowFile(str(self._folder / self._targets[record.name]))
 
 
-class FlowClips:
+class FlowVideos(abc.ABC):
     """Videos of which only the optical flow is shown, coded as frames; implements :class:`pvbias.data.VideoSource`.
 
     Args:
-        source: the videos; they are not opened.
-        flow: knows their flow.
-        fps: DATA.TARGET_FPS.
+        source: the videos.
     """
 
-    def __init__(self, source: VideoSource, flow: FlowSource, *, fps: float) -> None:
+    def __init__(self, source: VideoSource) -> None:
         self._source = source
-        self._flow = flow
-        self._fps = fps
 
     @property
     def records(self) -> Sequence[VideoRecord]:
@@ -167,12 +166,31 @@ class FlowClips:
         """That of the videos."""
         return f"optical flow of {self._source.description}"
 
+    @abc.abstractmethod
     def open(self, record: VideoRecord) -> Video:
         """Open the flow of a video.
 
         Raises:
             BadVideoError: it cannot be had.
         """
+
+
+class FlowClips(FlowVideos):
+    """Flow that is known, as clips show it: the way that is made in ``1 / fps`` seconds.
+
+    Args:
+        source: the videos; they are not opened.
+        flow: knows their flow.
+        fps: DATA.TARGET_FPS.
+    """
+
+    def __init__(self, source: VideoSource, flow: FlowSource, *, fps: float) -> None:
+        super().__init__(source)
+        self._flow = flow
+        self._fps = fps
+
+    def open(self, record: VideoRecord) -> Video:
+        """See :class:`FlowVideos`."""
         return _CodedFlow(self._flow.open_flow(record), fps=self._fps)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from .annotations import Annotation, read_annotation
-from .bad_videos import BadVideo, BadVideoLog
+from .bad_videos import BadVideo, BadVideoLog, count_causes
 from .batch_encoding import Finished, Job, check_overwriting, encode_all, list_folder, plan_jobs
 from .encoding import Encoding
 from .sharing import Shard
@@ -63,10 +62,8 @@ class Summary:
     def __str__(self) -> str:
         files, encoding = self.finished, self.encoding
         before, after = sum(file.bytes_before for file in files), sum(file.bytes_after for file in files)
-        causes = Counter(video.cause for video in self.bad)
-        listed = ", ".join(f"{cause} {count}" for cause, count in causes.items())
         return f"""\
-files     {len(files)} re-encoded ({self.resumed} of them before this run), {len(self.bad)} bad {listed}
+files     {len(files)} re-encoded ({self.resumed} of them before this run), {len(self.bad)} bad {count_causes(self.bad)}
 frames    {sum(file.frames for file in files):,}
 size      {before / 2**20:,.1f} MiB before, {after / 2**20:,.1f} MiB after
 encoding  H.264, short side {encoding.short_side} at most, a key frame every {encoding.gop} frames

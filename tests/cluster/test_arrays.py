@@ -49,6 +49,7 @@ def test_on_a_cluster(submit, cluster, config, at_once, tmp_path):
     them has failed; the next run goes on."""
     jobs = submit("parts", *MEASURE, options=["--array", "2"])
     assert [re.sub(r"^\d+", "", job.id) for job in jobs] == ["_0", "_1", ""]
+    assert cluster.wait_for(jobs[1].id, "RUNNING", "COMPLETED", "FAILED") == "RUNNING"  # only then it can be requeued
     cluster.run("scontrol", "requeue", jobs[1].id)
     for job in jobs:
         state = cluster.wait_for(job.id, "COMPLETED", "FAILED", "CANCELLED", seconds=240)

@@ -2,9 +2,7 @@
 are valid, and its tables put the runs' results beside the paper's.
 """
 
-import importlib.util
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,8 @@ from pvbias.evaluation import Figure, Result
 from pvbias.models import build_recognizer
 from pvbias.report.results import RunResults, write_results
 from pvbias.tools.study import Study
+
+from .studies import script
 
 PROJECT = Path(__file__).parents[2] / "projects" / "drl"
 
@@ -137,11 +137,7 @@ def test_examples_are_complete(example):
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("drl_study", PROJECT / "study.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return script(PROJECT / "study.py")
 
 
 def planned(study, out, capsys, *tables):

@@ -1,60 +1,35 @@
 """The out-of-context study: its runs are valid configurations, and its page says what the runs' results say."""
 
-import importlib.util
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from pvbias.config import complete, load_cfg
-from pvbias.data import build_source, count_classes
-from pvbias.engine.checkpoint import KEYS, checkpoint_path
+from pvbias.engine.checkpoint import checkpoint_path
 from pvbias.evaluation import Figure, Result
-from pvbias.report.results import RunResults, write_results
+
+from .studies import planned, script, write_run
 
 PROJECT = Path(__file__).parents[2] / "projects" / "drl" / "out_of_context"
 
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("out_of_context_study", PROJECT / "study.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return script(PROJECT / "study.py")
 
 
 def finished(folder, accuracy=50.0, scores=(0.1, 0.2, 0.3)):
     """A run that is done: accuracy (percent), distilled, freeze and shuffle score (nats), weights."""
-    run = RunResults(name=folder.name, model="r3d_small", num_classes=10, num_videos=10, data_fingerprint="0")
     top1 = Figure(name="top1", value=accuracy, unit="%", level="clip")
     distill, freeze, shuffle = (
         Figure(name="dynamic_score", value=value, unit="nats", level="clip", variant=variant)
         for value, variant in zip(scores, ("distill", "freeze_middle", "shuffle"), strict=True)
     )
-    run.results = {
+    results = {
         "accuracy": Result(figures=[top1]),
         "dynamic_score": Result(figures=[freeze, shuffle]),
         "dynamic_score_distill": Result(figures=[distill]),
     }
-    write_results(folder, run)
-    path = checkpoint_path(str(folder), 2)
-    path.parent.mkdir(parents=True)
-    torch.save(dict.fromkeys(KEYS, 0), path)
-
-
-def planned(study, out, capsys, *arguments):
-    """The runs that a dry run names, each read as a configuration, by the name of their folder."""
-    study.main(["--out", str(out), "--dry-run", *arguments])
-    found = {}
-    for line in capsys.readouterr().out.splitlines():
-        _, _, _, config, *overrides = shlex.split(line)
-        cfg = load_cfg(config, overrides)
-        split = "train" if cfg.TRAIN.ENABLE else "test"
-        found[Path(cfg.OUTPUT_DIR).name] = complete(cfg, num_classes=count_classes(build_source(cfg, split)))
-    return found
+    write_run(folder, results)
 
 
 def test_one_stage_after_the_other(study, tmp_path, capsys):

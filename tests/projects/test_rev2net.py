@@ -2,36 +2,24 @@
 classes, and the study's page says what its runs' results say."""
 
 import csv
-import importlib.util
 import json
 import os
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from pvbias.config import complete, load_cfg
-from pvbias.data import build_source, count_classes
 from pvbias.data.annotations import read_annotation
-from pvbias.engine.checkpoint import KEYS, checkpoint_path
+from pvbias.engine.checkpoint import checkpoint_path
 from pvbias.errors import DataError
 from pvbias.evaluation import Figure, Result
 from pvbias.registries import MODEL
-from pvbias.report.results import RunResults, write_results
+
+from .studies import planned, script, write_run
 
 PROJECT = Path(__file__).parents[2] / "projects" / "rev2net"
 DATA = os.environ.get("PVBIAS_REAL_DATA")
-
-
-def script(path):
-    """A script of the project as a module."""
-    spec = importlib.util.spec_from_file_location(f"rev2net_{path.stem}", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # -------------------- configurations --------------------
@@ -176,28 +164,12 @@ def study():
 
 def finished(folder, accuracy=50.0, flow=None):
     """A run that is done: accuracy (percent), end-point errors (px) in its log, weights."""
-    run = RunResults(name=folder.name, model="r3d_small", num_classes=10, num_videos=10, data_fingerprint="0")
-    run.results = {"accuracy": Result(figures=[Figure(name="top1", value=accuracy, unit="%", level="clip")])}
-    write_results(folder, run)
+    top1 = Figure(name="top1", value=accuracy, unit="%", level="clip")
+    write_run(folder, {"accuracy": Result(figures=[top1])})
     lines = [{"kind": "start"}]
     for error in flow or ():
         lines.append({"kind": "train", "flow_epe": error, "zero_flow_epe": 2.0})
     (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    path = checkpoint_path(str(folder), 2)
-    path.parent.mkdir(parents=True)
-    torch.save(dict.fromkeys(KEYS, 0), path)
-
-
-def planned(study, out, capsys, *arguments):
-    """The runs that a dry run names, each read as a configuration, by the name of their folder."""
-    study.main(["--out", str(out), "--dry-run", *arguments])
-    found = {}
-    for line in capsys.readouterr().out.splitlines():
-        _, _, _, config, *overrides = shlex.split(line)
-        cfg = load_cfg(config, overrides)
-        split = "train" if cfg.TRAIN.ENABLE else "test"
-        found[Path(cfg.OUTPUT_DIR).name] = complete(cfg, num_classes=count_classes(build_source(cfg, split)))
-    return found
 
 
 def test_one_stage_after_the_other(study, tmp_path, capsys):

@@ -1,8 +1,6 @@
 """The temporality study: its runs are valid configurations, and its tables say what the runs' results say."""
 
-import importlib.util
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,16 +13,14 @@ from pvbias.errors import TrainingError
 from pvbias.evaluation import Figure, Result
 from pvbias.report.results import RunResults, write_results
 
+from .studies import script
+
 PROJECT = Path(__file__).parents[2] / "projects" / "temporality"
 
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("temporality_study", PROJECT / "study.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return script(PROJECT / "study.py")
 
 
 @pytest.mark.parametrize("size", ["small", "paper"])

@@ -21,11 +21,9 @@ import jinja2
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
-from scipy import stats
 
-from pvbias.report.results import RunResults
 from pvbias.tools.main import guard
-from pvbias.tools.study import Run, Study, add_arguments
+from pvbias.tools.study import Run, Study, add_arguments, figure, interval, start, text, verdict
 
 HERE = Path(__file__).resolve().parent
 
@@ -132,40 +130,14 @@ def measure(study: Study, seeds: Sequence[int], settings: Sequence[Setting], *, 
         return {}
     measured: Measured = {}
     for setting, seed in tuned:
-        figures = {"in": figure(inside[setting, seed], "accuracy", "top1", "original")}
-        figures["out"] = figure(outside[setting, seed], "accuracy", "top1", "original")
+        figures = {"in": figure(inside[setting, seed], "accuracy", "top1")}
+        figures["out"] = figure(outside[setting, seed], "accuracy", "top1")
         for name, evaluator, score, variant in SCORES:
             if evaluator in inside[setting, seed].results:
                 figures[name] = figure(inside[setting, seed], evaluator, score, variant)
         for name, value in figures.items():
             measured.setdefault(setting, {}).setdefault(name, []).append(value)
     return measured
-
-
-def start(checkpoint: str) -> tuple[str, str]:
-    """Start from these weights, or test them."""
-    return "TRAIN.CHECKPOINT_FILE_PATH", checkpoint
-
-
-def figure(run: RunResults, evaluator: str, name: str, variant: str) -> float:
-    """A figure's value at clip level (a video is one clip here)."""
-    for found in run.results[evaluator].figures:
-        if (found.name, found.variant, found.level) == (name, variant, "clip") and found.value is not None:
-            return found.value
-    raise KeyError(f"{run.name} has no figure {name} ({variant}) of {evaluator}")
-
-
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed."""
-    if len(values) < 2:
-        return float(np.mean(values)), float("nan")
-    return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-
-
-def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
-    """``mean ± half width``."""
-    mean, half = interval(values)
-    return f"{mean:{sign}.{digits}f}" + ("" if np.isnan(half) else f" ± {half:.{digits}f}")
 
 
 def methods_table(measured: Measured) -> list[list[str]]:
@@ -201,14 +173,8 @@ def verdicts(measured: Measured) -> list[str]:
         if method == BASELINE or Setting(method=method) not in measured:
             continue
         values = measured[Setting(method=method)]["out"]
-        mean, half = interval([ours - theirs for ours, theirs in zip(values, baseline, strict=True)])
-        if np.isnan(half):
-            said = "one seed does not tell whether that is more than chance"
-        elif abs(mean) <= half:
-            said = "no difference that these seeds can tell from none"
-        else:
-            said = "it helps" if mean > 0 else "it does harm"
-        sentences.append(f"{method}: {mean:+.1f} points: {said}.")
+        gained = [ours - theirs for ours, theirs in zip(values, baseline, strict=True)]
+        sentences.append(f"{method}: {np.mean(gained):+.1f} points: {verdict(gained)}.")
     return sentences
 
 

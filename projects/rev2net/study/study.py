@@ -19,11 +19,9 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
-from scipy import stats
 
-from pvbias.report.results import RunResults
 from pvbias.tools.main import guard
-from pvbias.tools.study import Run, Study, add_arguments
+from pvbias.tools.study import Run, Study, add_arguments, figure, start, text, verdict
 
 HERE = Path(__file__).resolve().parent
 #: The same pre-training, so that runs of that study serve this one.
@@ -94,23 +92,12 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[str], *, quick
         return {}
     measured: Measured = {}
     for key, run in tuned.items():
-        figures = {"source": accuracy(source[key]), "target": accuracy(target[key]), **flow_errors(study.folder(run))}
+        sides = {"source": source[key], "target": target[key]}
+        figures = {side: figure(tested_on, "accuracy", "top1") for side, tested_on in sides.items()}
+        figures |= flow_errors(study.folder(run))
         for name, value in figures.items():
             measured.setdefault(key[0], {}).setdefault(name, []).append(value)
     return measured
-
-
-def start(checkpoint: str) -> tuple[str, str]:
-    """Start from these weights, or test them."""
-    return "TRAIN.CHECKPOINT_FILE_PATH", checkpoint
-
-
-def accuracy(run: RunResults) -> float:
-    """Top-1, percent (a video is one clip here)."""
-    for found in run.results["accuracy"].figures:
-        if (found.name, found.variant, found.level) == ("top1", "original", "clip") and found.value is not None:
-            return found.value
-    raise KeyError(f"{run.name} has no accuracy")
 
 
 def flow_errors(folder: Path) -> dict[str, float]:
@@ -119,19 +106,6 @@ def flow_errors(folder: Path) -> dict[str, float]:
     steps = [line for line in lines if FLOW_ERRORS[0] in line]
     late = steps[len(steps) // 2 :]
     return {name: float(np.mean([line[name] for line in late])) for name in FLOW_ERRORS if late}
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed."""
-    if len(values) < 2:
-        return float(np.mean(values)), float("nan")
-    return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-
-
-def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
-    """``mean ± half width``."""
-    mean, half = interval(values)
-    return f"{mean:{sign}.{digits}f}" + ("" if np.isnan(half) else f" ± {half:.{digits}f}")
 
 
 def gains(measured: Measured, method: str, side: str) -> list[float]:
@@ -163,14 +137,8 @@ def verdicts(measured: Measured) -> list[str]:
     for method in measured:
         if method == BASELINE:
             continue
-        mean, half = interval(gains(measured, method, "target"))
-        if np.isnan(half):
-            said = "one seed does not tell whether that is more than chance"
-        elif abs(mean) <= half:
-            said = "no difference that these seeds can tell from none"
-        else:
-            said = "it helps" if mean > 0 else "it does harm"
-        sentences.append(f"{method}: {mean:+.1f} points on the target: {said}.")
+        gained = gains(measured, method, "target")
+        sentences.append(f"{method}: {np.mean(gained):+.1f} points on the target: {verdict(gained)}.")
     return sentences
 
 
