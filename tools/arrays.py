@@ -54,9 +54,9 @@ def do_or_submit(args: argparse.Namespace, work: Callable[..., object]) -> int:
         raise ConfigError(f"--set {others[0]}: only keys of SLURM have a meaning here.")
     asked = {
         "OUTPUT_DIR": args.out,
-        "DATA_LOADER.NUM_WORKERS": 0,
         "SLURM.GPUS_PER_NODE": 0,
         "SLURM.CPUS_PER_TASK": max(args.workers, 1),
+        "DATA_LOADER.NUM_WORKERS": args.workers,
     }
     cfg = load_cfg(overrides=[*(str(text) for pair in asked.items() for text in pair), *args.keys])
     return submit_parts(cfg, args, part=work, last=partial(work, shard=None))

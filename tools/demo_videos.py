@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +28,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageDraw
 
+from pvbias.data.workers import worker_context
 from pvbias.errors import ConfigError
 
 #: Places that the shape visits, and frames that it takes to visit each of them once.
@@ -113,8 +113,8 @@ def write_demo_videos(
     if workers == 1:
         for video in videos:
             write(video)
-    else:  # not forked: a forked child of a process that runs threads (torch's, PyAV's) may hang
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    else:
+        with ProcessPoolExecutor(workers, mp_context=worker_context(__name__)) as pool:
             list(pool.map(write, videos, chunksize=8))
     return {set_name: out_dir / set_name for set_name in SETS}
 

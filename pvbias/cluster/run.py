@@ -19,6 +19,7 @@ from fvcore.common.config import CfgNode
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
+from ..data.workers import worker_context
 from ..engine.interruption import Interrupted, request_stop
 from ..engine.launch import Place, run_at
 from ..run import run
@@ -90,7 +91,7 @@ def _end_workers() -> None:
 
 
 def _shield_workers(number: int) -> None:
-    """Keep the signals that tell the job to leave from the loader's workers.
+    """Keep the signals that tell the job to leave from the workers.
 
     Slurm sends them to all processes of the job where it does not track them by control groups, and workers that die of
     one take the training with them before it has saved. What is blocked stays so in programs that are started (a
@@ -99,7 +100,7 @@ def _shield_workers(number: int) -> None:
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["pvbias.data.loader"])
+    worker_context("pvbias.data.loader")
     for start in (resource_tracker.ensure_running, forkserver.ensure_running):  # the first one unblocks SIGTERM
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, number})
         start()

@@ -36,6 +36,7 @@ from .bad_videos import BadVideo, BadVideoLog, forget
 from .encoding import Encoding, encode
 from .sharing import Shard
 from .video import BadVideoError, VideoRecord, VideoSource
+from .workers import worker_context
 
 FINISHED_FILE = "prepared.jsonl"
 SETTINGS_FILE = "prepared_with.json"
@@ -259,8 +260,7 @@ def _results(
         return
     waiting = iter(jobs)
     running: dict[Future, Job] = {}
-    # Not forked: a child forked from a process that runs threads may hang.
-    context = multiprocessing.get_context("spawn")
+    context = worker_context(__name__, type(source).__module__)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(source, out_dir, encoding)) as pool:
         while True:

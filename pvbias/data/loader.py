@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from .sampling import TemporalSampling
 from .sharing import cut, deal
 from .transforms import TestViews, TrainAugmentation
 from .video import VideoSource
+from .workers import worker_context
 
 
 class TrainLoader:
@@ -209,7 +209,7 @@ def _data_loader(cfg: CfgNode, dataset: Dataset, *, persistent: bool = False, **
     workers = cfg.DATA_LOADER.NUM_WORKERS
     if workers:
         options |= {
-            "multiprocessing_context": _context(),
+            "multiprocessing_context": worker_context(__name__),
             "worker_init_fn": _start_worker,
             "persistent_workers": persistent,
             # A test item is all views of a video, easily 100 MB: one in work and one waiting for each worker.
@@ -224,20 +224,6 @@ def _data_loader(cfg: CfgNode, dataset: Dataset, *, persistent: bool = False, **
         generator=torch.Generator(),
         **options,
     )
-
-
-def _context() -> multiprocessing.context.BaseContext:
-    """How workers are started: by a fork server that has imported torch and this package, so that each starts in
-    milliseconds.
-
-    Not forked from the training process: that has OpenMP threads, CUDA, gloo or TensorBoard threads, which a fork
-    copies in whatever state they are (locks held, pools without threads), and workers then hang now and then.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
 
 
 def _start_worker(worker: int) -> None:

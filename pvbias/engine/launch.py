@@ -16,6 +16,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from fvcore.common.config import CfgNode
 
+from ..data.workers import worker_context
 from ..errors import ConfigError, PvbiasError
 from ..machine import prepare_process
 from .seeding import seed_everything
@@ -107,8 +108,10 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
 
 
 def _run_children(places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
+    # All that a job needs is imported once and shared; CUDA, which does not outlive a fork, is not touched by that.
+    method = worker_context("pvbias.run", job.__module__).get_start_method()
     children = mp.start_processes(
-        _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method="spawn"
+        _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method=method
     )
     try:
         while not children.join(grace_period=GRACE_SECONDS):

@@ -8,19 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..clips import ClipSpec
 from .zoo_model import ZooModel
 
 
-def build_shapes(entry: ZooModel, *, num_classes: int) -> nn.Module:
-    """A model of the catalogue for its own clips, without the time and the memory that its weights would take.
+def build_shapes(entry: ZooModel, *, num_classes: int, clip_spec: ClipSpec | None = None) -> nn.Module:
+    """A model of the catalogue, without the time and the memory that its weights would take.
 
     Where a builder computes with its weights they are real.
 
     Args:
         entry: the model.
         num_classes: K.
+        clip_spec: of the clips that it is for; None: its own.
     """
-    spec = entry.clip_spec
+    spec = clip_spec or entry.clip_spec
     sizes = {"num_classes": num_classes, "num_frames": spec.num_frames, "crop_size": spec.crop_size}
     try:
         with _ShapesOnly():

@@ -1,12 +1,16 @@
 """Files of optical flow: they hold what was estimated at the times of the frames, whatever happens on the way."""
 
 import json
+import multiprocessing
+import random
+import shutil
 import subprocess
 import sys
 import time
 from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
@@ -140,6 +144,43 @@ def test_a_kill_loses_the_videos_in_work(tmp_path):
     assert summary.resumed == len(known)
     assert len(summary.finished) == videos
     assert sorted(path.name for path in out.glob("*.mp4*")) == [f"{index}.mp4" for index in range(videos)]
+
+
+def test_killed_again_and_again(tmp_path):
+    """At any moment: what is listed is whole, and in the end the files are those of a run that was left alone."""
+    videos, kills = 16, 10
+    for index in range(videos):
+        write_video(tmp_path / f"in/{index}.mkv", times_ms=range(0, 240 + 40 * index, 40), way=(1.0, 0.0))
+    out = tmp_path / "out"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "pvbias.plugins.optical_flow.classical"])
+    generator, done = random.Random(0), 0
+    while done < kills:
+        process = context.Process(target=extract, args=(tmp_path / "in", out))
+        before = progress(out)
+        process.start()
+        while process.is_alive() and progress(out) == before:  # starting is no news
+            time.sleep(0.002)
+        time.sleep(generator.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        if process.exitcode == 0:  # it was finished before
+            shutil.rmtree(out)
+            continue
+        done += 1
+        listed = [json.loads(line) for line in (out / "prepared.jsonl").read_text().split("\n")[:-1]]
+        for file in listed:
+            with closing(FlowFiles(str(out)).open_flow(VideoRecord(path="", name=file["name"]))) as opened:
+                assert len(opened.timestamps) == 6 + int(Path(file["name"]).stem)
+    assert len(extract(tmp_path / "in", out).finished) == videos
+    extract(tmp_path / "in", tmp_path / "at_once")
+    names = sorted(path.name for path in (tmp_path / "at_once").glob("*.mp4*"))
+    assert sorted(path.name for path in out.glob("*.mp4*")) == names, "and nothing half-written"
+    assert all((out / name).read_bytes() == (tmp_path / "at_once" / name).read_bytes() for name in names)
+
+
+def progress(folder):
+    return sorted((path.name, path.stat().st_size) for path in folder.glob("*.mp4*")) if folder.exists() else []
 
 
 def test_parts_that_machines_make_come_together(tmp_path, monkeypatch):
