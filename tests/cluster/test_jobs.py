@@ -35,7 +35,7 @@ def test_processes_that_die_or_fail_are_named(submit, cluster, config, tmp_path,
 
 def test_a_sweep_from_within_a_job(cluster, config, tmp_path, capsys):
     out = tmp_path / "sweep"
-    sweep = ["--sweep", "SOLVER.BASE_LR=0.05", "RNG_SEED=0,1,2", "--parallel", "2", "--wait"]
+    sweep = ["--sweep", "SOLVER.BASE_LR=0.05", "RNG_SEED=0,1", "--parallel", "1", "--wait"]
     program = "import sys; from pvbias.tools.main import main; sys.exit(main(sys.argv[1:]))"
     keys = ["TEST.ENABLE", "True", "SOLVER.MAX_EPOCH", "1.0", "BRAKE.SECONDS", "0.2", "OUTPUT_DIR"]
     inner = shlex.join([sys.executable, "-c", program, "submit", "--cfg", str(config), *keys, str(out), *sweep])
@@ -46,7 +46,7 @@ def test_a_sweep_from_within_a_job(cluster, config, tmp_path, capsys):
     assert state == "COMPLETED", log.read_text()
 
     jobs = find_jobs(out)
-    assert [job.id.split("_")[1] for job in jobs] == ["0", "1", "2"]
+    assert [job.id.split("_")[1] for job in jobs] == ["0", "1"]
     times = []
     for job in jobs:
         lines = log_of(job.output_dir)
@@ -57,14 +57,14 @@ def test_a_sweep_from_within_a_job(cluster, config, tmp_path, capsys):
         shown = cluster.run("scontrol", "show", "job", job.id)
         assert "NumTasks=1 " in shown
         assert "gpu" not in shown
-        times.append([_field(shown, "StartTime"), _field(shown, "EndTime")])
-    assert all(sum(start < at < end for start, end in times) <= 2 for at, _ in times)
+        times += [_field(shown, "StartTime"), _field(shown, "EndTime")]
+    assert times == sorted(times), "one at a time"
 
     capsys.readouterr()
     assert main(["jobs", str(out), "--table"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:2] == ["SOLVER.BASE_LR", "RNG_SEED"]
-    assert [line.split()[:2] for line in table[1:4]] == [["0.05", "0"], ["0.05", "1"], ["0.05", "2"]]
+    assert [line.split()[:2] for line in table[1:3]] == [["0.05", "0"], ["0.05", "1"]]
     with (out / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert all(0 <= float(row["accuracy top1 video original"]) <= 100 for row in rows)

@@ -324,7 +324,9 @@ def test_the_number_of_processes_may_change(tmp_path, whole):
     for name in ("both", "one_then_two", "two_then_one"):
         (tmp_path / name).mkdir()
     alone = attempt(tmp_path / "one_then_two", 31)[2]
-    torch.multiprocessing.spawn(_process, (str(tmp_path / "store"), tmp_path), nprocs=2)
+    torch.multiprocessing.start_processes(
+        _process, (str(tmp_path / "store"), tmp_path), nprocs=2, start_method="forkserver"
+    )
 
     def by_two(name):
         return [torch.load(tmp_path / name / f"{rank}.pt", weights_only=False) for rank in range(2)]

@@ -199,7 +199,9 @@ def test_two_processes_give_the_figures_of_one(tmp_path):
     }
     alone = measure(tmp_path / "alone", cfg, evaluators, model=model, source=NoiseSource(bad=(5,)))
     (tmp_path / "two").mkdir()
-    torch.multiprocessing.spawn(_process, (str(tmp_path / "store"), str(tmp_path / "two")), nprocs=2)
+    torch.multiprocessing.start_processes(
+        _process, (str(tmp_path / "store"), str(tmp_path / "two")), nprocs=2, start_method="forkserver"
+    )
     merged, together = torch.load(tmp_path / "two" / "0.pt", weights_only=False)
     assert_same_rows(evaluators["keep"].rows, merged)
     assert together["accuracy"] == alone["accuracy"]

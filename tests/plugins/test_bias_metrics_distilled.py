@@ -425,7 +425,9 @@ def _process(rank, store, folder):
 def test_two_processes_train_the_student_of_one(tmp_path):
     result, measured = measure(config(tmp_path / "one", epochs=2.0), "dynamic_score_distill")
     (tmp_path / "two").mkdir()
-    torch.multiprocessing.spawn(_process, (str(tmp_path / "store"), str(tmp_path / "two")), nprocs=2)
+    torch.multiprocessing.start_processes(
+        _process, (str(tmp_path / "store"), str(tmp_path / "two")), nprocs=2, start_method="forkserver"
+    )
     (found, student, epochs), (nothing, other, same) = (
         torch.load(tmp_path / "two" / f"{rank}.pt", weights_only=False) for rank in (0, 1)
     )
