@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+# One more than there are cores: tests that run jobs mostly wait.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(len(os.sched_getaffinity(0)) + 1, 8))')
 
 .PHONY: demo test lint clean
 
@@ -15,7 +17,7 @@ demo: $(VENV)/.installed
 	@echo "Open $(DEMO)/comparison/report.html"
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

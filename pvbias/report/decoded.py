@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,16 @@ def write_decoded(
     Returns:
         ``path``.
     """
-    context = {"clips": [_context(clip) for clip in clips], "about": about, "without_target": without_target}
+    means = {
+        "flow_errors": _said(_mean([clip.flow_errors for clip in clips]), "px"),
+        "frame_errors": _said(_mean([clip.frame_errors for clip in clips]), "grey levels"),
+    }
+    context = {
+        "clips": [_context(clip) for clip in clips],
+        "means": means if len(clips) > 1 else {},
+        "about": about,
+        "without_target": without_target,
+    }
     return write_atomically(path, render_template("decoded.html", context))
 
 
@@ -108,6 +118,12 @@ def _context(clip: DecodedClip) -> dict[str, Any]:
         "flow_errors": _said(clip.flow_errors, "px"),
         "frame_errors": _said(clip.frame_errors, "grey levels"),
     }
+
+
+def _mean(errors: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Over the clips, as far as they have any."""
+    there = [pair for pair in errors if pair is not None]
+    return (statistics.fmean(own for own, _ in there), statistics.fmean(other for _, other in there)) if there else None
 
 
 def _said(errors: tuple[float, float] | None, unit: str) -> list[str]:

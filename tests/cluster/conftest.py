@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -95,10 +94,3 @@ def log_of(output_dir):
     return [
         {name: value for name, value in line.items() if name not in times} for line in lines if line["kind"] == "train"
     ]
-
-
-def wait_for_steps(job, count, seconds=180):
-    until = time.monotonic() + seconds
-    while len(log_of(job.output_dir)) < count:
-        assert time.monotonic() < until, job.log()
-        time.sleep(0.1)
