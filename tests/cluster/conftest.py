@@ -5,13 +5,16 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pvbias.cluster import find_jobs
 from pvbias.plugin_loading import load_plugins
+from pvbias.plugins.decoupled_videos.mnist import load_digits
 from pvbias.registries import ALL
 from pvbias.tools.main import main
 
+from ..plugins.test_decoupled_mnist import idx, write_mnist
 from .slurm import Cluster, missing
 
 CONFIG = """
@@ -21,7 +24,7 @@ OBJECTIVE: {NAME: Braked}
 TRAIN: {DATASET: brush_mnist, BATCH_SIZE: 4}
 TEST: {DATASET: brush_mnist, ENABLE: False, NUM_ENSEMBLE_VIEWS: 1, NUM_SPATIAL_CROPS: 1}
 BIAS: {ENABLE: False}
-DECOUPLED: {SIZE: 16, FRAMES: 8, TRAIN_VIDEOS: 32, TEST_VIDEOS: 10, LABEL: motion}
+DECOUPLED: {SIZE: 16, FRAMES: 8, TRAIN_VIDEOS: 32, TEST_VIDEOS: 10, LABEL: motion, MNIST_DIR: {digits}}
 DATA: {TRAIN_JITTER_SCALES: [16, 20], RANDOM_FLIP: False}
 DATA_LOADER: {NUM_WORKERS: 0}
 SOLVER: {MAX_EPOCH: 3.0, BASE_LR: 0.05}
@@ -67,10 +70,25 @@ def environment(monkeypatch):
     sys.modules.pop("braked", None)
 
 
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Scikit-learn's digits in MNIST's files: without them each job would import scikit-learn for seconds."""
+    train, test = load_digits("", "train"), load_digits("", "test")
+    train_and_val = [np.resize(array, (5010, *array.shape[1:])) for array in (train.images, train.labels)]
+    return write_mnist(
+        tmp_path_factory.mktemp("mnist"),
+        zipped=False,
+        train_images=idx(2051, train_and_val[0]),
+        train_labels=idx(2049, train_and_val[1].astype(np.uint8)),
+        test_images=idx(2051, test.images),
+        test_labels=idx(2049, test.labels.astype(np.uint8)),
+    )
+
+
 @pytest.fixture
-def config(tmp_path, environment):
+def config(tmp_path, environment, digits):
     path = tmp_path / "run.yaml"
-    path.write_text(CONFIG.replace("{out}", str(tmp_path / "run")))
+    path.write_text(CONFIG.replace("{out}", str(tmp_path / "run")).replace("{digits}", digits))
     return path
 
 

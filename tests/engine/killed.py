@@ -143,7 +143,7 @@ def long_cfg(folder):
     """Many small steps, with a checkpoint after nearly each."""
     return make_cfg(
         folder,
-        *("SOLVER.MAX_EPOCH", 6.0, "LOG_PERIOD", 3, "TRAIN.EVAL_PERIOD", 1, "BN.USE_PRECISE_STATS", True),
+        *("SOLVER.MAX_EPOCH", 4.0, "LOG_PERIOD", 3, "TRAIN.EVAL_PERIOD", 1, "BN.USE_PRECISE_STATS", True),
         *("TRAIN.CHECKPOINT_MINUTES", 0.02 / 60, "TRAIN.CHECKPOINT_BEST", "top1", "TRAIN.CHECKPOINT_KEEP", 2),
         *("OBJECTIVE.NAME", "TeacherAndStudent", "DATA.MAX_BAD_FRACTION", 0.9),
     )
