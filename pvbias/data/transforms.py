@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
-from torchvision.transforms import v2
 
 from .flow import mirror_coded_flow, mirror_flow
 
@@ -159,6 +158,8 @@ class TrainView:
         return min(height, width / low), min(width, height * high)
 
     def _jittered(self, clip: np.ndarray) -> np.ndarray:
+        from torchvision.transforms import v2  # seconds, which each worker that does without is spared
+
         strength = self._augmentation.color_jitter
         jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
         images = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)

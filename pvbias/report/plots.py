@@ -13,16 +13,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Canvas
-from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
+from typing import TYPE_CHECKING, Any
 
 from . import words
+
+# Matplotlib is imported where it draws: that takes half a second, and most processes of a run draw nothing.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.text import Annotation
 
 #: One colour a run, told apart with any kind of colour vision (Okabe and Ito's set, without what is too pale on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
@@ -227,6 +226,10 @@ def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str,
 @contextmanager
 def drawing(height: float, prefix: str, alt: str, width: float = _WIDTH) -> Iterator[tuple[Canvas, list[str]]]:
     """A figure to draw on; when the block ends, the list holds its SVG."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
     result: list[str] = []
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings(
@@ -295,6 +298,9 @@ def _layer_axis(axes: Axes, layers: int) -> None:
 
 def _name_outliers(canvas: Canvas, axes: Axes, points: Sequence[ClassPoint], count: int) -> None:
     """Name the classes that lose most to shuffling and the one that gains most, each where there is room for it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
     by_loss = sorted(points, key=lambda p: (p.shuffled - p.original, p.name))
     chosen = by_loss[:count]
     if by_loss[-1] not in chosen:
