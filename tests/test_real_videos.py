@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,10 @@ def test_bad_videos_among_good_ones(tmp_path):
     ) as process:
         _, messages = process.communicate(timeout=400)
         assert process.returncode == 0, messages
-        assert not others_in_group(process.pid)
+        until = time.monotonic() + 10  # the server that workers were forked from ends once it finds itself alone
+        while (others := others_in_group(process.pid)) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not others
     run = json.loads((tmp_path / "out" / "results.json").read_text())["run"]
     listed = {bad["path"] for bad in run["bad_videos"]}
     assert run["num_videos"] + len(listed) == len(nasty) + len(good)
