@@ -1,5 +1,5 @@
-"""The architectures of the catalogue: from a checkpoint of other classes through a measurement and steps of training back
-to where it came from."""
+"""The architectures of the catalogue: from a checkpoint of other classes through a measurement and steps of training
+back to where it came from."""
 
 import re
 
