@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch.distributed as dist
@@ -27,7 +27,7 @@ from tabulate import tabulate
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, build_source
-from pvbias.distributed import get_rank, get_world_size, is_main_process
+from pvbias.distributed import get_world_size, is_main_process
 from pvbias.engine import launch
 from pvbias.errors import TrainingError
 from pvbias.evaluation import run_evaluators
@@ -42,7 +42,7 @@ PERIOD = 1.0
 
 
 def measure(cfg: CfgNode) -> None:
-    """In each process: measure accuracy, and leave the seconds that took and the memory it came to in OUTPUT_DIR."""
+    """In each process: measure accuracy; the main one leaves the seconds and the memory of all in OUTPUT_DIR."""
     load_plugins()
     cfg = complete(cfg, num_classes=400)
     source = build_source(cfg, "test")
@@ -53,7 +53,10 @@ def measure(cfg: CfgNode) -> None:
     log = BadVideoLog(cfg.OUTPUT_DIR, max_fraction=1.0)
     if get_world_size() > 1:
         dist.barrier()
-    with _memory_watched(Path(cfg.OUTPUT_DIR) / f"memory_{get_rank()}.json"):
+    # Processes of one run, and those that load for them, are all forked from one server.
+    top = os.getpid() if get_world_size() == 1 else os.getppid()
+    watched = _memory_watched(top, Path(cfg.OUTPUT_DIR) / "memory.json") if is_main_process() else nullcontext()
+    with watched:
         start = time.perf_counter()
         run_evaluators(cfg, recognizer, source, {"accuracy": accuracy}, settings=settings, bad_log=log, progress=False)
         seconds = time.perf_counter() - start
@@ -62,14 +65,14 @@ def measure(cfg: CfgNode) -> None:
 
 
 @contextmanager
-def _memory_watched(file: Path) -> Iterator[None]:
-    """Write the anonymous memory (bytes) of this process and of those below it, over time."""
+def _memory_watched(top: int, file: Path) -> Iterator[None]:
+    """Write the anonymous memory (bytes) of a process and of those below it, over time."""
     over = threading.Event()
     seen: dict[int, list[int]] = {}
 
     def watch() -> None:
         while not over.wait(PERIOD):
-            for process in _below(os.getpid()):
+            for process in _below(top):
                 try:
                     status = Path(f"/proc/{process}/status").read_text()
                 except OSError:  # it has ended
@@ -111,8 +114,7 @@ def _run(cfg: CfgNode, processes: int, cores: set[int]) -> tuple[float, list[lis
         job.join()
         if job.exitcode:
             raise TrainingError(f"Measuring with {processes} processes has failed; its own message is above.")
-        memory = [json.loads(file.read_text()) for file in sorted(Path(folder).glob("memory_*.json"))]
-        return json.loads((Path(folder) / "seconds.json").read_text()), [process for one in memory for process in one]
+        return tuple(json.loads((Path(folder) / f"{name}.json").read_text()) for name in ("seconds", "memory"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
