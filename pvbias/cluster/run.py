@@ -99,9 +99,8 @@ def _shield_workers(number: int) -> None:
     handler does not, and torch's workers set one of their own), so the server that workers are forked from is started
     now.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if worker_context("pvbias.data.loader").get_start_method() != "forkserver":
         return
-    worker_context("pvbias.data.loader")
     for start in (resource_tracker.ensure_running, forkserver.ensure_running):  # the first one unblocks SIGTERM
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, number})
         start()

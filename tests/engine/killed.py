@@ -12,8 +12,8 @@ import random
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import patch
@@ -29,6 +29,7 @@ from pvbias.errors import WeightsError
 from pvbias.registries import OBJECTIVE
 from pvbias.zoo import read_checkpoint
 
+from ..kills import kill_at_work
 from .toys import FakeLoader, TeacherAndStudent, make_cfg, tiny_recognizer
 
 #: What a line of the log has that no two runs share.
@@ -178,14 +179,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> tuple[int, int]
     broken = done = 0
     killed = folder / "killed"
     while done < kills:
-        process = start("killed")
-        before = _size(killed)
-        while process.is_alive() and _size(killed) == before:  # loading is no news
-            time.sleep(0.002)
-        time.sleep(generator.uniform(0, 0.5))
-        process.kill()
-        process.join()
-        if process.exitcode == 0:  # it was finished before
+        if not kill_at_work(partial(start, "killed"), partial(_size, killed), generator, within=0.5):
             shutil.rmtree(killed)
             continue
         done += 1

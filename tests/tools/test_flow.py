@@ -7,6 +7,7 @@ import shutil
 import time
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from pvbias.plugins.optical_flow import extract_flow
 from pvbias.registries import FLOW
 from pvbias.tools.benchmark_flow import moved_photograph
 from pvbias.tools.main import main
+
+from ..kills import kill_at_work
 
 #: Display times of a video of uneven frame rate, milliseconds.
 UNEVEN = [0, 40, 80, 200, 210, 300]
@@ -182,14 +185,9 @@ def test_killed_again_and_again(tmp_path, unhurried_start):
     out = tmp_path / "out"
     generator, done = random.Random(0), 0
     while done < kills:
-        before = progress(out)
-        process = unhurried_start(tmp_path / "in", out)
-        while process.is_alive() and progress(out) == before:  # starting is no news
-            time.sleep(0.002)
-        time.sleep(generator.uniform(0, 0.1))
-        process.kill()
-        process.join()
-        if process.exitcode == 0:  # it was finished before
+        if not kill_at_work(
+            partial(unhurried_start, tmp_path / "in", out), partial(progress, out), generator, within=0.1
+        ):
             shutil.rmtree(out)
             continue
         done += 1
