@@ -12,6 +12,9 @@ from av.video.stream import VideoStream
 
 from .video import BadVideoError
 
+#: Metadata need not be UTF-8. PyAV 17 and 18 have to be told so; 19 knows, and has no such argument any more.
+_OF_THIS_PYAV = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
 #: FFmpeg's AVDISCARD_ALL: packets that are not even read.
 _DISCARD_ALL = 48
 
@@ -28,7 +31,7 @@ def open_container(path: str) -> InputContainer:
         raise BadVideoError("unreadable", f"{path} is not a regular file")
     try:
         # Files only: a playlist must not make a training run open network connections.
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, **_OF_THIS_PYAV)
     except av.FFmpegError as error:
         raise BadVideoError("unreadable", error.strerror or str(error)) from error
 
