@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from .file_contents import why_unreadable
 from .video import BadVideoError
 
 #: Metadata need not be UTF-8. PyAV 17 and 18 have to be told so; 19 knows, and has no such argument any more.
@@ -33,7 +35,7 @@ def open_container(path: str) -> InputContainer:
         # Files only: a playlist must not make a training run open network connections.
         return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, **_OF_THIS_PYAV)
     except av.FFmpegError as error:
-        raise BadVideoError("unreadable", error.strerror or str(error)) from error
+        raise BadVideoError("unreadable", why_unreadable(path) or error.strerror or str(error)) from error
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -62,6 +64,11 @@ def video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
+def is_encrypted(packet: av.Packet) -> bool:
+    """Whether a packet's data are encrypted, as the file says: some decoders make noise of them without complaint."""
+    return packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info")
+
+
 def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
     """The packets from here on. A read error ends them, as the end of the file does."""
     try:
@@ -82,3 +89,9 @@ def decoded(stream: VideoStream, packet: av.Packet | None) -> Iterator[tuple[av.
     else:
         for frame in frames:
             yield frame, ""
+
+
+def decode_all(container: InputContainer, stream: VideoStream) -> Iterator[tuple[av.VideoFrame | None, str]]:
+    """Plain decoding: what :func:`decoded` gives for all packets from here on, and what the decoder then holds back."""
+    for packet in chain(demuxed(container, stream), [None]):
+        yield from decoded(stream, packet)

@@ -8,9 +8,11 @@ from types import TracebackType
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from .containers import decoded, demuxed, open_container, video_stream
-from .packets import NO_TIMESTAMP, PacketIndex, packet_index
+from .display_times import NO_TIMESTAMP
+from .packets import PacketIndex, linear, packet_index, recounted, unseekable
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize, frames_shown, in_order
 
@@ -21,12 +23,14 @@ MAX_GAP = 0.5
 class FileVideo:
     """A video file opened with PyAV; implements :class:`pvbias.data.Video`.
 
+    The k-th frame is the k-th of plain decoding from the beginning, whatever else is asked for.
+
     One demultiplexing scan (half a millisecond for a Kinetics video) gives the exact times and key frames, whatever
     the header claims; where an MP4's table of packets says the same, it is taken instead. A read then makes one pass
     over the file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on
     it, and goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed
-    frames are scaled. Where seeking or leaving out does not give what the index promises, the file is decoded linearly
-    from its start.
+    frames are scaled. Where the packets' times, key flags or places turn out not to be those of the frames that come
+    out, frames are counted and the file is decoded linearly from its start; a log line says so once for a file.
 
     The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
 
@@ -34,7 +38,7 @@ class FileVideo:
         path: a file.
 
     Raises:
-        BadVideoError: it is missing, unreadable, has no video stream or no frame.
+        BadVideoError: it is missing, unreadable, encrypted, has no video stream or no frame, or damaged times.
     """
 
     def __init__(self, path: str) -> None:
@@ -72,11 +76,15 @@ class FileVideo:
         Raises:
             BadVideoError: ``no decodable frame``, or ``decoder error`` with the time of the frame that cannot be had.
         """
-        needed, place = frames_shown(self.timestamps, times)
-        images = None if self._index.counted else self._read_groups(needed, size)
-        if images is None:
-            images = self._read_linear(needed, size)
-        return in_order(images, place)
+        while True:
+            needed, place = frames_shown(self.timestamps, times)
+            try:
+                images = None if self._index.linear else self._read_groups(needed, size)
+                if images is None:
+                    images = self._read_linear(needed, size)
+                return in_order(images, place)
+            except _WrongIndex as wrong:  # at most once for each of the three things that an index can be wrong about
+                self._index = wrong.mend(self.path, self._index)
 
     def close(self) -> None:
         """Give the file handle back."""
@@ -95,13 +103,19 @@ class FileVideo:
         images = _Images(self._resizer, size, len(needed))
         slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
         for start, end in _groups(self._index, needed):
+            key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
             for frame, complaint in self._decode_group(start, end, slots):
                 # Where data are broken, what comes out depends on what was decoded before. Only the linear pass is
                 # the same for any clip.
-                if complaint or (frame is not None and frame.is_corrupt):
+                if complaint or frame is None or frame.is_corrupt or frame.pts is None:
                     return None
-                slot = slots.get(frame.pts) if frame is not None else None
-                if frame is not None and slot is not None:
+                if frame.pts <= previous:
+                    raise _OtherFrames("its frames come out in another order than that of their times")
+                previous = frame.pts
+                if frame.pts == key_time and not _is_intra(frame):
+                    raise _NotLinear("it flags frames as key frames that build on others")
+                slot = slots.get(frame.pts)
+                if slot is not None:
                     self._put(images, slot, frame, needed[slot])
         return images.frames if images.complete else None
 
@@ -121,22 +135,28 @@ class FileVideo:
         yield from decoded(self._stream, None)
 
     def _packets_from(self, start: int) -> Iterator[av.Packet]:
-        """Packets ``start`` and following. Where the container's seeking gets to is checked; when that is too late or
-        cannot be told, the file is read from its beginning."""
+        """Packets ``start`` and following, as they were indexed. Where the container's seeking gets to is checked;
+        when that is too late or cannot be told, the file is read from its beginning."""
         if self._packets:
             yield from islice(self._packets, start, None)
             return
         position, packets = self._next, demuxed(self._container, self._stream)
-        if position != start:
+        sought = position != start
+        if sought:
             position, packets = self._seek(start)
-        for self._next, packet in enumerate(packets, position + 1):
-            if self._next > start:
+        for number, packet in enumerate(packets, position):
+            self._next = number + 1
+            if not self._index.is_at(number, packet):
+                if self._index.seekable:
+                    raise _NotSeekable
+                raise _NotLinear("its packets are not those that its index names")
+            if number >= start:
                 yield packet
 
     def _seek(self, target: int) -> tuple[int, Iterator[av.Packet]]:
         """A position at or before packet ``target``, and the packets from there on."""
         # Containers differ in which of the two they seek by.
-        for time in (self._index.pts[target], self._index.dts[target]):
+        for time in (self._index.pts[target], self._index.dts[target]) if self._index.seekable else ():
             if time == NO_TIMESTAMP:
                 continue
             try:
@@ -168,7 +188,13 @@ class FileVideo:
         slot, previous, trouble = 0, None, ""
         for time, frame, complaint in self._decode_all():
             trouble = complaint or trouble
-            while frame is not None and slot < len(wanted) and wanted[slot] <= time:
+            if frame is None:
+                continue
+            if frame.is_corrupt:
+                trouble = trouble or "its data are damaged"
+            while slot < len(wanted) and wanted[slot] <= time:
+                if wanted[slot] < time and not trouble and not self._index.counted:
+                    raise _OtherFrames("a frame that its packets promise does not come out of the decoder")
                 stand_in = (
                     frame if wanted[slot] == time else self._nearer(wanted[slot], previous, (time, frame), trouble)
                 )
@@ -176,7 +202,7 @@ class FileVideo:
                 slot += 1
             if slot == len(wanted):
                 return images.frames
-            previous = previous if frame is None else (time, frame)
+            previous = (time, frame)
         if previous is None:
             raise BadVideoError("no decodable frame", trouble)
         for rest in range(slot, len(wanted)):
@@ -189,8 +215,10 @@ class FileVideo:
         if self._decoder_used or (self._next != 0 and not self._packets):
             self._rewind()
         self._decoder_used = True
-        number = 0
-        for packet in chain(self._packets_from(0), [None]):
+        number, previous = 0, NO_TIMESTAMP
+        packets = iter(self._packets) if self._packets else demuxed(self._container, self._stream)
+        self._next = -1  # wherever the container then is
+        for packet in chain(packets, [None]):
             for frame, complaint in decoded(self._stream, packet):
                 if frame is None:
                     yield 0, None, complaint
@@ -198,7 +226,10 @@ class FileVideo:
                     if number < len(self._index.frame_pts):
                         yield int(self._index.frame_pts[number]), frame, ""
                     number += 1
-                elif frame.pts is not None:
+                elif frame.pts is None or frame.pts <= previous:
+                    raise _OtherFrames("its frames come out in another order than that of their times")
+                else:
+                    previous = frame.pts
                     yield frame.pts, frame, ""
 
     def _nearer(
@@ -225,6 +256,35 @@ class FileVideo:
 _TimedFrame = tuple[int, av.VideoFrame]
 
 
+class _WrongIndex(Exception):
+    """The file is not as its index says. Nothing of what was read is used: it is read again by a better one."""
+
+    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
+        """The better one."""
+        raise NotImplementedError
+
+
+class _NotSeekable(_WrongIndex):
+    """Seeking leads to other packets than reading does."""
+
+    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
+        return unseekable(path, index)
+
+
+class _NotLinear(_WrongIndex):
+    """Decoding from a key packet does not give what decoding from the start gives."""
+
+    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
+        return linear(path, index, str(self))
+
+
+class _OtherFrames(_WrongIndex):
+    """The decoder puts out other frames, or other times, than the packets promise."""
+
+    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
+        return recounted(path, index, str(self))
+
+
 class _Images:
     """Upright, resized frames on their way into one array ``(count, height, width, 3)``, made when the first frame
     tells the size."""
@@ -249,6 +309,14 @@ class _Images:
         scaled = self._resizer(frame, *((width, height) if sideways else (height, width)))
         self.frames[slot] = np.rot90(scaled, turns) if turns else scaled
         self._filled[slot] = True
+
+
+def _is_intra(frame: av.VideoFrame) -> bool:
+    """Whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not say
+    of which kind it is."""
+    return frame.pict_type in (PictureType.I, PictureType.SI) or (
+        frame.pict_type == PictureType.NONE and frame.key_frame
+    )
 
 
 def _groups(index: PacketIndex, needed: np.ndarray) -> list[tuple[int, int]]:

@@ -1,23 +1,35 @@
-"""What a video file's packets say about its frames, without decoding any: exact times and key frames."""
+"""The index of a video file's packets: exact times, key frames and places of all frames, mostly without decoding any.
+
+A file's packets come in the order of decoding, its frames in the order of display. What the packets say of that is
+believed where it is consistent. Where it is not, the file is decoded once from its beginning, and what the decoder puts
+out decides: the k-th frame is the k-th that comes out.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .containers import decoded, demuxed, open_container, video_stream
+from .containers import decode_all, demuxed, is_encrypted, open_container, video_stream
+from .display_times import (
+    NO_TIMESTAMP,
+    complete_times,
+    doubtful_times,
+    times_by_rank,
+    unexplained_gap,
+    without_outliers,
+)
 from .video import BadVideoError
 
-#: Stands for a timestamp that a packet does not have.
-NO_TIMESTAMP = np.iinfo(np.int64).min
+logger = logging.getLogger(__name__)
 
 #: Duration of a one-frame video that states none, seconds.
 _STILL_DURATION = 1 / 30
@@ -25,38 +37,48 @@ _STILL_DURATION = 1 / 30
 #: Ticks of a stream that states none.
 _MILLISECOND = 1 / 1000
 
-#: Files whose index a process keeps. One takes 30 bytes a packet, so 10 kB for a Kinetics video.
+#: Files whose index a process keeps. One takes 50 bytes a packet, so 15 kB for a Kinetics video.
 _CACHE_SIZE = 2048
 
 #: Packets that were read for an index are kept for decoding up to this much data, bytes: a Kinetics video has 1 MB.
 _KEPT_BYTES = 4 << 20
 
+#: Files that a process names in its log because they have to be decoded linearly; what is true of one is then mostly
+#: true of a whole data set.
+_MAX_NAMED = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class PacketIndex:
-    """The packets of a file's video stream, and the frames they promise.
+    """The packets of a file's video stream, and the frames that come of them.
 
     Attributes:
         pts, dts: int64 ``(P,)``, in ticks, in the order of decoding; NO_TIMESTAMP where there is none.
+        sizes, positions: int64 ``(P,)``, bytes; the place in the file, -1 where it is not known.
         is_key: bool ``(P,)``.
         packet_of_frame: int64 ``(F,)``, the packet of each frame in the order of display; empty when ``counted``.
         frame_pts: int64 ``(F,)``, ascending.
-        counted: the packets' times are not those of the frames that come out, so frames are told apart by counting
-            them from the start.
         tick: seconds.
         duration: seconds from the first frame to the end of the last.
+        counted: frames are told apart by counting them from the start, not by the times of their packets.
+        linear: the file is decoded from its start whatever is asked for; always so when ``counted``.
+        seekable: the container's seeking gives the packets that reading it from the start gives.
         timestamps: float64 ``(F,)``, seconds from the first frame.
         keys: the packets that are key packets, ascending.
     """
 
     pts: np.ndarray
     dts: np.ndarray
+    sizes: np.ndarray
+    positions: np.ndarray
     is_key: np.ndarray
     packet_of_frame: np.ndarray
     frame_pts: np.ndarray
-    counted: bool
     tick: float
     duration: float
+    counted: bool = False
+    linear: bool = False
+    seekable: bool = True
     timestamps: np.ndarray = field(init=False)
     keys: list[int] = field(init=False)
 
@@ -76,12 +98,25 @@ class PacketIndex:
         return 0
 
     def find(self, packet: av.Packet) -> int | None:
-        """Position of a packet in the order of decoding; None when its timestamps do not tell."""
-        matches = np.flatnonzero((self.pts == _ticks(packet.pts)) & (self.dts == _ticks(packet.dts)))
+        """Position of a packet in the order of decoding; None when it is none of those that were indexed, or when its
+        time, size and place in the file do not tell it from another."""
+        same = (self.pts == _ticks(packet.pts)) & (self.sizes == packet.size) & (self.positions == _place(packet))
+        matches = np.flatnonzero(same)
         return int(matches[0]) if len(matches) == 1 else None
 
+    def is_at(self, number: int, packet: av.Packet) -> bool:
+        """Whether a packet is the one that was indexed at a position in the order of decoding."""
+        return (
+            number < len(self.pts)
+            and int(self.pts[number]) == _ticks(packet.pts)
+            and int(self.sizes[number]) == packet.size
+            and int(self.positions[number]) == _place(packet)
+        )
 
-_cache: OrderedDict[tuple[str, int, int], PacketIndex] = OrderedDict()
+
+_FileKey = tuple[str, int, int]
+_cache: OrderedDict[_FileKey, PacketIndex] = OrderedDict()
+_named: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -103,18 +138,15 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> S
     """The index of an opened file; made once for each file in a process.
 
     Raises:
-        BadVideoError: there is no frame.
+        BadVideoError: there is no frame, or its times are damaged beyond repair.
     """
-    status = os.stat(path)
-    key = (path, status.st_mtime_ns, status.st_size)
+    key = _file_key(path)
     index = _cache.get(key)
     if index is not None:
         _cache.move_to_end(key)
         return Scanned(index, 0, [])
     scanned = _scan(path, container, stream)
-    _cache[key] = scanned.index
-    if len(_cache) > _CACHE_SIZE:
-        _cache.popitem(last=False)
+    _keep(key, scanned.index)
     return scanned
 
 
@@ -123,49 +155,82 @@ def forget_indexes() -> None:
     _cache.clear()
 
 
+def unseekable(path: str, index: PacketIndex) -> PacketIndex:
+    """The index of a file in which seeking leads to other packets than reading does; kept for its next visits."""
+    return _keep(_file_key(path), replace(index, seekable=False))
+
+
+def linear(path: str, index: PacketIndex, reason: str) -> PacketIndex:
+    """The index of a file whose key flags or places of packets lie; kept for its next visits."""
+    _name(path, f"it is decoded linearly, since {reason}")
+    return _keep(_file_key(path), replace(index, linear=True))
+
+
+def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
+    """The index of a file whose packets promise other frames than the decoder puts out; kept for its next visits.
+
+    The duration stays: clips are sampled by it, and a file's first visit must not differ from its second.
+
+    Raises:
+        BadVideoError: no frame comes out, or its times are damaged beyond repair.
+    """
+    counted = _by_decoding(path, index, reason)
+    counted = replace(counted, counted=True, linear=True, packet_of_frame=counted.packet_of_frame[:0])
+    return _keep(_file_key(path), replace(counted, duration=index.duration))
+
+
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
     rows, kept, last_duration, total = [], [], 0, 0
     for packet in demuxed(container, stream):
-        pts, dts, size = packet.pts, packet.dts, packet.size
-        rows.append((_ticks(pts), _ticks(dts), size, packet.is_keyframe, packet.is_discard))
+        size = packet.size
+        rows.append(
+            (_ticks(packet.pts), _ticks(packet.dts), size, _place(packet), packet.is_keyframe, packet.is_discard)
+        )
         last_duration = packet.duration or last_duration
         total += size
         if total <= _KEPT_BYTES:
             kept.append(packet)
+        if is_encrypted(packet):
+            raise BadVideoError("encrypted", f"packet {len(rows)} of the video says that it is encrypted")
         if len(rows) == 1 and _has_table(container, stream, packet):
-            rows = [(e.timestamp, e.timestamp, e.size, e.is_keyframe, e.is_discard) for e in stream.index_entries]
+            table = stream.index_entries
+            rows = [(e.timestamp, e.timestamp, e.size, e.pos, e.is_keyframe, e.is_discard) for e in table]
             read = 1
             break
     else:
         read = len(rows)
-    pts, dts, sizes, is_key, hidden = np.array(rows, np.int64).reshape(-1, 5).T
+    pts, dts, sizes, positions, is_key, hidden = np.array(rows, np.int64).reshape(-1, 6).T
     frames = _frames_of_packets(pts, is_key.astype(bool), hidden.astype(bool))
     if not len(frames):
         promised = f" of the {stream.frames} that its header promises" if stream.frames else ""
         raise BadVideoError("no decodable frame", f"the file holds no data for any frame{promised}")
-    frame_pts, counted = pts[frames], False
-    if NO_TIMESTAMP in frame_pts or (np.diff(frame_pts) <= 0).any():
-        frame_pts, counted = _decoded_pts(path), True
-    elif container.format.name == "avi" and (np.diff(pts) < 0).any():
-        # AVI stores no display times. Where frames are reordered, ffmpeg makes up a plausible set of times, but gives
-        # them to the wrong frames. A packet of one byte stands for a frame that comes later (XviD).
-        real = sizes[frames] > 1
-        frame_pts, counted = frame_pts[real] if real.any() else frame_pts, True
-    tick = float(stream.time_base or _MILLISECOND)
-    # The median rather than what the last packet says: containers get that wrong more often than not.
-    last = float(np.median(np.diff(frame_pts))) if len(frame_pts) > 1 else last_duration
-    duration = float(frame_pts[-1] - frame_pts[0] + last) * tick
     index = PacketIndex(
         pts=pts,
         dts=dts,
+        sizes=sizes,
+        positions=positions,
         is_key=is_key.astype(bool),
-        packet_of_frame=frames[:0] if counted else frames,
-        frame_pts=frame_pts,
-        counted=counted,
-        tick=tick,
-        duration=duration if duration > 0 else _STILL_DURATION,
+        packet_of_frame=frames,
+        frame_pts=pts[frames],
+        tick=float(stream.time_base or _MILLISECOND),
+        duration=0.0,
     )
-    return Scanned(index, read, kept if len(kept) == len(rows) else [])
+    reordering = bool(stream.codec_context.has_b_frames)
+    doubt = doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
+    if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
+        index = _counted_by_packets(index)
+    elif doubt:
+        index = _by_decoding(path, index, doubt)
+    duration = _duration(index.frame_pts, index.tick, last_duration)
+    return Scanned(replace(index, duration=duration), read, kept if len(kept) == len(rows) else [])
+
+
+def _duration(frame_pts: np.ndarray, tick: float, last: int) -> float:
+    """Seconds from the first frame to the end of the last."""
+    # The median rather than what the last packet says: containers get that wrong more often than not.
+    last_frame = float(np.median(np.diff(frame_pts))) if len(frame_pts) > 1 else last
+    duration = float(frame_pts[-1] - frame_pts[0] + last_frame) * tick
+    return duration if duration > 0 else _STILL_DURATION
 
 
 def _has_table(container: InputContainer, stream: VideoStream, first: av.Packet) -> bool:
@@ -183,32 +248,74 @@ def _frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) 
     frames = np.flatnonzero(~hidden)
     if is_key.any():
         first = int(np.argmax(is_key))
-        frames = frames[(frames >= first) & (pts[frames] >= pts[first])]
+        frames = frames[(frames >= first) & ((pts[frames] >= pts[first]) | (pts[frames] == NO_TIMESTAMP))]
     return frames[np.argsort(pts[frames], kind="stable")]
 
 
-def _decoded_pts(path: str) -> np.ndarray:
-    """Times of all frames, found by decoding them. They come out in the order of display, so the k-th gets the k-th
-    smallest time."""
-    times: list[int | None] = []
-    trouble = ""
+def _counted_by_packets(index: PacketIndex) -> PacketIndex:
+    """AVI stores no display times, and one frame in each chunk. Where frames are reordered, ffmpeg makes up a plausible
+    set of times, but gives them to the wrong frames. A packet of one byte stands for a frame that comes later (XviD).
+    """
+    real = index.sizes[index.packet_of_frame] > 1
+    frame_pts = index.frame_pts[real] if real.any() else index.frame_pts
+    return replace(
+        index,
+        packet_of_frame=index.packet_of_frame[:0],
+        frame_pts=times_by_rank(frame_pts),
+        counted=True,
+        linear=True,
+    )
+
+
+def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
+    """The index after decoding the whole file: as it was where frames come out as its packets promise, else counted."""
     with open_container(path) as container:
         stream = video_stream(container)
-        for packet in chain(demuxed(container, stream), [None]):
-            for frame, complaint in decoded(stream, packet):
-                trouble = trouble or complaint
-                if frame is not None:
-                    times.append(frame.dts if frame.pts is None else frame.pts)
+        rate = float(stream.guessed_rate or stream.average_rate or 25)
+        times: list[int | None] = []
+        trouble = ""
+        for frame, complaint in decode_all(container, stream):
+            trouble = trouble or complaint
+            if frame is not None:
+                times.append(frame.pts)
     if not times:
         raise BadVideoError("no decodable frame", trouble)
-    if None in times:  # a bare elementary stream: frames at a constant rate
-        rate = float(stream.guessed_rate or stream.average_rate or 25)
-        times = [round(number / (rate * float(stream.time_base or _MILLISECOND))) for number in range(len(times))]
-    ordered = np.sort(np.array(times, np.int64))
-    # Frames that claim the same time follow one another by a tick.
-    steps = np.arange(len(ordered))
-    return np.maximum.accumulate(ordered - steps) + steps
+    if times == index.frame_pts.tolist() and not unexplained_gap(index.frame_pts, index.tick):
+        return index
+    pts = complete_times(without_outliers(times, index.tick), 1 / (rate * index.tick))
+    gap = unexplained_gap(pts, index.tick)
+    if gap:
+        raise BadVideoError("damaged times", gap)
+    _name(path, f"its frames are counted and it is decoded linearly, since {doubt}")
+    return replace(index, packet_of_frame=index.packet_of_frame[:0], frame_pts=pts, counted=True, linear=True)
+
+
+def _file_key(path: str) -> _FileKey:
+    status = os.stat(path)
+    return path, status.st_mtime_ns, status.st_size
+
+
+def _keep(key: _FileKey, index: PacketIndex) -> PacketIndex:
+    _cache[key] = index
+    if len(_cache) > _CACHE_SIZE:
+        _cache.popitem(last=False)
+    return index
+
+
+def _name(path: str, what: str) -> None:
+    """Say once what is special about a file."""
+    if path in _named or len(_named) > _MAX_NAMED:
+        return
+    _named.add(path)
+    if len(_named) > _MAX_NAMED:
+        logger.warning("Further files that have to be decoded linearly are not named.")
+    else:
+        logger.warning("%s: %s.", path, what)
 
 
 def _ticks(time: int | None) -> int:
     return NO_TIMESTAMP if time is None else time
+
+
+def _place(packet: av.Packet) -> int:
+    return -1 if packet.pos is None else packet.pos

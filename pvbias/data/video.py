@@ -72,7 +72,9 @@ def frames_shown(timestamps: np.ndarray, times: Sequence[float]) -> tuple[np.nda
     Returns:
         The frames, each once, ascending; and for each time the place of its frame among them, for :func:`in_order`.
     """
-    shown = np.searchsorted(timestamps, np.asarray(times, float) + ROUNDING, side="right") - 1
+    # Frames may follow one another by less than that: a frame's own time then has to give that frame.
+    tolerance = np.minimum(ROUNDING, np.diff(timestamps, prepend=-np.inf) / 2)
+    shown = np.searchsorted(timestamps - tolerance, np.asarray(times, float), side="right") - 1
     needed, place = np.unique(np.maximum(shown, 0), return_inverse=True)
     return needed, place
 
@@ -113,8 +115,8 @@ class BadVideoError(DataError):
     """A video that cannot be used.
 
     Attributes:
-        cause: one of ``missing``, ``unreadable``, ``no video stream``, ``no decodable frame``, ``decoder error``,
-            ``label out of range``.
+        cause: one of ``missing``, ``unreadable``, ``encrypted``, ``no video stream``, ``no decodable frame``,
+            ``damaged times``, ``decoder error``, ``label out of range``.
         detail: what was seen, with the time in seconds for a decoder error.
     """
 

@@ -1,0 +1,109 @@
+"""Display times of frames: when what a container says of them is to be doubted, and what is made of it then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+#: Stands for a timestamp that a packet does not have.
+NO_TIMESTAMP = np.iinfo(np.int64).min
+
+#: A frame is believed to be shown for up to a minute, or this many times as long as others, but not for a day: that is
+#: a slide show or the still of a screen. What is longer is a damaged time stamp.
+_LONGEST_STILL, _LONGEST_RATIO, _DAY = 60.0, 1000, 86_400.0
+
+#: Damaged times are mended where they are at most this fraction of a file's.
+_MAX_DAMAGED = 0.1
+
+
+def doubtful_times(
+    frame_pts: np.ndarray, decoding_pts: np.ndarray, dts: np.ndarray, tick: float, *, reordering: bool
+) -> str:
+    """Why the times of packets may not be those of the frames that come of them; empty: there is no doubt.
+
+    Args:
+        frame_pts: int64 ``(F,)``, the packets' times in what they claim to be the order of display.
+        decoding_pts: int64 ``(Q,)``, the times of packets that give frames, in the order of decoding.
+        dts: int64 ``(P,)``, decoding times of all packets; NO_TIMESTAMP where there is none.
+        tick: seconds.
+        reordering: the decoder says that it puts frames out in another order than it gets them.
+    """
+    if NO_TIMESTAMP in frame_pts:
+        return "not all of its packets have a time"
+    if (np.diff(frame_pts) <= 0).any():
+        return "several of its packets claim the same time"
+    if reordering and len(decoding_pts) > 1 and (np.diff(decoding_pts) > 0).all():
+        return "the times of its packets rise in the order of decoding, and its frames are stored in another order"
+    if (np.diff(dts[dts != NO_TIMESTAMP]) < 0).any():
+        return "its decoding times fall"
+    return unexplained_gap(frame_pts, tick)
+
+
+def unexplained_gap(frame_pts: np.ndarray, tick: float) -> str:
+    """The first stretch without a frame that no frame rate explains, in words; empty: there is none.
+
+    Args:
+        frame_pts: int64 ``(F,)``, ascending.
+        tick: seconds.
+    """
+    gaps = np.diff(frame_pts)
+    long = np.flatnonzero(gaps > _longest(gaps, tick))
+    if not len(long):
+        return ""
+    start, length = (frame_pts[long[0]] - frame_pts[0]) * tick, gaps[long[0]] * tick
+    return f"after {start:.2f} s its times have no frame for {length:,.0f} s"
+
+
+def without_outliers(times: Sequence[int | None], tick: float) -> list[int | None]:
+    """Times of frames in the order of display, without those that are far from all others (None in their place).
+
+    Args:
+        times: ticks; None where there is none.
+        tick: seconds.
+    """
+    known = np.sort(np.array([time for time in times if time is not None], np.int64))
+    if len(known) < 3:
+        return list(times)
+    gaps = np.diff(known)
+    groups = np.split(known, np.flatnonzero(gaps > _longest(gaps, tick)) + 1)
+    main = max(groups, key=len)
+    if len(known) - len(main) > _MAX_DAMAGED * len(known):
+        return list(times)  # not one damaged time stamp, but a file of several parts
+    return [time if time is not None and main[0] <= time <= main[-1] else None for time in times]
+
+
+def complete_times(times: Sequence[int | None], interval: float) -> np.ndarray:
+    """Times of frames that came out of the decoder, int64 ``(F,)``, ascending.
+
+    Frames come out in the order of display, so the k-th gets the k-th smallest time; what has none lies evenly between
+    its neighbours, or at a constant rate where there are none.
+
+    Args:
+        times: ticks, in the order in which the frames came out; None where there is none.
+        interval: from one frame to the next where nothing else is known, ticks.
+    """
+    numbers = np.flatnonzero([time is not None for time in times])
+    every = np.arange(len(times))
+    if not len(numbers):
+        return times_by_rank(np.rint(every * interval).astype(np.int64))
+    known = times_by_rank(np.array([times[number] for number in numbers], np.int64))
+    filled = np.interp(every, numbers, known)
+    before, after = every < numbers[0], every > numbers[-1]
+    filled[before] = known[0] - (numbers[0] - every[before]) * interval
+    filled[after] = known[-1] + (every[after] - numbers[-1]) * interval
+    exact = np.rint(filled).astype(np.int64)
+    exact[numbers] = known  # floats may not hold them
+    return times_by_rank(exact)
+
+
+def times_by_rank(times: np.ndarray) -> np.ndarray:
+    """Sorted times; those that claim the same follow one another by a tick."""
+    steps = np.arange(len(times))
+    return np.maximum.accumulate(np.sort(times) - steps) + steps
+
+
+def _longest(gaps: np.ndarray, tick: float) -> float:
+    """The longest time that a frame is believed to be shown, ticks."""
+    usual = float(np.percentile(gaps, 50, method="lower")) if len(gaps) else 0.0
+    return min(max(_LONGEST_STILL / tick, _LONGEST_RATIO * usual), _DAY / tick)
