@@ -12,12 +12,9 @@ from av.video.frame import PictureType
 
 from .containers import decoded, demuxed, open_container, video_stream
 from .display_times import NO_TIMESTAMP
-from .packets import PacketIndex, linear, packet_index, recounted, unseekable
+from .packets import MAX_GAP, PacketIndex, packet_index, recounted, unseekable
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize, frames_shown, in_order
-
-#: A frame that the decoder cannot give is replaced by a neighbour that is at most this far away, seconds.
-MAX_GAP = 0.5
 
 
 class FileVideo:
@@ -79,12 +76,12 @@ class FileVideo:
         while True:
             needed, place = frames_shown(self.timestamps, times)
             try:
-                images = None if self._index.linear else self._read_groups(needed, size)
-                if images is None:
-                    images = self._read_linear(needed, size)
-                return in_order(images, place)
-            except _WrongIndex as wrong:  # at most once for each of the three things that an index can be wrong about
-                self._index = wrong.mend(self.path, self._index)
+                read = self._read_counted if self._index.counted else self._read_groups
+                return in_order(read(needed, size), place)
+            except _NotSeekable:
+                self._index = unseekable(self.path, self._index)
+            except _BrokenPromise as broken:
+                self._index = recounted(self.path, self._index, str(broken))
 
     def close(self) -> None:
         """Give the file handle back."""
@@ -98,26 +95,28 @@ class FileVideo:
     ) -> None:
         self.close()
 
-    def _read_groups(self, needed: np.ndarray, size: FrameSize) -> np.ndarray | None:
-        """Frames ``needed`` (ascending) by way of the index; None when one of them does not come out that way."""
+    def _read_groups(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
+        """Frames ``needed`` (ascending) by way of the index."""
         images = _Images(self._resizer, size, len(needed))
         slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
         for start, end in _groups(self._index, needed):
             key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
             for frame, complaint in self._decode_group(start, end, slots):
-                # Where data are broken, what comes out depends on what was decoded before. Only the linear pass is
-                # the same for any clip.
-                if complaint or frame is None or frame.is_corrupt or frame.pts is None:
-                    return None
-                if frame.pts <= previous:
-                    raise _OtherFrames("its frames come out in another order than that of their times")
+                # Where data are broken, what comes out depends on what was decoded before. Only decoding from the
+                # start gives the same for any clip.
+                if frame is None or frame.is_corrupt:
+                    raise _BrokenPromise(f"the decoder complains ({complaint or 'damaged data'})")
+                if frame.pts is None or frame.pts <= previous:
+                    raise _BrokenPromise("frames come out in another order than that of their times")
                 previous = frame.pts
                 if frame.pts == key_time and not _is_intra(frame):
-                    raise _NotLinear("it flags frames as key frames that build on others")
+                    raise _BrokenPromise("frames that build on others are flagged as key frames")
                 slot = slots.get(frame.pts)
                 if slot is not None:
                     self._put(images, slot, frame, needed[slot])
-        return images.frames if images.complete else None
+        if not images.complete:
+            raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
+        return images.frames
 
     def _decode_group(
         self, start: int, end: int, wanted: Container[int | None]
@@ -128,8 +127,10 @@ class FileVideo:
         context = self._stream.codec_context
         context.flush_buffers()
         for packet in islice(self._packets_from(start), end - start + 1):
-            # A frame that no other one refers to can be left out without changing the others by a bit.
-            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            # A frame that no other one refers to can be left out without changing the others by a bit. Not with dav1d:
+            # what it is told holds for packets that it was given before, too.
+            if context.name != "libdav1d":
+                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             yield from decoded(self._stream, packet)
         context.skip_frame = "DEFAULT"
         yield from decoded(self._stream, None)
@@ -149,7 +150,7 @@ class FileVideo:
             if not self._index.is_at(number, packet):
                 if self._index.seekable:
                     raise _NotSeekable
-                raise _NotLinear("its packets are not those that its index names")
+                raise _BrokenPromise("its packets are not those that its index names")
             if number >= start:
                 yield packet
 
@@ -180,68 +181,43 @@ class FileVideo:
         self._next = 0
         self._decoder_used = False
 
-    def _read_linear(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
-        """Frames ``needed`` (ascending) by decoding everything from the start; a neighbour stands in for one that
-        does not come out."""
-        wanted = self._index.frame_pts[needed]
+    def _read_counted(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
+        """Frames ``needed`` (ascending) by decoding everything from the start and counting what comes out."""
+        assert self._index.output_of_frame is not None
+        numbers = self._index.output_of_frame[needed]
+        if (numbers < 0).any():
+            raise self._lost(needed[np.argmin(numbers)])
         images = _Images(self._resizer, size, len(needed))
-        slot, previous, trouble = 0, None, ""
-        for time, frame, complaint in self._decode_all():
-            trouble = complaint or trouble
-            if frame is None:
-                continue
-            if frame.is_corrupt:
-                trouble = trouble or "its data are damaged"
-            while slot < len(wanted) and wanted[slot] <= time:
-                if wanted[slot] < time and not trouble and not self._index.counted:
-                    raise _OtherFrames("a frame that its packets promise does not come out of the decoder")
-                stand_in = (
-                    frame if wanted[slot] == time else self._nearer(wanted[slot], previous, (time, frame), trouble)
-                )
-                self._put(images, slot, stand_in, needed[slot])
+        slot, last = 0, None
+        for number, frame in enumerate(self._decode_from_start()):
+            last = number, frame
+            while slot < len(needed) and numbers[slot] == number:
+                self._put(images, slot, frame, needed[slot])
                 slot += 1
-            if slot == len(wanted):
+            if slot == len(needed):
                 return images.frames
-            previous = (time, frame)
-        if previous is None:
-            raise BadVideoError("no decodable frame", trouble)
-        for rest in range(slot, len(wanted)):
-            self._put(images, rest, self._nearer(wanted[rest], previous, None, trouble), needed[rest])
+        if last is None:
+            raise BadVideoError("no decodable frame", self._index.trouble)
+        for rest in range(slot, len(needed)):  # fewer than an AVI has chunks
+            away = self.timestamps[needed[rest]] - self.timestamps[min(last[0], len(self.timestamps) - 1)]
+            if away > MAX_GAP:
+                raise self._lost(needed[rest])
+            self._put(images, rest, last[1], needed[rest])
         return images.frames
 
-    def _decode_all(self) -> Iterator[tuple[int, av.VideoFrame | None, str]]:
-        """(time in ticks, frame, "") for all frames from the start, and (0, None, complaint) for packets that the
-        decoder refuses."""
+    def _decode_from_start(self) -> Iterator[av.VideoFrame]:
+        """All frames that come out of plain decoding."""
         if self._decoder_used or (self._next != 0 and not self._packets):
             self._rewind()
         self._decoder_used = True
-        number, previous = 0, NO_TIMESTAMP
         packets = iter(self._packets) if self._packets else demuxed(self._container, self._stream)
-        self._next = -1  # wherever the container then is
+        self._next = -1  # it will not be known how many packets the container has given
         for packet in chain(packets, [None]):
-            for frame, complaint in decoded(self._stream, packet):
-                if frame is None:
-                    yield 0, None, complaint
-                elif self._index.counted:
-                    if number < len(self._index.frame_pts):
-                        yield int(self._index.frame_pts[number]), frame, ""
-                    number += 1
-                elif frame.pts is None or frame.pts <= previous:
-                    raise _OtherFrames("its frames come out in another order than that of their times")
-                else:
-                    previous = frame.pts
-                    yield frame.pts, frame, ""
+            yield from (frame for frame, _ in decoded(self._stream, packet) if frame is not None)
 
-    def _nearer(
-        self, wanted: int, before: _TimedFrame | None, after: _TimedFrame | None, trouble: str
-    ) -> av.VideoFrame:
-        """What stands in for a frame that does not come out: the one before it, else the one after it, if within
-        MAX_GAP."""
-        for neighbour in (before, after):
-            if neighbour is not None and abs(neighbour[0] - wanted) * self._index.tick <= MAX_GAP:
-                return neighbour[1]
-        when = (wanted - self._index.frame_pts[0]) * self._index.tick
-        raise BadVideoError("decoder error", f"at {when:.2f} s: {trouble or 'no frame comes out of the decoder'}")
+    def _lost(self, number: int) -> BadVideoError:
+        why = self._index.trouble or "no frame comes out of the decoder"
+        return BadVideoError("decoder error", f"at {self.timestamps[number]:.2f} s: {why}")
 
     def _put(self, images: _Images, slot: int, frame: av.VideoFrame, number: int) -> None:
         try:
@@ -253,36 +229,12 @@ class FileVideo:
             ) from error
 
 
-_TimedFrame = tuple[int, av.VideoFrame]
+class _NotSeekable(Exception):
+    """Seeking leads to other packets than reading from the start does."""
 
 
-class _WrongIndex(Exception):
-    """The file is not as its index says. Nothing of what was read is used: it is read again by a better one."""
-
-    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
-        """The better one."""
-        raise NotImplementedError
-
-
-class _NotSeekable(_WrongIndex):
-    """Seeking leads to other packets than reading does."""
-
-    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
-        return unseekable(path, index)
-
-
-class _NotLinear(_WrongIndex):
-    """Decoding from a key packet does not give what decoding from the start gives."""
-
-    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
-        return linear(path, index, str(self))
-
-
-class _OtherFrames(_WrongIndex):
-    """The decoder puts out other frames, or other times, than the packets promise."""
-
-    def mend(self, path: str, index: PacketIndex) -> PacketIndex:
-        return recounted(path, index, str(self))
+class _BrokenPromise(Exception):
+    """The decoder does not put out what the packets promise. Nothing of what was read is used; says why."""
 
 
 class _Images:

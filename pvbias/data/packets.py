@@ -23,6 +23,7 @@ from .display_times import (
     NO_TIMESTAMP,
     complete_times,
     doubtful_times,
+    stand_ins,
     times_by_rank,
     unexplained_gap,
     without_outliers,
@@ -36,6 +37,9 @@ _STILL_DURATION = 1 / 30
 
 #: Ticks of a stream that states none.
 _MILLISECOND = 1 / 1000
+
+#: A frame that the decoder cannot give is replaced by a neighbour that is at most this far away, seconds.
+MAX_GAP = 0.5
 
 #: Files whose index a process keeps. One takes 50 bytes a packet, so 15 kB for a Kinetics video.
 _CACHE_SIZE = 2048
@@ -56,12 +60,14 @@ class PacketIndex:
         pts, dts: int64 ``(P,)``, in ticks, in the order of decoding; NO_TIMESTAMP where there is none.
         sizes, positions: int64 ``(P,)``, bytes; the place in the file, -1 where it is not known.
         is_key: bool ``(P,)``.
-        packet_of_frame: int64 ``(F,)``, the packet of each frame in the order of display; empty when ``counted``.
+        packet_of_frame: int64 ``(F,)``, the packet of each frame in the order of display; not used when ``counted``.
         frame_pts: int64 ``(F,)``, ascending.
         tick: seconds.
         duration: seconds from the first frame to the end of the last.
-        counted: frames are told apart by counting them from the start, not by the times of their packets.
-        linear: the file is decoded from its start whatever is asked for; always so when ``counted``.
+        counted: the file is decoded from its start whatever is asked for, and the frames that come out are counted.
+        output_of_frame: int64 ``(F,)``, ascending, when ``counted``: the number of each frame, or of the one that
+            stands in for it, among those that come out; -1 for one that cannot be had.
+        trouble: what the decoder complained of, if that is known.
         seekable: the container's seeking gives the packets that reading it from the start gives.
         timestamps: float64 ``(F,)``, seconds from the first frame.
         keys: the packets that are key packets, ascending.
@@ -76,8 +82,8 @@ class PacketIndex:
     frame_pts: np.ndarray
     tick: float
     duration: float
-    counted: bool = False
-    linear: bool = False
+    output_of_frame: np.ndarray | None = None
+    trouble: str = ""
     seekable: bool = True
     timestamps: np.ndarray = field(init=False)
     keys: list[int] = field(init=False)
@@ -85,6 +91,11 @@ class PacketIndex:
     def __post_init__(self) -> None:
         object.__setattr__(self, "timestamps", (self.frame_pts - self.frame_pts[0]) * self.tick)
         object.__setattr__(self, "keys", np.flatnonzero(self.is_key).tolist())
+
+    @property
+    def counted(self) -> bool:
+        """See above."""
+        return self.output_of_frame is not None
 
     def start_of(self, packet: int) -> int:
         """The key packet to start decoding from for the frame of ``packet``.
@@ -160,23 +171,20 @@ def unseekable(path: str, index: PacketIndex) -> PacketIndex:
     return _keep(_file_key(path), replace(index, seekable=False))
 
 
-def linear(path: str, index: PacketIndex, reason: str) -> PacketIndex:
-    """The index of a file whose key flags or places of packets lie; kept for its next visits."""
-    _name(path, f"it is decoded linearly, since {reason}")
-    return _keep(_file_key(path), replace(index, linear=True))
-
-
 def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
-    """The index of a file whose packets promise other frames than the decoder puts out; kept for its next visits.
+    """The index of a file whose packets promise what the decoder does not keep; kept for its next visits.
 
-    The duration stays: clips are sampled by it, and a file's first visit must not differ from its second.
+    The times of the frames stay as they were promised, so that a file's first visit does not differ from its second. A
+    frame that does not come out is replaced by the one before it, else by the one after it, if within MAX_GAP.
 
     Raises:
-        BadVideoError: no frame comes out, or its times are damaged beyond repair.
+        BadVideoError: no frame comes out.
     """
-    counted = _by_decoding(path, index, reason)
-    counted = replace(counted, counted=True, linear=True, packet_of_frame=counted.packet_of_frame[:0])
-    return _keep(_file_key(path), replace(counted, duration=index.duration))
+    times, interval, trouble = _decode_times(path, index.tick)
+    came_out = complete_times(without_outliers(times, index.tick), interval)
+    _name(path, reason)
+    output = stand_ins(index.frame_pts, came_out, MAX_GAP / index.tick)
+    return _keep(_file_key(path), replace(index, output_of_frame=output, trouble=trouble))
 
 
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
@@ -217,6 +225,10 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
     )
     reordering = bool(stream.codec_context.has_b_frames)
     doubt = doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
+    if not is_key[0] and is_key.any():
+        doubt = doubt or "it does not begin with a key frame"
+    if stream.codec_context.name == "mpeg4" and (sizes == 1).any():
+        doubt = doubt or "several of its frames share a packet, and empty ones follow"
     if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
         index = _counted_by_packets(index)
     elif doubt:
@@ -260,34 +272,46 @@ def _counted_by_packets(index: PacketIndex) -> PacketIndex:
     frame_pts = index.frame_pts[real] if real.any() else index.frame_pts
     return replace(
         index,
-        packet_of_frame=index.packet_of_frame[:0],
         frame_pts=times_by_rank(frame_pts),
-        counted=True,
-        linear=True,
+        output_of_frame=np.arange(len(frame_pts)),
     )
 
 
 def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
     """The index after decoding the whole file: as it was where frames come out as its packets promise, else counted."""
+    times, interval, trouble = _decode_times(path, index.tick)
+    if times == index.frame_pts.tolist() and not unexplained_gap(index.frame_pts, index.tick):
+        return index
+    pts = complete_times(without_outliers(times, index.tick), interval)
+    gap = unexplained_gap(pts, index.tick)
+    if gap:
+        raise BadVideoError("damaged times", gap)
+    _name(path, doubt)
+    return replace(index, frame_pts=pts, output_of_frame=np.arange(len(pts)), trouble=trouble)
+
+
+def _decode_times(path: str, tick: float) -> tuple[list[int | None], float, str]:
+    """Decode a whole file.
+
+    Returns:
+        The times that its frames come out with, in ticks, None where there is none; the ticks from one frame to the
+        next where nothing else is known; and what the decoder complained of first.
+
+    Raises:
+        BadVideoError: no frame comes out.
+    """
+    times: list[int | None] = []
+    trouble = ""
     with open_container(path) as container:
         stream = video_stream(container)
         rate = float(stream.guessed_rate or stream.average_rate or 25)
-        times: list[int | None] = []
-        trouble = ""
         for frame, complaint in decode_all(container, stream):
             trouble = trouble or complaint
             if frame is not None:
                 times.append(frame.pts)
     if not times:
         raise BadVideoError("no decodable frame", trouble)
-    if times == index.frame_pts.tolist() and not unexplained_gap(index.frame_pts, index.tick):
-        return index
-    pts = complete_times(without_outliers(times, index.tick), 1 / (rate * index.tick))
-    gap = unexplained_gap(pts, index.tick)
-    if gap:
-        raise BadVideoError("damaged times", gap)
-    _name(path, f"its frames are counted and it is decoded linearly, since {doubt}")
-    return replace(index, packet_of_frame=index.packet_of_frame[:0], frame_pts=pts, counted=True, linear=True)
+    return times, 1 / (rate * tick), trouble
 
 
 def _file_key(path: str) -> _FileKey:
@@ -302,15 +326,15 @@ def _keep(key: _FileKey, index: PacketIndex) -> PacketIndex:
     return index
 
 
-def _name(path: str, what: str) -> None:
-    """Say once what is special about a file."""
+def _name(path: str, reason: str) -> None:
+    """Say once that a file is decoded linearly, and why."""
     if path in _named or len(_named) > _MAX_NAMED:
         return
     _named.add(path)
     if len(_named) > _MAX_NAMED:
         logger.warning("Further files that have to be decoded linearly are not named.")
     else:
-        logger.warning("%s: %s.", path, what)
+        logger.warning("%s is decoded linearly, and its frames are counted: %s.", path, reason)
 
 
 def _ticks(time: int | None) -> int:
