@@ -16,6 +16,9 @@ from .packets import MAX_GAP, PacketIndex, packet_index, recounted, unseekable
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize, frames_shown, in_order
 
+#: To decode fewer packets than this that are not needed costs less than to seek behind them.
+_WORTH_A_SEEK = 4
+
 
 class FileVideo:
     """A video file opened with PyAV; implements :class:`pvbias.data.Video`.
@@ -49,6 +52,7 @@ class FileVideo:
             raise
         self._index = scanned.index
         self._packets = scanned.packets
+        self._set_strictness()
         self._next = scanned.read  # position of the packet that the container gives next
         self._decoder_used = False
         self._resizer = Resizer()
@@ -99,9 +103,10 @@ class FileVideo:
         """Frames ``needed`` (ascending) by way of the index."""
         images = _Images(self._resizer, size, len(needed))
         slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
-        for start, end in _groups(self._index, needed):
+        for start, packets in _groups(self._index, needed):
             key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
-            for frame, complaint in self._decode_group(start, end, slots):
+            missing = {slots[int(self._index.pts[packet])] for packet in packets}
+            for frame, complaint in self._decode_group(start, slots):
                 # Where data are broken, what comes out depends on what was decoded before. Only decoding from the
                 # start gives the same for any clip.
                 if frame is None or frame.is_corrupt:
@@ -114,19 +119,23 @@ class FileVideo:
                 slot = slots.get(frame.pts)
                 if slot is not None:
                     self._put(images, slot, frame, needed[slot])
-        if not images.complete:
-            raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
+                    missing.discard(slot)
+                if not missing:
+                    break
+            if missing:
+                raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
         return images.frames
 
-    def _decode_group(
-        self, start: int, end: int, wanted: Container[int | None]
-    ) -> Iterator[tuple[av.VideoFrame | None, str]]:
-        """What comes out of feeding packets ``start`` .. ``end`` to the decoder; of times not ``wanted``, only what
-        it has to decode."""
+    def _decode_group(self, start: int, wanted: Container[int | None]) -> Iterator[tuple[av.VideoFrame | None, str]]:
+        """What comes out of decoding from packet ``start``; of times not ``wanted``, only what it has to decode.
+
+        The caller stops when it has its frames. The decoder gives the last one when it has got a packet or two more;
+        to ask for it at once would hide that damage there costs plain decoding that frame.
+        """
         self._decoder_used = True
         context = self._stream.codec_context
         context.flush_buffers()
-        for packet in islice(self._packets_from(start), end - start + 1):
+        for packet in self._packets_from(start):
             # A frame that no other one refers to can be left out without changing the others by a bit. Not with dav1d:
             # what it is told holds for packets that it was given before, too.
             if context.name != "libdav1d":
@@ -177,32 +186,40 @@ class FileVideo:
         self._container.close()
         self._container = open_container(self.path)
         self._stream = video_stream(self._container)
+        self._set_strictness()
         self._packets = []  # those of the container that is closed now
         self._next = 0
         self._decoder_used = False
 
+    def _set_strictness(self) -> None:
+        """Have the decoder report damage where frames are not decoded from the start, instead of making up for it
+        silently from what it has decoded before; to be called before it decodes."""
+        if not self._index.counted:
+            self._stream.codec_context.options = {"err_detect": "explode"}
+
     def _read_counted(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
         """Frames ``needed`` (ascending) by decoding everything from the start and counting what comes out."""
         assert self._index.output_of_frame is not None
-        numbers = self._index.output_of_frame[needed]
-        if (numbers < 0).any():
-            raise self._lost(needed[np.argmin(numbers)])
+        slots: dict[int, list[int]] = {}
+        for slot, number in enumerate(self._index.output_of_frame[needed].tolist()):
+            if number < 0:
+                raise self._lost(needed[slot])
+            slots.setdefault(number, []).append(slot)
         images = _Images(self._resizer, size, len(needed))
-        slot, last = 0, None
+        last = None
         for number, frame in enumerate(self._decode_from_start()):
             last = number, frame
-            while slot < len(needed) and numbers[slot] == number:
+            for slot in slots.pop(number, ()):
                 self._put(images, slot, frame, needed[slot])
-                slot += 1
-            if slot == len(needed):
+            if not slots:
                 return images.frames
         if last is None:
             raise BadVideoError("no decodable frame", self._index.trouble)
-        for rest in range(slot, len(needed)):  # fewer than an AVI has chunks
-            away = self.timestamps[needed[rest]] - self.timestamps[min(last[0], len(self.timestamps) - 1)]
+        for slot in chain.from_iterable(slots.values()):  # an AVI gives fewer frames than it has chunks
+            away = self.timestamps[needed[slot]] - self.timestamps[last[0]]
             if away > MAX_GAP:
-                raise self._lost(needed[rest])
-            self._put(images, rest, last[1], needed[rest])
+                raise self._lost(needed[slot])
+            self._put(images, slot, last[1], needed[slot])
         return images.frames
 
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
@@ -271,13 +288,12 @@ def _is_intra(frame: av.VideoFrame) -> bool:
     )
 
 
-def _groups(index: PacketIndex, needed: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of packets, first (a key packet) and last, that give the needed frames; ascending, without overlap."""
-    groups: list[tuple[int, int]] = []
-    spans = sorted((index.start_of(packet), packet) for packet in index.packet_of_frame[needed].tolist())
-    for start, end in spans:
-        if groups and start <= groups[-1][1]:
-            groups[-1] = (groups[-1][0], max(end, groups[-1][1]))
+def _groups(index: PacketIndex, needed: np.ndarray) -> list[tuple[int, list[int]]]:
+    """Stretches to decode without a break: the key packet to start from, and packets of needed frames, ascending."""
+    groups: list[tuple[int, list[int]]] = []
+    for start, packet in sorted((index.start_of(packet), packet) for packet in index.packet_of_frame[needed].tolist()):
+        if groups and start <= groups[-1][1][-1] + _WORTH_A_SEEK:
+            groups[-1][1].append(packet)
         else:
-            groups.append((start, end))
+            groups.append((start, [packet]))
     return groups

@@ -97,20 +97,26 @@ def complete_times(times: Sequence[int | None], interval: float) -> np.ndarray:
     return times_by_rank(exact)
 
 
-def stand_ins(promised: np.ndarray, came_out: np.ndarray, max_gap: float) -> np.ndarray:
-    """For each promised frame the number of the one that came out at its time, else of the last one before it, else of
-    the first one after it, if within ``max_gap``: int64 ``(F,)``, -1 where there is none.
+def stand_ins(promised: np.ndarray, came_out: Sequence[int | None], max_gap: float) -> np.ndarray:
+    """For each promised frame the number of the one that came out with its time, else of the last one before it, else
+    of the first one after it, if within ``max_gap``: int64 ``(F,)``, -1 where there is none.
 
     Args:
         promised: int64 ``(F,)``, times, ascending.
-        came_out: int64 ``(G,)``, times, ascending, ``G >= 1``.
+        came_out: times of the frames that came out, in that order; None where there is none.
         max_gap: in the unit of the times.
     """
-    before = np.searchsorted(came_out, promised, side="right") - 1
-    after = np.minimum(before + 1, len(came_out) - 1)
-    has_before = (before >= 0) & (promised - came_out[np.maximum(before, 0)] <= max_gap)
-    has_after = np.abs(came_out[after] - promised) <= max_gap
-    return np.where(has_before, before, np.where(has_after, after, -1))
+    numbers = np.array([number for number, time in enumerate(came_out) if time is not None], np.int64)
+    if not len(numbers):
+        return np.full(len(promised), -1)
+    times = np.array([came_out[number] for number in numbers], np.int64)
+    order = np.argsort(times, kind="stable")
+    times, numbers = times[order], numbers[order]
+    before = np.searchsorted(times, promised, side="right") - 1
+    after = np.minimum(before + 1, len(times) - 1)
+    has_before = (before >= 0) & (promised - times[np.maximum(before, 0)] <= max_gap)
+    has_after = np.abs(times[after] - promised) <= max_gap
+    return np.where(has_before, numbers[before], np.where(has_after, numbers[after], -1))
 
 
 def times_by_rank(times: np.ndarray) -> np.ndarray:

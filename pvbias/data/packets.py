@@ -181,14 +181,17 @@ def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
         BadVideoError: no frame comes out.
     """
     times, interval, trouble = _decode_times(path, index.tick)
-    came_out = complete_times(without_outliers(times, index.tick), interval)
+    times = without_outliers(times, index.tick)
     _name(path, reason)
+    # Without damage the k-th frame that comes out is the k-th of all, whatever time it has been given.
+    came_out = times if trouble else complete_times(times, interval).tolist()
     output = stand_ins(index.frame_pts, came_out, MAX_GAP / index.tick)
     return _keep(_file_key(path), replace(index, output_of_frame=output, trouble=trouble))
 
 
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
     rows, kept, last_duration, total = [], [], 0, 0
+    doubt = ""
     for packet in demuxed(container, stream):
         size = packet.size
         rows.append(
@@ -198,6 +201,8 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         total += size
         if total <= _KEPT_BYTES:
             kept.append(packet)
+        if packet.is_corrupt:
+            doubt = "some of its packets are damaged"
         if is_encrypted(packet):
             raise BadVideoError("encrypted", f"packet {len(rows)} of the video says that it is encrypted")
         if len(rows) == 1 and _has_table(container, stream, packet):
@@ -224,7 +229,7 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         duration=0.0,
     )
     reordering = bool(stream.codec_context.has_b_frames)
-    doubt = doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
+    doubt = doubt or doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
     if not is_key[0] and is_key.any():
         doubt = doubt or "it does not begin with a key frame"
     if stream.codec_context.name == "mpeg4" and (sizes == 1).any():
@@ -308,6 +313,7 @@ def _decode_times(path: str, tick: float) -> tuple[list[int | None], float, str]
         for frame, complaint in decode_all(container, stream):
             trouble = trouble or complaint
             if frame is not None:
+                trouble = trouble or ("damaged data" if frame.is_corrupt else "")
                 times.append(frame.pts)
     if not times:
         raise BadVideoError("no decodable frame", trouble)
