@@ -17,6 +17,9 @@ from .video import BadVideoError
 #: Metadata need not be UTF-8. PyAV 17 and 18 have to be told so; 19 knows, and has no such argument any more.
 _OF_THIS_PYAV = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
+#: Options of a decoder that reports damage.
+STRICT = {"err_detect": "explode"}
+
 #: FFmpeg's AVDISCARD_ALL: packets that are not even read.
 _DISCARD_ALL = 48
 
@@ -38,8 +41,13 @@ def open_container(path: str) -> InputContainer:
         raise BadVideoError("unreadable", why_unreadable(path) or error.strerror or str(error)) from error
 
 
-def video_stream(container: InputContainer) -> VideoStream:
+def video_stream(container: InputContainer, *, strict: bool = False) -> VideoStream:
     """The best video stream, to be decoded on one thread.
+
+    Args:
+        container: an opened file.
+        strict: the decoder is to report damage, instead of making up for it from what it has decoded before, which
+            depends on where decoding began.
 
     Raises:
         BadVideoError: there is none, or no decoder for it.
@@ -58,6 +66,8 @@ def video_stream(container: InputContainer) -> VideoStream:
     # One decoder thread: loader workers are the parallelism, and many threads for few frames cost more than they give.
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    if strict:
+        stream.codec_context.options = STRICT
     for other in container.streams:
         if other is not stream and hasattr(other, "discard"):  # from PyAV 18 on; only saves time
             other.discard = _DISCARD_ALL  # type: ignore[assignment]

@@ -8,16 +8,14 @@ from types import TracebackType
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import PictureType
 
-from .containers import decoded, demuxed, open_container, video_stream
+from .containers import STRICT, decoded, demuxed, open_container, video_stream
 from .display_times import NO_TIMESTAMP
 from .packets import MAX_GAP, PacketIndex, packet_index, recounted, unseekable
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize, frames_shown, in_order
-
-#: To decode fewer packets than this that are not needed costs less than to seek behind them.
-_WORTH_A_SEEK = 4
 
 
 class FileVideo:
@@ -52,7 +50,8 @@ class FileVideo:
             raise
         self._index = scanned.index
         self._packets = scanned.packets
-        self._set_strictness()
+        if not self._index.counted:
+            self._stream.codec_context.options = STRICT
         self._next = scanned.read  # position of the packet that the container gives next
         self._decoder_used = False
         self._resizer = Resizer()
@@ -106,7 +105,7 @@ class FileVideo:
         for start, packets in _groups(self._index, needed):
             key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
             missing = {slots[int(self._index.pts[packet])] for packet in packets}
-            for frame, complaint in self._decode_group(start, slots):
+            for frame, complaint in self._decode_group(start, packets[-1], slots):
                 # Where data are broken, what comes out depends on what was decoded before. Only decoding from the
                 # start gives the same for any clip.
                 if frame is None or frame.is_corrupt:
@@ -126,19 +125,28 @@ class FileVideo:
                 raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
         return images.frames
 
-    def _decode_group(self, start: int, wanted: Container[int | None]) -> Iterator[tuple[av.VideoFrame | None, str]]:
-        """What comes out of decoding from packet ``start``; of times not ``wanted``, only what it has to decode.
+    def _decode_group(
+        self, start: int, end: int, wanted: Container[int | None]
+    ) -> Iterator[tuple[av.VideoFrame | None, str]]:
+        """What comes out of decoding from packet ``start``, a key packet; of times not ``wanted``, only what it has to
+        decode.
 
-        The caller stops when it has its frames. The decoder gives the last one when it has got a packet or two more;
-        to ask for it at once would hide that damage there costs plain decoding that frame.
+        The caller stops when it has the frame of packet ``end``. The decoder gives it when it has got a packet or two
+        more; to ask for it at once would hide that damage there costs plain decoding that frame.
         """
+        if self._decoder_used and self._stream.codec_context.name == "vp8":
+            self._rewind()  # flushing does not make its decoder forget the segments of earlier frames
         self._decoder_used = True
         context = self._stream.codec_context
         context.flush_buffers()
-        for packet in self._packets_from(start):
+        skipping = context.name != "libdav1d" and _stores_packets(self._container)
+        for number, packet in enumerate(self._packets_from(start), start):
+            if number > end and self._index.is_key[number]:
+                break
             # A frame that no other one refers to can be left out without changing the others by a bit. Not with dav1d:
-            # what it is told holds for packets that it was given before, too.
-            if context.name != "libdav1d":
+            # what it is told holds for packets that it was given before, too. Nor where packets are cut from a stream:
+            # there a damaged one may hold more than one frame.
+            if skipping:
                 context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             yield from decoded(self._stream, packet)
         context.skip_frame = "DEFAULT"
@@ -185,17 +193,10 @@ class FileVideo:
         """Open the file again: the one way back to its start that works for every container."""
         self._container.close()
         self._container = open_container(self.path)
-        self._stream = video_stream(self._container)
-        self._set_strictness()
+        self._stream = video_stream(self._container, strict=not self._index.counted)
         self._packets = []  # those of the container that is closed now
         self._next = 0
         self._decoder_used = False
-
-    def _set_strictness(self) -> None:
-        """Have the decoder report damage where frames are not decoded from the start, instead of making up for it
-        silently from what it has decoded before; to be called before it decodes."""
-        if not self._index.counted:
-            self._stream.codec_context.options = {"err_detect": "explode"}
 
     def _read_counted(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
         """Frames ``needed`` (ascending) by decoding everything from the start and counting what comes out."""
@@ -280,6 +281,11 @@ class _Images:
         self._filled[slot] = True
 
 
+def _stores_packets(container: InputContainer) -> bool:
+    """Whether a container says where each packet begins and ends."""
+    return not {"mp4", "matroska", "avi"}.isdisjoint(container.format.name.split(","))
+
+
 def _is_intra(frame: av.VideoFrame) -> bool:
     """Whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not say
     of which kind it is."""
@@ -289,11 +295,9 @@ def _is_intra(frame: av.VideoFrame) -> bool:
 
 
 def _groups(index: PacketIndex, needed: np.ndarray) -> list[tuple[int, list[int]]]:
-    """Stretches to decode without a break: the key packet to start from, and packets of needed frames, ascending."""
-    groups: list[tuple[int, list[int]]] = []
-    for start, packet in sorted((index.start_of(packet), packet) for packet in index.packet_of_frame[needed].tolist()):
-        if groups and start <= groups[-1][1][-1] + _WORTH_A_SEEK:
-            groups[-1][1].append(packet)
-        else:
-            groups.append((start, [packet]))
-    return groups
+    """Stretches to decode: the key packet to start from, and the packets of needed frames that build on it, ascending.
+    What is decoded before a frame does not depend on which others are needed."""
+    groups: dict[int, list[int]] = {}
+    for packet in np.sort(index.packet_of_frame[needed]).tolist():
+        groups.setdefault(index.start_of(packet), []).append(packet)
+    return sorted(groups.items())

@@ -40,6 +40,12 @@ def doubtful_times(
     return unexplained_gap(frame_pts, tick)
 
 
+def has_jumps(dts: np.ndarray) -> bool:
+    """Whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
+    steps = np.diff(dts[dts != NO_TIMESTAMP])
+    return len(steps) > 0 and bool((steps > 1.5 * np.median(steps)).any())
+
+
 def unexplained_gap(frame_pts: np.ndarray, tick: float) -> str:
     """The first stretch without a frame that no frame rate explains, in words; empty: there is none.
 

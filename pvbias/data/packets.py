@@ -23,6 +23,7 @@ from .display_times import (
     NO_TIMESTAMP,
     complete_times,
     doubtful_times,
+    has_jumps,
     stand_ins,
     times_by_rank,
     unexplained_gap,
@@ -40,6 +41,9 @@ _MILLISECOND = 1 / 1000
 
 #: A frame that the decoder cannot give is replaced by a neighbour that is at most this far away, seconds.
 MAX_GAP = 0.5
+
+#: Formats that are cut and sent, and lose packets on the way: MPEG transport and program streams.
+_LOSSY = frozenset({"mpegts", "mpeg"})
 
 #: Files whose index a process keeps. One takes 50 bytes a packet, so 15 kB for a Kinetics video.
 _CACHE_SIZE = 2048
@@ -230,6 +234,8 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
     )
     reordering = bool(stream.codec_context.has_b_frames)
     doubt = doubt or doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
+    if container.format.name in _LOSSY and has_jumps(dts):
+        doubt = doubt or "its decoding times jump, as where packets were lost"
     if not is_key[0] and is_key.any():
         doubt = doubt or "it does not begin with a key frame"
     if stream.codec_context.name == "mpeg4" and (sizes == 1).any():
@@ -284,9 +290,10 @@ def _counted_by_packets(index: PacketIndex) -> PacketIndex:
 
 def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
     """The index after decoding the whole file: as it was where frames come out as its packets promise, else counted."""
-    times, interval, trouble = _decode_times(path, index.tick)
-    if times == index.frame_pts.tolist() and not unexplained_gap(index.frame_pts, index.tick):
+    times, _, trouble = _decode_times(path, index.tick, strict=True)
+    if times == index.frame_pts.tolist() and not trouble and not unexplained_gap(index.frame_pts, index.tick):
         return index
+    times, interval, trouble = _decode_times(path, index.tick)
     pts = complete_times(without_outliers(times, index.tick), interval)
     gap = unexplained_gap(pts, index.tick)
     if gap:
@@ -295,8 +302,13 @@ def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
     return replace(index, frame_pts=pts, output_of_frame=np.arange(len(pts)), trouble=trouble)
 
 
-def _decode_times(path: str, tick: float) -> tuple[list[int | None], float, str]:
+def _decode_times(path: str, tick: float, *, strict: bool = False) -> tuple[list[int | None], float, str]:
     """Decode a whole file.
+
+    Args:
+        path: the file.
+        tick: seconds.
+        strict: the decoder reports damage instead of making up for it.
 
     Returns:
         The times that its frames come out with, in ticks, None where there is none; the ticks from one frame to the
@@ -308,7 +320,7 @@ def _decode_times(path: str, tick: float) -> tuple[list[int | None], float, str]
     times: list[int | None] = []
     trouble = ""
     with open_container(path) as container:
-        stream = video_stream(container)
+        stream = video_stream(container, strict=strict)
         rate = float(stream.guessed_rate or stream.average_rate or 25)
         for frame, complaint in decode_all(container, stream):
             trouble = trouble or complaint
