@@ -6,13 +6,14 @@ frames close together.
 ::
 
     DATA (folder, .csv, .jsonl) -> OUT/same/names.mp4      H.264, no sound, upright, frames at the times they had
-                                   OUT/<annotation>        with the new paths, where DATA is a file
+                                   OUT/<annotation>        with the new paths, where DATA is a file (.jsonl for .json)
                                    OUT/prepared.jsonl      one line a finished file; what a later run goes on from
                                    OUT/bad_videos.jsonl    what could not be used, and why
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import time
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotations import Annotation, read_annotation
+from .annotations import Annotation, read_annotation, write_line
 from .bad_videos import BadVideo, BadVideoLog, count_causes
 from .batch_encoding import Finished, Job, check_overwriting, encode_all, list_folder, plan_jobs
 from .encoding import Encoding
@@ -76,6 +77,7 @@ def prepare(
     out_dir: str | Path,
     *,
     path_prefix: str = "",
+    list_format: str = "auto",
     fps: float = 30.0,
     encoding: Encoding | None = None,
     workers: int = 2,
@@ -92,6 +94,7 @@ def prepare(
         data: a folder, or an annotation file; see :func:`pvbias.data.annotations.read_annotation`.
         out_dir: made when missing.
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
+        list_format: DATA.LIST_FORMAT.
         fps: rate of the videos that are folders of frame images, frames per second.
         encoding: how to write; default: ``Encoding()``.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
@@ -102,20 +105,23 @@ def prepare(
 
     Raises:
         ConfigError: ``out_dir`` was begun with other settings, or would overwrite a source.
-        DataError: the annotation cannot be read, a file cannot be written, or more files are bad than allowed (all
-            others are then finished).
+        DataError: the annotation cannot be read, more files are missing than may be bad (nothing is then done), a file
+            cannot be written, or more files are bad than allowed (all others are then finished).
     """
     begin = time.monotonic()
     data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
-    annotation = read_annotation(data, path_prefix=path_prefix)
+    annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
     source = VideoFiles(annotation, fps=fps)
     jobs = plan_jobs(source.records)
-    check_overwriting([out_dir / data.name], [str(data)])
+    listed = data.is_file()
+    new_list = out_dir / (f"{data.stem}.jsonl" if data.suffix == ".json" else data.name)
+    if listed:
+        check_overwriting([new_list], [str(data)])
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
     outcome = encode_all(jobs, source, out_dir, encoding, workers=workers, log=log, shard=shard, progress=progress)
     done = outcome.finished
-    if data.is_file() and shard is None:
-        _write_annotation(out_dir / data.name, annotation, jobs, done)
+    if listed and shard is None:
+        _write_annotation(new_list, annotation, jobs, done)
     log.check()
     return Summary(
         encoding=encoding,
@@ -127,20 +133,25 @@ def prepare(
 
 
 def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], done: Mapping[str, Finished]) -> None:
-    """The annotation with the new paths, relative to itself."""
+    """The annotation with the new paths, relative to itself: JSON lines, ``path label`` lines or, where parts of videos
+    are meant, a table of path, label, start and end."""
     targets = {job.record.path: job.target for job in jobs if job.record.name in done}
-    lines = []
+    rows = []
     for record in annotation.records:
-        if record.path not in targets:
-            continue
-        named = annotation.class_names and record.label is not None
-        label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
+        if record.path in targets:
+            named = annotation.class_names and record.label is not None
+            label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
+            rows.append({"path": targets[record.path], "label": label, "start": record.start, "end": record.end})
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if path.suffix == ".jsonl":
-            entry = {"path": targets[record.path], "label": label, "start": record.start, "end": record.end}
-            lines.append(json.dumps({key: value for key, value in entry.items() if value is not None}))
+            for row in rows:
+                file.write(json.dumps({key: value for key, value in row.items() if value is not None}) + "\n")
+        elif any(row["start"] is not None or row["end"] is not None for row in rows):
+            writer = csv.DictWriter(file, ["path", "label", "start", "end"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
         else:
-            lines.append(targets[record.path] + ("" if label is None else f" {label}"))
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+            file.writelines(f"{write_line(row['path'], row['label'])}\n" for row in rows)
 
 
 def _decibels(squared_error: float) -> float:

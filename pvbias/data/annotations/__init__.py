@@ -11,6 +11,15 @@ A file of another form is an error that says what it looks like and what to do.
 from .class_names import read_class_names
 from .files import VIDEO_SUFFIXES
 from .lines import write_line
+from .names import loosely
 from .reading import LIST_FORMATS, Annotation, read_annotation
 
-__all__ = ["LIST_FORMATS", "VIDEO_SUFFIXES", "Annotation", "read_annotation", "read_class_names", "write_line"]
+__all__ = [
+    "LIST_FORMATS",
+    "VIDEO_SUFFIXES",
+    "Annotation",
+    "loosely",
+    "read_annotation",
+    "read_class_names",
+    "write_line",
+]
