@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pvbias.data.annotations import read_annotation
 from pvbias.data.bad_videos import BadVideo, BadVideoLog, count_causes
-from pvbias.data.batch_encoding import Finished, encode_all, list_folder, plan_jobs
+from pvbias.data.batch_encoding import Finished, check_outside, encode_all, list_folder, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.data.flow import BOUND
 from pvbias.data.sharing import Shard
@@ -98,8 +98,8 @@ def extract_flow(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: the method is not known or not installed, or ``out_dir`` was begun with other settings, or would
-            overwrite a source.
+        ConfigError: the method is not known or not installed, or ``out_dir`` was begun with other settings, lies in ``data``,
+            or would overwrite a source.
         WeightsError: the method's weights cannot be had.
         DataError: the annotation cannot be read, more videos are missing than may be bad (nothing is then done), a file
             cannot be written, or more videos are bad than allowed (all others are then finished).
@@ -107,6 +107,7 @@ def extract_flow(
     begin = time.monotonic()
     out_dir, build = Path(out_dir), FLOW.get(method)
     build()  # says at once what is missing, and fetches weights once
+    check_outside(out_dir, Path(data))
     source = VideoFiles(read_annotation(data, path_prefix=path_prefix, list_format=list_format), fps=fps)
     jobs = plan_jobs(source.records)
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)

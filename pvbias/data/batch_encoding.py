@@ -218,6 +218,14 @@ def check_overwriting(targets: Sequence[Path], sources: Sequence[str]) -> None:
             raise ConfigError(f"{target} would overwrite a source: give another output folder.")
 
 
+def check_outside(out_dir: Path, data: Path) -> None:
+    """Raise ConfigError where new files would lie in the folder of videos that they are made of: the next run would
+    take them for videos of it."""
+    folder, inner = os.path.realpath(data), os.path.realpath(out_dir)
+    if os.path.isdir(folder) and inner != folder and os.path.commonpath([folder, inner]) == folder:
+        raise ConfigError(f"{out_dir} lies in {data}, whose videos it would soon be among: give a folder outside.")
+
+
 def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
     """One folder holds files of one kind."""
     out_dir.mkdir(parents=True, exist_ok=True)

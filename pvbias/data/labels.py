@@ -61,11 +61,15 @@ def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> No
     if cfg.DATA.LABELS_START_AT is not None or source.class_names:
         return
     labels = {record.label for record in source.records if record.label is not None}
-    if len(labels) > 1 and min(labels) == 1 and max(labels) == num_classes:
+    if len(labels) < 2 or min(labels) != 1:
+        return
+    # A list of few classes may well lack the first one; not one of most classes that lacks no other.
+    last = max(labels)
+    if last == num_classes or (2 * last > num_classes and len(labels) == last):
         raise ConfigError(
-            f"The labels of {source.description} run from 1 to {num_classes}, and none is 0. Is 1 the first of "
-            f"{num_classes} classes? Then set DATA.LABELS_START_AT to 1 (--labels-start-at 1). Is there a class 0, of "
-            "which the list has no video? Then set it to 0."
+            f"The labels of {source.description} run from 1 to {last}, and none is 0. Is 1 the first class? Then set "
+            "DATA.LABELS_START_AT to 1 (--labels-start-at 1). Is there a class 0, of which the list has no video? Then "
+            "set it to 0."
         )
 
 

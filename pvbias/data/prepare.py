@@ -25,7 +25,7 @@ import numpy as np
 
 from .annotations import Annotation, read_annotation, write_line
 from .bad_videos import BadVideo, BadVideoLog, count_causes
-from .batch_encoding import Finished, Job, check_overwriting, encode_all, list_folder, plan_jobs
+from .batch_encoding import Finished, Job, check_outside, check_overwriting, encode_all, list_folder, plan_jobs
 from .encoding import Encoding
 from .sharing import Shard
 from .source import VideoFiles
@@ -104,12 +104,13 @@ def prepare(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: ``out_dir`` was begun with other settings, or would overwrite a source.
+        ConfigError: ``out_dir`` was begun with other settings, lies in ``data``, or would overwrite a source.
         DataError: the annotation cannot be read, more files are missing than may be bad (nothing is then done), a file
             cannot be written, or more files are bad than allowed (all others are then finished).
     """
     begin = time.monotonic()
     data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
+    check_outside(out_dir, data)
     annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
     source = VideoFiles(annotation, fps=fps)
     jobs = plan_jobs(source.records)

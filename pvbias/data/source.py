@@ -126,6 +126,7 @@ def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:
         path_prefix=data.PATH_PREFIX,
         list_format=data.LIST_FORMAT,
         first_label=data.LABELS_START_AT,
+        names_from=data.CLASS_NAMES_FILE or str(split_path(cfg, "train")),
         **names,
     )
 
@@ -164,7 +165,15 @@ def count_classes(source: VideoSource) -> int:
 
 
 def _not_there(paths: Sequence[str]) -> list[str]:
-    return [path for path in paths if not os.path.exists(path)]
+    missing = []
+    for path in paths:
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what no file name can hold
+            missing.append(path)
+        except OSError:
+            pass  # it is there, and opening it says what is wrong with it
+    return missing
 
 
 def fingerprint(source: VideoSource) -> str:

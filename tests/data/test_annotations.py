@@ -125,7 +125,7 @@ def test_a_test_split_numbers_its_classes_as_the_training_split_does(tmp_path):
     assert count_classes(source) == 3
 
     (tmp_path / "test.csv").write_text("d.mp4 wlak\n")
-    with pytest.raises(DataError, match=r"test\.csv:1: there is no class 'wlak'\. Did you mean 'walk'"):
+    with pytest.raises(DataError, match=r"test\.csv:1: there is no class 'wlak' among the 3 of .*train\.csv\. Did you mean 'walk'"):
         build_source(cfg, "test")
 
     (tmp_path / "names.txt").write_text("walk\njump\nrun\n")

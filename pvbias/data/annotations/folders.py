@@ -30,7 +30,6 @@ def folder_entries(folder: Path) -> Iterator[Entry]:
     numbered = labelled and all(name.isascii() and name.isdecimal() for name in classes)
     for path, name, class_name in zip(paths, names, classes, strict=True):
         label = (int(class_name) if numbered else class_name) if labelled else None
-        # A folder of frames that is the data set itself has its own name.
         yield Entry(where=path, name=Path(name).as_posix(), label=label)
 
 
@@ -40,9 +39,9 @@ def _videos_below(folder: str, seen: frozenset[str] = frozenset()) -> Iterator[s
         return
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+        folders = [entry.path for entry in entries if entry.is_dir()]
     except OSError as error:
-        raise DataError(f"Cannot read the folder {folder}: {error.strerror}") from error
-    folders = [entry.path for entry in entries if entry.is_dir()]
+        raise DataError(f"Cannot read the folder {folder}: {error}") from error
     videos = [entry.path for entry in entries if is_video(entry.name)]
     videos = [path for path in videos if path not in folders]
     if not folders and not videos and any(is_image(entry.name) for entry in entries):

@@ -53,6 +53,7 @@ def read_annotation(
     training_names: Callable[[], Sequence[str]] = tuple,
     list_format: str = "auto",
     first_label: int | None = None,
+    names_from: str = "the training split",
 ) -> Annotation:
     """Read a split.
 
@@ -83,6 +84,7 @@ def read_annotation(
             be numbered without ``class_names``.
         list_format: DATA.LIST_FORMAT, one of :data:`LIST_FORMATS`.
         first_label: the number of the first class in the list, 0 or 1; None: 0, as nearly everywhere.
+        names_from: whose names the known ones are, for messages.
 
     Raises:
         DataError: the annotation is missing or wrong (naming file and line), or names no video.
@@ -111,7 +113,7 @@ def read_annotation(
         if not names:
             _check_sentences(entries, own, path)
             names, own_names = tuple(own), True
-    numbers = _numbers(entries, ClassNumbers(names)) if own else {}
+    numbers = _numbers(entries, ClassNumbers(names), names_from) if own else {}
     records = tuple(
         VideoRecord(
             path=place,
@@ -246,7 +248,7 @@ def _shifted(entry: Entry, first: int) -> Entry:
     return replace(entry, label=entry.label - first)
 
 
-def _numbers(entries: Sequence[Entry], classes: ClassNumbers) -> dict[str, int]:
+def _numbers(entries: Sequence[Entry], classes: ClassNumbers, names_from: str) -> dict[str, int]:
     """Numbers of all class names that the entries have.
 
     Raises:
@@ -263,6 +265,9 @@ def _numbers(entries: Sequence[Entry], classes: ClassNumbers) -> dict[str, int]:
                 numbers[entry.label] = number
     if unknown:
         name, entry = next(iter(unknown.items()))
-        more = f" So with {len(unknown) - 1} more of the list's names." if len(unknown) > 1 else ""
-        raise DataError(f"{entry.where}: there is no class {name!r}. {did_you_mean(name, classes.names)}{more}")
+        others = f", nor {len(unknown) - 1} other names of this list" if len(unknown) > 1 else ""
+        raise DataError(
+            f"{entry.where}: there is no class {name!r}{others} among the {len(classes.names)} of {names_from}. "
+            f"{did_you_mean(name, classes.names)}"
+        )
     return numbers
