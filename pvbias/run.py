@@ -228,9 +228,9 @@ def _num_classes(cfg: CfgNode, source: str) -> int:
         return cfg.MODEL.NUM_CLASSES
     if cfg.TRAIN.ENABLE or not source:
         videos = build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test")
-        classes = count_classes(videos)
-        check_first_label(cfg, videos, classes - 1)
-        return classes
+        counted = count_classes(videos)
+        check_first_label(cfg, videos, counted - 1)
+        return counted
     entry = find_model(cfg)
     path = fetch(source, _checksum(cfg, source))
     classes = count_head_classes(model_weights(read_checkpoint(path), path), entry)

@@ -98,8 +98,8 @@ def extract_flow(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: the method is not known or not installed, or ``out_dir`` was begun with other settings, lies in ``data``,
-            or would overwrite a source.
+        ConfigError: the method is not known or not installed, or ``out_dir`` was begun with other settings, lies
+            in ``data``, or would overwrite a source.
         WeightsError: the method's weights cannot be had.
         DataError: the annotation cannot be read, more videos are missing than may be bad (nothing is then done), a file
             cannot be written, or more videos are bad than allowed (all others are then finished).

@@ -13,7 +13,6 @@ frames close together.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotations import Annotation, read_annotation, write_line
+from .annotations import Annotation, read_annotation, write_line, write_row
 from .bad_videos import BadVideo, BadVideoLog, count_causes
 from .batch_encoding import Finished, Job, check_outside, check_overwriting, encode_all, list_folder, plan_jobs
 from .encoding import Encoding
@@ -137,22 +136,23 @@ def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], d
     """The annotation with the new paths, relative to itself: JSON lines, ``path label`` lines or, where parts of videos
     are meant, a table of path, label, start and end."""
     targets = {job.record.path: job.target for job in jobs if job.record.name in done}
-    rows = []
-    for record in annotation.records:
-        if record.path in targets:
-            named = annotation.class_names and record.label is not None
-            label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
-            rows.append({"path": targets[record.path], "label": label, "start": record.start, "end": record.end})
-    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    records = [record for record in annotation.records if record.path in targets]
+    lines: list[str] = []
+    parts = any(record.start is not None or record.end is not None for record in records)
+    if parts and path.suffix != ".jsonl":
+        lines.append("path,label,start,end")
+    for record in records:
+        named = annotation.class_names and record.label is not None
+        label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
+        target = targets[record.path]
         if path.suffix == ".jsonl":
-            for row in rows:
-                file.write(json.dumps({key: value for key, value in row.items() if value is not None}) + "\n")
-        elif any(row["start"] is not None or row["end"] is not None for row in rows):
-            writer = csv.DictWriter(file, ["path", "label", "start", "end"], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+            entry = {"path": target, "label": label, "start": record.start, "end": record.end}
+            lines.append(json.dumps({key: value for key, value in entry.items() if value is not None}))
+        elif parts:
+            lines.append(write_row(target, label, record.start, record.end))
         else:
-            file.writelines(f"{write_line(row['path'], row['label'])}\n" for row in rows)
+            lines.append(write_line(target, label))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
 
 
 def _decibels(squared_error: float) -> float:

@@ -10,7 +10,7 @@ A file of another form is an error that says what it looks like and what to do.
 
 from .class_names import read_class_names
 from .files import VIDEO_SUFFIXES
-from .lines import write_line
+from .lines import write_line, write_row
 from .names import loosely
 from .reading import LIST_FORMATS, Annotation, read_annotation
 
@@ -22,4 +22,5 @@ __all__ = [
     "read_annotation",
     "read_class_names",
     "write_line",
+    "write_row",
 ]

@@ -79,15 +79,16 @@ def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Co
     return Columns(path, label, start, end, split, identifier)
 
 
-def is_heading(cells: Sequence[str]) -> bool:
-    """Whether cells are names of columns: one of the path and one of the label or of something else that is known; or
-    that of the path alone."""
+def is_heading(cells: Sequence[str], *, words: bool) -> bool:
+    """Whether cells are names of columns: one of the path and one of the label or of something else that is known; that
+    of the path alone; or, unless they are just ``words`` between spaces, that of the path and others."""
     plain = [_plain(cell) for cell in cells]
     paths = [name for name in plain if name in {*_flat(_PATHS)}]
     known = {*_flat((*_PATHS, *_LABELS, *_STARTS, *_ENDS, *_SPLITS)), *_OTHERS}
     if len(plain) == 1:
         return bool(paths) and paths[0] not in {"name", "clip", "y"}
-    return bool(paths) and sum(name in known for name in plain) >= 2
+    sure = {*_flat(_PATHS[:-2])}
+    return bool(paths) and (sum(name in known for name in plain) >= 2 or (not words and any(n in sure for n in paths)))
 
 
 def check_one_split(splits: Iterable[str], file: object, column: str) -> None:

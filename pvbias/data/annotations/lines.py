@@ -77,7 +77,12 @@ def write_line(path: str, label: int | str | None) -> str:
     (row,) = read_rows([("", plain)])
     if (row.path, row.columns) == (path, () if label is None else (str(label),)):
         return plain
-    return ",".join('"' + str(cell).replace('"', '""') + '"' for cell in ([path] if label is None else [path, label]))
+    return write_row(path, *([] if label is None else [label]))
+
+
+def write_row(*cells: str | float | None) -> str:
+    """A line of a table with commas, as :mod:`csv` reads it: everything in quotes but None, which is nothing."""
+    return ",".join("" if cell is None else '"' + str(cell).replace('"', '""') + '"' for cell in cells)
 
 
 def _row(where: str, text: str) -> Row:

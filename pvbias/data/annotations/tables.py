@@ -16,8 +16,9 @@ Line = tuple[str, str]
 
 def has_heading(lines: Sequence[Line]) -> bool:
     """Whether the first line names columns."""
-    cells = _cells(lines[0][1], _delimiter(lines[0][1]))
-    return is_heading(cells) and not any(is_number(cell) or is_video(cell) for cell in cells)
+    delimiter = _delimiter(lines[0][1])
+    cells = _cells(lines[0][1], delimiter)
+    return is_heading(cells, words=delimiter == " ") and not any(is_number(cell) or is_video(cell) for cell in cells)
 
 
 def table_entries(lines: Sequence[Line]) -> Iterator[Entry]:
