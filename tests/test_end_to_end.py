@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from pytorchvideo.models.hub import x3d_xs
@@ -156,6 +157,30 @@ OUTPUT_DIR: {tmp_path / "run"}
     started = torch.load(weights, weights_only=True)["model_state"]
     assert any(not torch.equal(value, started[name]) for name, value in bare.state_dict().items())
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_checkpoint_keeps_the_names_of_its_classes(bar_videos, tmp_path, monkeypatch):
+    """Trained with another order than the sorted one, and measured on a folder that has one of the classes, in a
+    working directory with a list that has nothing to do with it."""
+    (tmp_path / "names.txt").write_text("right\nmiddle\nleft\n")
+    keys = f"""MODEL.MODEL_NAME x3d_xs DATA.TRAIN_SPLIT {bar_videos}/train TRAIN.BATCH_SIZE 4 SOLVER.MAX_EPOCH 1.0
+        DATA.CLASS_NAMES_FILE {tmp_path}/names.txt DATA_LOADER.NUM_WORKERS 0 TEST.ENABLE False BIAS.ENABLE False""".split()
+    (tmp_path / "empty.yaml").write_text("{}")
+    command = ["run", "--cfg", str(tmp_path / "empty.yaml"), *SMALL, *keys, "OUTPUT_DIR", str(tmp_path / "run")]
+    assert main(command) == 0
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*.pyth")
+    assert torch.load(checkpoint, weights_only=True)["class_names"] == ["right", "middle", "left"]
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "Left").symlink_to(bar_videos / "test" / "left")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.csv").write_text("a.mp4 aardvark\nb.mp4 left\nc.mp4 zebra\n")
+    arguments = ["--workers", "0", "--metrics", "sample_clips"]
+    code, document = measure(checkpoint, tmp_path / "data", tmp_path / "measured", *arguments)
+    assert code == 0
+    predictions = np.load(tmp_path / "measured" / "predictions.npz")
+    assert predictions["labels"].tolist() == [2] * 4
+    assert predictions["class_names"].tolist() == ["right", "middle", "left"]
 
 
 def test_comparing_two_runs(measured, weights, bar_videos, tmp_path):

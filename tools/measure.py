@@ -26,8 +26,8 @@ EXAMPLES = """examples:
       --set STUDENT.NAME resnet18 STUDENT.CHECKPOINT_FILE_PATH imagenet \
       STUDENT.SOLVER.BASE_LR 0.01 STUDENT.SOLVER.MAX_EPOCH 30.0
 
---data and --train-data take a CSV of `path label` lines, a .jsonl, or a folder (one subfolder a class, or videos
-alone).
+--data and --train-data take a list (`path label` lines, a table with a heading, JSON) or a folder (one subfolder a
+class, or videos alone).
 Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/bad_videos.jsonl."""
 
 
