@@ -163,8 +163,8 @@ def test_a_checkpoint_keeps_the_names_of_its_classes(bar_videos, tmp_path, monke
     """Trained with another order than the sorted one, and measured on a folder that has one of the classes, in a
     working directory with a list that has nothing to do with it."""
     (tmp_path / "names.txt").write_text("right\nmiddle\nleft\n")
-    keys = f"""MODEL.MODEL_NAME x3d_xs DATA.TRAIN_SPLIT {bar_videos}/train TRAIN.BATCH_SIZE 4 SOLVER.MAX_EPOCH 1.0
-        DATA.CLASS_NAMES_FILE {tmp_path}/names.txt DATA_LOADER.NUM_WORKERS 0 TEST.ENABLE False BIAS.ENABLE False""".split()
+    keys = f"""MODEL.MODEL_NAME x3d_xs DATA.TRAIN_SPLIT {bar_videos}/train DATA.CLASS_NAMES_FILE {tmp_path}/names.txt
+        TRAIN.BATCH_SIZE 4 SOLVER.MAX_EPOCH 1.0 DATA_LOADER.NUM_WORKERS 0 TEST.ENABLE False BIAS.ENABLE False""".split()
     (tmp_path / "empty.yaml").write_text("{}")
     command = ["run", "--cfg", str(tmp_path / "empty.yaml"), *SMALL, *keys, "OUTPUT_DIR", str(tmp_path / "run")]
     assert main(command) == 0
@@ -176,8 +176,7 @@ def test_a_checkpoint_keeps_the_names_of_its_classes(bar_videos, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.csv").write_text("a.mp4 aardvark\nb.mp4 left\nc.mp4 zebra\n")
     arguments = ["--workers", "0", "--metrics", "sample_clips"]
-    code, document = measure(checkpoint, tmp_path / "data", tmp_path / "measured", *arguments)
-    assert code == 0
+    assert measure(checkpoint, tmp_path / "data", tmp_path / "measured", *arguments)[0] == 0
     predictions = np.load(tmp_path / "measured" / "predictions.npz")
     assert predictions["labels"].tolist() == [2] * 4
     assert predictions["class_names"].tolist() == ["right", "middle", "left"]

@@ -16,6 +16,7 @@ _NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 VIDEO_LINE = re.compile(rf'(?P<path>.*(?:{_SUFFIXES}))"?(?P<rest>(?:[\s,;].*)?)', re.I)
 _NUMBERS = re.compile(rf'(?P<path>.*?[^\s,;])(?P<rest>(?:[\s,;]+(?:{_NUMBER}|"{_NUMBER}"))+)')
 _NAME = re.compile(r"(?P<path>.*?)[\s,]+(?P<label>[^\s,]+)")
+_SEPARATOR = re.compile(r"\s*[,;]?\s*")
 
 #: What DATA.LIST_FORMAT "tsn" stands for.
 TSN = "`path frames label`, three columns (TSN, TSM, mmaction2)"
@@ -106,7 +107,7 @@ def _row(where: str, text: str) -> Row:
 
 def _columns(rest: str, where: str) -> tuple[str, ...]:
     """What follows a path, column by column."""
-    body = rest.lstrip(" ,;\t").rstrip()
+    body = _SEPARATOR.sub("", rest, count=1).rstrip(" ,;\t")
     if not body:
         return ()
     separator = next((character for character in ",;\t" if character in rest[: rest.index(body)]), "")

@@ -112,6 +112,7 @@ def read_annotation(
         names = tuple(training_names())
         if not names:
             _check_sentences(entries, own, path)
+            _check_spelling(entries)
             names, own_names = tuple(own), True
     numbers = _numbers(entries, ClassNumbers(names), names_from) if own else {}
     records = tuple(
@@ -238,6 +239,20 @@ def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path) -
             f"{first.label!r}: these look like sentences, not classes. Write each video's class, or give the classes "
             "as --class-names (DATA.CLASS_NAMES_FILE)."
         )
+
+
+def _check_spelling(entries: Sequence[Entry]) -> None:
+    """Raise DataError where two classes differ in case, spaces and underscores only: a slip makes a class of its own,
+    and gives other numbers to those behind it."""
+    spelt: dict[str, Entry] = {}
+    for entry in entries:
+        if isinstance(entry.label, str):
+            first = spelt.setdefault(re.sub(r"[\s_]+", " ", entry.label).casefold(), entry)
+            if first.label != entry.label:
+                raise DataError(
+                    f"{entry.where}: the class {entry.label!r} is {first.label!r} in {first.where}. Write it one way; "
+                    "if these are two classes, give the names of all as --class-names (DATA.CLASS_NAMES_FILE)."
+                )
 
 
 def _shifted(entry: Entry, first: int) -> Entry:

@@ -29,6 +29,7 @@ def read(folder, text, name="list.txt", **options):
         ('a.mp4 "3 point shot"\nb.mp4 "jump"\n', [("a.mp4", "3 point shot"), ("b.mp4", "jump")]),
         ("clips/a_0001 17\nclips/b_0002 4\n", [("clips/a_0001", 17), ("clips/b_0002", 4)]),
         ('"my folder 2" 1\nother 0\n', [("my folder 2", 1), ("other", 0)]),
+        ("a.mp4 , 3,\nb.mp4; 2;\n", [("a.mp4", 3), ("b.mp4", 2)]),
         ("val_1.jpg,165\nval_2.jpg,3\n", [("val_1.jpg", 165), ("val_2.jpg", 3)]),
     ],
 )
@@ -50,6 +51,8 @@ def test_labels(tmp_path, text, wanted):
         ("a.mp4 1\nb.mp4 0 2\n", r"list\.txt:2: .*several labels a line"),
         ("a.mp4,jump,train\n", r"list\.txt:1: .*has 2 columns after the path.*heading"),
         ("a.mp4\tno\tyes\tno\n", r"list\.txt:1: .*has 3 columns after the path"),
+        ("a.mp4,,3\n", r"list\.txt:1: .*columns after the path"),
+        ("a.mp4 air drumming\nb.mp4 Air_Drumming\n", r"list\.txt:2: the class 'Air_Drumming' is 'air drumming' in"),
         ("a.mp4 0 Swiping Left\n", r"list\.txt:1: .*columns after the path"),
         ("abseiling\nair drumming\n", r"list\.txt:1: 'abseiling' names no video file.*--class-names"),
         ("0 abseiling\n1 zumba\n", r"list\.txt:1: '0' with the label 'abseiling' names no video file.*--class-names"),
@@ -62,6 +65,14 @@ def test_labels(tmp_path, text, wanted):
 def test_other_forms_are_named(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read(tmp_path, text)
+
+
+def test_folders_of_frames_are_videos_where_they_are_there(tmp_path):
+    text = "frames/v 1 jump\nframes/v2 run\nframes/gone run\n"
+    with pytest.raises(DataError, match=r"list\.txt:1: 'frames/v 1' with the label 'jump' names no video file"):
+        read(tmp_path, text)
+    (tmp_path / "frames" / "v 1").mkdir(parents=True)
+    assert read(tmp_path, text) == [("frames/v 1", "jump"), ("frames/v2", "run"), ("frames/gone", "run")]
 
 
 def test_three_columns_when_they_are_asked_for(tmp_path):
