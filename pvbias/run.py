@@ -20,7 +20,7 @@ from fvcore.common.config import CfgNode
 from .clips import ORIGINAL
 from .config import complete, save_cfg
 from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget, look_up
-from .data.labels import check_first_label, check_labels, checkpoint_names, same_names
+from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
 from .data.sampling import TemporalSampling
 from .data.sharing import Shard
 from .distributed import barrier, is_main_process
@@ -68,6 +68,9 @@ def run(cfg: CfgNode) -> None:
     train_source = _checked_source(cfg, "train") if cfg.TRAIN.ENABLE else None
     val_source = _checked_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
     test_source = _checked_source(cfg, "test") if measuring else None
+    for other in (val_source, test_source):
+        if train_source is not None and other is not None:
+            check_same_kind(cfg, train_source, other)
 
     recognizer = build_recognizer(cfg)
     weights = _load(cfg, recognizer, source)

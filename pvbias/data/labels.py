@@ -52,6 +52,22 @@ def check_labels(cfg: CfgNode, source: VideoSource) -> None:
         )
 
 
+def check_same_kind(cfg: CfgNode, training: VideoSource, other: VideoSource) -> None:
+    """Raise where one of two lists has class names and the other numbers, and no file says which is which.
+
+    Raises:
+        ConfigError: the numbers would be taken for the places of the sorted names.
+    """
+    if cfg.DATA.CLASS_NAMES_FILE or not (hasattr(training, "own_names") and hasattr(other, "own_names")):
+        return  # made-up videos number their classes alike
+    for names, numbers in ((training, other), (other, training)):
+        if names.class_names and not numbers.class_names and any(r.label is not None for r in numbers.records):
+            raise ConfigError(
+                f"{names.description} has class names, and {numbers.description} numbers: which number is which class? "
+                "Give the names in label order as DATA.CLASS_NAMES_FILE."
+            )
+
+
 def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> None:
     """Raise where labels without names run from 1 to the number of classes, as UCF101's own lists have them.
 

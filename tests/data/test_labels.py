@@ -5,7 +5,7 @@ import torch
 
 from pvbias.config.defaults import get_cfg
 from pvbias.data import build_source
-from pvbias.data.labels import check_first_label, check_labels, checkpoint_names, same_names
+from pvbias.data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
 from pvbias.errors import ConfigError, DataError
 from pvbias.models import Weights
 from pvbias.plugin_loading import load_plugins
@@ -85,6 +85,20 @@ def test_names_of_which_nobody_knows_the_outputs(tmp_path):
         check(cfg)
     cfg.MODEL.NUM_CLASSES = 2
     assert check(cfg) == [0, 1]
+
+
+def test_names_in_one_list_and_numbers_in_the_other(tmp_path):
+    (tmp_path / "train.csv").write_text("a.mp4 run\nb.mp4 jump\n")
+    cfg = config(tmp_path, "c.mp4 0\nd.mp4 1\n", TRAIN_SPLIT=str(tmp_path / "train.csv"))
+    sources = [build_source(cfg, split) for split in ("train", "test")]
+    for pair in (sources, sources[::-1]):
+        with pytest.raises(ConfigError, match=r"train\.csv has class names, and .*list\.csv numbers"):
+            check_same_kind(cfg, *pair)
+    (tmp_path / "names.txt").write_text("run\njump\n")
+    cfg.DATA.CLASS_NAMES_FILE = str(tmp_path / "names.txt")
+    sources = [build_source(cfg, split) for split in ("train", "test")]
+    check_same_kind(cfg, *sources)
+    assert [[record.label for record in source.records] for source in sources] == [[0, 1], [0, 1]]
 
 
 def test_catalogue_entries_know_their_classes(tmp_path):
