@@ -126,7 +126,8 @@ _C.DATA.RANDOM_FLIP = True
 # Normalisation of RGB in [0, 1], per channel. None: the model's.
 _C.DATA.MEAN = None
 _C.DATA.STD = None
-# A run fails when more than this fraction of the files it has seen is bad, [0, 1].
+# A run fails when more than this fraction of the files it has seen is bad, [0, 1]; at its beginning, when more are not
+# there or have labels that are no classes.
 _C.DATA.MAX_BAD_FRACTION = 0.1
 
 _C.AUG = CN()

@@ -103,11 +103,11 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
             names = checkpoint_names(file)
             if not names:
                 raise DataError(
-                    f"DATA.CLASS_NAMES_FILE = {file!r} does not know the names of its classes: give a text."
+                    f"DATA.CLASS_NAMES_FILE = {file!r} does not know the names of its classes: name a text file."
                 )
             return names
         training = split_path(cfg, "train")
-        if split == "train" or training is None or not training.exists():
+        if split == "train" or training is None or (_is_default(cfg, "train") and not training.exists()):
             return ()
         return _read(cfg, training).class_names
 
@@ -141,11 +141,16 @@ def split_path(cfg: CfgNode, split: str) -> Path | None:
     A training split that nobody has named is none of a run that does not train: whatever lies in the working directory
     under the default's name has nothing to do with it.
     """
+    name, folder = cfg.DATA[f"{split.upper()}_SPLIT"], cfg.DATA.PATH_TO_DATA_DIR
+    unnamed = split == "train" and not cfg.TRAIN.ENABLE and not folder and _is_default(cfg, split)
+    return None if not name or unnamed else expand(folder) / expand(name)
+
+
+def _is_default(cfg: CfgNode, split: str) -> bool:
     from ..config import get_cfg  # not in every process that loads videos
 
-    name, folder = cfg.DATA[f"{split.upper()}_SPLIT"], cfg.DATA.PATH_TO_DATA_DIR
-    unnamed = split == "train" and not cfg.TRAIN.ENABLE and not folder and name == get_cfg().DATA.TRAIN_SPLIT
-    return None if not name or unnamed else expand(folder) / expand(name)
+    key = f"{split.upper()}_SPLIT"
+    return cfg.DATA[key] == get_cfg().DATA[key]
 
 
 def count_classes(source: VideoSource) -> int:

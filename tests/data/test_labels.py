@@ -132,6 +132,11 @@ def test_a_training_list_in_the_working_directory_has_nothing_to_say(tmp_path, m
     assert check(cfg) == [0, 1]
     with pytest.raises(DataError, match=r"DATA\.TRAIN_SPLIT names no annotation"):
         build_source(cfg, "train")
+    # A list that is named has to be there.
+    cfg.DATA.TRAIN_SPLIT = "tarin.csv"
+    with pytest.raises(DataError, match=r"There is no annotation tarin\.csv"):
+        build_source(cfg, "test")
+    cfg.DATA.TRAIN_SPLIT = "train.csv"
     # It has where somebody names it, and where it is what is trained on.
     cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path)
     with pytest.raises(DataError, match="no class 'walk' among the 2 of"):
