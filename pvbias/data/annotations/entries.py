@@ -13,7 +13,8 @@ from ...errors import DataError
 #: fits into no memory.
 MAX_LABEL = 1_000_000
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+#: A decimal number, as a regular expression.
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Entry:
 
 def is_number(text: str) -> bool:
     """Whether a text is a decimal number, whole or not."""
-    return _NUMBER.fullmatch(text) is not None
+    return re.fullmatch(NUMBER, text) is not None
 
 
 def parse_label(value: Any, where: str) -> int | str | None:

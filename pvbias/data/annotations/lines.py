@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...errors import DataError
-from .entries import Entry, is_number, parse_label
-from .files import VIDEO_SUFFIXES
+from .entries import NUMBER, Entry, is_number, parse_label
+from .files import VIDEO_SUFFIXES, is_video
 
 _SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES))
-_NUMBER = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 VIDEO_LINE = re.compile(rf'(?P<path>.*(?:{_SUFFIXES}))"?(?P<rest>(?:[\s,;].*)?)', re.I)
-_NUMBERS = re.compile(rf'(?P<path>.*?[^\s,;])(?P<rest>(?:[\s,;]+(?:{_NUMBER}|"{_NUMBER}"))+)')
+_NUMBERS = re.compile(rf'(?P<path>.*?[^\s,;])(?P<rest>(?:[\s,;]+(?:{NUMBER}|"{NUMBER}"))+)')
 _NAME = re.compile(r"(?P<path>.*?)[\s,]+(?P<label>[^\s,]+)")
 _SEPARATOR = re.compile(r"\s*[,;]?\s*")
 
@@ -88,7 +87,9 @@ def write_row(*cells: str | float | None) -> str:
 
 def _row(where: str, text: str) -> Row:
     match = VIDEO_LINE.fullmatch(text) or _NUMBERS.fullmatch(text)
-    if match:
+    if re.fullmatch(r'"[^"]*"', text):
+        path, columns, certain = text, (), is_video(text.strip('"'))
+    elif match:
         path, columns, certain = match["path"], _columns(match["rest"], where), True
     elif text.count(";") == 1:  # Jester, Something-Something: identifier;class name
         path, label = text.split(";")

@@ -29,6 +29,7 @@ def read(folder, text, name="list.txt", **options):
         ('a.mp4 "3 point shot"\nb.mp4 "jump"\n', [("a.mp4", "3 point shot"), ("b.mp4", "jump")]),
         ("clips/a_0001 17\nclips/b_0002 4\n", [("clips/a_0001", 17), ("clips/b_0002", 4)]),
         ('"my folder 2" 1\nother 0\n', [("my folder 2", 1), ("other", 0)]),
+        ('"a 2.mp4"\nb.mp4\n', [("a 2.mp4", None), ("b.mp4", None)]),
         ("a.mp4 , 3,\nb.mp4; 2;\n", [("a.mp4", 3), ("b.mp4", 2)]),
         ("val_1.jpg,165\nval_2.jpg,3\n", [("val_1.jpg", 165), ("val_2.jpg", 3)]),
     ],
@@ -73,6 +74,7 @@ def test_folders_of_frames_are_videos_where_they_are_there(tmp_path):
         read(tmp_path, text)
     (tmp_path / "frames" / "v 1").mkdir(parents=True)
     assert read(tmp_path, text) == [("frames/v 1", "jump"), ("frames/v2", "run"), ("frames/gone", "run")]
+    assert read(tmp_path, '"frames/v 1"\n') == [("frames/v 1", None)]
 
 
 def test_three_columns_when_they_are_asked_for(tmp_path):
