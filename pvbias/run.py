@@ -19,7 +19,8 @@ from fvcore.common.config import CfgNode
 
 from .clips import ORIGINAL
 from .config import complete, save_cfg
-from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget
+from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget, look_up
+from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
 from .data.sampling import TemporalSampling
 from .data.sharing import Shard
 from .distributed import barrier, is_main_process
@@ -61,11 +62,15 @@ def run(cfg: CfgNode) -> None:
         raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
     started = time.time()
     source = _weights_source(cfg)
+    cfg = _with_class_names(cfg, source)
     cfg = complete(cfg, num_classes=_num_classes(cfg, source))
     _prepare_folder(cfg)
-    train_source = build_source(cfg, "train") if cfg.TRAIN.ENABLE else None
-    val_source = build_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
-    test_source = build_source(cfg, "test") if measuring else None
+    train_source = _checked_source(cfg, "train") if cfg.TRAIN.ENABLE else None
+    val_source = _checked_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
+    test_source = _checked_source(cfg, "test") if measuring else None
+    for other in (val_source, test_source):
+        if train_source is not None and other is not None:
+            check_same_kind(cfg, train_source, other)
 
     recognizer = build_recognizer(cfg)
     weights = _load(cfg, recognizer, source)
@@ -95,8 +100,10 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
             "Only a measurement is done in parts: set TRAIN.ENABLE to False, and TEST.ENABLE or BIAS.ENABLE to True."
         )
     weights = _weights_source(cfg)
+    cfg = _with_class_names(cfg, weights)
     cfg = complete(cfg, num_classes=_num_classes(cfg, weights))
     source = build_source(cfg, "test")
+    check_labels(cfg, source)
     recognizer = build_recognizer(cfg)
     if weights:
         load_weights(recognizer, weights, sha256=_checksum(cfg, weights), min_match=cfg.CHECKPOINT.MIN_MATCH)
@@ -142,7 +149,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
             raise ConfigError(f"{key} = {given}, but that of the recognizer is {own}: leave the key out.")
     _prepare_folder(cfg)
     weights = {"weights": "those that the recognizer had", "load_summary": ""}
-    return _measure_and_write(cfg, recognizer, build_source(cfg, "test"), weights, started)
+    return _measure_and_write(cfg, recognizer, _checked_source(cfg, "test"), weights, started)
 
 
 def _prepare_folder(cfg: CfgNode) -> None:
@@ -151,6 +158,16 @@ def _prepare_folder(cfg: CfgNode) -> None:
         save_cfg(cfg, cfg.OUTPUT_DIR)
         forget(cfg.OUTPUT_DIR, _splits_read_anew(cfg))
     barrier()
+
+
+def _checked_source(cfg: CfgNode, split: str) -> VideoSource:
+    """The videos of a split, whose labels are the model's classes and most of which are there; in all processes."""
+    source = build_source(cfg, split)
+    check_labels(cfg, source)
+    if cfg.DATA.MODALITY != "flow":  # where nothing but their optical flow is read
+        log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
+        look_up(source, log, split=split, num_classes=cfg.MODEL.NUM_CLASSES)
+    return source
 
 
 def _measure_and_write(
@@ -195,12 +212,28 @@ def _checksum(cfg: CfgNode, source: str) -> str:
     return cfg.TRAIN.CHECKPOINT_SHA256 if source == cfg.TRAIN.CHECKPOINT_FILE_PATH else ""
 
 
+def _with_class_names(cfg: CfgNode, source: str) -> CfgNode:
+    """The configuration, with the checkpoint for DATA.CLASS_NAMES_FILE where it knows the names of its outputs and
+    keeps them: when it is measured, or trained further on a list of just these classes."""
+    if cfg.DATA.CLASS_NAMES_FILE or not source or not (names := checkpoint_names(source)):
+        return cfg
+    if cfg.TRAIN.ENABLE and not same_names(build_source(cfg, "train").class_names, names):
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATA.CLASS_NAMES_FILE = source
+    return cfg
+
+
 def _num_classes(cfg: CfgNode, source: str) -> int:
     """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
     if cfg.MODEL.NUM_CLASSES is not None:
         return cfg.MODEL.NUM_CLASSES
     if cfg.TRAIN.ENABLE or not source:
-        return count_classes(build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test"))
+        videos = build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test")
+        counted = count_classes(videos)
+        check_first_label(cfg, videos, counted - 1)
+        return counted
     entry = find_model(cfg)
     path = fetch(source, _checksum(cfg, source))
     classes = count_head_classes(model_weights(read_checkpoint(path), path), entry)

@@ -1,11 +1,16 @@
 """The main job on real files: from videos to report, through the command line."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from pytorchvideo.models.hub import x3d_xs
 
+from pvbias.models import Weights
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import MODEL
 from pvbias.tools.main import main
 
 #: A zoo model at a size that two slow cores do not notice.
@@ -156,6 +161,63 @@ OUTPUT_DIR: {tmp_path / "run"}
     started = torch.load(weights, weights_only=True)["model_state"]
     assert any(not torch.equal(value, started[name]) for name, value in bare.state_dict().items())
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_checkpoint_keeps_the_names_of_its_classes(bar_videos, tmp_path, monkeypatch):
+    """Trained with another order than the sorted one, and measured on a folder that has one of the classes, in a
+    working directory with a list that has nothing to do with it."""
+    (tmp_path / "names.txt").write_text("right\nmiddle\nleft\n")
+    keys = f"""MODEL.MODEL_NAME x3d_xs DATA.TRAIN_SPLIT {bar_videos}/train DATA.CLASS_NAMES_FILE {tmp_path}/names.txt
+        TRAIN.BATCH_SIZE 4 SOLVER.MAX_EPOCH 1.0 DATA_LOADER.NUM_WORKERS 0 TEST.ENABLE False BIAS.ENABLE False""".split()
+    (tmp_path / "empty.yaml").write_text("{}")
+    command = ["run", "--cfg", str(tmp_path / "empty.yaml"), *SMALL, *keys, "OUTPUT_DIR", str(tmp_path / "run")]
+    assert main(command) == 0
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").glob("*.pyth")
+    assert torch.load(checkpoint, weights_only=True)["class_names"] == ["right", "middle", "left"]
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "Left").symlink_to(bar_videos / "test" / "left")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.csv").write_text("a.mp4 aardvark\nb.mp4 left\nc.mp4 zebra\n")
+    arguments = ["--workers", "0", "--metrics", "sample_clips"]
+    assert measure(checkpoint, tmp_path / "data", tmp_path / "measured", *arguments)[0] == 0
+    predictions = np.load(tmp_path / "measured" / "predictions.npz")
+    assert predictions["labels"].tolist() == [2] * 4
+    assert predictions["class_names"].tolist() == ["right", "middle", "left"]
+
+
+@pytest.fixture
+def lab_zoo(weights, monkeypatch):
+    """A zoo of one checkpoint, whose first output is the class "Right"."""
+    load_plugins()
+    published = Weights(url=str(weights), num_classes=2, class_names=("Right", "Left"))
+    entry = replace(MODEL.get("x3d_xs"), zoo="lab", weights={"bars": published})
+    monkeypatch.setattr(MODEL, "_obj_map", {**MODEL._obj_map, "lab_x3d": entry})
+    return "zoo://lab/lab_x3d/bars"
+
+
+def test_training_goes_on_with_the_order_of_classes_of_its_checkpoint(lab_zoo, bar_videos, tmp_path):
+    """The head is loaded, too: sorted names would swap its classes."""
+    (tmp_path / "empty.yaml").write_text("{}")
+    keys = f"""MODEL.MODEL_NAME lab_x3d DATA.TRAIN_SPLIT {bar_videos}/train DATA.TEST_SPLIT {bar_videos}/test
+        TRAIN.CHECKPOINT_FILE_PATH {lab_zoo} TRAIN.BATCH_SIZE 4 SOLVER.MAX_EPOCH 1.0 DATA_LOADER.NUM_WORKERS 0
+        TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 BIAS.ENABLE False""".split()
+    command = ["run", "--cfg", str(tmp_path / "empty.yaml"), *SMALL, *keys, "OUTPUT_DIR", str(tmp_path / "run")]
+    assert main(command) == 0
+    predictions = np.load(tmp_path / "run" / "predictions.npz")
+    assert predictions["class_names"].tolist() == ["Right", "Left"]
+    assert predictions["labels"].tolist() == [1] * 4 + [0] * 4, "left before right, as the folders are sorted"
+
+
+def test_a_folder_is_measured_by_the_names_of_the_checkpoints_classes(lab_zoo, bar_videos, tmp_path, capsys):
+    arguments = ["--workers", "0", "--metrics", "sample_clips"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "left").symlink_to(bar_videos / "test" / "left")
+    assert measure(lab_zoo, tmp_path / "data", tmp_path / "out", *arguments)[0] == 0
+    assert np.load(tmp_path / "out" / "predictions.npz")["labels"].tolist() == [1] * 4
+    (tmp_path / "data" / "up").symlink_to(bar_videos / "test" / "right")
+    assert measure(lab_zoo, tmp_path / "data", tmp_path / "out", *arguments)[0] == 3
+    assert f"there is no class 'up' among the 2 of {lab_zoo}" in capsys.readouterr().err
 
 
 def test_comparing_two_runs(measured, weights, bar_videos, tmp_path):

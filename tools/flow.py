@@ -42,6 +42,7 @@ def _extract(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Sha
         method=args.method,
         short_side=args.short_side,
         path_prefix=args.path_prefix,
+        list_format=args.list_format,
         fps=args.fps,
         workers=args.workers,
         # How many are bad among all, the last job sees.

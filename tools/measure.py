@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvbias.config import load_cfg
+from pvbias.data.annotations import LIST_FORMATS
 from pvbias.engine import launch
 from pvbias.run import run
+
+from .arrays import LIST_FORMAT_HELP
 
 EXAMPLES = """examples:
   # a zoo checkpoint on labelled videos (lines of `path label`)
@@ -23,8 +26,8 @@ EXAMPLES = """examples:
       --set STUDENT.NAME resnet18 STUDENT.CHECKPOINT_FILE_PATH imagenet \
       STUDENT.SOLVER.BASE_LR 0.01 STUDENT.SOLVER.MAX_EPOCH 30.0
 
---data and --train-data take a CSV of `path label` lines, a .jsonl, or a folder (one subfolder a class, or videos
-alone).
+--data and --train-data take a list (`path label` lines, a table with a heading, JSON) or a folder (one subfolder a
+class, or videos alone).
 Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/bad_videos.jsonl."""
 
 
@@ -52,7 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         help="training videos, as --data: for metrics that train something (dynamic_score_distill, dataset_bias)",
     )
     parser.add_argument("--path-prefix", default="", help="folder that relative paths in the annotations start from")
-    parser.add_argument("--class-names", default="", metavar="FILE", help="one class name a line, in label order")
+    parser.add_argument("--list-format", default="auto", choices=LIST_FORMATS, help=LIST_FORMAT_HELP)
+    parser.add_argument(
+        "--labels-start-at",
+        type=int,
+        choices=(0, 1),
+        help="number of the first class in the lists, where it is in doubt",
+    )
+    parser.add_argument(
+        "--class-names",
+        default="",
+        metavar="FILE",
+        help="one class name a line, in label order, or weights that know theirs (default: those of --weights)",
+    )
     parser.add_argument(
         "--metrics", nargs="+", metavar="NAME", help="evaluators (default: all built-in ones that train nothing)"
     )
@@ -78,13 +93,15 @@ def _overrides(args: argparse.Namespace) -> list[str]:
         "DATA.TEST_SPLIT": Path(args.data).absolute(),
         "DATA.PATH_PREFIX": args.path_prefix,
         "DATA.CLASS_NAMES_FILE": args.class_names,
+        "DATA.LIST_FORMAT": args.list_format,
+        "DATA.TRAIN_SPLIT": Path(args.train_data).absolute() if args.train_data else "",
         "OUTPUT_DIR": args.out,
         "TEST.NUM_ENSEMBLE_VIEWS": args.clips,
         "TEST.NUM_SPATIAL_CROPS": args.crops,
         "PLUGINS": args.plugins,
     }
     optional = {
-        "DATA.TRAIN_SPLIT": Path(args.train_data).absolute() if args.train_data else None,
+        "DATA.LABELS_START_AT": args.labels_start_at,
         "BIAS.EVALUATORS": args.metrics,
         "DATA.CLIP_DURATION": args.clip_seconds,
         "DATA.TEMPORAL_SAMPLING": "duration" if args.clip_seconds is not None else None,

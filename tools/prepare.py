@@ -39,6 +39,7 @@ def _prepare(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Sha
         args.data,
         args.out,
         path_prefix=args.path_prefix,
+        list_format=args.list_format,
         fps=args.fps,
         encoding=encoding,
         workers=args.workers,

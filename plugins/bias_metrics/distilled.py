@@ -15,7 +15,8 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from pvbias.clips import ORIGINAL
-from pvbias.data import BadVideoLog, VideoSource, build_source, count_classes
+from pvbias.data import BadVideoLog, VideoSource, build_source, count_classes, look_up
+from pvbias.data.labels import check_first_label
 from pvbias.distributed import is_main_process
 from pvbias.engine.seeding import seed_everything
 from pvbias.errors import DataError
@@ -150,7 +151,9 @@ class StudentEvaluator(Evaluator):
 
     def _training_videos(self) -> VideoSource:
         try:
-            return build_source(self.cfg, "train")
+            videos = build_source(self.cfg, "train")
+            look_up(videos, BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION), split="train")
+            return videos
         except DataError as error:
             raise DataError(
                 f"{self.name} trains a spatial student, and its training videos cannot be had: {error} Name them in "
@@ -240,7 +243,9 @@ class DatasetBias(StudentEvaluator):
                 f"dataset_bias trains a spatial student on the labels of {videos.description}, and {unlabelled!r} has "
                 "none: give labelled training videos, or leave dataset_bias out of BIAS.EVALUATORS."
             )
-        return None, count_classes(videos)
+        classes = count_classes(videos)
+        check_first_label(self.cfg, videos, classes - 1)
+        return None, classes
 
     def scores(self, video: VideoViews, log_q: Tensor, logits: Tensor | None) -> Scores | None:
         """(cross-entropy, credit for the first choice)."""

@@ -40,6 +40,7 @@ HELD_OUT = 0.1
 #: stands, and the recognizer's normalisation.
 _NOT_THE_STUDENTS = (
     *("PATH_TO_DATA_DIR", "TRAIN_SPLIT", "VAL_SPLIT", "TEST_SPLIT", "PATH_PREFIX", "CLASS_NAMES_FILE"),
+    *("LIST_FORMAT", "LABELS_START_AT"),
     *("MAX_BAD_FRACTION", "MEAN", "STD"),
 )
 

@@ -178,7 +178,7 @@ def faces(folder: str, split: str) -> Pictures:
 
 
 def _existing(folder: str, key: str) -> Path:
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))
     if not path.is_dir():
         raise ConfigError(f"DECOUPLED.{key} = {folder!r} is no folder. Leave it empty for pictures that are made up.")
     return path

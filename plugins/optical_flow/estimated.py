@@ -9,6 +9,7 @@ import numpy as np
 
 from pvbias.data import Video, VideoRecord, VideoSource
 from pvbias.data.flow import BOUND, FlowVideos, encode_flow
+from pvbias.data.lookup import find_missing
 from pvbias.data.video import BadVideoError, FrameSize, frames_shown, in_order
 
 #: ``estimator(first, second)``; see :data:`pvbias.registries.FLOW`.
@@ -39,6 +40,10 @@ class EstimatedFlow(FlowVideos):
         """See :class:`pvbias.data.flow.FlowVideos`."""
         self._estimator = self._estimator or self._build()
         return FlowVideo(self._source.open(record), self._estimator)
+
+    def missing(self) -> list[int]:
+        """Numbers of the records whose videos are not there."""
+        return find_missing(self._source)
 
 
 class FlowVideo:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pvbias.data.annotations import read_annotation
 from pvbias.data.bad_videos import BadVideo, BadVideoLog, count_causes
-from pvbias.data.batch_encoding import Finished, encode_all, list_folder, plan_jobs
+from pvbias.data.batch_encoding import Finished, check_outside, encode_all, list_folder, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.data.flow import BOUND
 from pvbias.data.sharing import Shard
@@ -71,6 +71,7 @@ def extract_flow(
     method: str = "tvl1",
     short_side: int = 128,
     path_prefix: str = "",
+    list_format: str = "auto",
     fps: float = 30.0,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
@@ -88,6 +89,7 @@ def extract_flow(
         method: an entry of :data:`pvbias.registries.FLOW`.
         short_side: of the frames that flow is estimated between, pixels, >= 16; smaller videos keep their size.
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
+        list_format: DATA.LIST_FORMAT.
         fps: rate of the videos that are folders of frame images, frames per second.
         workers: processes, each on one thread; 0: this process does the work.
         max_bad_fraction: of the videos, [0, 1].
@@ -96,16 +98,17 @@ def extract_flow(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: the method is not known or not installed, or ``out_dir`` was begun with other settings, or would
-            overwrite a source.
+        ConfigError: the method is not known or not installed, or ``out_dir`` was begun with other settings, lies
+            in ``data``, or would overwrite a source.
         WeightsError: the method's weights cannot be had.
-        DataError: the annotation cannot be read, a file cannot be written, or more videos are bad than allowed (all
-            others are then finished).
+        DataError: the annotation cannot be read, more videos are missing than may be bad (nothing is then done), a file
+            cannot be written, or more videos are bad than allowed (all others are then finished).
     """
     begin = time.monotonic()
     out_dir, build = Path(out_dir), FLOW.get(method)
     build()  # says at once what is missing, and fetches weights once
-    source = VideoFiles(read_annotation(data, path_prefix=path_prefix), fps=fps)
+    check_outside(out_dir, Path(data))
+    source = VideoFiles(read_annotation(data, path_prefix=path_prefix, list_format=list_format), fps=fps)
     jobs = plan_jobs(source.records)
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
     outcome = encode_all(

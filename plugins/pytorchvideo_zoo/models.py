@@ -18,6 +18,7 @@ from pvbias.models import Weights, ZooModel
 from pvbias.registries import MODEL
 
 from .building import Creator, build_mvit, build_resnet, build_slowfast, build_x3d, convolved_by, pooled_by
+from .kinetics import KINETICS_400
 
 ZOO = "pytorchvideo"
 _ADDRESS = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
@@ -46,7 +47,11 @@ def _register(
         clip_spec=clip,
         head=head,
         pathways=pathways,
-        weights={"kinetics400": Weights(url=f"{_ADDRESS}/{file}", num_classes=400, top1=top1)},
+        weights={
+            "kinetics400": Weights(
+                url=f"{_ADDRESS}/{file}", num_classes=len(KINETICS_400), top1=top1, class_names=KINETICS_400
+            )
+        },
         fixed_size=fixed_size,
         stages=stages,
     )

@@ -55,6 +55,7 @@ def _register(
                 url=entry.url,
                 num_classes=len(entry.meta["categories"]),
                 top1=entry.meta["_metrics"]["Kinetics-400"]["acc@1"],
+                class_names=tuple(entry.meta["categories"]),
             )
             for entry in published
         },

@@ -18,6 +18,7 @@ from .time_limit import minutes
 #: Types of the keys whose default is None ("as the model was trained").
 OPTIONAL_TYPES: dict[str, type] = {
     "MODEL.NUM_CLASSES": int,
+    "DATA.LABELS_START_AT": int,
     "DATA.NUM_FRAMES": int,
     "DATA.SAMPLING_RATE": int,
     "DATA.TARGET_FPS": float,
@@ -99,6 +100,8 @@ _RULES: dict[str, _Rule] = {
     "MODEL.NUM_CLASSES": _at_least(2),
     "MODEL.FREEZE": _texts(),
     "CHECKPOINT.MIN_MATCH": _between(0, 1),
+    "DATA.LIST_FORMAT": _one_of("auto", "tsn"),
+    "DATA.LABELS_START_AT": _one_of(0, 1),
     "DATA.TEMPORAL_SAMPLING": _one_of("rate", "duration", "windows"),
     "DATA.NUM_FRAMES": _at_least(1),
     "DATA.SAMPLING_RATE": _at_least(1),

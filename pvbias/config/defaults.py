@@ -67,15 +67,23 @@ _C.CHECKPOINT.MIN_MATCH = 0.9
 _C.DATA = CN()
 # Folder that the three splits below are relative to.
 _C.DATA.PATH_TO_DATA_DIR = ""
-# Annotation of each split, relative to PATH_TO_DATA_DIR or absolute: a CSV of `path label` lines (space or comma), a
-# .jsonl with {"path": ..., "label": ...} lines, or a folder (one subfolder a class; or videos alone, which then have
-# no labels).
+# Annotation of each split, relative to PATH_TO_DATA_DIR or absolute: a list of `path label` lines (space, comma,
+# semicolon or tab), a table with a heading, a .jsonl with {"path": ..., "label": ...} lines or another form of JSON, or
+# a folder (one subfolder a class; or videos alone, which then have no labels): pvbias/data/annotations/reading.py.
+# Empty: there is no such split.
 _C.DATA.TRAIN_SPLIT = "train.csv"
 _C.DATA.VAL_SPLIT = "val.csv"
 _C.DATA.TEST_SPLIT = "test.csv"
+# Form of lists: "auto" (as the list shows), or "tsn": `path frames label`, of which the last column is the label.
+_C.DATA.LIST_FORMAT = "auto"
+# Number of the first class in lists, 0 or 1. None: 0, and where the labels run from 1 to the number of classes an error
+# that asks for this key.
+_C.DATA.LABELS_START_AT = None
 # Folder that relative video paths in an annotation are relative to; empty: the annotation's own folder.
 _C.DATA.PATH_PREFIX = ""
-# Text file with one class name a line, in label order; empty: names from the annotation, else the numbers.
+# Text file with one class name a line, in label order (or with the numbers, or JSON), or weights that know the names of
+# their classes: zoo://pytorchvideo/x3d_s/kinetics400, a checkpoint of pvbias. Empty: those of the weights where they
+# are known (when measuring), else of the training split, else the annotation's own, sorted.
 _C.DATA.CLASS_NAMES_FILE = ""
 # Sampling of frames: "rate" (NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS), "duration" (NUM_FRAMES frames
 # spread over CLIP_DURATION seconds, so that scores compare across models), or "windows" (the same frames as "rate",
@@ -118,7 +126,8 @@ _C.DATA.RANDOM_FLIP = True
 # Normalisation of RGB in [0, 1], per channel. None: the model's.
 _C.DATA.MEAN = None
 _C.DATA.STD = None
-# A run fails when more than this fraction of the files it has seen is bad, [0, 1].
+# A run fails when more than this fraction of the files it has seen is bad, [0, 1]; at its beginning, when more are not
+# there or have labels that are no classes.
 _C.DATA.MAX_BAD_FRACTION = 0.1
 
 _C.AUG = CN()

@@ -65,7 +65,7 @@ def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = (
 
 def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
     """(file, its own keys), bases first."""
-    path = path.expanduser().resolve()
+    path = Path(os.path.expanduser(path)).resolve()
     if path in seen:
         raise ConfigError(f"{path}: {BASE_KEY} goes round in a circle: " + " -> ".join(map(str, (*seen, path))))
     try:
@@ -79,7 +79,7 @@ def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str,
         raise ConfigError(f"{path}: a configuration is a tree of keys, this is {type(tree).__name__}")
     bases = tree.pop(BASE_KEY, [])
     for base in [bases] if isinstance(bases, str) else bases:
-        yield from _file_layers(path.parent / Path(base).expanduser(), (*seen, path))
+        yield from _file_layers(path.parent / os.path.expanduser(base), (*seen, path))
     yield str(path), tree
 
 

@@ -3,6 +3,7 @@
 from .bad_videos import BadVideo, BadVideoLog, forget
 from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
+from .lookup import look_up
 from .source import VideoFiles, build_source, count_classes, fingerprint
 from .video import BadVideoError, FrameSize, Video, VideoRecord, VideoSource
 
@@ -25,4 +26,5 @@ __all__ = [
     "count_classes",
     "fingerprint",
     "forget",
+    "look_up",
 ]

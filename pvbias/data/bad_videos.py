@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class BadVideoLog:
     """Lists bad videos in ``output_dir/bad_videos.jsonl`` and stops a run that has too many.
 
     Each process of a run has one; they write to the same file. A path is listed once, however often and by whichever
-    process it is found bad, in this run or in the one that it resumes.
+    process it is found bad, in this run or in the one that it resumes. Each process reads each line of the file once:
+    a video costs as much on the last line as on the first.
 
     Args:
         output_dir: made when missing.
@@ -58,21 +59,41 @@ class BadVideoLog:
 
     def __init__(self, output_dir: str | os.PathLike, max_fraction: float) -> None:
         self.path = Path(output_dir) / FILE_NAME
-        self._max_fraction = max_fraction
+        self.max_fraction = max_fraction
         self._found: dict[str, BadVideo] = {}
         self._good = 0
         self._bad = 0
+        self._listed: set[str] = set()  # paths in the file, as far as it has been read
+        self._read = 0  # bytes
 
     def seen(self, count: int = 1) -> None:
         """``count`` good videos were read."""
         self._good += count
 
-    def add(self, video: BadVideo) -> None:
-        """A bad video was met."""
-        self._bad += 1
-        if video.path not in self._found:
-            self._found[video.path] = video
-            _append_once(self.path, video)
+    def add(self, *videos: BadVideo) -> None:
+        """Bad videos were met."""
+        self._bad += len(videos)
+        new = {video.path: video for video in videos if video.path not in self._found}
+        if new:
+            self._found |= new
+            self._append(list(new.values()))
+
+    def _append(self, videos: Sequence[BadVideo]) -> None:
+        """Append the videos that neither this process nor another one has listed."""
+        import fcntl  # not on Windows, where everything else that does not list bad files should work
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+            if file.seek(0, os.SEEK_END) < self._read:  # begun anew by :func:`forget`
+                self._listed, self._read = set(), 0
+            file.seek(self._read)
+            self._listed |= {json.loads(line)["path"] for line in file.read().splitlines() if line.strip()}
+            new = [video for video in videos if video.path not in self._listed]
+            # ASCII: any path, valid Unicode or not, comes back as it was
+            file.write("".join(f"{json.dumps(_entry(video))}\n" for video in new).encode("ascii"))
+            self._listed |= {video.path for video in new}
+            self._read = file.tell()
 
     def check(self) -> None:
         """To be called by all processes together, after each pass over the data.
@@ -82,11 +103,11 @@ class BadVideoLog:
                 processes alike.
         """
         found, good, bad = self._merged()
-        if bad > self._max_fraction * (good + bad):
+        if bad > self.max_fraction * (good + bad):
             examples = "".join(f"\n  {video}" for video in list(found.values())[:5])
             raise DataError(
                 f"{bad} of {good + bad} videos read were bad ({bad / (good + bad):.1%}; {len(found)} different files), "
-                f"more than DATA.MAX_BAD_FRACTION = {self._max_fraction:g} allows. All of them, with causes, are in "
+                f"more than DATA.MAX_BAD_FRACTION = {self.max_fraction:g} allows. All of them, with causes, are in "
                 f"{self.path}:{examples}"
             )
 
@@ -127,22 +148,8 @@ def forget(output_dir: str | os.PathLike, splits: Collection[str]) -> None:
         file.unlink()
 
 
-def _append_once(file: Path, video: BadVideo) -> None:
-    """Append a line, unless another process has listed the path already."""
-    import fcntl  # not on Windows, where everything else that does not list bad files should work
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a+", encoding="utf-8") as lines:
-        fcntl.flock(lines, fcntl.LOCK_EX)  # given back when the file is closed
-        lines.seek(0)
-        if video.path in _listed(lines):
-            return
-        entry = {key: value for key, value in asdict(video).items() if key != "index"}
-        lines.write(json.dumps(entry) + "\n")  # ASCII: any path, valid Unicode or not, comes back as it was
-
-
-def _listed(lines: Iterable[str]) -> set[str]:
-    return {json.loads(line)["path"] for line in lines if line.strip()}
+def _entry(video: BadVideo) -> dict[str, str]:
+    return {key: value for key, value in asdict(video).items() if key != "index"}
 
 
 def count_causes(bad: Iterable[BadVideo]) -> str:

@@ -34,6 +34,7 @@ from tqdm import tqdm
 from ..errors import ConfigError, DataError
 from .bad_videos import BadVideo, BadVideoLog, forget
 from .encoding import Encoding, encode
+from .lookup import look_up
 from .sharing import Shard
 from .video import BadVideoError, VideoRecord, VideoSource
 from .workers import worker_context
@@ -125,7 +126,8 @@ def encode_all(
 
     Raises:
         ConfigError: ``out_dir`` was begun with other settings, or a file would overwrite a source.
-        DataError: a file cannot be written, or a worker process died.
+        DataError: more videos are missing than ``log`` allows (nothing is then done), a file cannot be written, or a
+            worker process died.
     """
     check_overwriting([out_dir / job.target for job in jobs], [job.record.path for job in jobs])
     _keep_settings(out_dir, dataclasses.asdict(encoding) | dict(settings or {}))
@@ -133,6 +135,7 @@ def encode_all(
     lists.mkdir(parents=True, exist_ok=True)
     for folder in [lists] if shard is not None else _list_folders(out_dir):
         forget(folder, {split})
+    look_up(source, log, split=split)
     if shard is not None:
         jobs = jobs[shard.index :: shard.count]
     _mend(lists / FINISHED_FILE)
@@ -187,8 +190,7 @@ def plan_jobs(records: Sequence[VideoRecord]) -> list[Job]:
     for index, record in enumerate(records):
         if record.path in jobs:  # several parts of one file
             continue
-        name = PurePath(record.name)
-        stem = PurePath(*(part for part in name.parts if part not in (name.anchor, ".."))).with_suffix("")
+        stem = _stem(record)
         target = f"{stem.as_posix()}.mp4"
         number = 2
         while target.lower() in taken:  # a.avi and a.mp4 in one folder
@@ -199,12 +201,29 @@ def plan_jobs(records: Sequence[VideoRecord]) -> list[Job]:
     return list(jobs.values())
 
 
+def _stem(record: VideoRecord) -> PurePath:
+    """The new file's name without its suffix: the annotation's, or that of the folder that ``.`` and ``..`` mean."""
+    for name in (PurePath(record.name), PurePath(PurePath(os.path.realpath(record.path)).name)):
+        parts = [part for part in name.parts if part not in (name.anchor, "..")]
+        if parts:
+            return PurePath(*parts).with_suffix("")
+    raise DataError(f"{record.name!r} ({record.path}) is the root of the file system, not a video.")
+
+
 def check_overwriting(targets: Sequence[Path], sources: Sequence[str]) -> None:
     """Raise ConfigError where one of the files to be written is one of the sources."""
     real = {os.path.realpath(path) for path in sources}
     for target in targets:
         if os.path.realpath(target) in real:
             raise ConfigError(f"{target} would overwrite a source: give another output folder.")
+
+
+def check_outside(out_dir: Path, data: Path) -> None:
+    """Raise ConfigError where new files would lie in the folder of videos that they are made of: the next run would
+    take them for videos of it."""
+    folder, inner = os.path.realpath(data), os.path.realpath(out_dir)
+    if os.path.isdir(folder) and inner != folder and os.path.commonpath([folder, inner]) == folder:
+        raise ConfigError(f"{out_dir} lies in {data}, whose videos it would soon be among: give a folder outside.")
 
 
 def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:

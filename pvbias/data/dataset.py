@@ -17,7 +17,7 @@ from .bad_videos import BadVideo
 from .flow import FlowSource, clip_flow
 from .sampling import TemporalSampling, part_of_video
 from .transforms import TestViews, TrainAugmentation
-from .video import BadVideoError, VideoRecord, VideoSource
+from .video import BadVideoError, VideoRecord, VideoSource, check_label
 
 #: Videos tried for one training sample. At the largest sensible fraction of bad files, 10 %, one in 10**16 samples
 #: runs out of them.
@@ -227,14 +227,6 @@ class TestDataset(Dataset):
             for clip, numbers in enumerate(order):
                 clips[clip, number] = crop[numbers]
         return _channels_first(clips.reshape(-1, *clips.shape[2:]))
-
-
-def check_label(record: VideoRecord, num_classes: int) -> None:
-    """Raise BadVideoError when the label, if there is one, is none of the classes."""
-    if record.label is not None and not 0 <= record.label < num_classes:
-        raise BadVideoError(
-            "label out of range", f"the label is {record.label}, the {num_classes} classes are 0 to {num_classes - 1}"
-        )
 
 
 def collate(samples: Sequence[TrainSample]) -> TrainBatch | list[BadVideo]:

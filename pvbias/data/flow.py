@@ -8,6 +8,7 @@ flow is the velocity times ``1 / DATA.TARGET_FPS``: the way to the next frame wh
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -126,7 +127,7 @@ class FlowFiles:
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = Path(folder).expanduser()
+        self._folder = Path(os.path.expanduser(folder))
         self._targets = {file.name: file.target for file in read_finished(self._folder)}
         if not self._targets:
             raise ConfigError(

@@ -6,7 +6,7 @@ frames close together.
 ::
 
     DATA (folder, .csv, .jsonl) -> OUT/same/names.mp4      H.264, no sound, upright, frames at the times they had
-                                   OUT/<annotation>        with the new paths, where DATA is a file
+                                   OUT/<annotation>        with the new paths, where DATA is a file (.jsonl for .json)
                                    OUT/prepared.jsonl      one line a finished file; what a later run goes on from
                                    OUT/bad_videos.jsonl    what could not be used, and why
 """
@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotations import Annotation, read_annotation
+from .annotations import Annotation, read_annotation, write_line, write_row
 from .bad_videos import BadVideo, BadVideoLog, count_causes
-from .batch_encoding import Finished, Job, check_overwriting, encode_all, list_folder, plan_jobs
+from .batch_encoding import Finished, Job, check_outside, check_overwriting, encode_all, list_folder, plan_jobs
 from .encoding import Encoding
 from .sharing import Shard
 from .source import VideoFiles
@@ -76,6 +76,7 @@ def prepare(
     out_dir: str | Path,
     *,
     path_prefix: str = "",
+    list_format: str = "auto",
     fps: float = 30.0,
     encoding: Encoding | None = None,
     workers: int = 2,
@@ -92,6 +93,7 @@ def prepare(
         data: a folder, or an annotation file; see :func:`pvbias.data.annotations.read_annotation`.
         out_dir: made when missing.
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
+        list_format: DATA.LIST_FORMAT.
         fps: rate of the videos that are folders of frame images, frames per second.
         encoding: how to write; default: ``Encoding()``.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
@@ -101,21 +103,25 @@ def prepare(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: ``out_dir`` was begun with other settings, or would overwrite a source.
-        DataError: the annotation cannot be read, a file cannot be written, or more files are bad than allowed (all
-            others are then finished).
+        ConfigError: ``out_dir`` was begun with other settings, lies in ``data``, or would overwrite a source.
+        DataError: the annotation cannot be read, more files are missing than may be bad (nothing is then done), a file
+            cannot be written, or more files are bad than allowed (all others are then finished).
     """
     begin = time.monotonic()
     data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
-    annotation = read_annotation(data, path_prefix=path_prefix)
+    check_outside(out_dir, data)
+    annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
     source = VideoFiles(annotation, fps=fps)
     jobs = plan_jobs(source.records)
-    check_overwriting([out_dir / data.name], [str(data)])
+    listed = data.is_file()
+    new_list = out_dir / (f"{data.stem}.jsonl" if data.suffix == ".json" else data.name)
+    if listed:
+        check_overwriting([new_list], [str(data)])
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
     outcome = encode_all(jobs, source, out_dir, encoding, workers=workers, log=log, shard=shard, progress=progress)
     done = outcome.finished
-    if data.is_file() and shard is None:
-        _write_annotation(out_dir / data.name, annotation, jobs, done)
+    if listed and shard is None:
+        _write_annotation(new_list, annotation, jobs, done)
     log.check()
     return Summary(
         encoding=encoding,
@@ -127,19 +133,25 @@ def prepare(
 
 
 def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], done: Mapping[str, Finished]) -> None:
-    """The annotation with the new paths, relative to itself."""
+    """The annotation with the new paths, relative to itself: JSON lines, ``path label`` lines or, where parts of videos
+    are meant, a table of path, label, start and end."""
     targets = {job.record.path: job.target for job in jobs if job.record.name in done}
-    lines = []
-    for record in annotation.records:
-        if record.path not in targets:
-            continue
+    records = [record for record in annotation.records if record.path in targets]
+    lines: list[str] = []
+    parts = any(record.start is not None or record.end is not None for record in records)
+    if parts and path.suffix != ".jsonl":
+        lines.append("path,label,start,end")
+    for record in records:
         named = annotation.class_names and record.label is not None
         label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
+        target = targets[record.path]
         if path.suffix == ".jsonl":
-            entry = {"path": targets[record.path], "label": label, "start": record.start, "end": record.end}
+            entry = {"path": target, "label": label, "start": record.start, "end": record.end}
             lines.append(json.dumps({key: value for key, value in entry.items() if value is not None}))
+        elif parts:
+            lines.append(write_row(target, label, record.start, record.end))
         else:
-            lines.append(targets[record.path] + ("" if label is None else f" {label}"))
+            lines.append(write_line(target, label))
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
 
 

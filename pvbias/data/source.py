@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from fvcore.common.config import CfgNode
 
 from ..errors import DataError
 from ..registries import DATASET
 from .annotations import Annotation, read_annotation, read_class_names
+from .annotations.files import expand
 from .decoding import FileVideo
 from .frame_folder import FrameFolder
 from .video import Video, VideoRecord, VideoSource
+
+#: Threads that look files up, and files that one of them looks up before it takes the next ones.
+_THREADS = 32
+_LOOKED_UP_TOGETHER = 256
 
 
 class VideoFiles:
@@ -40,6 +47,11 @@ class VideoFiles:
         return self._annotation.class_names
 
     @property
+    def own_names(self) -> bool:
+        """Class names are numbered by their own order, for want of another."""
+        return self._annotation.own_names
+
+    @property
     def description(self) -> str:
         """The annotation's path."""
         return self._annotation.path
@@ -51,6 +63,15 @@ class VideoFiles:
             BadVideoError: it cannot be had.
         """
         return FrameFolder(record.path, fps=self._fps) if os.path.isdir(record.path) else FileVideo(record.path)
+
+    def missing(self) -> list[int]:
+        """Numbers of the records whose file or folder is not there, found by many threads at once: a file system over
+        the network answers each of them slowly, and all of them together fast."""
+        paths = list({record.path for record in self.records})
+        parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            missing = {path for part in pool.map(_not_there, parts) for path in part}
+        return [index for index, record in enumerate(self.records) if record.path in missing]
 
 
 def build_source(cfg: CfgNode, split: str) -> VideoSource:
@@ -71,24 +92,65 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
     Class names become numbers by DATA.CLASS_NAMES_FILE, else by the training split where there is one (so that a test
     split which lacks a class agrees with it), else by the sorted names of the split itself.
     """
-    names = read_class_names(cfg.DATA.CLASS_NAMES_FILE) if cfg.DATA.CLASS_NAMES_FILE else ()
-    training = split_path(cfg, "train")
+    file = cfg.DATA.CLASS_NAMES_FILE
+    known = () if _is_checkpoint(file) else read_class_names(file) if file else ()
 
-    def training_names() -> Sequence[str]:
-        if split == "train" or not training.exists():
+    def other_names() -> Sequence[str]:
+        """Asked for only where the list has names: numbers do not get any from a checkpoint or another list."""
+        if _is_checkpoint(file):
+            from .labels import checkpoint_names  # with the zoo, which processes that load videos do without
+
+            names = checkpoint_names(file)
+            if not names:
+                raise DataError(
+                    f"DATA.CLASS_NAMES_FILE = {file!r} does not know the names of its classes: name a text file."
+                )
+            return names
+        training = split_path(cfg, "train")
+        if split == "train" or training is None or (_is_default(cfg, "train") and not training.exists()):
             return ()
-        return read_annotation(training, path_prefix=cfg.DATA.PATH_PREFIX).class_names
+        return _read(cfg, training).class_names
 
-    annotation = read_annotation(
-        split_path(cfg, split), path_prefix=cfg.DATA.PATH_PREFIX, class_names=names, training_names=training_names
-    )
+    path = split_path(cfg, split)
+    if path is None:
+        raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
+    annotation = _read(cfg, path, class_names=known, training_names=other_names)
     # None before the configuration is completed, when only the labels are of interest.
     return VideoFiles(annotation, fps=cfg.DATA.TARGET_FPS or 30.0)
 
 
-def split_path(cfg: CfgNode, split: str) -> Path:
-    """Where the annotation of "train", "val" or "test" is."""
-    return Path(cfg.DATA.PATH_TO_DATA_DIR).expanduser() / Path(cfg.DATA[f"{split.upper()}_SPLIT"]).expanduser()
+def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:
+    data = cfg.DATA
+    return read_annotation(
+        path,
+        path_prefix=data.PATH_PREFIX,
+        list_format=data.LIST_FORMAT,
+        first_label=data.LABELS_START_AT,
+        names_from=data.CLASS_NAMES_FILE or str(split_path(cfg, "train")),
+        **names,
+    )
+
+
+def _is_checkpoint(file: str) -> bool:
+    return file.startswith("zoo://") or Path(file).suffix.lower() in {".pyth", ".pth", ".pt"}
+
+
+def split_path(cfg: CfgNode, split: str) -> Path | None:
+    """Where the annotation of "train", "val" or "test" is; None where the configuration names none.
+
+    A training split that nobody has named is none of a run that does not train: whatever lies in the working directory
+    under the default's name has nothing to do with it.
+    """
+    name, folder = cfg.DATA[f"{split.upper()}_SPLIT"], cfg.DATA.PATH_TO_DATA_DIR
+    unnamed = split == "train" and not cfg.TRAIN.ENABLE and not folder and _is_default(cfg, split)
+    return None if not name or unnamed else expand(folder) / expand(name)
+
+
+def _is_default(cfg: CfgNode, split: str) -> bool:
+    from ..config import get_cfg  # not in every process that loads videos
+
+    key = f"{split.upper()}_SPLIT"
+    return cfg.DATA[key] == get_cfg().DATA[key]
 
 
 def count_classes(source: VideoSource) -> int:
@@ -105,6 +167,18 @@ def count_classes(source: VideoSource) -> int:
             "The videos have no labels, so there is no telling how many classes there are: set MODEL.NUM_CLASSES."
         )
     return max(labels) + 1
+
+
+def _not_there(paths: Sequence[str]) -> list[str]:
+    missing = []
+    for path in paths:
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what no file name can hold
+            missing.append(path)
+        except OSError:
+            pass  # it is there, and opening it says what is wrong with it
+    return missing
 
 
 def fingerprint(source: VideoSource) -> str:

@@ -127,3 +127,11 @@ class BadVideoError(DataError):
 
     def __reduce__(self):  # noqa: ANN204 (two arguments: the default pickling would lose the second between processes)
         return type(self), (self.cause, self.detail)
+
+
+def check_label(record: VideoRecord, num_classes: int) -> None:
+    """Raise BadVideoError when the label, if there is one, is none of the classes."""
+    if record.label is not None and not 0 <= record.label < num_classes:
+        raise BadVideoError(
+            "label out of range", f"the label is {record.label}, the {num_classes} classes are 0 to {num_classes - 1}"
+        )

@@ -39,7 +39,8 @@ def save_checkpoint(trainer: Trainer) -> Path:
     As in SlowFast: ``model_state`` (the bare zoo module's weights), ``optimizer_state``, ``epoch`` (of the latest
     finished one, counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them
     ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks), ``scaler_state``, ``step``
-    (finished ones of the epoch at work), ``plan`` (what ``step`` counts) and ``processes``: for each its random
+    (finished ones of the epoch at work), ``plan`` (what ``step`` counts), ``class_names`` (in label order, empty where
+    the labels have none) and ``processes``: for each its random
     generators, what its hooks have counted, and its BatchNorm statistics where they are not those of process 0.
     ``torch.load(path, weights_only=True)`` reads it.
 
@@ -153,6 +154,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "scaler_state": trainer.scaler.state_dict(),
         "step": trainer.step,
         "plan": _plan(trainer),
+        "class_names": list(trainer.class_names),
         "processes": processes,
     }
 

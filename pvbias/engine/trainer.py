@@ -95,6 +95,7 @@ class Trainer:
         generators: for a start inside an epoch: where the random generators are (:func:`.seeding.generator_states`);
             None: they restart from a seed of (``RNG_SEED``, epoch, process, step).
         max_iterations: steps of the whole run: ``MAX_EPOCH`` epochs, rounded.
+        class_names: of the training videos, in label order, for checkpoints; empty: they have none.
         last: the latest step.
         window: its mini-batches.
     """
@@ -113,6 +114,7 @@ class Trainer:
         self.loader = loader
         self.settings = settings
         self.hooks: list[Hook] = []
+        self.class_names: Sequence[str] = ()
         if cfg.BN.FREEZE:
             for module in batch_norms(recognizer):
                 module.requires_grad_(False)

@@ -91,6 +91,7 @@ def train(
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}."
         )
     trainer = Trainer(cfg, recognizer, objective, loader, settings)
+    trainer.class_names = train_source.class_names
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)

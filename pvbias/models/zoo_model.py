@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fvcore.common.config import CfgNode
@@ -20,12 +20,18 @@ class Weights:
         num_classes: of its head.
         top1: published top-1 accuracy in percent, where there is one.
         sha256: of the file, where known; verified after fetching.
+        class_names: of its outputs, in order; empty: not known.
     """
 
     url: str
     num_classes: int
     top1: float | None = None
     sha256: str = ""
+    class_names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise ValueError(f"{self.url}: {len(self.class_names)} class names for {self.num_classes} classes")
 
 
 @dataclass(frozen=True, kw_only=True)

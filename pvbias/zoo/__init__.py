@@ -1,6 +1,6 @@
 """Checkpoints: fetching, verifying, reading, loading with a report, exporting."""
 
-from .fetching import fetch
+from .fetching import fetch, find_weights
 from .loading import LoadReport, load_module_weights, load_weights
 from .matching import Match, count_head_classes, match, match_catalogue
 from .reading import model_weights, read_checkpoint
@@ -12,6 +12,7 @@ __all__ = [
     "atomic_save",
     "count_head_classes",
     "fetch",
+    "find_weights",
     "load_module_weights",
     "load_weights",
     "match",

@@ -47,24 +47,37 @@ def fetch(source: str, sha256: str = "") -> str:
         sha256: expected checksum, hexadecimal; empty: the catalogue's where it has one, else not verified.
 
     Raises:
+        ConfigError: an address that is none.
         WeightsError: it cannot be had, or has another checksum.
     """
     if source.startswith("zoo://"):
         weights = find_weights(source)
         return fetch(weights.url, sha256 or weights.sha256)
     if source.startswith(("http://", "https://")):
+        _check_address(source)
         return str(_cached(source, sha256))
     if "://" in source:
         raise WeightsError(
             f"Weights {source!r}: {source.split('://')[0]}:// is not supported. "
             "Give a path, an http:// or https:// address, or zoo://<zoo>/<model>/<weights>."
         )
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise WeightsError(f"Weights file {str(path)!r} {what} (seen from {os.getcwd()!r}).")
     _verify(path, sha256, source, "Correct the checksum, or get the right file.")
     return str(path)
+
+
+def _check_address(url: str) -> None:
+    """Raise ConfigError for what is no address of a server's file, before anything takes it apart."""
+    try:
+        parts = urlsplit(url)
+        known = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as error:
+        raise ConfigError(f"Weights {url!r} are no address: {error}. Give http(s)://<host>/<path>.") from error
+    if not known:
+        raise ConfigError(f"Weights {url!r} are no address: there is no host. Give http(s)://<host>/<path>.")
 
 
 def find_weights(source: str) -> Weights:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from pvbias.data.annotations import read_annotation
 from pvbias.data.encoding import Encoding
 from pvbias.data.prepare import prepare
 from pvbias.data.sharing import Shard
@@ -141,6 +142,29 @@ def test_annotations_are_written_anew(tmp_path):
         ("run", None, None),
     ]
     assert [len(read(tmp_path / "out2" / entry["path"])[0]) for entry in written] == [5, 5], "the whole files"
+
+
+def test_new_annotations_say_what_the_old_ones_said(tmp_path):
+    """Of forms that a new file cannot have: JSON becomes JSON lines, and names that would be columns go in quotes."""
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.mkv", times_ms=range(0, 200, 40))
+    (tmp_path / "val.json").write_text('{"a.mkv": "jump 2", "b.mkv": "run, then sit"}')
+    (tmp_path / "names.txt").write_text('a.mkv "jump 2"\nb.mkv,"run, then sit"\n')
+    (tmp_path / "tsn.txt").write_text("a 5 1\nb 5 0\n")
+    (tmp_path / "parts.csv").write_text("label,file,start,end\n0,a.mkv,0.04,0.16\n1,b.mkv,,\n")
+    for name, new, options in (
+        ("val.json", "val.jsonl", {}),
+        ("names.txt", "names.txt", {}),
+        ("tsn.txt", "tsn.txt", {"list_format": "tsn"}),
+        ("parts.csv", "parts.csv", {}),
+    ):
+        run(tmp_path / name, tmp_path / "out", **options)
+        before, after = read_annotation(tmp_path / name, **options), read_annotation(tmp_path / "out" / new)
+        assert after.class_names == before.class_names
+        for old, record in zip(before.records, after.records, strict=True):
+            assert (record.label, record.start, record.end) == (old.label, old.start, old.end)
+            assert Path(record.path).stem == Path(old.path).stem
+            assert Path(record.path).is_file()
 
 
 def test_names_that_would_collide(tmp_path):

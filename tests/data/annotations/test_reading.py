@@ -10,7 +10,7 @@ from pvbias.data import build_source, count_classes, fingerprint
 from pvbias.data.annotations import read_annotation
 from pvbias.errors import DataError
 
-from .videos import data_cfg
+from ..videos import data_cfg
 
 
 def labels(annotation):
@@ -125,7 +125,9 @@ def test_a_test_split_numbers_its_classes_as_the_training_split_does(tmp_path):
     assert count_classes(source) == 3
 
     (tmp_path / "test.csv").write_text("d.mp4 wlak\n")
-    with pytest.raises(DataError, match=r"test\.csv:1: there is no class 'wlak'\. Did you mean 'walk'"):
+    with pytest.raises(
+        DataError, match=r"test\.csv:1: there is no class 'wlak' among the 3 of .*train\.csv\. Did you mean 'walk'"
+    ):
         build_source(cfg, "test")
 
     (tmp_path / "names.txt").write_text("walk\njump\nrun\n")

@@ -1,0 +1,95 @@
+"""Entries of an annotation as every form gives them, and what a label may be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ...errors import DataError
+
+#: Largest label that is believed: a number beyond is a frame, an identifier, a time, and a network of as many outputs
+#: fits into no memory.
+MAX_LABEL = 1_000_000
+
+#: A decimal number, as a regular expression.
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A record whose label may still be a class name and whose file is not looked for yet.
+
+    Attributes:
+        where: file and line, for messages.
+        name: the path as the annotation writes it, or the video's identifier.
+        label: number, class name, or None.
+        start, end: the part of the video that is meant, seconds; None for the whole.
+        clip: ``name`` is the identifier of a video of which a file holds just the part from ``start`` to ``end``.
+        certain: nothing but a video can be meant. What is not certain counts only when a file has that name.
+    """
+
+    where: str
+    name: str
+    label: int | str | None = None
+    start: float | None = None
+    end: float | None = None
+    clip: bool = False
+    certain: bool = True
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a decimal number, whole or not."""
+    return re.fullmatch(NUMBER, text) is not None
+
+
+def parse_label(value: Any, where: str) -> int | str | None:
+    """A label as a file has it: a whole number (``2``, ``"2"``, ``2.0``) as int, a class name as text, None for none.
+
+    Raises:
+        DataError: it is a number that no class can have, or neither number nor name.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (list, dict, tuple)):
+        raise DataError(
+            f"{where}: the label is {value!r}. Several labels of one video (multi-label) are not supported: give each "
+            "video one label."
+        )
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise DataError(f"{where}: the label {value!r} is neither a number nor a name")
+    text = str(value).strip()
+    if not is_number(text) and isinstance(value, str):
+        return text or None
+    number = Decimal(text)
+    if not number.is_finite() or number != number.to_integral_value():
+        raise DataError(
+            f"{where}: the label {text} is no whole number. Labels are the numbers of classes, 0 to K - 1, or names; a "
+            "score or a time is neither."
+        )
+    if not 0 <= number <= MAX_LABEL:
+        raise DataError(
+            f"{where}: the label {text} is no class: labels run from 0 to K - 1, and not beyond {MAX_LABEL:,}. "
+            "Where a video has none, leave the label out."
+        )
+    return int(number)
+
+
+def parse_seconds(value: Any, key: str, where: str) -> float | None:
+    """A time, seconds; None for none.
+
+    Raises:
+        DataError: it is none.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise DataError(f"{where}: {key!r} is {value!r}, which is no time in seconds")
+    return float(value)
+
+
+def check_part(start: float | None, end: float | None, where: str) -> None:
+    """Raise DataError where a part ends before it starts."""
+    if end is not None and end <= (start or 0.0):
+        raise DataError(f"{where}: the part ends ({end:g} s) before it starts ({start or 0:g} s)")

@@ -1,0 +1,153 @@
+"""Lists without a heading: ``path label`` lines, and what looks like them and is none."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ...errors import DataError
+from .entries import NUMBER, Entry, is_number, parse_label
+from .files import VIDEO_SUFFIXES, is_video
+
+_SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES))
+VIDEO_LINE = re.compile(rf'(?P<path>.*(?:{_SUFFIXES}))"?(?P<rest>(?:[\s,;].*)?)', re.I)
+_NUMBERS = re.compile(rf'(?P<path>.*?[^\s,;])(?P<rest>(?:[\s,;]+(?:{NUMBER}|"{NUMBER}"))+)')
+_NAME = re.compile(r"(?P<path>.*?)[\s,]+(?P<label>[^\s,]+)")
+_SEPARATOR = re.compile(r"\s*[,;]?\s*")
+
+#: What DATA.LIST_FORMAT "tsn" stands for.
+TSN = "`path frames label`, three columns (TSN, TSM, mmaction2)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line taken apart.
+
+    Attributes:
+        where, text: file and line, and what stands there.
+        path: the path.
+        columns: what follows it.
+        certain: the path is a video's (by its suffix), or what follows is a number.
+    """
+
+    where: str
+    text: str
+    path: str
+    columns: tuple[str, ...]
+    certain: bool
+
+
+def read_rows(lines: Sequence[tuple[str, str]]) -> list[Row]:
+    """Take lines apart: the path, up to a video's suffix or, without one, to the numbers at the end, and the columns
+    behind it. White space, commas, semicolons and tabs separate; a class name may have spaces, and commas in quotes."""
+    return [_row(where, text) for where, text in lines]
+
+
+def line_entries(rows: Sequence[Row]) -> Iterator[Entry]:
+    """Entries of ``path label`` or ``path`` lines.
+
+    Raises:
+        DataError: there are more columns; the message names the form that they look like.
+    """
+    wide = next((row for row in rows if len(row.columns) > 1), None)
+    if wide is not None:
+        raise DataError(_describe_wide(wide, rows))
+    for row in rows:
+        label = parse_label(row.columns[0], row.where) if row.columns else None
+        yield Entry(where=row.where, name=row.path, label=label, certain=row.certain)
+
+
+def tsn_entries(rows: Sequence[Row]) -> Iterator[Entry]:
+    """Entries of ``path frames label`` lines; the number of frames is not used.
+
+    Raises:
+        DataError: a line is none.
+    """
+    for row in rows:
+        if len(row.columns) != 2 or not all(map(is_number, row.columns)):
+            raise DataError(f"{row.where}: {row.text[:80]!r} is not {TSN}, which DATA.LIST_FORMAT = 'tsn' asks for.")
+        yield Entry(where=row.where, name=row.path, label=parse_label(row.columns[1], row.where))
+
+
+def write_line(path: str, label: int | str | None) -> str:
+    """A line that :func:`read_annotation` reads as this path and label."""
+    plain = path if label is None else f"{path} {label}"
+    (row,) = read_rows([("", plain)])
+    if (row.path, row.columns) == (path, () if label is None else (str(label),)):
+        return plain
+    return write_row(path, *([] if label is None else [label]))
+
+
+def write_row(*cells: str | float | None) -> str:
+    """A line of a table with commas, as :mod:`csv` reads it: everything in quotes but None, which is nothing."""
+    return ",".join("" if cell is None else '"' + str(cell).replace('"', '""') + '"' for cell in cells)
+
+
+def _row(where: str, text: str) -> Row:
+    match = VIDEO_LINE.fullmatch(text) or _NUMBERS.fullmatch(text)
+    if re.fullmatch(r'"[^"]*"', text):
+        path, columns, certain = text, (), is_video(text.strip('"'))
+    elif match:
+        path, columns, certain = match["path"], _columns(match["rest"], where), True
+    elif text.count(";") == 1:  # Jester, Something-Something: identifier;class name
+        path, label = text.split(";")
+        columns, certain = (label.strip(),) if label.strip() else (), path.strip().isdecimal()
+    elif ";" in text or "\t" in text:
+        path, *rest = re.split(r"[;\t]+", text)
+        columns, certain = tuple(cell.strip() for cell in rest), False
+    else:
+        match = _NAME.fullmatch(text)
+        path, columns, certain = (match["path"], (match["label"].strip('"'),), False) if match else (text, (), False)
+    path = path.strip().strip('"').replace('""', '"')
+    if not path:
+        raise DataError(f"{where}: {text!r} has no path. A line is `path label`.")
+    return Row(where, text, path, columns, certain)
+
+
+def _columns(rest: str, where: str) -> tuple[str, ...]:
+    """What follows a path, column by column."""
+    body = _SEPARATOR.sub("", rest, count=1).rstrip(" ,;\t")
+    if not body:
+        return ()
+    separator = next((character for character in ",;\t" if character in rest[: rest.index(body)]), "")
+    if separator:
+        try:
+            (cells,) = csv.reader([body], delimiter=separator, skipinitialspace=True)
+        except (csv.Error, ValueError) as error:
+            raise DataError(f"{where}: {body!r} cannot be divided into columns: {error}") from error
+        quoted = '"' in body
+    elif len(body) > 1 and body[0] == body[-1] == '"':
+        cells, quoted = [body[1:-1].replace('""', '"')], True
+    else:
+        cells, quoted = [body], False
+    columns: list[str] = []
+    for cell in cells:
+        words = cell.split()
+        # Words with a number before or behind them are columns: a class name with spaces is words alone.
+        numbered = len(words) > 1 and not quoted and (is_number(words[0]) or is_number(words[-1]))
+        columns += [word.strip(",") for word in words] if numbered else [cell.strip()]
+    return tuple(columns)
+
+
+def _describe_wide(row: Row, rows: Sequence[Row]) -> str:
+    """The form that a line with more columns than a path and a label looks like, and what to do."""
+    numbers = all(is_number(column) for other in rows for column in other.columns)
+    widths = {len(other.columns) for other in rows}
+    said = f"{row.where}: {row.text[:80]!r} has {len(row.columns)} columns after the path"
+    if numbers and widths == {2}:
+        return (
+            f"{said}: this looks like {TSN}. Say --list-format tsn (DATA.LIST_FORMAT tsn) to have the last column read "
+            "as the label. If these are two labels of one video: multi-label lists are not supported. If the path ends "
+            "in a number: put it in quotes."
+        )
+    if numbers:
+        return (
+            f"{said}, all of them numbers: this looks like a list with several labels a line (multi-label), which is "
+            "not supported. Give each video one label."
+        )
+    return (
+        f"{said}. Name the columns in a heading (`path,label,...`) to have those two read, leave the others out, or "
+        "put a class name that has commas or numbers in quotes."
+    )

@@ -1,0 +1,288 @@
+"""From a file or folder to records with numbers for labels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...errors import DataError, did_you_mean
+from ..video import VideoRecord
+from .entries import Entry
+from .files import Files, clip_name, expand, find_clips, is_video
+from .folders import folder_entries
+from .json_lists import is_json, json_entries
+from .lines import line_entries, read_rows, tsn_entries
+from .names import ClassNumbers
+from .tables import has_heading, table_entries
+from .text import numbered_lines, read_text
+
+#: What DATA.LIST_FORMAT may be: the form that the list shows, or the three columns of TSN, TSM and mmaction2.
+LIST_FORMATS = ("auto", "tsn")
+
+#: HMDB51's files of splits: which part of split 1, 2 or 3 each video of a class belongs to.
+_SPLIT_CODES = re.compile(r"(?P<class>.+)_test_split[0-9]+")
+#: How all of HMDB51's videos end: camera, people, view, quality.
+_HMDB51 = re.compile(r".*?_?(?P<class>[^_]+)_[fhlu]_(?:cm|nm)_np[0-9]+_(?:ba|fr|le|ri)_(?:bad|goo|med)_[0-9]+\.\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotation:
+    """A split as it was read.
+
+    Attributes:
+        path: the file or folder.
+        records: in the order of the annotation (of the sorted names, for folders).
+        class_names: names of the classes 0 .. K-1; empty where labels are numbers without names.
+        own_names: they are those found here, sorted, and not those of a file, a checkpoint or the training split.
+    """
+
+    path: str
+    records: tuple[VideoRecord, ...]
+    class_names: tuple[str, ...]
+    own_names: bool = False
+
+
+def read_annotation(
+    path: str | os.PathLike,
+    *,
+    path_prefix: str = "",
+    class_names: Sequence[str] = (),
+    training_names: Callable[[], Sequence[str]] = tuple,
+    list_format: str = "auto",
+    first_label: int | None = None,
+    names_from: str = "the training split",
+) -> Annotation:
+    """Read a split.
+
+    - lines ``path label``, the separator white space, a comma, a semicolon or a tab; what follows a video's file name
+      is the label, which may be a class name with spaces, or be missing. Empty lines and lines that begin with ``#``
+      are skipped.
+    - a table whose first line names its columns: path (or file, video, ...) and label (or class, ...); others are not
+      read. With identifiers and times, as Kinetics' own lists have them, the files are searched for below
+      ``path_prefix`` under their usual names (``ID_000010_000020.mp4`` or ``ID.mp4``, also in folders of the classes).
+    - JSON lines (``.jsonl``): ``{"path": ..., "label": number or class name, "start": seconds, "end": seconds}``; all
+      but the path may be left out, and other keys are ignored. A JSON array of such objects, Something-Something's
+      (whose class is the template, not the sentence), and Kinetics' object by identifier.
+    - a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in it, it is a list
+      of videos without labels. Subfolders are searched to any depth. A folder of nothing but images is one video.
+
+    A name without a suffix is a folder of frames, or the one video of that name with one. Anything else is an error
+    that names the line and the form it looks like: three columns, several labels, a list of class names, split codes.
+
+    Labels that are names get numbers: their position in ``class_names``, else in the names of the training split,
+    else in the sorted names found here. A subset that lacks a class thus keeps the numbers of the training. Case,
+    spaces, underscores and punctuation do not matter where no two classes would then be one.
+
+    Args:
+        path: file or folder.
+        path_prefix: folder that relative paths are relative to; empty: the annotation's own folder.
+        class_names: names in label order, if they are known.
+        training_names: gives the names that the training split (or the checkpoint) uses; asked only when names are to
+            be numbered without ``class_names``.
+        list_format: DATA.LIST_FORMAT, one of :data:`LIST_FORMATS`.
+        first_label: the number of the first class in the list, 0 or 1; None: 0, as nearly everywhere.
+        names_from: whose names the known ones are, for messages.
+
+    Raises:
+        DataError: the annotation is missing or wrong (naming file and line), or names no video.
+    """
+    path = expand(path)
+    if path.is_dir():
+        entries = list(folder_entries(path))
+        paths = [entry.where for entry in entries]
+    elif path.is_file():
+        entries = list(_file_entries(path, list_format))
+        paths = _find_paths(entries, expand(path_prefix) if path_prefix else path.parent, path)
+    else:
+        raise DataError(
+            f"There is no annotation {path}. Give a CSV of `path label` lines, a .jsonl, or a folder of videos."
+        )
+    if not entries:
+        raise DataError(f"{path} names no video.")
+    _check_one_kind(entries)
+    _check_split_codes(entries, path)
+    entries = [_shifted(entry, first_label or 0) for entry in entries]
+    own = sorted({entry.label for entry in entries if isinstance(entry.label, str)})
+    names = tuple(class_names)
+    own_names = False
+    if own and not names:
+        names = tuple(training_names())
+        if not names:
+            _check_sentences(entries, own, path)
+            _check_spelling(entries)
+            names, own_names = tuple(own), True
+    numbers = _numbers(entries, ClassNumbers(names), names_from) if own else {}
+    records = tuple(
+        VideoRecord(
+            path=place,
+            name=clip_name(entry) if entry.clip else entry.name,
+            label=numbers[entry.label] if isinstance(entry.label, str) else entry.label,
+            start=None if entry.clip else entry.start,
+            end=None if entry.clip else entry.end,
+        )
+        for entry, place in zip(entries, paths, strict=True)
+    )
+    return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
+
+
+def _file_entries(file: Path, list_format: str) -> list[Entry]:
+    if is_video(file.name):
+        raise DataError(f"{file} is a video, not a list of videos. Give a list that names it, or its folder.")
+    text = read_text(file)
+    if is_json(file, text):
+        return list(json_entries(file, text))
+    lines = numbered_lines(file, text)
+    if not lines:
+        return []
+    if list_format == "tsn":
+        return list(tsn_entries(read_rows(lines)))
+    if has_heading(lines):
+        return list(table_entries(lines))
+    entries = list(line_entries(read_rows(lines)))
+    if len(entries) > 2 and not is_video(entries[0].name) and all(is_video(entry.name) for entry in entries[1:]):
+        raise DataError(
+            f"{entries[0].where}: {lines[0][1][:80]!r} is no video, and all other lines are. If it names the columns, "
+            "call them path and label."
+        )
+    return entries
+
+
+def _find_paths(entries: Sequence[Entry], root: Path, path: Path) -> list[str]:
+    """Where each entry's video is, or would be.
+
+    Raises:
+        DataError: what the list names need not be videos, and none of it is there.
+    """
+    files = Files(root)
+    clips = find_clips([entry for entry in entries if entry.clip], root) if any(e.clip for e in entries) else {}
+    paths = []
+    some = False
+    for entry in entries:
+        if entry.clip:
+            place = clips.get(entry) or files.path(f"{clip_name(entry)}.mp4")
+        elif is_video(entry.name):
+            place = files.path(entry.name)
+        else:
+            found = files.find(entry)
+            some = some or found is not None
+            place = found or files.path(entry.name)
+        paths.append(place)
+    doubtful = next((entry for entry in entries if not entry.certain), None)
+    if not some and doubtful is None:
+        doubtful = _first_of_numbered_names(entries)
+    if doubtful is not None and not some:
+        raise DataError(
+            f"{doubtful.where}: {_shown(doubtful)} names no video file, and nothing below {root} is called "
+            f"{doubtful.name!r}, with or without a video's suffix. If {path.name} lists classes, give it as "
+            "--class-names (DATA.CLASS_NAMES_FILE); if it lists identifiers of videos, set --path-prefix "
+            "(DATA.PATH_PREFIX) to their folder; else write lines of `path label`."
+        )
+    return paths
+
+
+def _first_of_numbered_names(entries: Sequence[Entry]) -> Entry | None:
+    """The first entry where all are names with the numbers 0, 1, 2, ... in order: a list of classes, not of videos."""
+    labels = [entry.label for entry in entries]
+    named = len(entries) > 2 and not any(is_video(entry.name) for entry in entries)
+    in_order = [list(range(first, first + len(labels))) for first in (0, 1)]
+    return entries[0] if named and labels in in_order else None
+
+
+def _shown(entry: Entry) -> str:
+    return repr(entry.name) if entry.label is None else f"{entry.name!r} with the label {entry.label!r}"
+
+
+def _check_one_kind(entries: Sequence[Entry]) -> None:
+    """Numbers and names in one file are a mistake in one of its lines."""
+    by_kind: dict[type, Entry] = {}
+    for entry in entries:
+        if entry.label is not None:
+            by_kind.setdefault(type(entry.label), entry)
+    if len(by_kind) > 1:
+        number, name = by_kind[int], by_kind[str]
+        raise DataError(
+            f"{name.where}: the label {name.label!r} is a name, but the one in {number.where} is the number "
+            f"{number.label}. Write either numbers or class names."
+        )
+
+
+def _check_split_codes(entries: Sequence[Entry], path: Path) -> None:
+    """Raise DataError for HMDB51's codes of splits, which look like labels."""
+    codes = {entry.label for entry in entries}
+    if not codes <= {0, 1, 2}:
+        return
+    by_class: dict[str, set[int | str | None]] = {}
+    for entry in entries:
+        match = _HMDB51.fullmatch(os.path.basename(entry.name))
+        if match is None:
+            return
+        by_class.setdefault(match["class"], set()).add(entry.label)
+    named = _SPLIT_CODES.fullmatch(path.stem)
+    if named or (len(codes) > 1 and all(len(labels) > 1 for labels in by_class.values())):
+        classes = f"its class is {named['class']!r}, the file's name" if named else "its class is in its name"
+        raise DataError(
+            f"{entries[0].where}: these are HMDB51's codes of a split, not labels: 1 is training, 2 testing, 0 neither "
+            f"of them. Write lists of the training and of the testing videos with `path class` lines; {classes}."
+        )
+
+
+def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path) -> None:
+    """Raise DataError where nearly each video has a text of its own: descriptions are no classes."""
+    long = sum(len(name.split()) > 2 for name in own)
+    if len(entries) >= 10 and len(own) > len(entries) / 2 and long > len(own) / 2:
+        first = next(entry for entry in entries if isinstance(entry.label, str))
+        raise DataError(
+            f"{first.where}: {path.name} has {len(own)} different labels on {len(entries)} videos, such as "
+            f"{first.label!r}: these look like sentences, not classes. Write each video's class, or give the classes "
+            "as --class-names (DATA.CLASS_NAMES_FILE)."
+        )
+
+
+def _check_spelling(entries: Sequence[Entry]) -> None:
+    """Raise DataError where two classes differ in case, spaces and underscores only: a slip makes a class of its own,
+    and gives other numbers to those behind it."""
+    spelt: dict[str, Entry] = {}
+    for entry in entries:
+        if isinstance(entry.label, str):
+            first = spelt.setdefault(re.sub(r"[\s_]+", " ", entry.label).casefold(), entry)
+            if first.label != entry.label:
+                raise DataError(
+                    f"{entry.where}: the class {entry.label!r} is {first.label!r} in {first.where}. Write it one way; "
+                    "if these are two classes, give the names of all as --class-names (DATA.CLASS_NAMES_FILE)."
+                )
+
+
+def _shifted(entry: Entry, first: int) -> Entry:
+    if not first or not isinstance(entry.label, int):
+        return entry
+    if entry.label < first:
+        raise DataError(f"{entry.where}: the label {entry.label} is below DATA.LABELS_START_AT = {first}.")
+    return replace(entry, label=entry.label - first)
+
+
+def _numbers(entries: Sequence[Entry], classes: ClassNumbers, names_from: str) -> dict[str, int]:
+    """Numbers of all class names that the entries have.
+
+    Raises:
+        DataError: some are of no class.
+    """
+    numbers: dict[str, int] = {}
+    unknown: dict[str, Entry] = {}
+    for entry in entries:
+        if isinstance(entry.label, str) and entry.label not in numbers:
+            number = classes.find(entry.label)
+            if number is None:
+                unknown.setdefault(entry.label, entry)
+            else:
+                numbers[entry.label] = number
+    if unknown:
+        name, entry = next(iter(unknown.items()))
+        others = f", nor {len(unknown) - 1} other names of this list" if len(unknown) > 1 else ""
+        raise DataError(
+            f"{entry.where}: there is no class {name!r}{others} among the {len(classes.names)} of {names_from}. "
+            f"{did_you_mean(name, classes.names)}"
+        )
+    return numbers

@@ -1,0 +1,109 @@
+"""Labels of a list and outputs of a network: the same classes, or an error that asks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from fvcore.common.config import CfgNode
+
+from ..errors import ConfigError, DataError
+from ..zoo import find_weights, read_checkpoint
+from .annotations import loosely
+from .annotations.files import expand
+from .video import VideoSource
+
+logger = logging.getLogger(__name__)
+
+
+def check_labels(cfg: CfgNode, source: VideoSource) -> None:
+    """Raise where labels and the model's outputs are not, or may not be, the same classes.
+
+    Args:
+        cfg: completed configuration.
+        source: the videos.
+
+    Raises:
+        ConfigError: the labels may be counted from 1, or there are not as many class names as outputs.
+        DataError: the list has other classes than the model, whose names are not known.
+    """
+    names, classes = source.class_names, cfg.MODEL.NUM_CLASSES
+    own = getattr(source, "own_names", False)
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    if not names:
+        check_first_label(cfg, source, classes)
+    elif len(names) != classes and own:
+        raise DataError(
+            f"{source.description} has {len(names)} classes by name ({listed}), the model {classes} outputs, and "
+            "nothing says which output is which class: give the names of all outputs, in order, as --class-names "
+            "(DATA.CLASS_NAMES_FILE)."
+        )
+    elif len(names) != classes:
+        file = cfg.DATA.CLASS_NAMES_FILE
+        raise ConfigError(
+            f"{f'DATA.CLASS_NAMES_FILE = {file!r}' if file else source.description} names {len(names)} classes "
+            f"({listed}), and the model has {classes} outputs."
+        )
+    elif own and not cfg.TRAIN.ENABLE:
+        logger.info(
+            "Classes are numbered by their sorted names: 0 %s, 1 %s, ... If the model was trained with another order, "
+            "give it as --class-names (DATA.CLASS_NAMES_FILE).",
+            *names[:2],
+        )
+
+
+def check_same_kind(cfg: CfgNode, training: VideoSource, other: VideoSource) -> None:
+    """Raise where one of two lists has class names and the other numbers, and no file says which is which.
+
+    Raises:
+        ConfigError: the numbers would be taken for the places of the sorted names.
+    """
+    if cfg.DATA.CLASS_NAMES_FILE or not (hasattr(training, "own_names") and hasattr(other, "own_names")):
+        return  # made-up videos number their classes alike
+    for names, numbers in ((training, other), (other, training)):
+        if names.class_names and not numbers.class_names and any(r.label is not None for r in numbers.records):
+            raise ConfigError(
+                f"{names.description} has class names, and {numbers.description} numbers: which number is which class? "
+                "Give the names in label order as DATA.CLASS_NAMES_FILE."
+            )
+
+
+def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> None:
+    """Raise where labels without names run from 1 to the number of classes, as UCF101's own lists have them.
+
+    Raises:
+        ConfigError: they do, and DATA.LABELS_START_AT does not say what is meant.
+    """
+    if cfg.DATA.LABELS_START_AT is not None or source.class_names:
+        return
+    labels = {record.label for record in source.records if record.label is not None}
+    if len(labels) < 2 or min(labels) != 1:
+        return
+    # A list of few classes may well lack the first one; not one of most classes that lacks no other.
+    last = max(labels)
+    if last == num_classes or (2 * last > num_classes and len(labels) == last):
+        raise ConfigError(
+            f"The labels of {source.description} run from 1 to {last}, and none is 0. Is 1 the first class? Then set "
+            "DATA.LABELS_START_AT to 1 (--labels-start-at 1). Is there a class 0, of which the list has no video? Then "
+            "set it to 0."
+        )
+
+
+def checkpoint_names(source: str) -> tuple[str, ...]:
+    """Names of the classes of a checkpoint's outputs, in order; empty: they are not known.
+
+    Args:
+        source: ``zoo://<zoo>/<model>/<weights>``, or a file that a training of pvbias has written.
+
+    Raises:
+        WeightsError: there is no such entry, or the file cannot be read.
+    """
+    if source.startswith("zoo://"):
+        return tuple(find_weights(source).class_names)
+    path = expand(source)
+    return tuple(read_checkpoint(str(path)).get("class_names", ())) if path.is_file() else ()
+
+
+def same_names(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether two lists name the same classes, in any order and spelling."""
+    return len(names) == len(others) and sorted(map(loosely, names)) == sorted(map(loosely, others))

@@ -1,0 +1,57 @@
+"""Files that are not there, and labels that no class has: found before anything is decoded or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..distributed import all_gather_objects, is_main_process
+from ..errors import DataError
+from .bad_videos import BadVideo, BadVideoLog, count_causes
+from .video import BadVideoError, VideoSource, check_label
+
+
+def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: int | None = None) -> None:
+    """End a run at once whose videos cannot be used; to be called by all processes together.
+
+    Where no more than ``log.max_fraction`` of them are missing or have a label out of range, nothing is listed: each
+    is met, and listed, in its turn.
+
+    Args:
+        source: the videos; those that know no files (made-up ones) are all there.
+        log: lists them before the run ends.
+        split: for the list.
+        num_classes: K; None: labels are not looked at.
+
+    Raises:
+        DataError: more are bad than allowed. In all processes alike.
+    """
+    bad = all_gather_objects(list(_bad_videos(source, split, num_classes)) if is_main_process() else [])[0]
+    total = len(source.records)
+    if len(bad) <= log.max_fraction * total:
+        return
+    if is_main_process():
+        log.add(*bad)
+    examples = "".join(f"\n  {video}" for video in bad[:5])
+    raise DataError(
+        f"{len(bad)} of the {total} videos of {source.description} cannot be used ({count_causes(bad)}), more than "
+        f"DATA.MAX_BAD_FRACTION = {log.max_fraction:g} allows. Nothing was decoded. Relative paths start from "
+        f"DATA.PATH_PREFIX (--path-prefix), or from the list's own folder. All of them are in {log.path}:{examples}"
+    )
+
+
+def find_missing(source: VideoSource) -> list[int]:
+    """Numbers of the records of which there is no file or folder; none for a source that knows no files, which has no
+    ``missing()`` of its own."""
+    return source.missing() if hasattr(source, "missing") else []
+
+
+def _bad_videos(source: VideoSource, split: str, num_classes: int | None) -> Iterator[BadVideo]:
+    missing = set(find_missing(source))
+    for index, record in enumerate(source.records):
+        if index in missing:
+            yield BadVideo.of(index, record, BadVideoError("missing", f"there is no file {record.path}"), split)
+        elif num_classes is not None:
+            try:
+                check_label(record, num_classes)
+            except BadVideoError as error:
+                yield BadVideo.of(index, record, error, split)
