@@ -74,9 +74,10 @@ def video_stream(container: InputContainer, *, strict: bool = False) -> VideoStr
     return stream
 
 
-def is_encrypted(packet: av.Packet) -> bool:
-    """Whether a packet's data are encrypted, as the file says: some decoders make noise of them without complaint."""
-    return packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info")
+def check_not_encrypted(packet: av.Packet) -> None:
+    """Raise BadVideoError where a packet says that it is encrypted: some decoders make noise of that without a word."""
+    if packet.has_sidedata("encryption_info") or packet.has_sidedata("encryption_init_info"):
+        raise BadVideoError("encrypted", "the file says that its pictures are encrypted")
 
 
 def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:

@@ -13,7 +13,7 @@ from av.video.frame import PictureType
 
 from .containers import STRICT, decoded, demuxed, open_container, video_stream
 from .display_times import NO_TIMESTAMP
-from .packets import MAX_GAP, PacketIndex, packet_index, recounted, unseekable
+from .packets import MAX_GAP, PacketIndex, identity, packet_index, recounted, unseekable
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize, frames_shown, in_order
 
@@ -162,14 +162,16 @@ class FileVideo:
         sought = position != start
         if sought:
             position, packets = self._seek(start)
+        expected = self._index.identities(start)
         for number, packet in enumerate(packets, position):
             self._next = number + 1
-            if not self._index.is_at(number, packet):
+            if number < start:
+                continue
+            if identity(packet) != next(expected, None):
                 if self._index.seekable:
                     raise _NotSeekable
                 raise _BrokenPromise("its packets are not those that its index names")
-            if number >= start:
-                yield packet
+            yield packet
 
     def _seek(self, target: int) -> tuple[int, Iterator[av.Packet]]:
         """A position at or before packet ``target``, and the packets from there on."""

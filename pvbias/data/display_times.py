@@ -54,6 +54,8 @@ def unexplained_gap(frame_pts: np.ndarray, tick: float) -> str:
         tick: seconds.
     """
     gaps = np.diff(frame_pts)
+    if not len(gaps) or gaps.max() * tick <= _LONGEST_STILL:
+        return ""
     long = np.flatnonzero(gaps > _longest(gaps, tick))
     if not len(long):
         return ""
@@ -133,5 +135,5 @@ def times_by_rank(times: np.ndarray) -> np.ndarray:
 
 def _longest(gaps: np.ndarray, tick: float) -> float:
     """The longest time that a frame is believed to be shown, ticks."""
-    usual = float(np.percentile(gaps, 50, method="lower")) if len(gaps) else 0.0
+    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2]) if len(gaps) else 0.0
     return min(max(_LONGEST_STILL / tick, _LONGEST_RATIO * usual), _DAY / tick)

@@ -11,6 +11,7 @@ import logging
 import os
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import av
@@ -18,7 +19,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .containers import decode_all, demuxed, is_encrypted, open_container, video_stream
+from .containers import check_not_encrypted, decode_all, demuxed, open_container, video_stream
 from .display_times import (
     NO_TIMESTAMP,
     complete_times,
@@ -44,6 +45,9 @@ MAX_GAP = 0.5
 
 #: Formats that are cut and sent, and lose packets on the way: MPEG transport and program streams.
 _LOSSY = frozenset({"mpegts", "mpeg"})
+
+#: Packets whose identities are looked up at once.
+_CHUNK = 64
 
 #: Files whose index a process keeps. One takes 50 bytes a packet, so 15 kB for a Kinetics video.
 _CACHE_SIZE = 2048
@@ -115,18 +119,23 @@ class PacketIndex:
     def find(self, packet: av.Packet) -> int | None:
         """Position of a packet in the order of decoding; None when it is none of those that were indexed, or when its
         time, size and place in the file do not tell it from another."""
-        same = (self.pts == _ticks(packet.pts)) & (self.sizes == packet.size) & (self.positions == _place(packet))
+        pts, size, position = identity(packet)
+        same = (self.pts == pts) & (self.sizes == size) & (self.positions == position)
         matches = np.flatnonzero(same)
         return int(matches[0]) if len(matches) == 1 else None
 
-    def is_at(self, number: int, packet: av.Packet) -> bool:
-        """Whether a packet is the one that was indexed at a position in the order of decoding."""
-        return (
-            number < len(self.pts)
-            and int(self.pts[number]) == _ticks(packet.pts)
-            and int(self.sizes[number]) == packet.size
-            and int(self.positions[number]) == _place(packet)
-        )
+    def identities(self, start: int) -> Iterator[tuple[int, int, int]]:
+        """What tells packets ``start`` and following from others: see :func:`identity`."""
+        for begin in range(start, len(self.pts), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            yield from zip(
+                self.pts[part].tolist(), self.sizes[part].tolist(), self.positions[part].tolist(), strict=True
+            )
+
+
+def identity(packet: av.Packet) -> tuple[int, int, int]:
+    """Time, size and place of a packet in its file."""
+    return _ticks(packet.pts), packet.size, _place(packet)
 
 
 _FileKey = tuple[str, int, int]
@@ -207,8 +216,8 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
             kept.append(packet)
         if packet.is_corrupt:
             doubt = "some of its packets are damaged"
-        if is_encrypted(packet):
-            raise BadVideoError("encrypted", f"packet {len(rows)} of the video says that it is encrypted")
+        if len(rows) == 1:
+            check_not_encrypted(packet)
         if len(rows) == 1 and _has_table(container, stream, packet):
             table = stream.index_entries
             rows = [(e.timestamp, e.timestamp, e.size, e.pos, e.is_keyframe, e.is_discard) for e in table]
@@ -216,6 +225,8 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
             break
     else:
         read = len(rows)
+        if rows:
+            check_not_encrypted(packet)  # a clear beginning is often followed by encrypted data
     pts, dts, sizes, positions, is_key, hidden = np.array(rows, np.int64).reshape(-1, 6).T
     frames = _frames_of_packets(pts, is_key.astype(bool), hidden.astype(bool))
     if not len(frames):

@@ -72,8 +72,10 @@ def frames_shown(timestamps: np.ndarray, times: Sequence[float]) -> tuple[np.nda
     Returns:
         The frames, each once, ascending; and for each time the place of its frame among them, for :func:`in_order`.
     """
-    # Frames may follow one another by less than that: a frame's own time then has to give that frame.
-    tolerance = np.minimum(ROUNDING, np.diff(timestamps, prepend=-np.inf) / 2)
+    intervals = np.diff(timestamps)
+    tolerance: float | np.ndarray = ROUNDING
+    if len(intervals) and intervals.min() < 2 * ROUNDING:  # a frame's own time then still has to give that frame
+        tolerance = np.minimum(ROUNDING, np.append(np.inf, intervals) / 2)
     shown = np.searchsorted(timestamps - tolerance, np.asarray(times, float), side="right") - 1
     needed, place = np.unique(np.maximum(shown, 0), return_inverse=True)
     return needed, place
