@@ -114,8 +114,8 @@ class BadVideoError(DataError):
 
     Attributes:
         cause: one of ``missing``, ``unreadable``, ``no video stream``, ``no decodable frame``, ``decoder error``,
-            ``label out of range``.
-        detail: what was seen, with the time in seconds for a decoder error.
+            ``label out of range``, ``decoder crash``.
+        detail: what was seen, with the time in seconds for a decoder error, with the signal for a crash.
     """
 
     def __init__(self, cause: str, detail: str = "") -> None:
