@@ -142,6 +142,8 @@ def answering_signals(*numbers: int) -> Iterator[None]:
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as a shell has it for what runs in the background
             signal.signal(number, _answer)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, before)  # the fork server has them blocked
     try:
         yield
     finally:
