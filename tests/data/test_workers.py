@@ -198,7 +198,7 @@ def test_or_it_says_what_to_write(bar_videos, tmp_path):
 
 def test_what_is_defined_in_a_notebook(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
-    cell = types.FunctionType((lambda clips, seeds: clips).__code__, {"__name__": "__main__"}, "upside_down")
-    with pytest.raises(ConfigError, match="upside_down is defined in a notebook.*put it into a module"):
+    cell = type("Cell", (), {"__module__": "__main__"})
+    with pytest.raises(ConfigError, match=r"Cell is defined in a notebook.*put it into a module"):
         worker_context(sent=[cell])
     worker_context(sent=[Videos()])
