@@ -295,8 +295,10 @@ def _results(
 def _note(deaths: Sequence[Death], crashes: Crashes, jobs: Sequence[Job]) -> None:
     """Take note of crashes; raise DataError where nothing says that other workers would fare better."""
     names = {job.index: job.record.name for job in jobs}
-    died = ", ".join(f"{death}, at {names[death.record]}" if death.record in names else str(death) for death in deaths)
-    if crashes.add(deaths):
+    own = crashes.add(deaths)
+    words = [f"{death}, at {names[death.record]}" if death.record in names else str(death) for death in own or deaths]
+    died = ", ".join(words)
+    if own:
         logger.warning("A worker process crashed: %s", died)
         return
     raise DataError(

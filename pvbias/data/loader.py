@@ -289,10 +289,11 @@ class _Loader:
     def _note(self, deaths: Sequence[Death], error: RuntimeError) -> None:
         """Take note of crashes, for the workers that come next; raise DataError where nothing says that they would
         fare better."""
-        if self._dataset.crashes.add(deaths):
-            logger.warning("A process that loads videos crashed: %s", ", ".join(self._words(death) for death in deaths))
+        crashes = self._dataset.crashes.add(deaths)
+        died = ", ".join(self._words(death) for death in crashes or deaths) or str(error)
+        if crashes:
+            logger.warning("A process that loads videos crashed: %s", died)
             return
-        died = ", ".join(self._words(death) for death in deaths) or str(error)
         raise DataError(
             f"A process that loads videos died ({died}). The usual reason is too little memory or shared memory "
             f"(/dev/shm): lower DATA_LOADER.NUM_WORKERS (now {self._num_workers}), or set it to 0 to decode in the "

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from .. import fork_server
 from ..errors import ConfigError
 from .video import BadVideoError
 
@@ -74,7 +75,7 @@ def worker_context(*modules: str, sent: object = None) -> WorkerContext:
         )
     context = WorkerContext(needs_main_script=bool(needed))
     if _SERVED:
-        context.set_forkserver_preload(list(modules))
+        context.set_forkserver_preload([fork_server.__name__, *modules])
         _start_server()
     return context
 
@@ -150,17 +151,20 @@ class Crashes:
         self._deaths: Counter[int] = Counter()
         self._last: dict[int, str] = {}
 
-    def add(self, deaths: Sequence[Death]) -> bool:
+    def add(self, deaths: Sequence[Death]) -> list[Death]:
         """Take note of deaths.
 
         Returns:
-            Whether a record is to blame for any of them: it is worth going on.
+            Those that a record is to blame for. With none, other workers would fare no better. (Where there are some,
+            the others may be what a pool does to the rest of its workers.)
         """
-        crashes = [(death.record, death) for death in deaths if death.record is not None and death.is_crash]
-        for record, death in crashes:
-            self._deaths[record] += 1
-            self._last[record] = str(death)
-        return bool(crashes)
+        crashes = []
+        for death in deaths:
+            if death.record is not None and death.is_crash:
+                crashes.append(death)
+                self._deaths[death.record] += 1
+                self._last[death.record] = str(death)
+        return crashes
 
     def error(self, record: int) -> BadVideoError | None:
         """What is wrong with a record; None where nothing is known."""
@@ -323,9 +327,11 @@ def _start_server() -> None:
     handled = {number for number in _TELLING_TO_LEAVE if callable(signal.getsignal(number))}
     handled.discard(signal.SIGINT)  # the server ignores it by itself
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    os.environ[fork_server.PARENT] = str(os.getpid())
     try:
         for start in (resource_tracker.ensure_running, forkserver.ensure_running):  # the first one unblocks SIGTERM
             signal.pthread_sigmask(signal.SIG_BLOCK, handled)
             start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.environ.pop(fork_server.PARENT, None)
