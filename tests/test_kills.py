@@ -63,7 +63,7 @@ def interrupt(arguments, folder, progress, *, seed, within):
         code = command.tell_at_work(number, progress, generator, within)
         said = command.log.read_text()
         assert not command.left_behind(), said
-        if code == 0:  # it had come to its end
+        if code == 0 or "I Results:" in said:  # it had come to its end
             for path in sorted(folder.rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
             continue
