@@ -132,6 +132,11 @@ class TrainDataset(Dataset):
         """Those of the source."""
         return self._source.records
 
+    @property
+    def modules(self) -> list[str]:
+        """That workers need beside this one."""
+        return [type(self._source).__module__]
+
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
         """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
         epoch, index = key
@@ -211,6 +216,11 @@ class TestDataset(Dataset):
     def records(self) -> Sequence[VideoRecord]:
         """Those of the source."""
         return self._source.records
+
+    @property
+    def modules(self) -> list[str]:
+        """That workers need beside this one."""
+        return [type(self._source).__module__]
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
         """The video, or why there is none."""

@@ -267,7 +267,7 @@ class _Loader:
             options = {"sampler": self._keys, "batch_size": None, "collate_fn": _as_it_is}
         context = None
         if self._num_workers:
-            context = worker_context(__name__, sent=self._dataset)
+            context = worker_context(__name__, *self._dataset.modules, sent=self._dataset)
             options |= {
                 "multiprocessing_context": context,
                 "worker_init_fn": _start_worker,

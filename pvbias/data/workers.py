@@ -75,7 +75,8 @@ def worker_context(*modules: str, sent: object = None) -> WorkerContext:
         )
     context = WorkerContext(needs_main_script=bool(needed))
     if _SERVED:
-        context.set_forkserver_preload([fork_server.__name__, *modules])
+        preload = [fork_server.__name__, *modules]
+        context.set_forkserver_preload([name for name in preload if name != "__main__"])
         _start_server()
     return context
 
