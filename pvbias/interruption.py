@@ -43,10 +43,7 @@ class Stopped(KeyboardInterrupt):
     disk."""
 
     def __str__(self) -> str:
-        return (
-            "stopped as asked. What is finished is kept: the same command goes on from there (a measurement from "
-            "OUTPUT_DIR/partial, a training from its newest checkpoint)"
-        )
+        return "stopped as asked. What is finished is kept, and the same command goes on from there"
 
 
 # Plain module variables and no threading.Event: its lock may be held by the very code that a signal interrupts.

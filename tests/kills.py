@@ -50,7 +50,7 @@ class Command:
         self.log = log
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pvbias.tools.main", *arguments],
-            env=os.environ | {_MARK: self._mark, "PYTHONPATH": paths},
+            env=os.environ | {_MARK: self._mark, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": ""},
             stdin=subprocess.DEVNULL,
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,

@@ -7,8 +7,10 @@ had been left alone.
 import json
 import os
 import random
+import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 KEYS = (
     "PLUGINS [tests.slow] MODEL.MODEL_NAME slow_net MODEL.NUM_CLASSES 6 TEST.DATASET slow_videos "
     "TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 DATA.TARGET_FPS 10.0 BIAS.BOOTSTRAP_SAMPLES 100 "
-    "BIAS.EVALUATORS [dynamic_score] "
+    "BIAS.EVALUATORS [dynamic_score] NUM_GPUS 0 "
 )
 TRAINING = (
     "TRAIN.DATASET slow_videos TRAIN.BATCH_SIZE 4 TRAIN.EVAL_PERIOD 1 TRAIN.CHECKPOINT_MINUTES 0.01 "
@@ -53,6 +55,28 @@ def weights(tmp_path):
     sys.modules.pop("tests.slow", None)
 
 
+def tell(command, number, progress, generator, within):
+    """Send a signal to a command at work, and see that it ends as it should and leaves nothing behind.
+
+    Returns:
+        What it has said; empty where it had come to its end.
+    """
+    code = command.tell_at_work(number, progress, generator, within)
+    said = command.log.read_text()
+    assert not command.left_behind(), said
+    if code == 0 or "I Results:" in said:
+        return ""
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    elif code == -signal.SIGTERM:
+        assert not said, "before the first line of the program"
+    else:
+        assert code == 128 + signal.SIGTERM
+        assert "pvbias: stopped as asked" in said
+        assert "Traceback" not in said
+    return said or "nothing"
+
+
 def interrupt(arguments, folder, progress, *, seed, within):
     """Start a command again and again, and end it with SIGKILL and SIGTERM in turn; let it finish."""
     generator = random.Random(seed)
@@ -60,22 +84,10 @@ def interrupt(arguments, folder, progress, *, seed, within):
     while done < 2 * KILLS:
         number = (signal.SIGKILL, signal.SIGTERM)[done % 2]
         command = Command([*arguments, "DATA_LOADER.NUM_WORKERS", "2"], folder.with_suffix(".log"))
-        code = command.tell_at_work(number, progress, generator, within)
-        said = command.log.read_text()
-        assert not command.left_behind(), said
-        if code == 0 or "I Results:" in said:  # it had come to its end
-            for path in sorted(folder.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
-            continue
-        done += 1
-        if number == signal.SIGKILL:
-            assert code == -signal.SIGKILL
-        elif code == -signal.SIGTERM:
-            assert not said, "before the first line of the program"
-        else:
-            assert code == 128 + signal.SIGTERM
-            assert "pvbias: stopped as asked" in said
-            assert "Traceback" not in said
+        if tell(command, number, progress, generator, within):
+            done += 1
+        elif folder.exists():
+            shutil.rmtree(folder)
     assert main([*arguments, "DATA_LOADER.NUM_WORKERS", "0"]) == 0
     assert not list(folder.rglob("*.tmp"))
     assert not (folder / "partial").exists()
@@ -101,18 +113,29 @@ def test_a_measurement(tmp_path, weights):
     assert lines[0] == lines[1]
 
 
+def training(folder):
+    (folder.parent / "run.yaml").write_text("{}")
+    return f"run --cfg {folder.parent / 'run.yaml'} {KEYS} {TRAINING} OUTPUT_DIR {folder}".split()
+
+
+def lines_of(folder):
+    log = folder / "train_log.jsonl"
+    return log.stat().st_size if log.exists() else 0
+
+
 def test_a_training(tmp_path, weights):
-    def arguments(folder):
-        (tmp_path / "run.yaml").write_text("{}")
-        return f"run --cfg {tmp_path / 'run.yaml'} {KEYS} {TRAINING} OUTPUT_DIR {folder}".split()
-
     killed, alone = tmp_path / "killed", tmp_path / "alone"
-    assert main([*arguments(alone), "DATA_LOADER.NUM_WORKERS", "0"]) == 0
-
-    def lines():
-        log = killed / "train_log.jsonl"
-        return log.stat().st_size if log.exists() else 0
-
-    interrupt(arguments(killed), killed, lines, seed=1, within=2.0)
+    assert main([*training(alone), "DATA_LOADER.NUM_WORKERS", "0"]) == 0
+    interrupt(training(killed), killed, partial(lines_of, killed), seed=1, within=2.0)
     assert logged(killed) == logged(alone)
     assert results(killed) == results(alone)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_in_several_processes(tmp_path, number):
+    folder, generator = tmp_path / "run", random.Random(number)
+    two = ["NUM_GPUS", "2", "DATA_LOADER.NUM_WORKERS", "1", "SOLVER.MAX_EPOCH", "50.0"]
+    for _ in range(KILLS):
+        command = Command([*training(folder), *two], tmp_path / "log")
+        said = tell(command, number, partial(lines_of, folder), generator, within=1.0)
+        assert (number == signal.SIGTERM) == ("stopped as asked" in said)
