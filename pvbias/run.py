@@ -61,6 +61,7 @@ def run(cfg: CfgNode) -> None:
     Raises:
         PvbiasError: see :mod:`pvbias.errors`; ConfigError where ``OUTPUT_DIR`` holds results of another model.
     """
+    refuse_in_import()
     load_plugins(cfg.PLUGINS)  # a spawned process starts with empty registries
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     if not (cfg.TRAIN.ENABLE or measuring):
@@ -135,6 +136,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     Raises:
         PvbiasError: see :mod:`pvbias.errors`.
     """
+    refuse_in_import()
     load_plugins(cfg.PLUGINS)
     started = time.time()
     if not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
@@ -151,7 +153,6 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     ):
         if given != own:
             raise ConfigError(f"{key} = {given}, but that of the recognizer is {own}: leave the key out.")
-    refuse_in_import()
     weights = {"weights": "those that the recognizer had", "load_summary": ""}
     _refuse_other_results(cfg, _model_name(cfg, recognizer), weights["weights"])
     _prepare_folder(cfg)
