@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
 
@@ -40,3 +41,12 @@ def all_gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def agreed(wish: int, device: torch.device) -> int:
+    """The largest number that any process has; to be called by all of them."""
+    if get_world_size() == 1:
+        return wish
+    largest = torch.tensor(wish, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)

@@ -12,6 +12,8 @@ code  meaning
 4     weights or checkpoints that are missing, broken or do not fit
 5     training cannot go on (a loss that is not finite, for example)
 6     the cluster: it cannot take a job, or a job on it failed
+130   stopped by Ctrl-C: the same command goes on (:mod:`pvbias.interruption`)
+143   stopped by SIGTERM: likewise
 ====  ==============================================================
 """
 

@@ -23,6 +23,7 @@ from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classe
 from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
 from .data.sampling import TemporalSampling
 from .data.sharing import Shard
+from .data.workers import refuse_in_import
 from .distributed import barrier, is_main_process
 from .engine import newest_checkpoint, train
 from .engine.hooks import Validate
@@ -33,13 +34,17 @@ from .models import Recognizer, build_recognizer, find_model
 from .plugin_loading import load_plugins
 from .registries import EVALUATOR
 from .report import RunResults, write_report, write_results
-from .report.results import write_atomically
+from .report.folder import read_document, remove_files, write_atomically
 from .zoo import count_head_classes, fetch, load_weights, model_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
 #: Packages whose versions can change a result.
 PACKAGES = ("pvbias", "torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy")
+
+#: Where weights come from, in words.
+_TRAINED, _RANDOM = "trained in this run", "random initialisation"
+_LOADED = "loaded_weights.json"
 
 
 def run(cfg: CfgNode) -> None:
@@ -48,14 +53,16 @@ def run(cfg: CfgNode) -> None:
     Writes into ``OUTPUT_DIR``: ``config.yaml``, ``loaded_weights.json`` (what became of each key of the checkpoint that
     the run starts from), ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``, ``tables/``,
     ``images/`` and ``report.html`` (testing, measuring), ``predictions.npz`` (testing), ``bad_videos.jsonl``;
-    ``partial/``, which a measurement that was killed goes on from, until the results are there.
+    ``partial/``, which a measurement that was killed goes on from, until the results are there. Results of the same
+    model that are there already are removed before it is measured again.
 
     Args:
         cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.
 
     Raises:
-        PvbiasError: see :mod:`pvbias.errors`.
+        PvbiasError: see :mod:`pvbias.errors`; ConfigError where ``OUTPUT_DIR`` holds results of another model.
     """
+    refuse_in_import()
     load_plugins(cfg.PLUGINS)  # a spawned process starts with empty registries
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     if not (cfg.TRAIN.ENABLE or measuring):
@@ -64,6 +71,8 @@ def run(cfg: CfgNode) -> None:
     source = _weights_source(cfg)
     cfg = _with_class_names(cfg, source)
     cfg = complete(cfg, num_classes=_num_classes(cfg, source))
+    if measuring:
+        _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, _TRAINED if cfg.TRAIN.ENABLE else source or _RANDOM)
     _prepare_folder(cfg)
     train_source = _checked_source(cfg, "train") if cfg.TRAIN.ENABLE else None
     val_source = _checked_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
@@ -74,9 +83,11 @@ def run(cfg: CfgNode) -> None:
 
     recognizer = build_recognizer(cfg)
     weights = _load(cfg, recognizer, source)
+    if measuring and is_main_process():
+        remove_files(cfg.OUTPUT_DIR)
     if train_source is not None:
         train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
-        weights["weights"] = f"trained in this run, from {weights['weights']}"
+        weights["weights"] = f"{_TRAINED}, from {weights['weights']}"
     if test_source is not None:
         _measure_and_write(cfg, recognizer, test_source, weights, started)
 
@@ -102,6 +113,7 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
     weights = _weights_source(cfg)
     cfg = _with_class_names(cfg, weights)
     cfg = complete(cfg, num_classes=_num_classes(cfg, weights))
+    _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, weights or _RANDOM)
     source = build_source(cfg, "test")
     check_labels(cfg, source)
     recognizer = build_recognizer(cfg)
@@ -131,6 +143,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     Raises:
         PvbiasError: see :mod:`pvbias.errors`.
     """
+    refuse_in_import()
     load_plugins(cfg.PLUGINS)
     started = time.time()
     if not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
@@ -147,9 +160,13 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     ):
         if given != own:
             raise ConfigError(f"{key} = {given}, but that of the recognizer is {own}: leave the key out.")
-    _prepare_folder(cfg)
     weights = {"weights": "those that the recognizer had", "load_summary": ""}
-    return _measure_and_write(cfg, recognizer, _checked_source(cfg, "test"), weights, started)
+    _refuse_other_results(cfg, _model_name(cfg, recognizer), weights["weights"])
+    _prepare_folder(cfg)
+    source = _checked_source(cfg, "test")
+    if is_main_process():
+        remove_files(cfg.OUTPUT_DIR)
+    return _measure_and_write(cfg, recognizer, source, weights, started)
 
 
 def _prepare_folder(cfg: CfgNode) -> None:
@@ -180,10 +197,39 @@ def _measure_and_write(
     bad, counts = bad_log.videos(), bad_log.summary()
     measured = counts["read"] - counts["bad"]
     if is_main_process():
-        model = {"model": cfg.MODEL.MODEL_NAME or type(recognizer.module).__name__, **weights}
+        model = {"model": _model_name(cfg, recognizer), **weights}
         _write(cfg, source, results, settings, measured, bad, model, started)
         shutil.rmtree(_partial(cfg), ignore_errors=True)
     return results
+
+
+def _model_name(cfg: CfgNode, recognizer: Recognizer) -> str:
+    return cfg.MODEL.MODEL_NAME or type(recognizer.module).__name__
+
+
+def _refuse_other_results(cfg: CfgNode, model: str, weights: str) -> None:
+    """Raise ConfigError where ``OUTPUT_DIR`` holds results of another model: to measure again replaces what was
+    measured, and is meant for the same model, or for a training's own folder. In all processes."""
+    document = read_document(cfg.OUTPUT_DIR)
+    folder = Path(cfg.OUTPUT_DIR)
+    if document and "run" not in document:
+        raise ConfigError(f"OUTPUT_DIR = {cfg.OUTPUT_DIR!r} holds results that are not a run's: give another folder.")
+    before = document.get("run")
+    if before and (before["model"], _origin(before["weights"], folder)) != (model, _origin(weights, folder)):
+        raise ConfigError(
+            f"OUTPUT_DIR = {cfg.OUTPUT_DIR!r} holds results of another model: of {before['model']} with the weights "
+            f"{before['weights']!r}, and now {model} with the weights {weights!r} would be measured. Give another "
+            "folder, or remove that one."
+        )
+    barrier()  # nobody changes the folder before all have looked
+
+
+def _origin(weights: str, folder: Path) -> str:
+    """Weights as they are told apart: those of the folder's own training are the same ones."""
+    path = Path(weights).expanduser().resolve()
+    if weights.startswith(_TRAINED) or path.is_relative_to((folder / "checkpoints").resolve()):
+        return _TRAINED
+    return str(path) if path.exists() else weights
 
 
 def _partial(cfg: CfgNode) -> Path:
@@ -248,13 +294,15 @@ def _num_classes(cfg: CfgNode, source: str) -> int:
 def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
     """Load the weights the run starts from; what the results say of them."""
     if not source:
-        return {"weights": "random initialisation", "load_summary": ""}
+        if is_main_process():
+            (Path(cfg.OUTPUT_DIR) / _LOADED).unlink(missing_ok=True)
+        return {"weights": _RANDOM, "load_summary": ""}
     least = cfg.CHECKPOINT.MIN_MATCH
     report = load_weights(recognizer, source, sha256=_checksum(cfg, source), min_match=least)
     if is_main_process():
         logger.info("%s", report)
         text = json.dumps(report.to_dict(), indent=1) + "\n"
-        write_atomically(Path(cfg.OUTPUT_DIR) / "loaded_weights.json", text.encode())
+        write_atomically(Path(cfg.OUTPUT_DIR) / _LOADED, text.encode())
     return {"weights": source, "load_summary": str(report)}
 
 

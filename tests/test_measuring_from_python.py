@@ -56,6 +56,27 @@ def test_the_figures_are_those_of_the_command(bar_videos, tmp_path):
     assert by_python["run"]["model"] == by_command["run"]["model"] == "r3d_small"
 
 
+def test_measuring_again_replaces_results_of_the_same_model_only(bar_videos, tmp_path):
+    def measure(network, *more):
+        recognizer = pvbias.Recognizer.wrap(network, SPEC)
+        return pvbias.measure(pvbias.load_cfg(overrides=[*keys(bar_videos / "test.csv", tmp_path), *more]), recognizer)
+
+    measure(Network())
+    assert (tmp_path / "predictions.npz").exists()
+    assert list((tmp_path / "tables").glob("accuracy_*"))
+    measure(Network(), "TEST.ENABLE", "False", "BIAS.EVALUATORS", "[dynamic_score]")
+    assert not (tmp_path / "predictions.npz").exists()
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["figures.csv"]
+    before = (tmp_path / "results.json").read_bytes()
+
+    class Other(Network):
+        pass
+
+    with pytest.raises(ConfigError, match=r"holds results of another model: of Network .* now Other"):
+        measure(Other())
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("contradiction", "message"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import multiprocessing
 import re
 import statistics
 import sys
@@ -20,6 +19,7 @@ from torch.nn.functional import nll_loss
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import TrainBatch
+from pvbias.data.workers import worker_context
 from pvbias.engine import Trainer
 from pvbias.engine.solver import build_optimizer
 from pvbias.machine import choose_settings, prepare_process
@@ -185,8 +185,7 @@ class _StudentStep:
 
 def _in_own_process(overrides: Sequence[str]) -> float:
     # From a process that has imported what this one has, and done nothing yet: a fresh one imports for seconds.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith("pvbias.")])
+    context = worker_context(*(name for name in sys.modules if name.startswith("pvbias.")))
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
         return process.submit(_peak_memory, overrides).result()
 

@@ -11,7 +11,7 @@ from pvbias.report import write_comparison
 EXAMPLES = """example:
   pvbias compare runs/baseline runs/debiased --out runs/comparison
 
-Differences on the page refer to the first run."""
+Differences on the page refer to the first run. An earlier comparison in the folder is replaced."""
 
 
 def main(argv: Sequence[str]) -> int:

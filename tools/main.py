@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from pvbias import __version__
 from pvbias.errors import PvbiasError, did_you_mean
+from pvbias.interruption import Interrupted, Stopped, answering_signals, exit_code
 
 #: command -> (module of this package, one line of help)
 COMMANDS = {
@@ -43,7 +44,8 @@ examples:
   pvbias compare runs/x3d_s runs/mine --out runs/comparison
 
 `pvbias COMMAND --help` explains one command.
-exit codes: 0 done, 1 bug, 2 command line or configuration, 3 data, 4 weights, 5 training, 6 cluster, 130 interrupted"""
+exit codes: 0 done, 1 bug, 2 command line or configuration, 3 data, 4 weights, 5 training, 6 cluster,
+  stopped by 130 Ctrl-C, 143 SIGTERM"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +69,12 @@ def guard(program: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Run a program; errors that a user can act on become one message and their exit code."""
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
     try:
-        return program(argv)
+        with answering_signals():
+            try:
+                return program(argv)
+            except (Interrupted, Stopped) as stop:
+                print(f"pvbias: {stop}", file=sys.stderr)
+                return exit_code()
     except PvbiasError as error:
         print(f"pvbias: error: {error}", file=sys.stderr)
         return error.exit_code

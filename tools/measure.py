@@ -28,7 +28,9 @@ EXAMPLES = """examples:
 
 --data and --train-data take a list (`path label` lines, a table with a heading, JSON) or a folder (one subfolder a
 class, or videos alone).
-Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/bad_videos.jsonl."""
+Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/bad_videos.jsonl. Those of the same model and weights
+that are there already are removed; those of another model are refused.
+Interrupted (Ctrl-C, SIGTERM, a kill), the same command goes on with the videos that are missing."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -79,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=int, help="frames in a clip (default: the model's)")
     parser.add_argument("--crop-size", type=int, help="side of the crop, pixels (default: the model's)")
     parser.add_argument("--batch-size", type=int, help="views in a forward pass")
-    parser.add_argument("--workers", type=int, help="decoding processes")
+    parser.add_argument("--workers", type=int, help="decoding processes (0: a decoder that crashes ends the command)")
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")
     return parser

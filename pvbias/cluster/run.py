@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,9 +18,8 @@ from fvcore.common.config import CfgNode
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
-from ..data.workers import worker_context
-from ..engine.interruption import Interrupted, request_stop
 from ..engine.launch import Place, run_at
+from ..interruption import Interrupted, Stopped, request_stop
 from ..run import run
 from .meeting import meet
 
@@ -63,8 +61,6 @@ class ClusterRun:
         # What an earlier attempt has left would be taken for this one's.
         env.paths.result_pickle.unlink(missing_ok=True)
         leave = _Leave(env.global_rank, self.cfg.SLURM.SIGNAL_DELAY)
-        if self.cfg.DATA_LOADER.NUM_WORKERS:
-            _shield_workers(leave.number)
         meeting = Path(env.paths.folder) / f"{env.job_id}_{attempt}.meeting"
         try:
             place = Place(
@@ -76,7 +72,7 @@ class ClusterRun:
             )
             run_at(place, self.do, self.cfg)
             leave.cancel()
-        except Interrupted:
+        except (Interrupted, Stopped):
             leave()
         finally:
             _end_workers()
@@ -88,23 +84,7 @@ class ClusterRun:
 
 def _end_workers() -> None:
     for worker in multiprocessing.active_children():
-        worker.kill()  # SIGTERM, with which Python would end it, is blocked there
-
-
-def _shield_workers(number: int) -> None:
-    """Keep the signals that tell the job to leave from the workers.
-
-    Slurm sends them to all processes of the job where it does not track them by control groups, and workers that die of
-    one take the training with them before it has saved. What is blocked stays so in programs that are started (a
-    handler does not, and torch's workers set one of their own), so the server that workers are forked from is started
-    now.
-    """
-    if worker_context("pvbias.data.loader").get_start_method() != "forkserver":
-        return
-    for start in (resource_tracker.ensure_running, forkserver.ensure_running):  # the first one unblocks SIGTERM
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, number})
-        start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, number})
+        worker.kill()
 
 
 class _Leave:
@@ -116,7 +96,7 @@ class _Leave:
     """
 
     def __init__(self, rank: int, seconds: int) -> None:
-        self.rank, self.seconds, self.pid = rank, seconds, os.getpid()
+        self.rank, self.seconds = rank, seconds
         self.number = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
         self.submitit: Any = signal.getsignal(self.number)
         if callable(self.submitit):  # not so with the cluster "debug", where nobody sends one
@@ -130,11 +110,8 @@ class _Leave:
             signal.signal(self.number, signal.SIG_IGN)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self.pid:
-            return  # a worker of the loader, which has inherited this handler and gets the signal, too
-        if request_stop():
-            signal.alarm(max(1, self.seconds * 2 // 3))
-        else:
+        signal.alarm(max(1, self.seconds * 2 // 3))
+        if not request_stop():
             self()
 
     def __call__(self, *_: Any) -> None:

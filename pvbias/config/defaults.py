@@ -136,7 +136,8 @@ _C.AUG = CN()
 _C.AUG.COLOR_JITTER = 0.0
 
 _C.DATA_LOADER = CN()
-# Worker processes for each training or test process, >= 0; 0: decode in the process itself.
+# Worker processes for each training or test process, >= 0; 0: decode in the process itself, which a decoder that
+# crashes then ends. (A worker that one ends is replaced, and the file is listed as bad.)
 _C.DATA_LOADER.NUM_WORKERS = 2
 # Copy batches through page-locked memory (GPU only).
 _C.DATA_LOADER.PIN_MEMORY = True

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-import multiprocessing.connection
+import logging
 import os
-import signal
 import sys
-import threading
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -37,7 +35,9 @@ from .encoding import Encoding, encode
 from .lookup import look_up
 from .sharing import Shard
 from .video import BadVideoError, VideoRecord, VideoSource
-from .workers import worker_context
+from .workers import Crashes, Death, worker_context
+
+logger = logging.getLogger(__name__)
 
 FINISHED_FILE = "prepared.jsonl"
 SETTINGS_FILE = "prepared_with.json"
@@ -127,7 +127,7 @@ def encode_all(
     Raises:
         ConfigError: ``out_dir`` was begun with other settings, or a file would overwrite a source.
         DataError: more videos are missing than ``log`` allows (nothing is then done), a file cannot be written, or a
-            worker process died.
+            worker process was killed.
     """
     check_overwriting([out_dir / job.target for job in jobs], [job.record.path for job in jobs])
     _keep_settings(out_dir, dataclasses.asdict(encoding) | dict(settings or {}))
@@ -277,61 +277,74 @@ def _results(
         for job in jobs:
             yield _reencode(job, source, out_dir, encoding)
         return
-    waiting = iter(jobs)
+    crashes = Crashes()
+    waiting = deque(jobs)
     running: dict[Future, Job] = {}
-    context = worker_context(__name__, type(source).__module__)
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(source, out_dir, encoding)) as pool:
-        while True:
-            for job in islice(waiting, 2 * workers - len(running)):
-                running[pool.submit(_work, job)] = job
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                try:
-                    result = future.result()
-                except BrokenProcessPool as error:
-                    for worker in set(multiprocessing.active_children()) - others:
-                        worker.kill()  # the pool waits for them, and they do not heed its SIGTERM
-                    names = ", ".join(job.record.name for job in running.values())
-                    raise DataError(
-                        f"A worker process died (no memory left, or a crash in the decoder) at one of: {names}. "
-                        "Finished files are kept: run again to go on, with fewer workers or without the file at fault."
-                    ) from error
-                del running[future]
-                yield result
+    while waiting:
+        context = worker_context(__name__, type(source).__module__, sent=source)
+        start = partial(ProcessPoolExecutor, workers, context, initializer=_start_worker)
+        with start(initargs=(source, out_dir, encoding)) as pool:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < 2 * workers:
+                        job = waiting.popleft()
+                        running[pool.submit(_work, job)] = job
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        del running[future]
+                        yield result
+            except BrokenProcessPool:
+                pass  # the pool ends the other workers
+            except BaseException:
+                context.kill()  # the pool would wait for what they have in work
+                raise
+        if running:
+            _note(context.deaths(), crashes, jobs)
+        # What was in work may be finished already; to do it again is no harm.
+        for job in running.values():
+            _temporary(out_dir / job.target).unlink(missing_ok=True)
+            crash = crashes.error(job.index)
+            if crash is None:
+                waiting.appendleft(job)
+            else:
+                yield BadVideo.of(job.index, job.record, crash, split="")
+        running.clear()
+
+
+def _note(deaths: Sequence[Death], crashes: Crashes, jobs: Sequence[Job]) -> None:
+    """Take note of crashes; raise DataError where nothing says that other workers would fare better."""
+    names = {job.index: job.record.name for job in jobs}
+    own = crashes.add(deaths)
+    words = [f"{death}, at {names[death.record]}" if death.record in names else str(death) for death in own or deaths]
+    died = ", ".join(words)
+    if own:
+        logger.warning("A worker process crashed: %s", died)
+        return
+    raise DataError(
+        f"A worker process died ({died}): there may be too little memory. Finished files are kept: run again to go on, "
+        "with fewer workers or without the file at fault. If it said above why it could not start, that is the reason."
+    )
 
 
 _worker_arguments: tuple[VideoSource, Path, Encoding]
 
 
 def _start_worker(*arguments: object) -> None:
-    """Keep what all jobs of a worker share, so that it travels once; end the worker should the main process be
-    killed."""
+    """Keep what all jobs of a worker share, so that it travels once."""
     global _worker_arguments
     _worker_arguments = arguments  # type: ignore[assignment]
-    # With these Slurm tells a job to leave, all of its processes at once. The main one answers.
-    for name in {"SIGTERM", "SIGUSR1", "SIGUSR2"} & set(signal.Signals.__members__):
-        signal.signal(signal.Signals[name], signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _work(job: Job) -> Finished | BadVideo:
-    return _reencode(job, *_worker_arguments)
+    with Crashes().at(job.index):
+        return _reencode(job, *_worker_arguments)
 
 
 def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) -> Finished | BadVideo:
     """Do a job under a temporary name, so that a file under its own name is whole."""
     record, target = job.record, out_dir / job.target
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.part")
+    temporary = _temporary(target)
     try:
         encoded = encode(source, record, temporary, encoding)
         os.replace(temporary, target)
@@ -346,6 +359,10 @@ def _reencode(job: Job, source: VideoSource, out_dir: Path, encoding: Encoding) 
         bytes_after=_size(target),
         **dataclasses.asdict(encoded),
     )
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
 
 
 def _extent(job: Job) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -15,7 +16,7 @@ from .file_contents import why_unreadable
 from .video import BadVideoError
 
 #: Metadata need not be UTF-8. PyAV 17 and 18 have to be told so; 19 knows, and has no such argument any more.
-_OF_THIS_PYAV = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+_OF_THIS_PYAV: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 #: Options of a decoder that reports damage.
 STRICT = {"err_detect": "explode"}

@@ -18,6 +18,7 @@ from .flow import FlowSource, clip_flow
 from .sampling import TemporalSampling, part_of_video
 from .transforms import TestViews, TrainAugmentation
 from .video import BadVideoError, VideoRecord, VideoSource, check_label
+from .workers import Crashes
 
 #: Videos tried for one training sample. At the largest sensible fraction of bad files, 10 %, one in 10**16 samples
 #: runs out of them.
@@ -99,6 +100,9 @@ class TrainDataset(Dataset):
         modulation: what each finished clip goes through; None: nothing.
         flow: knows the videos' optical flow, which the samples then have, too.
         fps: DATA.TARGET_FPS, which that is told in.
+
+    Attributes:
+        crashes: records that worker processes have died of.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class TrainDataset(Dataset):
         flow: FlowSource | None = None,
         fps: float = 30.0,
     ) -> None:
+        self.crashes = Crashes()
         self._source = source
         self._sampling = sampling
         self._augmentation = augmentation
@@ -122,6 +127,16 @@ class TrainDataset(Dataset):
         self._flow = flow
         self._fps = fps
 
+    @property
+    def records(self) -> Sequence[VideoRecord]:
+        """Those of the source."""
+        return self._source.records
+
+    @property
+    def modules(self) -> list[str]:
+        """That workers need beside this one."""
+        return [type(self._source).__module__]
+
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
         """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
         epoch, index = key
@@ -130,7 +145,8 @@ class TrainDataset(Dataset):
         for _ in range(MAX_ATTEMPTS):
             record = self._source.records[index]
             try:
-                clip, flow = self._clip(record, np.random.default_rng([self._seed, *key, 0]))
+                with self.crashes.at(index):
+                    clip, flow = self._clip(record, np.random.default_rng([self._seed, *key, 0]))
             except BadVideoError as error:
                 bad.append(BadVideo.of(index, record, error, "train"))
                 index = int(others.integers(len(self._source.records)))
@@ -165,6 +181,9 @@ class TestDataset(Dataset):
         seed: RNG_SEED.
         modulation: what each view goes through; None: nothing.
         flow, fps: as in :class:`TrainDataset`.
+
+    Attributes:
+        crashes: as in :class:`TrainDataset`.
     """
 
     __test__ = False
@@ -182,6 +201,7 @@ class TestDataset(Dataset):
         flow: FlowSource | None = None,
         fps: float = 30.0,
     ) -> None:
+        self.crashes = Crashes()
         self._source = source
         self._sampling = sampling
         self._views = views
@@ -192,11 +212,22 @@ class TestDataset(Dataset):
         self._flow = flow
         self._fps = fps
 
+    @property
+    def records(self) -> Sequence[VideoRecord]:
+        """Those of the source."""
+        return self._source.records
+
+    @property
+    def modules(self) -> list[str]:
+        """That workers need beside this one."""
+        return [type(self._source).__module__]
+
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
         """The video, or why there is none."""
         record = self._source.records[index]
         try:
-            return self._views_of(index, record)
+            with self.crashes.at(index):
+                return self._views_of(index, record)
         except BadVideoError as error:
             return BadVideo.of(index, record, error, self._split)
 

@@ -91,11 +91,11 @@ def complete_times(times: Sequence[int | None], interval: float) -> np.ndarray:
         times: ticks, in the order in which the frames came out; None where there is none.
         interval: from one frame to the next where nothing else is known, ticks.
     """
-    numbers = np.flatnonzero([time is not None for time in times])
+    numbers = np.array([number for number, time in enumerate(times) if time is not None], np.int64)
     every = np.arange(len(times))
     if not len(numbers):
         return times_by_rank(np.rint(every * interval).astype(np.int64))
-    known = times_by_rank(np.array([times[number] for number in numbers], np.int64))
+    known = times_by_rank(np.array([time for time in times if time is not None], np.int64))
     filled = np.interp(every, numbers, known)
     before, after = every < numbers[0], every > numbers[-1]
     filled[before] = known[0] - (numbers[0] - every[before]) * interval
@@ -117,7 +117,7 @@ def stand_ins(promised: np.ndarray, came_out: Sequence[int | None], max_gap: flo
     numbers = np.array([number for number, time in enumerate(came_out) if time is not None], np.int64)
     if not len(numbers):
         return np.full(len(promised), -1)
-    times = np.array([came_out[number] for number in numbers], np.int64)
+    times = np.array([time for time in came_out if time is not None], np.int64)
     order = np.argsort(times, kind="stable")
     times, numbers = times[order], numbers[order]
     before = np.searchsorted(times, promised, side="right") - 1

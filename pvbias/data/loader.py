@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from ..clips import ORIGINAL, Modulation
 from ..errors import ConfigError, DataError
@@ -20,13 +21,15 @@ from .sampling import TemporalSampling
 from .sharing import cut, deal
 from .transforms import TestViews, TrainAugmentation
 from .video import VideoSource
-from .workers import worker_context
+from .workers import Death, WorkerContext, worker_context
+
+logger = logging.getLogger(__name__)
 
 
 class TrainLoader:
     """Mini-batches of this process, epoch by epoch; made by :func:`build_train_loader`."""
 
-    def __init__(self, loader: DataLoader, batches: _EpochBatches) -> None:
+    def __init__(self, loader: _Loader, batches: _EpochBatches) -> None:
         self._loader = loader
         self._batches = batches
 
@@ -42,10 +45,10 @@ class TrainLoader:
             start: mini-batches to leave out at its beginning; their videos are not read.
 
         Raises:
-            DataError: nothing but bad videos where a sample should be, or a worker process that died.
+            DataError: nothing but bad videos where a sample should be, or a worker process that was killed.
         """
-        self._batches.epoch, self._batches.start = epoch, start
-        for batch in _watched(self._loader):
+        self._batches.epoch = epoch
+        for batch in self._loader.items(start):
             if not isinstance(batch, TrainBatch):
                 listed = "".join(f"\n  {video}" for video in batch[:5])
                 raise DataError(
@@ -64,21 +67,21 @@ class TestLoader:
 
     __test__ = False
 
-    def __init__(self, loader: DataLoader, shares: Sequence[range]) -> None:
+    def __init__(self, loader: _Loader, shares: Sequence[range]) -> None:
         self._loader = loader
         self.shares = shares
 
     def __len__(self) -> int:
         """Videos."""
-        return len(self._loader)
+        return sum(len(share) for share in self.shares)
 
     def __iter__(self) -> Iterator[TestVideo | BadVideo]:
         """All views of each video, or why there are none.
 
         Raises:
-            DataError: a worker process died.
+            DataError: a worker process was killed.
         """
-        return _watched(self._loader)
+        return self._loader.items()
 
 
 def build_train_loader(
@@ -122,7 +125,7 @@ def build_train_loader(
     batches = _EpochBatches(
         len(source.records), cfg.TRAIN.BATCH_SIZE, seed=cfg.RNG_SEED, rank=rank, world_size=world_size
     )
-    loader = _data_loader(cfg, dataset, batch_sampler=batches, collate_fn=collate, persistent=True)
+    loader = _Loader(cfg, dataset, batches, persistent=True, batched=True)
     return TrainLoader(loader, batches)
 
 
@@ -163,8 +166,8 @@ def build_test_loader(
     )
     left = [share for share in cut(cfg, source.records) if share.start not in done]
     mine = deal(cfg, source.records, left, world_size)[rank]
-    indices = [index for share in mine for index in share]
-    return TestLoader(_data_loader(cfg, dataset, sampler=indices, batch_size=None, collate_fn=_as_it_is), mine)
+    indices = _InOrder([index for share in mine for index in share])
+    return TestLoader(_Loader(cfg, dataset, indices, persistent=False, batched=False), mine)
 
 
 def _shown(cfg: CfgNode, source: VideoSource, flow: bool) -> tuple[VideoSource, FlowSource | None]:
@@ -180,13 +183,28 @@ def _modulation(cfg: CfgNode) -> Modulation | None:
     return None if cfg.DATA.MODULATION == ORIGINAL else MODULATION.get(cfg.DATA.MODULATION)
 
 
-class _EpochBatches(Sampler):
+class _Keys(Sampler):
+    """What a loader asks its dataset for, in order, from ``start`` on."""
+
+    start = 0
+
+
+class _InOrder(_Keys):
+    """Records by number."""
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        self._indices = indices
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices[self.start :])
+
+
+class _EpochBatches(_Keys):
     """Keys (epoch, index) of this process's part of each mini-batch. The epoch travels with the key, so workers that
     live on from epoch to epoch need not be told."""
 
     def __init__(self, num_records: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> None:
         self.epoch = 0
-        self.start = 0
         self._num_records = num_records
         self._batch_size = batch_size
         self._seed = seed
@@ -205,25 +223,87 @@ class _EpochBatches(Sampler):
             yield [(epoch, int(index)) for index in mine]
 
 
-def _data_loader(cfg: CfgNode, dataset: Dataset, *, persistent: bool = False, **options: Any) -> DataLoader:
-    workers = cfg.DATA_LOADER.NUM_WORKERS
-    if workers:
-        options |= {
-            "multiprocessing_context": worker_context(__name__),
-            "worker_init_fn": _start_worker,
-            "persistent_workers": persistent,
-            # A test item is all views of a video, easily 100 MB: one in work and one waiting for each worker.
-            "prefetch_factor": 2 if persistent else 1,
-        }
-    return DataLoader(
-        dataset,
-        num_workers=workers,
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
-        # Its own generator: the loader draws a seed for its workers, which must not advance the one that the training
-        # draws from.
-        generator=torch.Generator(),
-        **options,
-    )
+class _Loader:
+    """torch's loader, which goes on with new workers where a file has taken one down.
+
+    Args:
+        keys: what is asked for.
+        persistent: workers stay from one pass to the next.
+        batched: a key is a list, of the samples of a mini-batch.
+    """
+
+    def __init__(
+        self, cfg: CfgNode, dataset: TrainDataset | TestDataset, keys: _Keys, *, persistent: bool, batched: bool
+    ) -> None:
+        self._dataset = dataset
+        self._keys = keys
+        self._num_workers: int = cfg.DATA_LOADER.NUM_WORKERS
+        self._pin_memory = cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available()
+        self._persistent = persistent
+        self._batched = batched
+        self._running: tuple[DataLoader, WorkerContext | None] | None = None
+
+    def items(self, start: int = 0) -> Iterator[Any]:
+        """What the dataset has for each key, from the one numbered ``start`` on, in order."""
+        while True:
+            self._keys.start = start
+            loader, context = self._running or self._start()
+            self._running = (loader, context) if self._persistent else None
+            try:
+                for item in loader:
+                    start += 1
+                    yield item
+                return
+            except RuntimeError as error:
+                if context is None or "DataLoader worker" not in str(error):
+                    raise
+                self._note(context.deaths(), error)
+            self._running = None
+            del loader  # with the workers that are left
+
+    def _start(self) -> tuple[DataLoader, WorkerContext | None]:
+        options: dict[str, Any] = {"batch_sampler": self._keys, "collate_fn": collate}
+        if not self._batched:
+            options = {"sampler": self._keys, "batch_size": None, "collate_fn": _as_it_is}
+        context = None
+        if self._num_workers:
+            context = worker_context(__name__, *self._dataset.modules, sent=self._dataset)
+            options |= {
+                "multiprocessing_context": context,
+                "worker_init_fn": _start_worker,
+                "persistent_workers": self._persistent,
+                # A test item is all views of a video, easily 100 MB: one in work and one waiting for each worker.
+                "prefetch_factor": 2 if self._persistent else 1,
+            }
+        loader = DataLoader(
+            self._dataset,
+            num_workers=self._num_workers,
+            pin_memory=self._pin_memory,
+            # Its own generator: the loader draws a seed for its workers, which must not advance the one that the
+            # training draws from.
+            generator=torch.Generator(),
+            **options,
+        )
+        return loader, context
+
+    def _note(self, deaths: Sequence[Death], error: RuntimeError) -> None:
+        """Take note of crashes, for the workers that come next; raise DataError where nothing says that they would
+        fare better."""
+        crashes = self._dataset.crashes.add(deaths)
+        died = ", ".join(self._words(death) for death in crashes or deaths) or str(error)
+        if crashes:
+            logger.warning("A process that loads videos crashed: %s", died)
+            return
+        raise DataError(
+            f"A process that loads videos died ({died}). The usual reason is too little memory or shared memory "
+            f"(/dev/shm): lower DATA_LOADER.NUM_WORKERS (now {self._num_workers}), or set it to 0 to decode in the "
+            "main process. If it said above why it could not start, that is the reason."
+        ) from error
+
+    def _words(self, death: Death) -> str:
+        if death.record is None:
+            return str(death)
+        return f"{death}, at {self._dataset.records[death.record].name}"
 
 
 def _start_worker(worker: int) -> None:
@@ -232,16 +312,3 @@ def _start_worker(worker: int) -> None:
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def _watched(loader: DataLoader) -> Iterator[Any]:
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DataError(
-            f"A process that loads videos died: {error} The usual reason is too little memory or shared memory "
-            f"(/dev/shm): lower DATA_LOADER.NUM_WORKERS (now {loader.num_workers}), or set it to 0 to decode in the "
-            "main process."
-        ) from error

@@ -118,8 +118,8 @@ class BadVideoError(DataError):
 
     Attributes:
         cause: one of ``missing``, ``unreadable``, ``encrypted``, ``no video stream``, ``no decodable frame``,
-            ``damaged times``, ``decoder error``, ``label out of range``.
-        detail: what was seen, with the time in seconds for a decoder error.
+            ``damaged times``, ``decoder error``, ``decoder crash``, ``label out of range``.
+        detail: what was seen, with the time in seconds for a decoder error, with the signal for a crash.
     """
 
     def __init__(self, cause: str, detail: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,20 +50,31 @@ def save_checkpoint(trainer: Trainer) -> Path:
     Raises:
         WeightsError: it cannot be written; the earlier ones are as they were.
     """
-    output_dir = trainer.cfg.OUTPUT_DIR
-    path = checkpoint_path(output_dir, trainer.epoch, trainer.step)
-    state = _state(trainer)
-    if is_main_process():
-        atomic_save(state, path)
-        earlier = [other for place, other in _checkpoints(output_dir) if place < (trainer.epoch, trainer.step)]
-        finished = [other for other in earlier if _place(other)[1] == 0]
-        keep = trainer.cfg.TRAIN.CHECKPOINT_KEEP
-        # The one just written is among those that are kept, where it is after an epoch.
-        kept = finished[: keep - (trainer.step == 0)] if keep else finished
-        for other in set(earlier) - set(kept):
-            other.unlink(missing_ok=True)
+    path = begin_checkpoint(trainer)()
     barrier()  # nobody leaves before it is written
     return path
+
+
+def begin_checkpoint(trainer: Trainer) -> Callable[[], Path]:
+    """Do what all processes have a part in; what is returned writes the checkpoint, in the main process alone, as long
+    as nothing is trained. See :func:`save_checkpoint`."""
+    output_dir, keep = trainer.cfg.OUTPUT_DIR, trainer.cfg.TRAIN.CHECKPOINT_KEEP
+    here = (trainer.epoch, trainer.step)
+    path = checkpoint_path(output_dir, *here)
+    state = _state(trainer)
+
+    def write() -> Path:
+        if is_main_process():
+            atomic_save(state, path)
+            earlier = [other for place, other in _checkpoints(output_dir) if place < here]
+            finished = [other for other in earlier if _place(other)[1] == 0]
+            # The one just written is among those that are kept, where it is after an epoch.
+            kept = finished[: keep - (here[1] == 0)] if keep else finished
+            for other in set(earlier) - set(kept):
+                other.unlink(missing_ok=True)
+        return path
+
+    return write
 
 
 def best_path(output_dir: str) -> Path:

@@ -15,10 +15,10 @@ from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import Tensor
 
 from ..data import BadVideo, BadVideoLog
-from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
+from ..distributed import agreed, all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, did_you_mean
-from .checkpoint import best_path, remove_unfinished, save_best, save_checkpoint
-from .interruption import Interrupted, agreed, stop_requested
+from ..interruption import Interrupted, abandonable, stop_requested
+from .checkpoint import begin_checkpoint, best_path, remove_unfinished, save_best, save_checkpoint
 from .parallel import broadcast_buffers
 from .seeding import restore_generators
 
@@ -168,7 +168,7 @@ class Checkpoints(Hook):
 
 class Validation(Hook):
     """Measures every ``TRAIN.EVAL_PERIOD`` epochs and at the end, and keeps the checkpoint that is the best by
-    ``TRAIN.CHECKPOINT_BEST``.
+    ``TRAIN.CHECKPOINT_BEST``. Asked to stop, it gives up and saves a checkpoint: the next run measures.
 
     Attributes:
         latest: the newest figures.
@@ -198,7 +198,11 @@ class Validation(Hook):
         """Measure where it is due."""
         if not is_due(trainer, trainer.cfg.TRAIN.EVAL_PERIOD):
             return
-        self.latest = dict(self.validate())
+        save = begin_checkpoint(trainer)
+        if agreed(int(stop_requested()), trainer.settings.device):
+            raise Interrupted(save())
+        with abandonable(save):
+            self.latest = dict(self.validate())
         # The line comes last: it says that all of this is done.
         self._keep_best(trainer)
         self.log.write(trainer, "validation", self.latest)

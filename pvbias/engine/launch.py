@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,8 +17,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from fvcore.common.config import CfgNode
 
-from ..data.workers import worker_context
+from ..data.workers import end_with_parent, main_script_left_out, worker_context
 from ..errors import ConfigError, PvbiasError
+from ..interruption import Interrupted, Stopped, answering_signals, forwarding
 from ..machine import prepare_process
 from .seeding import seed_everything
 
@@ -65,6 +67,7 @@ def launch(job: Job, cfg: CfgNode) -> None:
 
     Raises:
         PvbiasError: as raised by the job, also in a process started here; the others are ended.
+        Interrupted, Stopped: likewise.
         ConfigError: more processes than GPUs, or no address to meet at.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
@@ -109,24 +112,31 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
 
 def _run_children(places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
     # All that a job needs is imported once and shared; CUDA, which does not outlive a fork, is not touched by that.
-    method = worker_context("pvbias.run", job.__module__).get_start_method()
-    children = mp.start_processes(
-        _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method=method
-    )
+    method = worker_context("pvbias.run", job.__module__, sent=job).get_start_method()
+    with main_script_left_out(job):
+        children = mp.start_processes(
+            _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method=method
+        )
     try:
-        while not children.join(grace_period=GRACE_SECONDS):
-            pass
+        with forwarding(children.pids()):
+            while not children.join(grace_period=GRACE_SECONDS):
+                pass
+        _raise_first(folder)
     except (mp.ProcessRaisedException, mp.ProcessExitedException):
-        # The first error that has a message for the user is the cause; what the others ran into is its consequence.
-        errors = sorted(folder.glob("error_*"), key=lambda path: path.stat().st_mtime_ns)
-        if errors:
-            raise pickle.loads(errors[0].read_bytes()) from None
+        _raise_first(folder)
         raise
     finally:
         for process in children.processes:
             if process.is_alive():
                 process.kill()
             process.join()
+
+
+def _raise_first(folder: Path) -> None:
+    """Raise the first error that has a message for the user: what the other processes ran into is its consequence."""
+    errors = sorted(folder.glob("error_*"), key=lambda path: path.stat().st_mtime_ns)
+    if errors:
+        raise pickle.loads(errors[0].read_bytes()) from None
 
 
 def _meeting_address(cfg: CfgNode) -> str:
@@ -143,14 +153,19 @@ def _child(local_rank: int, places: list[Place], folder: Path, job: Job, cfg: Cf
     # The parent's logging is not inherited by a spawned process.
     level = logging.INFO if places[local_rank].rank == 0 else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=level)
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's, which the parent answers for all
     try:
-        run_at(places[local_rank], job, cfg)
-    except PvbiasError as error:
+        with answering_signals(signal.SIGTERM):
+            run_at(places[local_rank], job, cfg)
+    except (PvbiasError, Interrupted, Stopped) as error:
         # A file, since a pipe that nobody reads yet would block on a long message.
         unfinished = folder / f"unfinished_{local_rank}"
         unfinished.write_bytes(pickle.dumps(error))
         unfinished.rename(folder / f"error_{local_rank}")
-        raise
+        if isinstance(error, PvbiasError):
+            raise
+        # Otherwise no failure, after which the others, which may be writing a checkpoint, would be ended.
 
 
 def run_at(place: Place, job: Job, cfg: CfgNode) -> None:

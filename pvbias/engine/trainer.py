@@ -18,10 +18,10 @@ from torch.optim import Optimizer
 from ..data import TrainBatch, TrainLoader
 from ..distributed import get_rank
 from ..errors import TrainingError
+from ..interruption import answering
 from ..machine import Settings
 from ..models.recognizer import Recognizer
 from .hooks import Hook
-from .interruption import answering, stoppable
 from .objective import Objective, Phase, Step
 from .parallel import average_gradients, broadcast_buffers, broadcast_parameters, local_gradients, wrap_recognizer
 from .seeding import restore_generators, seed_everything
@@ -148,18 +148,18 @@ class Trainer:
         """Train from :attr:`epoch` and :attr:`step` to the end.
 
         Raises:
-            Interrupted: it was asked to stop (:func:`.interruption.request_stop`).
+            Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`).
             TrainingError: a loss or gradient is not finite.
         """
-        with stoppable():
-            try:
+        try:
+            with answering():
                 for hook in self.hooks:
                     hook.before_train(self)
                 while self.epoch < self.max_epochs:
                     self._train_epoch()
-            finally:
-                for hook in self.hooks:
-                    hook.after_train(self)
+        finally:
+            for hook in self.hooks:
+                hook.after_train(self)
 
     @property
     def step(self) -> int:
@@ -193,17 +193,16 @@ class Trainer:
             seed_everything(self.cfg.RNG_SEED, self.epoch, get_rank(), self.step)
         self.set_training_mode()
         started = time.perf_counter()
-        with answering():
-            for window in islice(self._windows(), self.max_iterations - self.iteration):
-                loaded = time.perf_counter()
-                self.window = window
-                metrics = self._step(window)
-                done = time.perf_counter()
-                self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
-                self.iteration += 1
-                for hook in self.hooks:
-                    hook.after_step(self)
-                started = time.perf_counter()
+        for window in islice(self._windows(), self.max_iterations - self.iteration):
+            loaded = time.perf_counter()
+            self.window = window
+            metrics = self._step(window)
+            done = time.perf_counter()
+            self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
+            self.iteration += 1
+            for hook in self.hooks:
+                hook.after_step(self)
+            started = time.perf_counter()
         self.epoch += 1
         broadcast_buffers(self.recognizer)
         broadcast_buffers(self.objective)

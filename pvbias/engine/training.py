@@ -72,7 +72,7 @@ def train(
 
     Raises:
         DataError: no mini-batch to train on, or too many bad videos.
-        Interrupted: it was asked to stop (:func:`.interruption.request_stop`), and has, with a checkpoint.
+        Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`), and has, with a checkpoint.
         TrainingError: a loss is not finite.
         WeightsError: the checkpoint to resume from is of another model.
     """

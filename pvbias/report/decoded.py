@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import flow_to_image
 
-from .results import write_atomically
+from .folder import write_atomically
 from .tables import image_uri
 from .templating import render_template
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from ..errors import ConfigError
 from . import evidence, plots, sections, words
-from .results import RunResults, read_results, write_atomically, write_joined_tables
+from .folder import PAGE, refuse_run, write_atomically, write_files
+from .results import RunResults, joined_tables, read_results
 from .templating import render_template
 
-FILE_NAME = "report.html"
+FILE_NAME = PAGE
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -30,6 +31,8 @@ def write_report(run_dir: str | Path) -> Path:
 def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     """Write the same page with a column for each run, and the runs' joined tables, below the folder ``out``.
 
+    An earlier comparison there goes.
+
     Args:
         run_dirs: folders with a ``results.json``, or those files; differences refer to the first.
 
@@ -37,14 +40,15 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
         The path of the page.
 
     Raises:
-        ConfigError: fewer than two runs.
+        ConfigError: fewer than two runs, or ``out`` is the folder of one.
         DataError: a run has no results to read.
     """
     if len(run_dirs) < 2:
         raise ConfigError(f"A comparison needs two runs or more, not {len(run_dirs)}: give their folders.")
+    refuse_run(out)
     runs = _with_own_names([read_results(run_dir) for run_dir in run_dirs], run_dirs)
-    write_joined_tables(Path(out), runs)
-    return write_atomically(Path(out) / FILE_NAME, render(runs))
+    write_files(out, joined_tables(runs) | {FILE_NAME: render(runs)})
+    return Path(out) / FILE_NAME
 
 
 def render(runs: Sequence[RunResults]) -> bytes:

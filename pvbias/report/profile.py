@@ -21,7 +21,7 @@ from typing import Any
 
 from ..evaluation.results import Figure
 from . import plots, words
-from .results import write_atomically
+from .folder import PAGE, RESULTS, refuse_run, write_files
 from .tables import Cell, text_table
 from .templating import render_template
 
@@ -90,12 +90,13 @@ def write_profiles(
     Returns:
         The path of the page.
     """
+    refuse_run(out)
     about = {"not_applicable": not_applicable, "command": command, "versions": versions}
     document = {"format": FORMAT, "architectures": [asdict(one) for one in architectures], **about}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(Path(out) / "results.json", text.encode("utf-8", "replace"))
     page = render_template("profile.html", _context(architectures) | about)
-    return write_atomically(Path(out) / "report.html", page)
+    write_files(out, {RESULTS: text.encode("utf-8", "replace"), PAGE: page})
+    return Path(out) / PAGE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,9 +37,10 @@ import numpy as np
 
 from ..errors import DataError
 from ..evaluation.results import Figure, Predictions, Result
+from .folder import PAGE, RESULTS, write_files
 
 FORMAT = "pvbias-results/1"
-FILE_NAME = "results.json"
+FILE_NAME = RESULTS
 PREDICTIONS = "predictions.npz"
 
 
@@ -100,49 +100,41 @@ class RunResults:
 def write_results(run_dir: str | Path, run: RunResults) -> Path:
     """Write ``results.json``, ``tables/``, ``images/`` and ``predictions.npz`` below ``run_dir`` (made when missing).
 
-    Each file is written under a temporary name and renamed, ``results.json`` last: where it exists, it is whole, and so
-    is what it names. Predictions of an earlier run in the same folder do not stay beside results that have none.
+    They take the place of results that are there, see :func:`.folder.write_files`.
 
     Returns:
         The path of ``results.json``.
     """
-    folder = Path(run_dir)
     document: dict[str, Any] = {"format": FORMAT, "run": _metadata(run), "results": {}}
+    files: dict[str, bytes] = {}
     for evaluator, result in run.results.items():
         images = {name: f"images/{_file_name(evaluator, name)}" for name in result.images}
-        for name, path in images.items():
-            write_atomically(folder / path, result.images[name])
-        for name, rows in result.tables.items():
-            write_atomically(
-                folder / "tables" / _file_name(evaluator, f"{name}.csv"), _csv([_plain(row) for row in rows])
-            )
+        files |= {path: result.images[name] for name, path in images.items()}
         document["results"][evaluator] = {
             "figures": [_figure_to_dict(figure) for figure in result.figures],
             "tables": _plain(result.tables),
             "images": images,
             "not_applicable": result.not_applicable,
         }
-    for file, rows in _tables(run).items():
-        write_atomically(folder / "tables" / file, _csv(rows))
+    files |= {f"tables/{file}": _csv(rows) for file, rows in _tables(run).items()}
     # Several evaluators of accuracy have the same ones.
     predictions = next((r.predictions for r in run.results.values() if r.predictions is not None), None)
     if predictions is not None:
-        write_atomically(folder / PREDICTIONS, _npz(predictions))
-    else:
-        (folder / PREDICTIONS).unlink(missing_ok=True)
+        files[PREDICTIONS] = _npz(predictions)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     # A lone surrogate (a file name in no encoding) cannot be UTF-8: JSON's own escape of it can.
-    return write_atomically(folder / FILE_NAME, re.sub("[\ud800-\udfff]", _escape, text).encode())
+    files[FILE_NAME] = re.sub("[\ud800-\udfff]", _escape, text).encode()
+    write_files(run_dir, files, later=[PAGE])
+    return Path(run_dir) / FILE_NAME
 
 
-def write_joined_tables(folder: Path, runs: Sequence[RunResults]) -> None:
-    """Write the tables of several runs as one each below ``folder/tables``, with a first column ``run``."""
+def joined_tables(runs: Sequence[RunResults]) -> dict[str, bytes]:
+    """CSV files of the tables of several runs as one each, with a first column ``run``, by path below a folder."""
     joined: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         for file, rows in _tables(run).items():
             joined.setdefault(file, []).extend({"run": run.name, **row} for row in rows)
-    for file, rows in joined.items():
-        write_atomically(folder / "tables" / file, _csv(rows))
+    return {f"tables/{file}": _csv(rows) for file, rows in joined.items()}
 
 
 def read_results(path: str | Path) -> RunResults:
@@ -194,18 +186,6 @@ def read_predictions(run_dir: str | Path) -> Predictions:
     if found.probabilities.ndim != 2 or not len(found.names) == len(found.labels) == len(found.probabilities):
         raise DataError(f"{file} does not have one row of probabilities and one label for each video. Measure again.")
     return found
-
-
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file that at no time exists in part; the folder is made when missing. Returns ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def _check_format(document: Any, file: Path) -> None:

@@ -24,8 +24,8 @@ import torch
 from pvbias.data import BadVideo, TrainBatch
 from pvbias.distributed import get_rank, get_world_size
 from pvbias.engine import CrossEntropy, TrainSummary, newest_checkpoint, train, training
-from pvbias.engine.interruption import Interrupted, request_stop
 from pvbias.errors import WeightsError
+from pvbias.interruption import Interrupted, request_stop
 from pvbias.registries import OBJECTIVE
 from pvbias.zoo import read_checkpoint
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from pvbias.data import VideoRecord, build_train_loader
 from pvbias.engine import launch, newest_checkpoint
-from pvbias.engine.interruption import Interrupted, request_stop
 from pvbias.engine.seeding import generator_states, restore_generators, seed_everything
 from pvbias.errors import ConfigError, TrainingError, WeightsError
+from pvbias.interruption import Interrupted, request_stop
 from pvbias.models import Recognizer
 from pvbias.plugins import drl, rev2net
 from pvbias.registries import OBJECTIVE, STUDENT
@@ -157,6 +157,19 @@ def test_a_validation_that_was_killed_is_made_up_for(tmp_path):
     assert summary.validation == {key: logged(tmp_path / "whole")[-1][key] for key in ("top1", "drawn")}
 
 
+@pytest.mark.parametrize("period", [1, 5])
+def test_asked_to_stop_in_a_validation_it_loses_nothing(tmp_path, period):
+    """Also where no checkpoint is due after that epoch."""
+    overrides = ("TRAIN.CHECKPOINT_PERIOD", period)
+    until_done(cfg_for(tmp_path / "whole", *overrides))
+    parts = cfg_for(tmp_path / "parts", *overrides)
+    for epoch, validated in ((1, [request_stop]), (1, [request_stop]), (2, [int, request_stop])):
+        assert attempt(parts, EventfulLoader(5), small_recognizer(), validated=validated) is None
+        assert newest_checkpoint(parts.OUTPUT_DIR).name == f"checkpoint_epoch_{epoch:05d}.pyth"
+    assert attempt(parts, EventfulLoader(5), small_recognizer()) is not None
+    assert logged(tmp_path / "parts") == logged(tmp_path / "whole")
+
+
 def test_what_was_done_is_not_loaded_again(tmp_path):
     cfg = cfg_for(tmp_path, "BN.USE_PRECISE_STATS", False)  # which goes over an epoch twice
     assert attempt(cfg, EventfulLoader(5, events={(1, 2): ask}), small_recognizer()) is None
@@ -173,11 +186,7 @@ def test_what_was_done_is_not_loaded_again(tmp_path):
 
 def test_a_request_is_taken_where_it_can_be_answered(tmp_path):
     assert not request_stop()
-    answers = []
-    assert attempt(
-        cfg_for(tmp_path), EventfulLoader(5), small_recognizer(), validated=[lambda: answers.append(request_stop())]
-    )
-    assert answers == [False]
+    assert attempt(cfg_for(tmp_path), EventfulLoader(5), small_recognizer())
     again = cfg_for(tmp_path / "again")
     assert attempt(again, EventfulLoader(5, events={(2, 4): ask}), small_recognizer()) is None
     # after the very last step: the end of the epoch and its validation are still to come

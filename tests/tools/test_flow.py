@@ -169,7 +169,8 @@ def test_a_kill_loses_the_videos_in_work(tmp_path, unhurried_start):
     assert process.exitcode == -9, "it was still at work"
     known = {json.loads(line)["target"] for line in listed.read_text().splitlines(keepends=True) if line[-1] == "\n"}
     unknown = {path.name for path in out.iterdir() if path.name.startswith(tuple("0123456789"))} - known
-    assert len(unknown) <= workers, "finished or half-written files that the next run makes again"
+    # Each worker may have finished one of which the main process had not heard, and begun another.
+    assert len(unknown) <= 2 * workers, "finished or half-written files that the next run makes again"
     time.sleep(1)  # the workers end themselves
     summary = extract_unhurriedly(tmp_path / "in", out)
     assert summary.resumed == len(known)

@@ -87,6 +87,7 @@ def write_row(*cells: str | float | None) -> str:
 
 def _row(where: str, text: str) -> Row:
     match = VIDEO_LINE.fullmatch(text) or _NUMBERS.fullmatch(text)
+    columns: tuple[str, ...]
     if re.fullmatch(r'"[^"]*"', text):
         path, columns, certain = text, (), is_video(text.strip('"'))
     elif match:

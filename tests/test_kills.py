@@ -1,0 +1,141 @@
+"""Commands that are killed and told to stop at random moments: nothing is left behind, and in the end all is as if they
+had been left alone.
+
+``PVBIAS_KILLS=20`` makes it 20 times SIGKILL and 20 times SIGTERM for each command, not one each.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from pvbias.config import complete, load_cfg
+from pvbias.models import build_recognizer
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import ALL
+from pvbias.tools.main import main
+
+from .engine.killed import logged
+from .kills import Command
+
+KILLS = int(os.environ.get("PVBIAS_KILLS", "1"))
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks processes up in Linux's /proc")
+
+KEYS = (
+    "PLUGINS [tests.slow] MODEL.MODEL_NAME slow_net MODEL.NUM_CLASSES 6 TEST.DATASET slow_videos "
+    "TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 DATA.TARGET_FPS 10.0 BIAS.BOOTSTRAP_SAMPLES 100 "
+    "BIAS.EVALUATORS [dynamic_score] NUM_GPUS 0 "
+)
+TRAINING = (
+    "TRAIN.DATASET slow_videos TRAIN.BATCH_SIZE 4 TRAIN.EVAL_PERIOD 1 TRAIN.CHECKPOINT_MINUTES 0.01 "
+    "TRAIN.CHECKPOINT_PERIOD 2 OBJECTIVE.NAME SlowCrossEntropy SOLVER.MAX_EPOCH 4.0 SOLVER.BASE_LR 0.05 "
+    "DATA.TRAIN_JITTER_SCALES [8,8] TENSORBOARD.ENABLE False LOG_PERIOD 1 BIAS.ENABLE False"
+)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Of the network of :mod:`tests.slow`; what that registers goes with the test."""
+    load_plugins()
+    undo = [registry.snapshot() for registry in ALL.values()]
+    torch.manual_seed(0)
+    recognizer = build_recognizer(complete(load_cfg(overrides=KEYS.split()), num_classes=6))
+    torch.save({"model_state": recognizer.module.state_dict()}, tmp_path / "weights.pyth")
+    yield str(tmp_path / "weights.pyth")
+    for restore in undo:
+        restore()
+    sys.modules.pop("tests.slow", None)
+
+
+def tell(command, number, progress, generator, within):
+    """Send a signal to a command at work, and see that it ends as it should and leaves nothing behind.
+
+    Returns:
+        What it has said; empty where it had come to its end.
+    """
+    code = command.tell_at_work(number, progress, generator, within)
+    said = command.log.read_text()
+    assert not command.left_behind(), said
+    if code == 0 or "I Results:" in said:
+        return ""
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    elif code == -signal.SIGTERM:
+        assert not said, "before the first line of the program"
+    else:
+        assert code == 128 + signal.SIGTERM
+        assert "pvbias: stopped as asked" in said
+        assert "Traceback" not in said
+    return said or "nothing"
+
+
+def interrupt(arguments, folder, progress, *, seed, within):
+    """Start a command again and again, and end it with SIGKILL and SIGTERM in turn; let it finish."""
+    generator = random.Random(seed)
+    done = 0
+    while done < 2 * KILLS:
+        number = (signal.SIGKILL, signal.SIGTERM)[done % 2]
+        command = Command([*arguments, "DATA_LOADER.NUM_WORKERS", "2"], folder.with_suffix(".log"))
+        if tell(command, number, progress, generator, within):
+            done += 1
+        elif folder.exists():
+            shutil.rmtree(folder)
+    assert main([*arguments, "DATA_LOADER.NUM_WORKERS", "0"]) == 0
+    assert not list(folder.rglob("*.tmp"))
+    assert not (folder / "partial").exists()
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())["results"]
+
+
+def test_a_measurement(tmp_path, weights):
+    def arguments(folder):
+        return f"measure --model slow_net --weights {weights} --data unused --out {folder} --set {KEYS}".split()
+
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    assert main([*arguments(alone), "DATA_LOADER.NUM_WORKERS", "0"]) == 0
+
+    def kept():
+        return sum(file.stat().st_size for file in (killed / "partial").glob("*/*.parts"))
+
+    interrupt(arguments(killed), killed, kept, seed=0, within=1.0)
+    assert results(killed) == results(alone)
+    lines = [sorted((folder / "bad_videos.jsonl").read_text().splitlines()) for folder in (killed, alone)]
+    assert lines[0] == lines[1]
+
+
+def training(folder):
+    (folder.parent / "run.yaml").write_text("{}")
+    return f"run --cfg {folder.parent / 'run.yaml'} {KEYS} {TRAINING} OUTPUT_DIR {folder}".split()
+
+
+def lines_of(folder):
+    log = folder / "train_log.jsonl"
+    return log.stat().st_size if log.exists() else 0
+
+
+def test_a_training(tmp_path, weights):
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    assert main([*training(alone), "DATA_LOADER.NUM_WORKERS", "0"]) == 0
+    interrupt(training(killed), killed, partial(lines_of, killed), seed=1, within=2.0)
+    assert logged(killed) == logged(alone)
+    assert results(killed) == results(alone)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_in_several_processes(tmp_path, number):
+    folder, generator = tmp_path / "run", random.Random(number)
+    two = ["NUM_GPUS", "2", "DATA_LOADER.NUM_WORKERS", "1", "SOLVER.MAX_EPOCH", "50.0"]
+    for _ in range(KILLS):
+        command = Command([*training(folder), *two], tmp_path / "log")
+        said = tell(command, number, partial(lines_of, folder), generator, within=1.0)
+        assert (number == signal.SIGTERM) == ("stopped as asked" in said)
