@@ -177,6 +177,7 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> S
 def forget_indexes() -> None:
     """Drop all indexes that this process keeps, as if it had seen no file yet."""
     _cache.clear()
+    _named.clear()
 
 
 def unseekable(path: str, index: PacketIndex) -> PacketIndex:
