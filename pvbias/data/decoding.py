@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from types import TracebackType
 
@@ -50,7 +50,8 @@ class FileVideo:
             raise
         self._index = scanned.index
         self._packets = scanned.packets
-        if not self._index.counted:
+        self._strict = not self._index.counted
+        if self._strict:
             self._stream.codec_context.options = STRICT
         self._next = scanned.read  # position of the packet that the container gives next
         self._decoder_used = False
@@ -76,15 +77,17 @@ class FileVideo:
         Raises:
             BadVideoError: ``no decodable frame``, or ``decoder error`` with the time of the frame that cannot be had.
         """
-        while True:
-            needed, place = frames_shown(self.timestamps, times)
-            try:
-                read = self._read_counted if self._index.counted else self._read_groups
-                return in_order(read(needed, size), place)
-            except _NotSeekable:
-                self._index = unseekable(self.path, self._index)
-            except _BrokenPromise as broken:
-                self._index = recounted(self.path, self._index, str(broken))
+        needed, place = frames_shown(self.timestamps, times)
+        images = _Images(self._resizer, size, len(needed))
+        index, left = self._index, list(range(len(needed)))
+        if not index.counted:
+            left, reason = self._read_groups(needed, images)
+            if left:
+                # Kept apart from the index: what a file gives must not depend on what was read of it before.
+                index = recounted(self.path, self._index, reason)
+        if left:
+            self._read_counted(index, needed, left, images)
+        return in_order(images.frames, place)
 
     def close(self) -> None:
         """Give the file handle back."""
@@ -98,32 +101,61 @@ class FileVideo:
     ) -> None:
         self.close()
 
-    def _read_groups(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
-        """Frames ``needed`` (ascending) by way of the index."""
-        images = _Images(self._resizer, size, len(needed))
-        slots: dict[int | None, int] = {int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed)}
+    def _read_groups(self, needed: np.ndarray, images: _Images) -> tuple[list[int], str]:
+        """Frames ``needed`` (ascending) by way of the index.
+
+        Returns:
+            The places of those that cannot be had that way, and why the first of them cannot.
+        """
+        if not self._strict:
+            self._rewind(strict=True)
+        slots: dict[int | None, int] = {
+            int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed.tolist())
+        }
+        left: list[int] = []
+        reason = ""
         for start, packets in _groups(self._index, needed):
-            key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
-            missing = {slots[int(self._index.pts[packet])] for packet in packets}
-            for frame, complaint in self._decode_group(start, packets[-1], slots):
-                # Where data are broken, what comes out depends on what was decoded before. Only decoding from the
-                # start gives the same for any clip.
-                if frame is None or frame.is_corrupt:
-                    raise _BrokenPromise(f"the decoder complains ({complaint or 'damaged data'})")
-                if frame.pts is None or frame.pts <= previous:
-                    raise _BrokenPromise("frames come out in another order than that of their times")
-                previous = frame.pts
-                if frame.pts == key_time and not _is_intra(frame):
-                    raise _BrokenPromise("frames that build on others are flagged as key frames")
-                slot = slots.get(frame.pts)
-                if slot is not None:
-                    self._put(images, slot, frame, needed[slot])
-                    missing.discard(slot)
-                if not missing:
-                    break
-            if missing:
-                raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
-        return images.frames
+            own = {slots[int(self._index.pts[packet])] for packet in packets}
+            try:
+                try:
+                    self._read_group(start, packets[-1], slots, own, needed, images)
+                except _NotSeekable:
+                    self._index = unseekable(self.path, self._index)
+                    self._read_group(start, packets[-1], slots, own, needed, images)
+            except _BrokenPromise as broken:
+                reason = reason or str(broken)
+                left += own
+        return left, reason
+
+    def _read_group(
+        self,
+        start: int,
+        end: int,
+        slots: Mapping[int | None, int],
+        own: Collection[int],
+        needed: np.ndarray,
+        images: _Images,
+    ) -> None:
+        """Frames that build on the key packet ``start``: those of the ``slots`` that are its ``own``."""
+        key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
+        missing = set(own)
+        for frame, complaint in self._decode_group(start, end, slots):
+            # Where data are broken, what comes out depends on what was decoded before. Only decoding from the start
+            # gives the same for any clip.
+            if frame is None or frame.is_corrupt:
+                raise _BrokenPromise(f"the decoder complains ({complaint or 'damaged data'})")
+            if frame.pts is None or frame.pts <= previous:
+                raise _BrokenPromise("frames come out in another order than that of their times")
+            previous = frame.pts
+            if frame.pts == key_time and not _is_intra(frame):
+                raise _BrokenPromise("frames that build on others are flagged as key frames")
+            slot = slots.get(frame.pts)
+            if slot in missing:
+                self._put(images, slot, frame, needed[slot])
+                missing.discard(slot)
+            if not missing:
+                return
+        raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
 
     def _decode_group(
         self, start: int, end: int, wanted: Container[int | None]
@@ -135,7 +167,7 @@ class FileVideo:
         more; to ask for it at once would hide that damage there costs plain decoding that frame.
         """
         if self._decoder_used and self._stream.codec_context.name == "vp8":
-            self._rewind()  # flushing does not make its decoder forget the segments of earlier frames
+            self._rewind(strict=True)  # flushing does not make its decoder forget the segments of earlier frames
         self._decoder_used = True
         context = self._stream.codec_context
         context.flush_buffers()
@@ -188,55 +220,56 @@ class FileVideo:
             position = None if first is None else self._index.find(first)
             if first is not None and position is not None and position <= target:
                 return position, chain([first], packets)
-        self._rewind()
+        self._rewind(strict=self._strict)
         return 0, demuxed(self._container, self._stream)
 
-    def _rewind(self) -> None:
+    def _rewind(self, *, strict: bool) -> None:
         """Open the file again: the one way back to its start that works for every container."""
         self._container.close()
         self._container = open_container(self.path)
-        self._stream = video_stream(self._container, strict=not self._index.counted)
+        self._stream = video_stream(self._container, strict=strict)
+        self._strict = strict
         self._packets = []  # those of the container that is closed now
         self._next = 0
         self._decoder_used = False
 
-    def _read_counted(self, needed: np.ndarray, size: FrameSize) -> np.ndarray:
-        """Frames ``needed`` (ascending) by decoding everything from the start and counting what comes out."""
-        assert self._index.output_of_frame is not None
+    def _read_counted(self, index: PacketIndex, needed: np.ndarray, left: Sequence[int], images: _Images) -> None:
+        """Those frames of ``needed`` whose places are ``left``, by decoding everything from the start and counting
+        what comes out."""
+        assert index.output_of_frame is not None
         slots: dict[int, list[int]] = {}
-        for slot, number in enumerate(self._index.output_of_frame[needed].tolist()):
+        for slot in left:
+            number = int(index.output_of_frame[needed[slot]])
             if number < 0:
-                raise self._lost(needed[slot])
+                raise self._lost(index, needed[slot])
             slots.setdefault(number, []).append(slot)
-        images = _Images(self._resizer, size, len(needed))
         last = None
         for number, frame in enumerate(self._decode_from_start()):
             last = number, frame
             for slot in slots.pop(number, ()):
                 self._put(images, slot, frame, needed[slot])
             if not slots:
-                return images.frames
+                return
         if last is None:
-            raise BadVideoError("no decodable frame", self._index.trouble)
+            raise BadVideoError("no decodable frame", index.trouble)
         for slot in chain.from_iterable(slots.values()):  # an AVI gives fewer frames than it has chunks
             away = self.timestamps[needed[slot]] - self.timestamps[last[0]]
             if away > MAX_GAP:
-                raise self._lost(needed[slot])
+                raise self._lost(index, needed[slot])
             self._put(images, slot, last[1], needed[slot])
-        return images.frames
 
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
         """All frames that come out of plain decoding."""
-        if self._decoder_used or (self._next != 0 and not self._packets):
-            self._rewind()
+        if self._decoder_used or self._strict or (self._next != 0 and not self._packets):
+            self._rewind(strict=False)
         self._decoder_used = True
         packets = iter(self._packets) if self._packets else demuxed(self._container, self._stream)
         self._next = -1  # it will not be known how many packets the container has given
         for packet in chain(packets, [None]):
             yield from (frame for frame, _ in decoded(self._stream, packet) if frame is not None)
 
-    def _lost(self, number: int) -> BadVideoError:
-        why = self._index.trouble or "no frame comes out of the decoder"
+    def _lost(self, index: PacketIndex, number: int) -> BadVideoError:
+        why = index.trouble or "no frame comes out of the decoder"
         return BadVideoError("decoder error", f"at {self.timestamps[number]:.2f} s: {why}")
 
     def _put(self, images: _Images, slot: int, frame: av.VideoFrame, number: int) -> None:
@@ -254,7 +287,7 @@ class _NotSeekable(Exception):
 
 
 class _BrokenPromise(Exception):
-    """The decoder does not put out what the packets promise. Nothing of what was read is used; says why."""
+    """The decoder does not put out what the packets promise; says why."""
 
 
 class _Images:
@@ -264,23 +297,18 @@ class _Images:
     def __init__(self, resizer: Resizer, size: FrameSize, count: int) -> None:
         self._resizer = resizer
         self._size = size
-        self._filled = np.zeros(count, bool)
+        self._count = count
         self.frames = np.empty((count, 0, 0, 3), np.uint8)
-
-    @property
-    def complete(self) -> bool:
-        return bool(self._filled.all())
 
     def put(self, slot: int, frame: av.VideoFrame) -> None:
         turns = quarter_turns(frame.rotation)
         sideways = turns % 2 == 1
         if not self.frames.shape[1]:
             height, width = (frame.width, frame.height) if sideways else (frame.height, frame.width)
-            self.frames = np.empty((len(self._filled), *self._size(height, width), 3), np.uint8)
+            self.frames = np.empty((self._count, *self._size(height, width), 3), np.uint8)
         height, width = self.frames.shape[1:3]
         scaled = self._resizer(frame, *((width, height) if sideways else (height, width)))
         self.frames[slot] = np.rot90(scaled, turns) if turns else scaled
-        self._filled[slot] = True
 
 
 def _stores_packets(container: InputContainer) -> bool:

@@ -140,6 +140,8 @@ def identity(packet: av.Packet) -> tuple[int, int, int]:
 
 _FileKey = tuple[str, int, int]
 _cache: OrderedDict[_FileKey, PacketIndex] = OrderedDict()
+#: What :func:`recounted` gave. Not in place of the other: what a file gives must not depend on what was read before.
+_recounted: OrderedDict[_FileKey, PacketIndex] = OrderedDict()
 _named: set[str] = set()
 
 
@@ -170,23 +172,24 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> S
         _cache.move_to_end(key)
         return Scanned(index, 0, [])
     scanned = _scan(path, container, stream)
-    _keep(key, scanned.index)
+    _keep(_cache, key, scanned.index)
     return scanned
 
 
 def forget_indexes() -> None:
     """Drop all indexes that this process keeps, as if it had seen no file yet."""
     _cache.clear()
+    _recounted.clear()
     _named.clear()
 
 
 def unseekable(path: str, index: PacketIndex) -> PacketIndex:
     """The index of a file in which seeking leads to other packets than reading does; kept for its next visits."""
-    return _keep(_file_key(path), replace(index, seekable=False))
+    return _keep(_cache, _file_key(path), replace(index, seekable=False))
 
 
 def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
-    """The index of a file whose packets promise what the decoder does not keep; kept for its next visits.
+    """The index of a file whose packets promise what the decoder does not keep; made once for each file in a process.
 
     The times of the frames stay as they were promised, so that a file's first visit does not differ from its second. A
     frame that does not come out is replaced by the one before it, else by the one after it, if within MAX_GAP.
@@ -194,13 +197,17 @@ def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
     Raises:
         BadVideoError: no frame comes out.
     """
+    key = _file_key(path)
+    if key in _recounted:
+        _recounted.move_to_end(key)
+        return _recounted[key]
     times, interval, trouble = _decode_times(path, index.tick)
     times = without_outliers(times, index.tick)
     _name(path, reason)
     # Without damage the k-th frame that comes out is the k-th of all, whatever time it has been given.
     came_out = times if trouble else complete_times(times, interval).tolist()
     output = stand_ins(index.frame_pts, came_out, MAX_GAP / index.tick)
-    return _keep(_file_key(path), replace(index, output_of_frame=output, trouble=trouble))
+    return _keep(_recounted, key, replace(index, output_of_frame=output, trouble=trouble))
 
 
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
@@ -349,10 +356,10 @@ def _file_key(path: str) -> _FileKey:
     return path, status.st_mtime_ns, status.st_size
 
 
-def _keep(key: _FileKey, index: PacketIndex) -> PacketIndex:
-    _cache[key] = index
-    if len(_cache) > _CACHE_SIZE:
-        _cache.popitem(last=False)
+def _keep(cache: OrderedDict[_FileKey, PacketIndex], key: _FileKey, index: PacketIndex) -> PacketIndex:
+    cache[key] = index
+    if len(cache) > _CACHE_SIZE:
+        cache.popitem(last=False)
     return index
 
 
