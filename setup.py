@@ -48,7 +48,15 @@ setup(
     ],
     extras_require={
         "dev": [
-            *("pytest>=8", "pytest-xdist>=3.6.1", "setuptools>=77.0.3", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"),
+            *(
+                "pytest>=8",
+                "pytest-xdist>=3.6.1",
+                "setuptools>=77.0.3",
+                "ruff>=0.8",
+                "mypy>=1.13",
+                "types-PyYAML",
+                "build",
+            ),
             "opencv-python-headless>=4.8.0.76",
         ],
         "flow": ["opencv-python-headless>=4.8.0.76"],

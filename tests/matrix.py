@@ -214,7 +214,9 @@ def _run(command: Sequence[str]) -> str:
 
 def _environment() -> dict[str, str]:
     """This process's environment, without what would show one Python the packages of another."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    return {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
 
 
 if __name__ == "__main__":
