@@ -2,9 +2,9 @@
 
 ::
 
-    make test-matrix                        the newest set on every Python that is found, the oldest on the oldest Python
-    make test-matrix MATRIX=3.12-newest     some environments only
-    make test-matrix MATRIX=--ends          the oldest set on the oldest Python, the newest on the newest: what CI runs
+    make test-matrix                      the newest set on every Python that is found, the oldest on the oldest Python
+    make test-matrix MATRIX=3.12-newest   some environments only
+    make test-matrix MATRIX=--ends        the oldest set on the oldest Python, the newest on the newest, as CI does
 
 An environment lies in ``.matrix/PYTHON-SET``, about 6 GB, and is made anew when ``setup.py`` has changed; ``--ends``
 removes it as soon as its tests have run. Pythons are found on PATH or among those of pyenv. A run of all environments

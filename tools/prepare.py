@@ -40,6 +40,7 @@ def _prepare(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Sha
         args.out,
         path_prefix=args.path_prefix,
         fps=args.fps,
+        frame_prefix=args.frame_prefix,
         encoding=encoding,
         workers=args.workers,
         # How many are bad among all, the last job sees.

@@ -72,6 +72,7 @@ def extract_flow(
     short_side: int = 128,
     path_prefix: str = "",
     fps: float = 30.0,
+    frame_prefix: str | None = None,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
     shard: Shard | None = None,
@@ -89,6 +90,7 @@ def extract_flow(
         short_side: of the frames that flow is estimated between, pixels, >= 16; smaller videos keep their size.
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
         fps: rate of the videos that are folders of frame images, frames per second.
+        frame_prefix: what the names of their images begin with; see :mod:`pvbias.data.frame_folder`.
         workers: processes, each on one thread; 0: this process does the work.
         max_bad_fraction: of the videos, [0, 1].
         shard: the part of the videos to do, while others do theirs; a run without it then goes on from all of them.
@@ -105,7 +107,7 @@ def extract_flow(
     begin = time.monotonic()
     out_dir, build = Path(out_dir), FLOW.get(method)
     build()  # says at once what is missing, and fetches weights once
-    source = VideoFiles(read_annotation(data, path_prefix=path_prefix), fps=fps)
+    source = VideoFiles(read_annotation(data, path_prefix=path_prefix), fps=fps, frame_prefix=frame_prefix)
     jobs = plan_jobs(source.records)
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
     outcome = encode_all(

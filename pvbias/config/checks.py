@@ -18,6 +18,7 @@ from .time_limit import minutes
 #: Types of the keys whose default is None ("as the model was trained").
 OPTIONAL_TYPES: dict[str, type] = {
     "MODEL.NUM_CLASSES": int,
+    "DATA.FRAME_PREFIX": str,
     "DATA.NUM_FRAMES": int,
     "DATA.SAMPLING_RATE": int,
     "DATA.TARGET_FPS": float,

@@ -75,6 +75,9 @@ _C.DATA.VAL_SPLIT = "val.csv"
 _C.DATA.TEST_SPLIT = "test.csv"
 # Folder that relative video paths in an annotation are relative to; empty: the annotation's own folder.
 _C.DATA.PATH_PREFIX = ""
+# What the names of frame images begin with, before their number, where a video is a folder that holds several series
+# of them: "img_" for img_00001.jpg. None: the only series that is neither optical flow nor a single image.
+_C.DATA.FRAME_PREFIX = None
 # Text file with one class name a line, in label order; empty: names from the annotation, else the numbers.
 _C.DATA.CLASS_NAMES_FILE = ""
 # Sampling of frames: "rate" (NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS), "duration" (NUM_FRAMES frames

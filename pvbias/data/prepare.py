@@ -77,6 +77,7 @@ def prepare(
     *,
     path_prefix: str = "",
     fps: float = 30.0,
+    frame_prefix: str | None = None,
     encoding: Encoding | None = None,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
@@ -93,6 +94,7 @@ def prepare(
         out_dir: made when missing.
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
         fps: rate of the videos that are folders of frame images, frames per second.
+        frame_prefix: what the names of their images begin with; see :mod:`pvbias.data.frame_folder`.
         encoding: how to write; default: ``Encoding()``.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
         max_bad_fraction: of the files, [0, 1].
@@ -108,7 +110,7 @@ def prepare(
     begin = time.monotonic()
     data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
     annotation = read_annotation(data, path_prefix=path_prefix)
-    source = VideoFiles(annotation, fps=fps)
+    source = VideoFiles(annotation, fps=fps, frame_prefix=frame_prefix)
     jobs = plan_jobs(source.records)
     check_overwriting([out_dir / data.name], [str(data)])
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
