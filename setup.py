@@ -27,8 +27,8 @@ setup(
     package_dir=FOLDERS,
     package_data={"pvbias.report": ["templates/*"]},
     install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
+        "torch>=2.6",  # before, torch.load(weights_only=True) could be made to run code (CVE-2025-32434)
+        "torchvision>=0.21",
         "pytorchvideo>=0.1.5",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.10",
