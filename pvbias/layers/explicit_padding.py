@@ -56,14 +56,13 @@ def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
         groups: int = 1,
     ) -> Tensor:
         kernel = weight.shape[2:]
-        if _learns(input, weight) and padding != "valid":
-            strides, dilations = _each(stride, kernel), _each(dilation, kernel)
-            extents = _extents(kernel, dilations)
-            if padding == "same":
-                pads = [((extent - 1) // 2, extent // 2) for extent in extents]
+        if _learns(input, weight):
+            extents = _extents(kernel, _each(dilation, kernel))
+            if isinstance(padding, str):
+                pads = [((extent - 1) // 2, extent // 2) if padding == "same" else (0, 0) for extent in extents]
             else:
                 pads = [(pad, pad) for pad in _each(padding, kernel)]
-            sizes = input.shape[-len(kernel) :]
+            sizes, strides = input.shape[-len(kernel) :], _each(stride, kernel)
             short = [_is_short(*dimension) for dimension in zip(sizes, extents, strides, strict=True)]
             if any(is_short and max(pad) for is_short, pad in zip(short, pads, strict=True)):
                 # F.pad begins with the last dimension.
