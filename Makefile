@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-matrix lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m pvbias.tools.demo_videos --out $(DEMO)/videos
@@ -16,6 +16,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+
+# Smoke tests on each Python, with the newest and the oldest dependencies; MATRIX chooses: tests/matrix.py says how.
+test-matrix:
+	$(PYTHON) tests/matrix.py $(MATRIX)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -29,4 +33,4 @@ $(VENV)/.installed: setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist ./*.egg-info
+	rm -rf $(VENV) .matrix $(DEMO) build dist ./*.egg-info

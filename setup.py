@@ -27,18 +27,18 @@ setup(
     package_dir=FOLDERS,
     package_data={"pvbias.report": ["templates/*"]},
     install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
+        "torch>=2.6",  # before, torch.load(weights_only=True) could be made to run code (CVE-2025-32434)
+        "torchvision>=0.21",
         "pytorchvideo>=0.1.5",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.10",
-        "av>=17",
+        "av>=17,<20",  # each major one has taken arguments away so far
         "submitit>=1.5",
         "numpy>=1.26",
         "pillow>=10",
         "scikit-image>=0.22",
         "scikit-learn>=1.3",
-        "scipy>=1.11",
+        "scipy>=1.11.1",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "portalocker>=2.7",
@@ -48,10 +48,18 @@ setup(
     ],
     extras_require={
         "dev": [
-            *("pytest>=8", "pytest-xdist>=3.6", "setuptools>=77", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "build"),
-            "opencv-python-headless>=4.8",
+            *(
+                "pytest>=8",
+                "pytest-xdist>=3.6.1",
+                "setuptools>=77.0.3",
+                "ruff>=0.8",
+                "mypy>=1.13",
+                "types-PyYAML",
+                "build",
+            ),
+            "opencv-python-headless>=4.8.0.76",
         ],
-        "flow": ["opencv-python-headless>=4.8"],
+        "flow": ["opencv-python-headless>=4.8.0.76"],
         "benchmark": ["torchcodec", "decord"],
     },
     entry_points={

@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from .errors import ConfigError
+from .layers import ExplicitPadding
 from .models.recognizer import Recognizer
 
 #: mallopt's parameters, from malloc.h.
@@ -105,8 +106,13 @@ class Settings:
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Forward passes inside run in the chosen precision."""
-        with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32"):
+        """Forward passes inside run in the chosen precision, and their gradients are right on CPUs, too."""
+        with ExitStack() as contexts:
+            if self.device.type == "cpu" and torch.is_grad_enabled():
+                contexts.enter_context(ExplicitPadding())
+            contexts.enter_context(
+                torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32")
+            )
             yield
 
     def describe(self) -> dict[str, str]:

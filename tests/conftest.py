@@ -1,9 +1,18 @@
-"""What several test files share: small videos, and one thread so that runs are the same on every machine."""
+"""What several test files share: small videos, and one CPU thread and no GPU so that runs are the same everywhere."""
 
 import os
+import subprocess
+import sys
 
 # Before torch is imported, so that child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+#: What CUDA_VISIBLE_DEVICES was before, or "all".
+HIDDEN_GPUS = "PVBIAS_TEST_HIDDEN_GPUS"
+#: Set in the process of a test that is marked ``gpu``.
+SHOWN_GPUS = "PVBIAS_TEST_SHOWN_GPUS"
+if SHOWN_GPUS not in os.environ:
+    os.environ.setdefault(HIDDEN_GPUS, os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from fractions import Fraction
 from pathlib import Path
@@ -39,6 +48,25 @@ def moving_bar(*, direction: int, seed: int, frames: int = 20, size: int = 48) -
         columns = (start + direction * 2 * index + np.arange(6)) % size
         clip[index][:, columns] = 230
     return clip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run a test that is marked ``gpu`` in a process of its own, which sees the GPUs: CUDA looks once."""
+    if pyfuncitem.get_closest_marker("gpu") is None or SHOWN_GPUS in os.environ:
+        return None
+    environment = os.environ | {SHOWN_GPUS: "1", "CUDA_VISIBLE_DEVICES": os.environ[HIDDEN_GPUS]}
+    if environment["CUDA_VISIBLE_DEVICES"] == "all":
+        del environment["CUDA_VISIBLE_DEVICES"]
+    gpus = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    if subprocess.run([sys.executable, "-c", gpus], env=environment, capture_output=True, check=False).returncode:
+        pytest.skip("no GPU")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", pyfuncitem.nodeid]
+    root = pyfuncitem.config.rootpath
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(done.stdout + done.stderr, pytrace=False)
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -63,6 +63,7 @@ def measured(weights, bar_videos, tmp_path_factory):
     return out, document
 
 
+@pytest.mark.smoke
 def test_measuring_reports_every_metric(measured):
     out, document = measured
     assert document["run"]["num_videos"] == 8
@@ -81,6 +82,7 @@ def test_figures_do_not_depend_on_the_number_of_workers(measured, weights, bar_v
     assert document["results"] == measured[1]["results"]
 
 
+@pytest.mark.smoke
 def test_figures_do_not_depend_on_the_number_of_processes(measured, weights, bar_videos, tmp_path):
     keys = [*SMALL, "BIAS.BOOTSTRAP_SAMPLES", "200", "NUM_GPUS", "2"]
     arguments = command(weights, bar_videos / "test.csv", tmp_path, "--clips", "2", "--workers", "0")
@@ -220,6 +222,7 @@ def test_a_folder_is_measured_by_the_names_of_the_checkpoints_classes(lab_zoo, b
     assert f"there is no class 'up' among the 2 of {lab_zoo}" in capsys.readouterr().err
 
 
+@pytest.mark.smoke
 def test_comparing_two_runs(measured, weights, bar_videos, tmp_path):
     code, _ = measure(weights, bar_videos / "test", tmp_path / "other", "--workers", "0")
     assert code == 0

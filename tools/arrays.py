@@ -24,6 +24,11 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
         "--fps", type=float, default=30.0, help="rate of folders of frame images, frames per second (default 30)"
     )
     parser.add_argument(
+        "--frame-prefix",
+        metavar="TEXT",
+        help="what the names of frame images begin with, where folders hold several series (img_ of img_00001.jpg)",
+    )
+    parser.add_argument(
         "--max-bad-fraction", type=float, default=0.1, metavar="X", help="of the files, 0 to 1 (default %(default)s)"
     )
     group = parser.add_argument_group("as an array of jobs (pvbias/cluster/README.md)")

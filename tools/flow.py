@@ -44,6 +44,7 @@ def _extract(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Sha
         path_prefix=args.path_prefix,
         list_format=args.list_format,
         fps=args.fps,
+        frame_prefix=args.frame_prefix,
         workers=args.workers,
         # How many are bad among all, the last job sees.
         max_bad_fraction=args.max_bad_fraction if shard is None else 1.0,

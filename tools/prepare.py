@@ -41,6 +41,7 @@ def _prepare(cfg: CfgNode | None = None, *, args: argparse.Namespace, shard: Sha
         path_prefix=args.path_prefix,
         list_format=args.list_format,
         fps=args.fps,
+        frame_prefix=args.frame_prefix,
         encoding=encoding,
         workers=args.workers,
         # How many are bad among all, the last job sees.

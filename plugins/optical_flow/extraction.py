@@ -73,6 +73,7 @@ def extract_flow(
     path_prefix: str = "",
     list_format: str = "auto",
     fps: float = 30.0,
+    frame_prefix: str | None = None,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
     shard: Shard | None = None,
@@ -91,6 +92,7 @@ def extract_flow(
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
         list_format: DATA.LIST_FORMAT.
         fps: rate of the videos that are folders of frame images, frames per second.
+        frame_prefix: what the names of their images begin with; see :mod:`pvbias.data.frame_folder`.
         workers: processes, each on one thread; 0: this process does the work.
         max_bad_fraction: of the videos, [0, 1].
         shard: the part of the videos to do, while others do theirs; a run without it then goes on from all of them.
@@ -108,7 +110,8 @@ def extract_flow(
     out_dir, build = Path(out_dir), FLOW.get(method)
     build()  # says at once what is missing, and fetches weights once
     check_outside(out_dir, Path(data))
-    source = VideoFiles(read_annotation(data, path_prefix=path_prefix, list_format=list_format), fps=fps)
+    annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
+    source = VideoFiles(annotation, fps=fps, frame_prefix=frame_prefix)
     jobs = plan_jobs(source.records)
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
     outcome = encode_all(

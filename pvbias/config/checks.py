@@ -19,6 +19,7 @@ from .time_limit import minutes
 OPTIONAL_TYPES: dict[str, type] = {
     "MODEL.NUM_CLASSES": int,
     "DATA.LABELS_START_AT": int,
+    "DATA.FRAME_PREFIX": str,
     "DATA.NUM_FRAMES": int,
     "DATA.SAMPLING_RATE": int,
     "DATA.TARGET_FPS": float,

@@ -81,6 +81,9 @@ _C.DATA.LIST_FORMAT = "auto"
 _C.DATA.LABELS_START_AT = None
 # Folder that relative video paths in an annotation are relative to; empty: the annotation's own folder.
 _C.DATA.PATH_PREFIX = ""
+# What the names of frame images begin with, before their number, where a video is a folder that holds several series
+# of them: "img_" for img_00001.jpg. None: the only series that is neither optical flow nor a single image.
+_C.DATA.FRAME_PREFIX = None
 # Text file with one class name a line, in label order (or with the numbers, or JSON), or weights that know the names of
 # their classes: zoo://pytorchvideo/x3d_s/kinetics400, a checkpoint of pvbias. Empty: those of the weights where they
 # are known (when measuring), else of the training split, else the annotation's own, sorted.

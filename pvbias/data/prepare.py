@@ -78,6 +78,7 @@ def prepare(
     path_prefix: str = "",
     list_format: str = "auto",
     fps: float = 30.0,
+    frame_prefix: str | None = None,
     encoding: Encoding | None = None,
     workers: int = 2,
     max_bad_fraction: float = 0.1,
@@ -95,6 +96,7 @@ def prepare(
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
         list_format: DATA.LIST_FORMAT.
         fps: rate of the videos that are folders of frame images, frames per second.
+        frame_prefix: what the names of their images begin with; see :mod:`pvbias.data.frame_folder`.
         encoding: how to write; default: ``Encoding()``.
         workers: processes, each with one decoding and encoding thread; 0: this process does the work.
         max_bad_fraction: of the files, [0, 1].
@@ -111,7 +113,7 @@ def prepare(
     data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
     check_outside(out_dir, data)
     annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
-    source = VideoFiles(annotation, fps=fps)
+    source = VideoFiles(annotation, fps=fps, frame_prefix=frame_prefix)
     jobs = plan_jobs(source.records)
     listed = data.is_file()
     new_list = out_dir / (f"{data.stem}.jsonl" if data.suffix == ".json" else data.name)

@@ -30,11 +30,13 @@ class VideoFiles:
     Args:
         annotation: what there is.
         fps: the rate of frame images, frames per second.
+        frame_prefix: DATA.FRAME_PREFIX, of frame images.
     """
 
-    def __init__(self, annotation: Annotation, *, fps: float) -> None:
+    def __init__(self, annotation: Annotation, *, fps: float, frame_prefix: str | None = None) -> None:
         self._annotation = annotation
         self._fps = fps
+        self._frame_prefix = frame_prefix
 
     @property
     def records(self) -> Sequence[VideoRecord]:
@@ -62,7 +64,9 @@ class VideoFiles:
         Raises:
             BadVideoError: it cannot be had.
         """
-        return FrameFolder(record.path, fps=self._fps) if os.path.isdir(record.path) else FileVideo(record.path)
+        if os.path.isdir(record.path):
+            return FrameFolder(record.path, fps=self._fps, prefix=self._frame_prefix)
+        return FileVideo(record.path)
 
     def missing(self) -> list[int]:
         """Numbers of the records whose file or folder is not there, found by many threads at once: a file system over
@@ -116,7 +120,7 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
         raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
     annotation = _read(cfg, path, class_names=known, training_names=other_names)
     # None before the configuration is completed, when only the labels are of interest.
-    return VideoFiles(annotation, fps=cfg.DATA.TARGET_FPS or 30.0)
+    return VideoFiles(annotation, fps=cfg.DATA.TARGET_FPS or 30.0, frame_prefix=cfg.DATA.FRAME_PREFIX)
 
 
 def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:

@@ -14,6 +14,8 @@ from pvbias.data.resizing import Resizer
 
 from .videos import frame_number, write_video
 
+pytestmark = pytest.mark.smoke
+
 
 def same_size(height, width):
     return height, width

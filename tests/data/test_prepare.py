@@ -59,6 +59,7 @@ def run(data, out, **options):
     return prepare(data, out, **options)
 
 
+@pytest.mark.smoke
 def test_small_frames_close_key_frames_same_times(tmp_path):
     write_video(tmp_path / "in/walk/a.mkv", sound=True)
     write_video(tmp_path / "in/run/fast/b.mkv", times_ms=UNEVEN)

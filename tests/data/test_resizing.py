@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from pvbias.data.resizing import Resizer
 
+pytestmark = pytest.mark.smoke
+
 
 def gradients(height, width):
     """Red grows to the right, green to the bottom, blue to the left."""

@@ -52,7 +52,7 @@ def test_asdt_of_kernels_constant_in_time_is_zero():
     layer = nn.Conv3d(3, 4, (5, 3, 3))
     with torch.no_grad():
         layer.weight.copy_(layer.weight[:, :, :1].expand_as(layer.weight).clone())
-    assert measure(Asdt, layer).tables["layers"][0]["asdt"] == pytest.approx(0, abs=1e-9)
+    assert measure(Asdt, layer).tables["layers"][0]["asdt"] == pytest.approx(0, abs=1e-7)  # a square root of rounding
 
 
 def test_asdt_by_hand():

@@ -26,7 +26,7 @@ SIZES = {
     "c2d": (2, 32),
     "i3d": (2, 32),
     "inception": (8, 32),
-    "torchvision_s3d": (5, 32),
+    "torchvision_s3d": (8, 32),
     "torchvision_mvit": (2, 32),
     "torchvision_swin": (2, 32),
 }

@@ -131,7 +131,7 @@ def test_frozen_parameters_and_either_kind_of_clip():
     )
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_the_same():
     recognizer = small()
     clip = torch.rand(3, 8, 8, 8)

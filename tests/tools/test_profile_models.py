@@ -71,8 +71,8 @@ def test_each_layer_has_its_values_and_each_architecture_its_controls(tmp_path):
     assert "7 classes in the file, 400 in the model" in network["load_summary"]
     layers = {column: [row[column] for row in network["layers"]] for column in network["layers"][0]}
     assert layers["layer"] == ["layers.0", "layers.1", "layers.2"]
-    assert layers["asdt"] == pytest.approx([1, 0, 1])
-    assert layers["relative_asdt"] == pytest.approx([1, 0, 1])
+    assert layers["asdt"] == pytest.approx([1, 0, 1], abs=1e-7)
+    assert layers["relative_asdt"] == pytest.approx([1, 0, 1], abs=1e-7)
     assert layers["temporal_share"] == [100, 0, 100]
     figures = {figure["name"]: figure["value"] for figure in network["figures"]}
     assert figures["relative_asdt"] == pytest.approx(2 / 3)

@@ -308,6 +308,7 @@ def test_code_in_a_checkpoint_is_not_run(tiny, saved):
         load_weights(tiny(), saved({"model_state": Harmful()}))
 
 
+@pytest.mark.smoke
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_program_is_not_run(tiny, tmp_path):
     path = tmp_path / "model.pt"

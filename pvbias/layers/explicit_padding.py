@@ -1,0 +1,138 @@
+"""Convolutions over few frames on a CPU, where oneDNN gets the gradient of their weights wrong.
+
+On processors with AVX-512, the kernels that oneDNN takes for that gradient are wrong where a clip is hardly longer than
+the convolution is: with garbage in some of the weights' gradients, or by writing beyond their memory, which ends the
+process sooner or later. Seen with torch 2.4.0 and 2.14.1 (oneDNN 3.4 and 3.12), both memory formats:
+
+====================  =====================  ==================================================================
+precision             kernel, stride         frames that go wrong
+====================  =====================  ==================================================================
+fp32                  7, 2                   5, 6, 7: S3D's first layer
+fp32                  9, 2 and 9, 3          6; 6 to 10
+bf16                  3, 1                   2: the last stage of many networks on 8 or 16 frames
+bf16                  5, 1 and 5, 2          2 to 4; 3 and 4
+bf16                  7, 1 and 7, 2          2 to 6; 3 to 5
+bf16, height, width   3 and 5 and 7, any     1 to 3
+====================  =====================  ==================================================================
+
+All of it has to do with padding: the same kernels are right on frames to which the zeros have been added before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class ExplicitPadding(TorchFunctionMode):
+    """Inside, convolutions that learn on a CPU get the zeros around a short clip as part of it.
+
+    A dimension is short where it is less than the convolution's extent and stride together. The results are those of
+    torch, to rounding. All others go on as they are: on GPUs, without gradients, of longer clips.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call ``func``, or what does the same."""
+        return _INSTEAD.get(func, func)(*args, **(kwargs or {}))
+
+
+def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Like ``convolve``, torch's for 2 or 3 dimensions."""
+
+    def padded(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: str | int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> Tensor:
+        kernel = weight.shape[2:]
+        if _learns(input, weight):
+            extents = _extents(kernel, _each(dilation, kernel))
+            if isinstance(padding, str):
+                pads = [((extent - 1) // 2, extent // 2) if padding == "same" else (0, 0) for extent in extents]
+            else:
+                pads = [(pad, pad) for pad in _each(padding, kernel)]
+            sizes, strides = input.shape[-len(kernel) :], _each(stride, kernel)
+            short = [_is_short(*dimension) for dimension in zip(sizes, extents, strides, strict=True)]
+            if any(is_short and max(pad) for is_short, pad in zip(short, pads, strict=True)):
+                # F.pad begins with the last dimension.
+                input = F.pad(input, [zeros for pad in reversed(pads) for zeros in pad])
+                padding = 0
+        return convolve(input, weight, bias, stride, padding, dilation, groups)
+
+    return padded
+
+
+def _transposed_convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Like ``convolve``, torch's for 2 or 3 dimensions: what padding would leave away of the output is cut off."""
+
+    def padded(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        output_padding: int | Sequence[int] = 0,
+        groups: int = 1,
+        dilation: int | Sequence[int] = 1,
+    ) -> Tensor:
+        kernel = weight.shape[2:]
+        cut: list[tuple[int, int, int]] = []
+        if _learns(input, weight):
+            strides, pads, more = _each(stride, kernel), _each(padding, kernel), _each(output_padding, kernel)
+            extents = _extents(kernel, _each(dilation, kernel))
+            dimensions = range(-len(kernel), 0)
+            sizes = [
+                (input.shape[dimension] - 1) * strides[dimension]
+                + extents[dimension]
+                + more[dimension]
+                - 2 * pads[dimension]
+                for dimension in dimensions
+            ]
+            short = [_is_short(*dimension) for dimension in zip(sizes, extents, strides, strict=True)]
+            if any(is_short and pad for is_short, pad in zip(short, pads, strict=True)):
+                cut = list(zip(dimensions, pads, sizes, strict=True))
+                padding = 0
+        output = convolve(input, weight, bias, stride, padding, output_padding, groups, dilation)
+        for dimension, begin, size in cut:
+            output = output.narrow(dimension, begin, size)
+        return output
+
+    return padded
+
+
+_INSTEAD: dict[Callable, Callable[..., Tensor]] = {
+    torch.conv2d: _convolution(torch.conv2d),
+    torch.conv3d: _convolution(torch.conv3d),
+    torch.conv_transpose2d: _transposed_convolution(torch.conv_transpose2d),
+    torch.conv_transpose3d: _transposed_convolution(torch.conv_transpose3d),
+}
+
+
+def _learns(input: Tensor, weight: Tensor) -> bool:
+    return input.device.type == "cpu" and weight.requires_grad and torch.is_grad_enabled()
+
+
+def _is_short(size: int, extent: int, stride: int) -> bool:
+    return size < extent + stride
+
+
+def _extents(kernel: Sequence[int], dilation: Sequence[int]) -> list[int]:
+    """From the first element of a kernel to the last, in elements of the input."""
+    return [step * (size - 1) + 1 for size, step in zip(kernel, dilation, strict=True)]
+
+
+def _each(value: int | Sequence[int], kernel: Sequence[int]) -> Sequence[int]:
+    """``value`` for each dimension of the kernel."""
+    values = [value] if isinstance(value, int) else list(value)
+    return values * len(kernel) if len(values) == 1 else values
