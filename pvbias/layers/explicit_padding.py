@@ -1,19 +1,9 @@
 """Convolutions over few frames on a CPU, where oneDNN gets the gradient of their weights wrong.
 
-On processors with AVX-512, the kernels that oneDNN takes for that gradient are wrong where a clip is hardly longer than
-the convolution is: with garbage in some of the weights' gradients, or by writing beyond their memory, which ends the
-process sooner or later. Seen with torch 2.4.0 and 2.14.1 (oneDNN 3.4 and 3.12), both memory formats:
-
-====================  =====================  ==================================================================
-precision             kernel, stride         frames that go wrong
-====================  =====================  ==================================================================
-fp32                  7, 2                   5, 6, 7: S3D's first layer
-fp32                  9, 2 and 9, 3          6; 6 to 10
-bf16                  3, 1                   2: the last stage of many networks on 8 or 16 frames
-bf16                  5, 1 and 5, 2          2 to 4; 3 and 4
-bf16                  7, 1 and 7, 2          2 to 6; 3 to 5
-bf16, height, width   3 and 5 and 7, any     1 to 3
-====================  =====================  ==================================================================
+On processors with AVX-512 or AMX, the kernels that oneDNN takes for that gradient are wrong where a clip is hardly longer
+than the convolution is: with garbage in some of the weights' gradients, fp32 as well as bf16 (there also for the plain
+kernels of 3 that the last stages of many networks have), or with a process that ends. Seen with torch 2.4.0 and 2.14.1
+(oneDNN 3.4 and 3.12), in both memory formats.
 
 All of it has to do with padding: the same kernels are right on frames to which the zeros have been added before.
 """
