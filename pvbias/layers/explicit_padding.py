@@ -1,9 +1,9 @@
 """Convolutions over few frames on a CPU, where oneDNN gets the gradient of their weights wrong.
 
-On processors with AVX-512 or AMX, the kernels that oneDNN takes for that gradient are wrong where a clip is hardly longer
-than the convolution is: with garbage in some of the weights' gradients, fp32 as well as bf16 (there also for the plain
-kernels of 3 that the last stages of many networks have), or with a process that ends. Seen with torch 2.4.0 and 2.14.1
-(oneDNN 3.4 and 3.12), in both memory formats.
+On processors with AVX-512 or AMX, the kernels that oneDNN takes for that gradient are wrong where a clip is hardly
+longer than the convolution is: with garbage in some of the weights' gradients, fp32 as well as bf16 (there also for the
+plain kernels of 3 that the last stages of many networks have), or with a process that ends. Seen with torch 2.4.0 and
+2.14.1 (oneDNN 3.4 and 3.12), in both memory formats.
 
 All of it has to do with padding: the same kernels are right on frames to which the zeros have been added before.
 """

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from pvbias.layers import ExplicitPadding
 from pvbias.machine import Settings
 
-#: (kernel, stride, padding, frames, precision). On a processor with AVX-512, oneDNN is wrong about the first rows.
+#: (kernel, stride, padding, frames, precision). On a processor with AVX-512, oneDNN is wrong about some of them.
 CLIPS = [
     ((7, 1, 1), (2, 1, 1), (3, 0, 0), 6, "fp32"),
     ((7, 3, 3), (2, 1, 1), (3, 1, 1), 7, "fp32"),
