@@ -54,6 +54,7 @@ class FileVideo:
         if self._strict:
             self._stream.codec_context.options = STRICT
         self._next = scanned.read  # position of the packet that the container gives next
+        self._given_back: av.Packet | None = None  # the one before that, where it has not been used
         self._decoder_used = False
         self._resizer = Resizer()
 
@@ -174,6 +175,7 @@ class FileVideo:
         skipping = context.name != "libdav1d" and _stores_packets(self._container)
         for number, packet in enumerate(self._packets_from(start), start):
             if number > end and self._index.is_key[number]:
+                self._given_back = packet  # the next stretch may well begin with it
                 break
             # A frame that no other one refers to can be left out without changing the others by a bit. Not with dav1d:
             # what it is told holds for packets that it was given before, too. Nor where packets are cut from a stream:
@@ -191,8 +193,10 @@ class FileVideo:
             yield from islice(self._packets, start, None)
             return
         position, packets = self._next, demuxed(self._container, self._stream)
-        sought = position != start
-        if sought:
+        if self._given_back is not None:
+            position, packets = position - 1, chain([self._given_back], packets)
+            self._given_back = None
+        if position != start:
             position, packets = self._seek(start)
         expected = self._index.identities(start)
         for number, packet in enumerate(packets, position):
@@ -231,6 +235,7 @@ class FileVideo:
         self._strict = strict
         self._packets = []  # those of the container that is closed now
         self._next = 0
+        self._given_back = None
         self._decoder_used = False
 
     def _read_counted(self, index: PacketIndex, needed: np.ndarray, left: Sequence[int], images: _Images) -> None:
