@@ -14,6 +14,8 @@ from pvbias.data.packets import forget_indexes
 
 from .videos import frame_number, write_video
 
+pytestmark = pytest.mark.smoke
+
 COUNT = 36
 
 
