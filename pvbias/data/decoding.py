@@ -8,7 +8,6 @@ from types import TracebackType
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import PictureType
 
 from .containers import STRICT, decoded, demuxed, open_container, video_stream
@@ -16,6 +15,9 @@ from .display_times import NO_TIMESTAMP
 from .packets import MAX_GAP, PacketIndex, identity, packet_index, recounted, unseekable
 from .resizing import Resizer, quarter_turns
 from .video import BadVideoError, FrameSize, frames_shown, in_order
+
+#: Decoders that flushing does not make forget what they have read of a damaged file: segments, headers.
+_REMEMBERING = frozenset({"vp8", "mpeg4"})
 
 
 class FileVideo:
@@ -138,7 +140,7 @@ class FileVideo:
         images: _Images,
     ) -> None:
         """Frames that build on the key packet ``start``: those of the ``slots`` that are its ``own``."""
-        key_time, previous = int(self._index.pts[start]), NO_TIMESTAMP
+        key_time, previous, all_come = int(self._index.pts[start]), NO_TIMESTAMP, not self._skips
         missing = set(own)
         for frame, complaint in self._decode_group(start, end, slots):
             # Where data are broken, what comes out depends on what was decoded before. Only decoding from the start
@@ -147,6 +149,10 @@ class FileVideo:
                 raise _BrokenPromise(f"the decoder complains ({complaint or 'damaged data'})")
             if frame.pts is None or frame.pts <= previous:
                 raise _BrokenPromise("frames come out in another order than that of their times")
+            if all_come and previous != NO_TIMESTAMP:
+                following = int(np.searchsorted(self._index.frame_pts, previous)) + 1
+                if following < len(self._index.frame_pts) and frame.pts != self._index.frame_pts[following]:
+                    raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
             previous = frame.pts
             if frame.pts == key_time and not _is_intra(frame):
                 raise _BrokenPromise("frames that build on others are flagged as key frames")
@@ -167,24 +173,28 @@ class FileVideo:
         The caller stops when it has the frame of packet ``end``. The decoder gives it when it has got a packet or two
         more; to ask for it at once would hide that damage there costs plain decoding that frame.
         """
-        if self._decoder_used and self._stream.codec_context.name == "vp8":
-            self._rewind(strict=True)  # flushing does not make its decoder forget the segments of earlier frames
+        if self._decoder_used and self._stream.codec_context.name in _REMEMBERING:
+            self._rewind(strict=True)
         self._decoder_used = True
-        context = self._stream.codec_context
+        context, skips = self._stream.codec_context, self._skips
         context.flush_buffers()
-        skipping = context.name != "libdav1d" and _stores_packets(self._container)
         for number, packet in enumerate(self._packets_from(start), start):
             if number > end and self._index.is_key[number]:
                 self._given_back = packet  # the next stretch may well begin with it
                 break
-            # A frame that no other one refers to can be left out without changing the others by a bit. Not with dav1d:
-            # what it is told holds for packets that it was given before, too. Nor where packets are cut from a stream:
-            # there a damaged one may hold more than one frame.
-            if skipping:
+            if skips:
                 context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             yield from decoded(self._stream, packet)
         context.skip_frame = "DEFAULT"
         yield from decoded(self._stream, None)
+
+    @property
+    def _skips(self) -> bool:
+        """Whether frames that are neither needed nor referred to by others are left out, which changes the others by
+        no bit. Not with dav1d: what it is told holds for packets that it was given before, too. Nor where packets are
+        cut from a stream: there a damaged one may hold more than one frame."""
+        stored = {"mp4", "matroska", "avi"} & set(self._container.format.name.split(","))
+        return bool(stored) and self._stream.codec_context.name != "libdav1d"
 
     def _packets_from(self, start: int) -> Iterator[av.Packet]:
         """Packets ``start`` and following, as they were indexed. Where the container's seeking gets to is checked;
@@ -314,11 +324,6 @@ class _Images:
         height, width = self.frames.shape[1:3]
         scaled = self._resizer(frame, *((width, height) if sideways else (height, width)))
         self.frames[slot] = np.rot90(scaled, turns) if turns else scaled
-
-
-def _stores_packets(container: InputContainer) -> bool:
-    """Whether a container says where each packet begins and ends."""
-    return not {"mp4", "matroska", "avi"}.isdisjoint(container.format.name.split(","))
 
 
 def _is_intra(frame: av.VideoFrame) -> bool:
