@@ -259,6 +259,9 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         doubt = doubt or "it does not begin with a key frame"
     if stream.codec_context.name == "mpeg4" and (sizes == 1).any():
         doubt = doubt or "several of its frames share a packet, and empty ones follow"
+    elif stream.codec_context.name == "mpeg4" and reordering:
+        # Most such files have been copied from AVI, with the times that ffmpeg makes up there: right for some frames.
+        doubt = doubt or "the times of its packets are not those of the frames that come out of the decoder"
     if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
         index = _counted_by_packets(index)
     elif doubt:
@@ -308,9 +311,11 @@ def _counted_by_packets(index: PacketIndex) -> PacketIndex:
 
 
 def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
-    """The index after decoding the whole file: as it was where frames come out as its packets promise, else counted."""
+    """The index after decoding the whole file: as it was where frames come out as its packets promise, each at a time
+    of its own, else counted."""
     times, _, trouble = _decode_times(path, index.tick, strict=True)
-    if times == index.frame_pts.tolist() and not trouble and not unexplained_gap(index.frame_pts, index.tick):
+    kept = times == index.frame_pts.tolist() and (np.diff(index.frame_pts) > 0).all()
+    if kept and not trouble and not unexplained_gap(index.frame_pts, index.tick):
         return index
     times, interval, trouble = _decode_times(path, index.tick)
     pts = complete_times(without_outliers(times, index.tick), interval)

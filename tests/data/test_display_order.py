@@ -78,16 +78,17 @@ def test_every_container(name, tmp_path):
     check_all_ways(path, list(range(COUNT)))
 
 
-def remuxed(source: Path, target: Path, *, all_keys: bool = False) -> Path:
-    """A copy of the packets in another container."""
+def remuxed(source: Path, target: Path, *, all_keys: bool = False, times=lambda times: times) -> Path:
+    """A copy of the packets in another container; ``times``: what becomes of theirs, in the order of decoding."""
     with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
-        for packet in reader.demux(stream):
-            if packet.size:
-                packet.is_keyframe = packet.is_keyframe or all_keys
-                packet.stream = copy
-                writer.mux(packet)
+        packets = [packet for packet in reader.demux(stream) if packet.size]
+        for packet, pts in zip(packets, times([packet.pts for packet in packets]), strict=True):
+            packet.pts = pts
+            packet.is_keyframe = packet.is_keyframe or all_keys
+            packet.stream = copy
+            writer.mux(packet)
     return target
 
 
@@ -100,6 +101,20 @@ def test_times_of_decoding_that_were_copied_from_an_avi(suffix, tmp_path):
 def test_made_up_times_that_were_copied_from_an_avi(tmp_path):
     source = write_video(tmp_path / "v.avi", COUNT, codec="mpeg4", bf="2", g="12")
     path = remuxed(source, tmp_path / "v.mp4")
+    check_all_ways(path, list(range(COUNT)))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "nut"])
+def test_made_up_times_that_are_right_for_some_frames(suffix, tmp_path):
+    source = write_video(tmp_path / "v.mp4", COUNT, codec="mpeg4", bf="2", g="12")
+    # As ffmpeg copies XviD's AVI files: rising in the order of decoding, here up to the 20th packet.
+    path = remuxed(source, tmp_path / f"copy.{suffix}", times=lambda times: sorted(times[:20]) + times[20:])
+    check_all_ways(path, list(range(COUNT)))
+
+
+def test_frames_that_claim_the_same_time(tmp_path):
+    source = write_video(tmp_path / "v.mp4", COUNT, codec="mpeg4", g="12")
+    path = remuxed(source, tmp_path / "v.mkv", times=lambda times: [time for time in times[1::2] for _ in range(2)])
     check_all_ways(path, list(range(COUNT)))
 
 
