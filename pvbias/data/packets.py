@@ -25,6 +25,7 @@ from .display_times import (
     complete_times,
     doubtful_times,
     has_jumps,
+    joined_times,
     stand_ins,
     times_by_rank,
     unexplained_gap,
@@ -318,7 +319,7 @@ def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
     if kept and not trouble and not unexplained_gap(index.frame_pts, index.tick):
         return index
     times, interval, trouble = _decode_times(path, index.tick)
-    pts = complete_times(without_outliers(times, index.tick), interval)
+    pts = complete_times(joined_times(without_outliers(times, index.tick), interval, index.tick), interval)
     gap = unexplained_gap(pts, index.tick)
     if gap:
         raise BadVideoError("damaged times", gap)

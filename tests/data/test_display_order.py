@@ -154,6 +154,19 @@ def test_a_stream_that_was_cut_anywhere(tmp_path):
     check_all_ways(path, plain(path))
 
 
+@pytest.mark.parametrize("name", ["h264.ts", "mpeg2.mpg"])
+def test_recordings_that_were_strung_together(name, tmp_path):
+    codec = {} if name.startswith("h264") else {"codec": "mpeg2video"}
+    first = write_video(tmp_path / name, COUNT, **codec, bf="2", g="12").read_bytes()
+    second = write_video(tmp_path / f"second_{name}", 50, **codec, bf="2", g="12").read_bytes()
+    path = tmp_path / f"both_{name}"
+    path.write_bytes(first + second)
+    with closing(FileVideo(str(path))) as video:
+        # One frame off at the joint: MPEG-2 leaves it without a time.
+        assert video.timestamps == pytest.approx(np.arange(COUNT + 50) / 30, abs=0.034)
+    check_all_ways(path, [*range(COUNT), *range(50)])
+
+
 def test_a_damaged_time_stamp(tmp_path):
     path = write_video(tmp_path / "v.flv", COUNT, **H264)
     data = bytearray(path.read_bytes())
