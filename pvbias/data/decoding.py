@@ -160,8 +160,8 @@ class FileVideo:
     def _decode_group(
         self, start: int, end: int, wanted: Container[int | None]
     ) -> Iterator[tuple[av.VideoFrame | None, str]]:
-        """What comes out of decoding from packet ``start``, a key packet; of times not ``wanted``, only what it has to
-        decode.
+        """Frames that come out of decoding from packet ``start``, a key packet; of times not ``wanted``, only those
+        that it has to decode.
 
         The caller stops when it has the frame of packet ``end``. The decoder gives it when it has got a packet or two
         more; to ask for it at once would hide that damage there costs plain decoding that frame.
@@ -234,7 +234,7 @@ class FileVideo:
         self._decoder_used = False
 
     def _read_counted(self, index: PacketIndex, needed: np.ndarray, left: Sequence[int], images: _Images) -> None:
-        """Those frames of ``needed`` whose places are ``left``, by decoding everything from the start and counting
+        """Read the frames of ``needed`` whose places are ``left``, by decoding everything from the start and counting
         what comes out."""
         assert index.output_of_frame is not None
         slots: dict[int, list[int]] = {}
@@ -312,13 +312,13 @@ class _Images:
 
 
 def _stores_packets(container: InputContainer) -> bool:
-    """Whether a container says where each packet begins and ends."""
+    """Tell whether a container says where each packet begins and ends."""
     return not {"mp4", "matroska", "avi"}.isdisjoint(container.format.name.split(","))
 
 
 def _is_intra(frame: av.VideoFrame) -> bool:
-    """Whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not say
-    of which kind it is."""
+    """Tell whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not
+    say of which kind it is."""
     return frame.pict_type in (PictureType.I, PictureType.SI) or (
         frame.pict_type == PictureType.NONE and frame.key_frame
     )

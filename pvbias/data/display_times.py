@@ -44,7 +44,7 @@ def doubtful_times(
 
 
 def has_jumps(dts: np.ndarray) -> bool:
-    """Whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
+    """Tell whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
     steps = np.diff(dts[dts != NO_TIMESTAMP])
     return len(steps) > 0 and bool((steps > 1.5 * np.median(steps)).any())
 

@@ -126,7 +126,7 @@ class PacketIndex:
         return int(matches[0]) if len(matches) == 1 else None
 
     def identities(self, start: int) -> Iterator[tuple[int, int, int]]:
-        """What tells packets ``start`` and following from others: see :func:`identity`."""
+        """Identities of packets ``start`` and following: see :func:`identity`."""
         for begin in range(start, len(self.pts), _CHUNK):
             part = slice(begin, begin + _CHUNK)
             yield from zip(

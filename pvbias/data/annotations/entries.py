@@ -48,7 +48,7 @@ class Entry:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a decimal number, whole or not."""
+    """Tell whether a text is a decimal number, whole or not."""
     return re.fullmatch(NUMBER, text) is not None
 
 

@@ -155,7 +155,7 @@ def _file_entries(file: Path, list_format: str) -> list[Entry]:
 
 
 def _find_paths(entries: Sequence[Entry], root: Path, path: Path) -> list[str]:
-    """Where each entry's video is, or would be.
+    """Paths of the entries' videos, there or not.
 
     Raises:
         DataError: what the list names need not be videos, and none of it is there.
