@@ -74,7 +74,7 @@ def request_stop() -> bool:
 
 
 def stop_requested() -> bool:
-    """Whether this process was asked to stop."""
+    """Tell whether this process was asked to stop."""
     return _requested
 
 
@@ -120,7 +120,7 @@ def abandonable(save: Callable[[], Path]) -> Iterator[None]:
 
 @contextmanager
 def forwarding(processes: Sequence[int]) -> Iterator[None]:
-    """What this process is told is for the processes that it has started, by their numbers."""
+    """Forward what this process is told to the processes that it has started, by their numbers."""
     global _followers
     _followers = processes
     try:

@@ -129,12 +129,12 @@ class TrainDataset(Dataset):
 
     @property
     def records(self) -> Sequence[VideoRecord]:
-        """Those of the source."""
+        """Records of the source."""
         return self._source.records
 
     @property
     def modules(self) -> list[str]:
-        """That workers need beside this one."""
+        """Modules that workers need beside this one."""
         return [type(self._source).__module__]
 
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
@@ -214,12 +214,12 @@ class TestDataset(Dataset):
 
     @property
     def records(self) -> Sequence[VideoRecord]:
-        """Those of the source."""
+        """Records of the source."""
         return self._source.records
 
     @property
     def modules(self) -> list[str]:
-        """That workers need beside this one."""
+        """Modules that workers need beside this one."""
         return [type(self._source).__module__]
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:

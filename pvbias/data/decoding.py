@@ -52,7 +52,7 @@ class FileVideo:
             raise
         self._index = scanned.index
         self._packets = scanned.packets
-        self._strict = not self._index.counted
+        self._strict = self._index.strict
         if self._strict:
             self._stream.codec_context.options = STRICT
         self._next = scanned.read  # position of the packet that the container gives next
@@ -110,8 +110,8 @@ class FileVideo:
         Returns:
             The places of those that cannot be had that way, and why the first of them cannot.
         """
-        if not self._strict:
-            self._rewind(strict=True)
+        if self._strict != self._index.strict:
+            self._rewind(strict=self._index.strict)
         slots: dict[int | None, int] = {
             int(self._index.frame_pts[frame]): slot for slot, frame in enumerate(needed.tolist())
         }
@@ -155,7 +155,7 @@ class FileVideo:
                     raise _BrokenPromise("frames that the packets promise do not come out of the decoder")
             previous = frame.pts
             if frame.pts == key_time and not _is_intra(frame):
-                raise _BrokenPromise("frames that build on others are flagged as key frames")
+                raise _BrokenPromise("what is flagged as a key frame is not intra-coded, as far as its decoder says")
             slot = slots.get(frame.pts)
             if slot in missing:
                 self._put(images, slot, frame, needed[slot])
@@ -167,14 +167,14 @@ class FileVideo:
     def _decode_group(
         self, start: int, end: int, wanted: Container[int | None]
     ) -> Iterator[tuple[av.VideoFrame | None, str]]:
-        """What comes out of decoding from packet ``start``, a key packet; of times not ``wanted``, only what it has to
-        decode.
+        """Frames that come out of decoding from packet ``start``, a key packet; of times not ``wanted``, only those
+        that it has to decode.
 
         The caller stops when it has the frame of packet ``end``. The decoder gives it when it has got a packet or two
         more; to ask for it at once would hide that damage there costs plain decoding that frame.
         """
         if self._decoder_used and self._stream.codec_context.name in _REMEMBERING:
-            self._rewind(strict=True)
+            self._rewind(strict=self._strict)
         self._decoder_used = True
         context, skips = self._stream.codec_context, self._skips
         context.flush_buffers()
@@ -249,7 +249,7 @@ class FileVideo:
         self._decoder_used = False
 
     def _read_counted(self, index: PacketIndex, needed: np.ndarray, left: Sequence[int], images: _Images) -> None:
-        """Those frames of ``needed`` whose places are ``left``, by decoding everything from the start and counting
+        """Read the frames of ``needed`` whose places are ``left``, by decoding everything from the start and counting
         what comes out."""
         assert index.output_of_frame is not None
         slots: dict[int, list[int]] = {}
@@ -327,8 +327,8 @@ class _Images:
 
 
 def _is_intra(frame: av.VideoFrame) -> bool:
-    """Whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not say
-    of which kind it is."""
+    """Tell whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not
+    say of which kind it is."""
     return frame.pict_type in (PictureType.I, PictureType.SI) or (
         frame.pict_type == PictureType.NONE and frame.key_frame
     )

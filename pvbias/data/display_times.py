@@ -13,6 +13,9 @@ NO_TIMESTAMP = np.iinfo(np.int64).min
 #: a slide show or the still of a screen. What is longer is a damaged time stamp.
 _LONGEST_STILL, _LONGEST_RATIO, _DAY = 60.0, 1000, 86_400.0
 
+#: Times that begin anew fall by more than reordering, which is by at most this many frames and seldom by a second.
+_REORDERED, _SECOND = 17, 1.0
+
 #: Damaged times are mended where they are at most this fraction of a file's.
 _MAX_DAMAGED = 0.1
 
@@ -41,7 +44,7 @@ def doubtful_times(
 
 
 def has_jumps(dts: np.ndarray) -> bool:
-    """Whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
+    """Tell whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
     steps = np.diff(dts[dts != NO_TIMESTAMP])
     return len(steps) > 0 and bool((steps > 1.5 * np.median(steps)).any())
 
@@ -79,6 +82,28 @@ def without_outliers(times: Sequence[int | None], tick: float) -> list[int | Non
     if len(known) - len(main) > _MAX_DAMAGED * len(known):
         return list(times)  # not one damaged time stamp, but a file of several parts
     return [time if time is not None and main[0] <= time <= main[-1] else None for time in times]
+
+
+def joined_times(times: Sequence[int | None], interval: float, tick: float) -> list[int | None]:
+    """Times that go on where they begin anew, as in recordings that were strung together (``cat a.ts b.ts``, cells of
+    a DVD). A single time that falls is not believed.
+
+    Args:
+        times: ticks, in the order in which the frames came out; None where there is none.
+        interval: from one frame to the next, ticks.
+        tick: seconds.
+    """
+    fall = max(_REORDERED * interval, _SECOND / tick)
+    known = [(number, time) for number, time in enumerate(times) if time is not None]
+    joined = list(times)
+    offset, last = 0, known[0][1] if known else 0
+    for place, (number, time) in enumerate(known):
+        follows = known[place + 1][1] if place + 1 < len(known) else last
+        if time + offset < last - fall and abs(follows - time) <= fall:
+            offset = last + round(interval) - time
+        joined[number] = time + offset
+        last = max(last, time + offset)
+    return joined
 
 
 def complete_times(times: Sequence[int | None], interval: float) -> np.ndarray:

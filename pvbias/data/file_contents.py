@@ -13,7 +13,7 @@ _MP4_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"
 
 
 def why_unreadable(path: str) -> str:
-    """What is wrong with a file that no container format reads, in words; empty where that cannot be told."""
+    """Cause why no container format reads a file, in words; empty where that cannot be told."""
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD)

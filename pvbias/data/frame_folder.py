@@ -137,7 +137,7 @@ class _Series:
 
 
 def _frames(path: str, names: Sequence[str], prefix: str | None) -> list[str]:
-    """Which of the images in a folder are the video, in order."""
+    """Images in a folder that are the video, in order."""
     series, unnumbered = _sorted_out(path, names)
     if not series:
         what = f"none of its images has a number in its name ({unnumbered[0]}, ...)" if names else "it has no images"
@@ -174,7 +174,7 @@ def _sorted_out(path: str, names: Sequence[str]) -> tuple[list[_Series], list[st
 
 
 def _choose(series: Sequence[_Series], prefix: str | None) -> list[_Series]:
-    """Those that may be the video."""
+    """Series that may be the video."""
     if prefix is not None:
         return [one for one in series if one.prefix == prefix]
     if len(series) > 1:
@@ -185,7 +185,7 @@ def _choose(series: Sequence[_Series], prefix: str | None) -> list[_Series]:
 
 
 def _is_flow(prefix: str, prefixes: Collection[str]) -> bool:
-    """Whether the names of a series say that it is optical flow; ``prefixes``: of all series, in lower case."""
+    """Tell whether a series is optical flow by its names; ``prefixes``: of all series, in lower case."""
     match = _COMPONENT.fullmatch(prefix)
     if match is None:
         return bool(_FLOW.search(prefix))
@@ -210,7 +210,7 @@ def _tell(path: str, chosen: _Series, left_out: Sequence[str], numbers: Sequence
 
 
 def _unknown(*what: str) -> bool:
-    """Whether this process has not said it yet; it has, from now on."""
+    """Note what is said, and tell whether this process had not said it before."""
     new = what not in _told
     _told.add(what)
     return new

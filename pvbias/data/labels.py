@@ -105,5 +105,5 @@ def checkpoint_names(source: str) -> tuple[str, ...]:
 
 
 def same_names(names: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether two lists name the same classes, in any order and spelling."""
+    """Tell whether two lists name the same classes, in any order and spelling."""
     return len(names) == len(others) and sorted(map(loosely, names)) == sorted(map(loosely, others))

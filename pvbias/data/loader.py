@@ -184,7 +184,7 @@ def _modulation(cfg: CfgNode) -> Modulation | None:
 
 
 class _Keys(Sampler):
-    """What a loader asks its dataset for, in order, from ``start`` on."""
+    """Keys that a loader asks its dataset for, in order, from ``start`` on."""
 
     start = 0
 
@@ -244,7 +244,7 @@ class _Loader:
         self._running: tuple[DataLoader, WorkerContext | None] | None = None
 
     def items(self, start: int = 0) -> Iterator[Any]:
-        """What the dataset has for each key, from the one numbered ``start`` on, in order."""
+        """Items of the dataset for each key, from the one numbered ``start`` on, in order."""
         while True:
             self._keys.start = start
             loader, context = self._running or self._start()

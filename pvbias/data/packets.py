@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from .display_times import (
     complete_times,
     doubtful_times,
     has_jumps,
+    joined_times,
     stand_ins,
     times_by_rank,
     unexplained_gap,
@@ -105,6 +107,14 @@ class PacketIndex:
         """See above."""
         return self.output_of_frame is not None
 
+    @cached_property
+    def strict(self) -> bool:
+        """Tell whether the decoder is to report damage. Not where it decodes from the start and makes up for it; nor
+        with open GOPs: from a key frame on, leading pictures lack what they refer to, which a decoder calls damage."""
+        if self.counted or not self.keys:
+            return not self.counted
+        return not bool((np.minimum.reduceat(self.pts, self.keys) < self.pts[self.keys]).any())
+
     def start_of(self, packet: int) -> int:
         """The key packet to start decoding from for the frame of ``packet``.
 
@@ -125,7 +135,7 @@ class PacketIndex:
         return int(matches[0]) if len(matches) == 1 else None
 
     def identities(self, start: int) -> Iterator[tuple[int, int, int]]:
-        """What tells packets ``start`` and following from others: see :func:`identity`."""
+        """Identities of packets ``start`` and following: see :func:`identity`."""
         for begin in range(start, len(self.pts), _CHUNK):
             part = slice(begin, begin + _CHUNK)
             yield from zip(
@@ -259,6 +269,9 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         doubt = doubt or "it does not begin with a key frame"
     if stream.codec_context.name == "mpeg4" and (sizes == 1).any():
         doubt = doubt or "several of its frames share a packet, and empty ones follow"
+    elif stream.codec_context.name == "mpeg4" and reordering:
+        # Most such files have been copied from AVI, with the times that ffmpeg makes up there: right for some frames.
+        doubt = doubt or "the times of its packets are not those of the frames that come out of the decoder"
     if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
         index = _counted_by_packets(index)
     elif doubt:
@@ -308,12 +321,14 @@ def _counted_by_packets(index: PacketIndex) -> PacketIndex:
 
 
 def _by_decoding(path: str, index: PacketIndex, doubt: str) -> PacketIndex:
-    """The index after decoding the whole file: as it was where frames come out as its packets promise, else counted."""
+    """The index after decoding the whole file: as it was where frames come out as its packets promise, each at a time
+    of its own, else counted."""
     times, _, trouble = _decode_times(path, index.tick, strict=True)
-    if times == index.frame_pts.tolist() and not trouble and not unexplained_gap(index.frame_pts, index.tick):
+    kept = times == index.frame_pts.tolist() and (np.diff(index.frame_pts) > 0).all()
+    if kept and not trouble and not unexplained_gap(index.frame_pts, index.tick):
         return index
     times, interval, trouble = _decode_times(path, index.tick)
-    pts = complete_times(without_outliers(times, index.tick), interval)
+    pts = complete_times(joined_times(without_outliers(times, index.tick), interval, index.tick), interval)
     gap = unexplained_gap(pts, index.tick)
     if gap:
         raise BadVideoError("damaged times", gap)

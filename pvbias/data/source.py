@@ -140,7 +140,7 @@ def _is_checkpoint(file: str) -> bool:
 
 
 def split_path(cfg: CfgNode, split: str) -> Path | None:
-    """Where the annotation of "train", "val" or "test" is; None where the configuration names none.
+    """Path of the annotation of "train", "val" or "test"; None where the configuration names none.
 
     A training split that nobody has named is none of a run that does not train: whatever lies in the working directory
     under the default's name has nothing to do with it.

@@ -48,7 +48,7 @@ _at: Any = None
 
 
 def worker_context(*modules: str, sent: object = None) -> WorkerContext:
-    """What starts workers: a fork server that has imported torch and these modules, so that each starts in
+    """Context that starts workers: a fork server that has imported torch and these modules, so that each starts in
     milliseconds; Python anew where there are no such servers.
 
     Not forked from this process: that has OpenMP threads, CUDA, gloo or TensorBoard threads, which a fork copies in
@@ -125,7 +125,7 @@ class Death:
 
     @property
     def is_crash(self) -> bool:
-        """Whether native code brought it down; False where the system killed it."""
+        """Tell whether native code brought it down; False where the system killed it."""
         if self.exitcode < 0:
             return self._signal in _CRASHES
         return self.exitcode != _UNKNOWN
@@ -168,7 +168,7 @@ class Crashes:
         return crashes
 
     def error(self, record: int) -> BadVideoError | None:
-        """What is wrong with a record; None where nothing is known."""
+        """Error of a record; None where nothing is known."""
         if self._deaths[record] < 2:
             return None
         return BadVideoError("decoder crash", f"two processes that read it ended: {self._last[record]}")
@@ -205,7 +205,7 @@ class WorkerProcess(_Context.Process):  # type: ignore[misc]
         self._needs_main_script = needs_main_script
 
     def run(self) -> None:
-        """What :class:`multiprocessing.Process` calls in the new process."""
+        """Entry of the new process, called by :class:`multiprocessing.Process`."""
         global _at
         _at = self.at
         # Blocked, not ignored: torch's loader sets a handler of its own.

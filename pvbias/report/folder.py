@@ -48,7 +48,7 @@ def remove_files(folder: str | Path) -> None:
 
 
 def read_document(folder: str | Path) -> dict[str, Any]:
-    """What ``results.json`` has; empty where it is not there.
+    """Content of ``results.json``; empty where it is not there.
 
     Raises:
         ConfigError: it is of another program.

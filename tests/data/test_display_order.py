@@ -80,16 +80,17 @@ def test_every_container(name, tmp_path):
     check_all_ways(path, list(range(COUNT)))
 
 
-def remuxed(source: Path, target: Path, *, all_keys: bool = False) -> Path:
-    """A copy of the packets in another container."""
+def remuxed(source: Path, target: Path, *, all_keys: bool = False, times=lambda times: times) -> Path:
+    """A copy of the packets in another container; ``times``: what becomes of theirs, in the order of decoding."""
     with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
-        for packet in reader.demux(stream):
-            if packet.size:
-                packet.is_keyframe = packet.is_keyframe or all_keys
-                packet.stream = copy
-                writer.mux(packet)
+        packets = [packet for packet in reader.demux(stream) if packet.size]
+        for packet, pts in zip(packets, times([packet.pts for packet in packets]), strict=True):
+            packet.pts = pts
+            packet.is_keyframe = packet.is_keyframe or all_keys
+            packet.stream = copy
+            writer.mux(packet)
     return target
 
 
@@ -102,6 +103,20 @@ def test_times_of_decoding_that_were_copied_from_an_avi(suffix, tmp_path):
 def test_made_up_times_that_were_copied_from_an_avi(tmp_path):
     source = write_video(tmp_path / "v.avi", COUNT, codec="mpeg4", bf="2", g="12")
     path = remuxed(source, tmp_path / "v.mp4")
+    check_all_ways(path, list(range(COUNT)))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "nut"])
+def test_made_up_times_that_are_right_for_some_frames(suffix, tmp_path):
+    source = write_video(tmp_path / "v.mp4", COUNT, codec="mpeg4", bf="2", g="12")
+    # As ffmpeg copies XviD's AVI files: rising in the order of decoding, here up to the 20th packet.
+    path = remuxed(source, tmp_path / f"copy.{suffix}", times=lambda times: sorted(times[:20]) + times[20:])
+    check_all_ways(path, list(range(COUNT)))
+
+
+def test_frames_that_claim_the_same_time(tmp_path):
+    source = write_video(tmp_path / "v.mp4", COUNT, codec="mpeg4", g="12")
+    path = remuxed(source, tmp_path / "v.mkv", times=lambda times: [time for time in times[1::2] for _ in range(2)])
     check_all_ways(path, list(range(COUNT)))
 
 
@@ -139,6 +154,19 @@ def test_a_stream_that_was_cut_anywhere(tmp_path):
     path = tmp_path / "cut.ts"
     path.write_bytes(whole[len(whole) // 3 // 188 * 188 :])
     check_all_ways(path, plain(path))
+
+
+@pytest.mark.parametrize("name", ["h264.ts", "mpeg2.mpg"])
+def test_recordings_that_were_strung_together(name, tmp_path):
+    codec = {} if name.startswith("h264") else {"codec": "mpeg2video"}
+    first = write_video(tmp_path / name, COUNT, **codec, bf="2", g="12").read_bytes()
+    second = write_video(tmp_path / f"second_{name}", 50, **codec, bf="2", g="12").read_bytes()
+    path = tmp_path / f"both_{name}"
+    path.write_bytes(first + second)
+    with closing(FileVideo(str(path))) as video:
+        # One frame off at the joint: MPEG-2 leaves it without a time.
+        assert video.timestamps == pytest.approx(np.arange(COUNT + 50) / 30, abs=0.034)
+    check_all_ways(path, [*range(COUNT), *range(50)])
 
 
 def test_a_damaged_time_stamp(tmp_path):
@@ -182,6 +210,13 @@ def test_a_doubtful_file_is_named_once(tmp_path, caplog):
     named = [record.getMessage() for record in caplog.records if str(path) in record.getMessage()]
     assert len(named) == 1
     assert "is decoded linearly, and its frames are counted" in named[0]
+
+
+def test_open_gops_are_no_damage(tmp_path, caplog):
+    options = {"x264-params": "open-gop=1:bframes=3:b-adapt=0:keyint=12:scenecut=0"}
+    path = write_video(tmp_path / "v.mp4", COUNT, **options)
+    check_all_ways(path, list(range(COUNT)))
+    assert not [record for record in caplog.records if str(path) in record.getMessage()]
 
 
 def broken(path):

@@ -51,7 +51,7 @@ class Columns:
 
 
 def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Columns | None:
-    """What the columns of a table mean, by their names; None: there is no column of paths.
+    """Meanings of a table's columns by their names; None: there is no column of paths.
 
     Args:
         names: of the columns.
@@ -80,8 +80,8 @@ def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Co
 
 
 def is_heading(cells: Sequence[str], *, words: bool) -> bool:
-    """Whether cells are names of columns: one of the path and one of the label or of something else that is known; that
-    of the path alone; or, unless they are just ``words`` between spaces, that of the path and others."""
+    """Tell whether cells are names of columns: one of the path and one of the label or of something else that is
+    known; that of the path alone; or, unless they are just ``words`` between spaces, that of the path and others."""
     plain = [_plain(cell) for cell in cells]
     paths = [name for name in plain if name in {*_flat(_PATHS)}]
     known = {*_flat((*_PATHS, *_LABELS, *_STARTS, *_ENDS, *_SPLITS)), *_OTHERS}

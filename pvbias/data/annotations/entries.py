@@ -16,6 +16,14 @@ MAX_LABEL = 1_000_000
 #: A decimal number, as a regular expression.
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
+#: Several numbers in one cell, or one in brackets: ``1,2``, ``1|2``, ``[1, 2]``, ``(0)``.
+_NUMBERS = re.compile(
+    rf"[\[({{]\s*{NUMBER}(?:[\s,;|]+{NUMBER})*[\s,]*[\])}}]|{NUMBER}(?:\s*[,;|]\s*{NUMBER}|\s+{NUMBER})+"
+)
+
+#: What programs write where a table has nothing.
+_NOTHING = frozenset({"nan", "null", "<na>", "n/a"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -40,7 +48,7 @@ class Entry:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a decimal number, whole or not."""
+    """Tell whether a text is a decimal number, whole or not."""
     return re.fullmatch(NUMBER, text) is not None
 
 
@@ -52,11 +60,13 @@ def parse_label(value: Any, where: str) -> int | str | None:
     """
     if value is None:
         return None
-    if isinstance(value, (list, dict, tuple)):
+    if isinstance(value, (list, dict, tuple)) or (isinstance(value, str) and _NUMBERS.fullmatch(value.strip())):
         raise DataError(
             f"{where}: the label is {value!r}. Several labels of one video (multi-label) are not supported: give each "
             "video one label."
         )
+    if isinstance(value, str) and value.strip().casefold() in _NOTHING:
+        raise DataError(f"{where}: the label is {value!r}, as for none. Where a video has none, leave the label out.")
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise DataError(f"{where}: the label {value!r} is neither a number nor a name")
     text = str(value).strip()

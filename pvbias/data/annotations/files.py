@@ -21,7 +21,7 @@ _DEPTH = 2
 
 
 def is_video(name: str) -> bool:
-    """Whether a file name ends as a video's."""
+    """Tell whether a file name ends as a video's."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
@@ -56,7 +56,7 @@ class Files:
         return os.path.join(folder, name if name in found else found[0]) if found else None
 
     def path(self, name: str) -> str:
-        """Where a name leads from the root, whether or not something is there."""
+        """Path that a name leads to from the root, whether or not something is there."""
         return str(self.root / expand(name))
 
     def _names(self, folder: str) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ _LINE = '{"path": "...", "label": ...}'
 
 
 def is_json(file: Path, text: str) -> bool:
-    """Whether a file is JSON: by its name, or because it begins as JSON does and is some."""
+    """Tell whether a file is JSON: by its name, or because it begins as JSON does and is some."""
     if file.suffix.lower() in {".json", ".jsonl", ".ndjson"}:
         return True
     start = text.lstrip()

@@ -108,7 +108,7 @@ def _row(where: str, text: str) -> Row:
 
 
 def _columns(rest: str, where: str) -> tuple[str, ...]:
-    """What follows a path, column by column."""
+    """Columns that follow a path."""
     body = _SEPARATOR.sub("", rest, count=1).rstrip(" ,;\t")
     if not body:
         return ()

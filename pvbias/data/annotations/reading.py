@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from .lines import line_entries, read_rows, tsn_entries
 from .names import ClassNumbers
 from .tables import has_heading, table_entries
 from .text import numbered_lines, read_text
+
+logger = logging.getLogger(__name__)
 
 #: What DATA.LIST_FORMAT may be: the form that the list shows, or the three columns of TSN, TSM and mmaction2.
 LIST_FORMATS = ("auto", "tsn")
@@ -125,6 +128,7 @@ def read_annotation(
         )
         for entry, place in zip(entries, paths, strict=True)
     )
+    _warn_of_other_labels(entries, records)
     return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
 
 
@@ -151,7 +155,7 @@ def _file_entries(file: Path, list_format: str) -> list[Entry]:
 
 
 def _find_paths(entries: Sequence[Entry], root: Path, path: Path) -> list[str]:
-    """Where each entry's video is, or would be.
+    """Paths of the entries' videos, there or not.
 
     Raises:
         DataError: what the list names need not be videos, and none of it is there.
@@ -253,6 +257,23 @@ def _check_spelling(entries: Sequence[Entry]) -> None:
                     f"{entry.where}: the class {entry.label!r} is {first.label!r} in {first.where}. Write it one way; "
                     "if these are two classes, give the names of all as --class-names (DATA.CLASS_NAMES_FILE)."
                 )
+
+
+def _warn_of_other_labels(entries: Sequence[Entry], records: Sequence[VideoRecord]) -> None:
+    """Say where a video is listed again with another label: no prediction is right for both."""
+    labels: dict[tuple[str, float | None, float | None], Entry] = {}
+    again = []
+    for entry, record in zip(entries, records, strict=True):
+        if record.label is not None:
+            first = labels.setdefault((os.path.normpath(record.path), record.start, record.end), entry)
+            again += [(first, entry)] if first.label != entry.label else []
+    if again:
+        first, entry = again[0]
+        logger.warning(
+            "%s: %r has the label %r, and in %s %r; in all, %d lines give a video another label than one before. "
+            "Several labels of one video (multi-label) are not supported.",
+            *(entry.where, entry.name, entry.label, first.where, first.label, len(again)),
+        )
 
 
 def _shifted(entry: Entry, first: int) -> Entry:

@@ -15,7 +15,7 @@ Line = tuple[str, str]
 
 
 def has_heading(lines: Sequence[Line]) -> bool:
-    """Whether the first line names columns."""
+    """Tell whether the first line names columns."""
     delimiter = _delimiter(lines[0][1])
     cells = _cells(lines[0][1], delimiter)
     return is_heading(cells, words=delimiter == " ") and not any(is_number(cell) or is_video(cell) for cell in cells)

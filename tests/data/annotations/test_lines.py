@@ -57,6 +57,11 @@ def test_labels(tmp_path, text, wanted):
         ("a.mp4 0 Swiping Left\n", r"list\.txt:1: .*columns after the path"),
         ("abseiling\nair drumming\n", r"list\.txt:1: 'abseiling' names no video file.*--class-names"),
         ("0 abseiling\n1 zumba\n", r"list\.txt:1: '0' with the label 'abseiling' names no video file.*--class-names"),
+        ("a.mp4 0,3\nb.mp4 1\n", r"list\.txt:1: the label is '0,3'\. Several labels of one video"),
+        ("a.mp4 4|5\nb.mp4 0|1\n", r"list\.txt:1: the label is '4\|5'\. Several labels of one video"),
+        ("a.mp4 [1, 2]\nb.mp4 [0]\n", r"list\.txt:1: the label is '\[1, 2\]'\. Several labels of one video"),
+        ('path,labels\na.mp4,"3,4"\n', r"list\.txt:2: the label is '3,4'\. Several labels of one video"),
+        ("a.mp4 run\nb.mp4 nan\n", r"list\.txt:2: the label is 'nan', as for none.*leave the label out"),
         ("clapping,0\ndropping,1\nburying,2\n", r"'clapping' with the label 0 names no video file"),
         ("kIRmvrmc2nM\n2B65vtRd5Ck\n", r"'kIRmvrmc2nM' names no video file.*--path-prefix"),
         ("video vid_class\na.mp4 x\nb.mp4 y\n", r"list\.txt:1: .*call them path and label"),
@@ -114,6 +119,7 @@ def test_hmdb51s_codes_of_splits_are_no_labels(tmp_path):
         ("a,b.mp4", 'say "hi", twice'),
         ("a.mp4", None),
         ("1.mp4", "1st"),
+        ("1.mp4", "1, 2, jump"),
     ],
 )
 def test_written_lines_are_read_as_they_were_meant(tmp_path, path, label):

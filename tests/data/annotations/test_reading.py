@@ -145,3 +145,11 @@ def test_fingerprints_tell_labels_and_contents_apart(tmp_path):
     second = fingerprint(build_source(cfg, "train"))
     (tmp_path / "train.csv").write_text("a.mp4 0\nb.mp4 2\n")
     assert len({first, second, fingerprint(build_source(cfg, "train"))}) == 3
+
+
+def test_a_video_that_is_listed_with_two_labels_is_named(tmp_path, caplog):
+    (tmp_path / "list.csv").write_text("a.mp4 0\nb.mp4 1\n./a.mp4 2\nb.mp4 1\n")
+    assert [record.label for record in read_annotation(tmp_path / "list.csv").records] == [0, 1, 2, 1]
+    (warning,) = caplog.messages
+    assert "list.csv:3: './a.mp4' has the label 2, and in " in warning
+    assert "list.csv:1 0; in all, 1 lines give" in warning
