@@ -48,6 +48,9 @@ MAX_GAP = 0.5
 #: Formats that are cut and sent, and lose packets on the way: MPEG transport and program streams.
 _LOSSY = frozenset({"mpegts", "mpeg"})
 
+#: Codecs whose frames ffmpeg makes up no times for.
+_UNTIMED_IN_AVI = frozenset({"h264", "hevc", "vvc"})
+
 #: Packets whose identities are looked up at once.
 _CHUNK = 64
 
@@ -261,18 +264,21 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         tick=float(stream.time_base or _MILLISECOND),
         duration=0.0,
     )
-    reordering = bool(stream.codec_context.has_b_frames)
+    codec, is_avi = stream.codec_context.name, container.format.name == "avi"
+    # In AVI ffmpeg makes up times by looking at each frame's kind, of most codecs: then they fall where frames are
+    # reordered, whatever the header says.
+    reordering = bool(stream.codec_context.has_b_frames) and not (is_avi and codec not in _UNTIMED_IN_AVI)
     doubt = doubt or doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
     if container.format.name in _LOSSY and has_jumps(dts):
         doubt = doubt or "its decoding times jump, as where packets were lost"
     if not is_key[0] and is_key.any():
         doubt = doubt or "it does not begin with a key frame"
-    if stream.codec_context.name == "mpeg4" and (sizes == 1).any():
+    if codec == "mpeg4" and (sizes == 1).any():
         doubt = doubt or "several of its frames share a packet, and empty ones follow"
-    elif stream.codec_context.name == "mpeg4" and reordering:
+    elif codec == "mpeg4" and reordering:
         # Most such files have been copied from AVI, with the times that ffmpeg makes up there: right for some frames.
         doubt = doubt or "the times of its packets are not those of the frames that come out of the decoder"
-    if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
+    if is_avi and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
         index = _counted_by_packets(index)
     elif doubt:
         index = _by_decoding(path, index, doubt)
