@@ -20,6 +20,23 @@ _REORDERED, _SECOND = 17, 1.0
 _MAX_DAMAGED = 0.1
 
 
+def frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Packets whose frames are shown, in the order of display: int64 ``(F,)``.
+
+    An edit list may hide frames that others refer to; those before the first key frame cannot be decoded (a stream that
+    was cut anywhere).
+
+    Args:
+        pts: int64 ``(P,)``, in the order of decoding; NO_TIMESTAMP where there is none.
+        is_key, hidden: bool ``(P,)``.
+    """
+    frames = np.flatnonzero(~hidden)
+    if is_key.any():
+        first = int(np.argmax(is_key))
+        frames = frames[(frames >= first) & ((pts[frames] >= pts[first]) | (pts[frames] == NO_TIMESTAMP))]
+    return frames[np.argsort(pts[frames], kind="stable")]
+
+
 def doubtful_times(
     frame_pts: np.ndarray, decoding_pts: np.ndarray, dts: np.ndarray, tick: float, *, reordering: bool
 ) -> str:

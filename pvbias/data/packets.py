@@ -25,6 +25,7 @@ from .display_times import (
     NO_TIMESTAMP,
     complete_times,
     doubtful_times,
+    frames_of_packets,
     has_jumps,
     joined_times,
     stand_ins,
@@ -249,7 +250,7 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         if rows:
             check_not_encrypted(packet)  # a clear beginning is often followed by encrypted data
     pts, dts, sizes, positions, is_key, hidden = np.array(rows, np.int64).reshape(-1, 6).T
-    frames = _frames_of_packets(pts, is_key.astype(bool), hidden.astype(bool))
+    frames = frames_of_packets(pts, is_key.astype(bool), hidden.astype(bool))
     if not len(frames):
         promised = f" of the {stream.frames} that its header promises" if stream.frames else ""
         raise BadVideoError("no decodable frame", f"the file holds no data for any frame{promised}")
@@ -264,26 +265,42 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         tick=float(stream.time_base or _MILLISECOND),
         duration=0.0,
     )
-    codec, is_avi = stream.codec_context.name, container.format.name == "avi"
-    # In AVI ffmpeg makes up times by looking at each frame's kind, of most codecs: then they fall where frames are
-    # reordered, whatever the header says.
-    reordering = bool(stream.codec_context.has_b_frames) and not (is_avi and codec not in _UNTIMED_IN_AVI)
-    doubt = doubt or doubtful_times(pts[frames], pts[~hidden.astype(bool)], dts, index.tick, reordering=reordering)
-    if container.format.name in _LOSSY and has_jumps(dts):
-        doubt = doubt or "its decoding times jump, as where packets were lost"
-    if not is_key[0] and is_key.any():
-        doubt = doubt or "it does not begin with a key frame"
-    if codec == "mpeg4" and (sizes == 1).any():
-        doubt = doubt or "several of its frames share a packet, and empty ones follow"
-    elif codec == "mpeg4" and reordering:
-        # Most such files have been copied from AVI, with the times that ffmpeg makes up there: right for some frames.
-        doubt = doubt or "the times of its packets are not those of the frames that come out of the decoder"
-    if is_avi and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
+    reordering = _reorders(container, stream)
+    doubt = doubt or _doubt(container, stream, index, hidden.astype(bool))
+    if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
         index = _counted_by_packets(index)
     elif doubt:
         index = _by_decoding(path, index, doubt)
     duration = _duration(index.frame_pts, index.tick, last_duration)
     return Scanned(replace(index, duration=duration), read, kept if len(kept) == len(rows) else [])
+
+
+def _reorders(container: InputContainer, stream: VideoStream) -> bool:
+    """Tell whether frames may be stored in another order than that of display.
+
+    In AVI ffmpeg makes up the times of most codecs by looking at each frame's kind: they fall where frames are
+    reordered, whatever the header says.
+    """
+    believed = container.format.name != "avi" or stream.codec_context.name in _UNTIMED_IN_AVI
+    return believed and bool(stream.codec_context.has_b_frames)
+
+
+def _doubt(container: InputContainer, stream: VideoStream, index: PacketIndex, hidden: np.ndarray) -> str:
+    """Reason to doubt that frames come out of the decoder as the packets promise; empty: there is none."""
+    reordering = _reorders(container, stream)
+    doubt = doubtful_times(index.frame_pts, index.pts[~hidden], index.dts, index.tick, reordering=reordering)
+    if doubt:
+        return doubt
+    if container.format.name in _LOSSY and has_jumps(index.dts):
+        return "its decoding times jump, as where packets were lost"
+    if not index.is_key[0] and index.is_key.any():
+        return "it does not begin with a key frame"
+    if stream.codec_context.name == "mpeg4" and (index.sizes == 1).any():
+        return "several of its frames share a packet, and empty ones follow"
+    if stream.codec_context.name == "mpeg4" and reordering:
+        # Most such files have been copied from AVI, with the times that ffmpeg makes up there: right for some frames.
+        return "the times of its packets are not those of the frames that come out of the decoder"
+    return ""
 
 
 def _duration(frame_pts: np.ndarray, tick: float, last: int) -> float:
@@ -301,16 +318,6 @@ def _has_table(container: InputContainer, stream: VideoStream, first: av.Packet)
         return False
     table = stream.index_entries
     return 0 < stream.frames == len(table) and first.pts == first.dts == table[0].timestamp
-
-
-def _frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """The packets whose frames are shown, in the order of display. An edit list may hide frames that others refer to;
-    those before the first key frame cannot be decoded (a stream that was cut anywhere)."""
-    frames = np.flatnonzero(~hidden)
-    if is_key.any():
-        first = int(np.argmax(is_key))
-        frames = frames[(frames >= first) & ((pts[frames] >= pts[first]) | (pts[frames] == NO_TIMESTAMP))]
-    return frames[np.argsort(pts[frames], kind="stable")]
 
 
 def _counted_by_packets(index: PacketIndex) -> PacketIndex:
