@@ -32,7 +32,7 @@ setup(
         "pytorchvideo>=0.1.5",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.10",
-        "av>=17,<20",  # each major one has taken arguments away so far
+        "av>=17.1,<20",  # 17.0 can take its process down; each major one has taken arguments away so far
         "submitit>=1.5",
         "numpy>=1.26",
         "pillow>=10",
