@@ -129,6 +129,7 @@ def read_annotation(
         for entry, place in zip(entries, paths, strict=True)
     )
     _warn_of_other_labels(entries, records)
+    _warn_of_missing_labels(entries)
     return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
 
 
@@ -273,6 +274,19 @@ def _warn_of_other_labels(entries: Sequence[Entry], records: Sequence[VideoRecor
             "%s: %r has the label %r, and in %s %r; in all, %d lines give a video another label than one before. "
             "Several labels of one video (multi-label) are not supported.",
             *(entry.where, entry.name, entry.label, first.where, first.label, len(again)),
+        )
+
+
+def _warn_of_missing_labels(entries: Sequence[Entry]) -> None:
+    """Some lines without a label may be meant, or cut off: figures that need one are then of the other videos only."""
+    without = [entry for entry in entries if entry.label is None]
+    if 0 < len(without) < len(entries):
+        logger.warning(
+            "%s: %r has no label; in all, %d of %d lines have none: accuracy is that of the others.",
+            without[0].where,
+            without[0].name,
+            len(without),
+            len(entries),
         )
 
 

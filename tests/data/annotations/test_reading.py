@@ -153,3 +153,10 @@ def test_a_video_that_is_listed_with_two_labels_is_named(tmp_path, caplog):
     (warning,) = caplog.messages
     assert "list.csv:3: './a.mp4' has the label 2, and in " in warning
     assert "list.csv:1 0; in all, 1 lines give" in warning
+
+
+def test_a_list_with_some_labels_missing_is_named(tmp_path, caplog):
+    (tmp_path / "list.csv").write_text("a.mp4 0\nb.mp4\nc.mp4 1\n")
+    assert [record.label for record in read_annotation(tmp_path / "list.csv").records] == [0, None, 1]
+    (warning,) = caplog.messages
+    assert "list.csv:2: 'b.mp4' has no label; in all, 1 of 3 lines have none" in warning
