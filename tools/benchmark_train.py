@@ -185,7 +185,7 @@ class _StudentStep:
 
 def _in_own_process(overrides: Sequence[str]) -> float:
     # From a process that has imported what this one has, and done nothing yet: a fresh one imports for seconds.
-    context = worker_context(*(name for name in sys.modules if name.startswith("pvbias.")))
+    context = worker_context(*(name for name in sys.modules if name.startswith("pvbias.")), sent=_peak_memory)
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
         return process.submit(_peak_memory, overrides).result()
 

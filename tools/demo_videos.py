@@ -114,7 +114,7 @@ def write_demo_videos(
         for video in videos:
             write(video)
     else:
-        with ProcessPoolExecutor(workers, mp_context=worker_context(__name__)) as pool:
+        with ProcessPoolExecutor(workers, mp_context=worker_context(__name__, sent=write)) as pool:
             list(pool.map(write, videos, chunksize=8))
     return {set_name: out_dir / set_name for set_name in SETS}
 
@@ -221,9 +221,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", required=True, help="folder to write to; made when missing")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything, >= 0 (default: %(default)s)")
+    parser.add_argument(
+        "--num-train", type=int, default=256, help="training videos of a set, a multiple of 16 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--num-test", type=int, default=96, help="test videos of a set, likewise (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
     args = parser.parse_args(argv)
-    for name, folder in write_demo_videos(args.out, seed=args.seed, workers=args.workers).items():
+    written = write_demo_videos(
+        args.out, seed=args.seed, num_train=args.num_train, num_test=args.num_test, workers=args.workers
+    )
+    for name, folder in written.items():
         print(f"{name}: {folder}")
     return 0
 

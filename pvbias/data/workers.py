@@ -47,7 +47,7 @@ _NOWHERE = -1
 _at: Any = None
 
 
-def worker_context(*modules: str, sent: object = None) -> WorkerContext:
+def worker_context(*modules: str, sent: object) -> WorkerContext:
     """Context that starts workers: a fork server that has imported torch and these modules, so that each starts in
     milliseconds; Python anew where there are no such servers.
 
@@ -58,8 +58,9 @@ def worker_context(*modules: str, sent: object = None) -> WorkerContext:
 
     Args:
         modules: that workers need. A server that runs already imports nothing more: the workers do it then.
-        sent: what travels to the workers. Where nothing of it is defined in the main script they do not import that,
-            and it may do without ``if __name__ == "__main__"``, or be no file at all.
+        sent: what travels to the workers, the function that they call included. Where nothing of it is defined in the
+            main script they do not import that, and it may do without ``if __name__ == "__main__"``, or be no file at
+            all.
 
     Raises:
         ConfigError: this process is itself a worker, at importing the main script; or ``sent`` needs a main script that

@@ -3,6 +3,8 @@
 import colorsys
 import dataclasses
 import itertools
+import subprocess
+import sys
 from collections import Counter
 
 import av
@@ -125,3 +127,12 @@ def test_command_line_says_where_things_are(monkeypatch, tmp_path, capsys):
     assert main(["--out", str(tmp_path), "--seed", "7", "--workers", "1"]) == 0
     assert calls == [(str(tmp_path), {"seed": 7, "workers": 1})]
     assert str(tmp_path / "motion") in capsys.readouterr().out
+
+
+def test_as_a_program_with_several_processes(written, tmp_path):
+    """As `make demo` runs it: what its workers call is then defined in the main script."""
+    counts = ["--num-train", "32", "--num-test", "16", "--seed", "3"]
+    command = [sys.executable, "-m", "pvbias.tools.demo_videos", "--out", str(tmp_path), "--workers", "2", *counts]
+    subprocess.run(command, check=True, timeout=300)
+    for name in ("motion/train/00031.mp4", "appearance/test/00000.mp4", "motion/test.csv"):
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
