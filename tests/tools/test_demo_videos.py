@@ -125,7 +125,7 @@ def test_command_line_says_where_things_are(monkeypatch, tmp_path, capsys):
         lambda out, **options: calls.append((out, options)) or {"motion": tmp_path / "motion"},
     )
     assert main(["--out", str(tmp_path), "--seed", "7", "--workers", "1"]) == 0
-    assert calls == [(str(tmp_path), {"seed": 7, "workers": 1})]
+    assert calls == [(str(tmp_path), {"seed": 7, "num_train": 256, "num_test": 96, "workers": 1})]
     assert str(tmp_path / "motion") in capsys.readouterr().out
 
 
