@@ -90,7 +90,32 @@ class TestVideo:
     flow: Tensor | None = None
 
 
-class TrainDataset(Dataset):
+class SourceDataset(Dataset):
+    """Videos of a source, for a loader whose worker processes may die of one.
+
+    Args:
+        source: the videos.
+
+    Attributes:
+        crashes: records that worker processes have died of.
+    """
+
+    def __init__(self, source: VideoSource) -> None:
+        self.crashes = Crashes()
+        self._source = source
+
+    @property
+    def records(self) -> Sequence[VideoRecord]:
+        """Records of the source."""
+        return self._source.records
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules that workers need beside this one."""
+        return [type(self._source).__module__]
+
+
+class TrainDataset(SourceDataset):
     """Training samples, asked for by ``(epoch, index)``.
 
     Args:
@@ -100,9 +125,6 @@ class TrainDataset(Dataset):
         modulation: what each finished clip goes through; None: nothing.
         flow: knows the videos' optical flow, which the samples then have, too.
         fps: DATA.TARGET_FPS, which that is told in.
-
-    Attributes:
-        crashes: records that worker processes have died of.
     """
 
     def __init__(
@@ -117,8 +139,7 @@ class TrainDataset(Dataset):
         flow: FlowSource | None = None,
         fps: float = 30.0,
     ) -> None:
-        self.crashes = Crashes()
-        self._source = source
+        super().__init__(source)
         self._sampling = sampling
         self._augmentation = augmentation
         self._num_classes = num_classes
@@ -126,16 +147,6 @@ class TrainDataset(Dataset):
         self._modulation = modulation
         self._flow = flow
         self._fps = fps
-
-    @property
-    def records(self) -> Sequence[VideoRecord]:
-        """Records of the source."""
-        return self._source.records
-
-    @property
-    def modules(self) -> list[str]:
-        """Modules that workers need beside this one."""
-        return [type(self._source).__module__]
 
     def __getitem__(self, key: tuple[int, int]) -> TrainSample:
         """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
@@ -171,7 +182,7 @@ class TrainDataset(Dataset):
         return clip, view.flow(flow).astype(np.float16)
 
 
-class TestDataset(Dataset):
+class TestDataset(SourceDataset):
     """All test views of each video, asked for by the record's index.
 
     Args:
@@ -181,9 +192,6 @@ class TestDataset(Dataset):
         seed: RNG_SEED.
         modulation: what each view goes through; None: nothing.
         flow, fps: as in :class:`TrainDataset`.
-
-    Attributes:
-        crashes: as in :class:`TrainDataset`.
     """
 
     __test__ = False
@@ -201,8 +209,7 @@ class TestDataset(Dataset):
         flow: FlowSource | None = None,
         fps: float = 30.0,
     ) -> None:
-        self.crashes = Crashes()
-        self._source = source
+        super().__init__(source)
         self._sampling = sampling
         self._views = views
         self._num_classes = num_classes
@@ -211,16 +218,6 @@ class TestDataset(Dataset):
         self._modulation = modulation
         self._flow = flow
         self._fps = fps
-
-    @property
-    def records(self) -> Sequence[VideoRecord]:
-        """Records of the source."""
-        return self._source.records
-
-    @property
-    def modules(self) -> list[str]:
-        """Modules that workers need beside this one."""
-        return [type(self._source).__module__]
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
         """The video, or why there is none."""

@@ -30,7 +30,8 @@ class FileVideo:
     over the file: it seeks to the key frame before a needed frame, decodes up to the last needed frame that builds on
     it, and goes on at the next; frames that are neither needed nor referred to by others are not decoded. Only needed
     frames are scaled. Where the packets' times, key flags or places turn out not to be those of the frames that come
-    out, frames are counted and the file is decoded linearly from its start; a log line says so once for a file.
+    out, frames are counted and the file is decoded linearly from its start. The log names such files, but for AVI,
+    which stores no display times anyway.
 
     The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
 
@@ -190,9 +191,11 @@ class FileVideo:
 
     @property
     def _skips(self) -> bool:
-        """Whether frames that are neither needed nor referred to by others are left out, which changes the others by
-        no bit. Not with dav1d: what it is told holds for packets that it was given before, too. Nor where packets are
-        cut from a stream: there a damaged one may hold more than one frame."""
+        """Tell whether frames that are neither needed nor referred to are left out, which changes others by no bit.
+
+        Not with dav1d: what it is told holds for packets that it was given before, too. Nor where packets are cut from
+        a stream: there a damaged one may hold more than one frame.
+        """
         stored = {"mp4", "matroska", "avi"} & set(self._container.format.name.split(","))
         return bool(stored) and self._stream.codec_context.name != "libdav1d"
 

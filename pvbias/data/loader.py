@@ -15,7 +15,7 @@ from ..clips import ORIGINAL, Modulation
 from ..errors import ConfigError, DataError
 from ..registries import MODULATION
 from .bad_videos import BadVideo
-from .dataset import TestDataset, TestVideo, TrainBatch, TrainDataset, collate
+from .dataset import SourceDataset, TestDataset, TestVideo, TrainBatch, TrainDataset, collate
 from .flow import FlowClips, FlowSource, find_flow
 from .sampling import TemporalSampling
 from .sharing import cut, deal
@@ -232,9 +232,7 @@ class _Loader:
         batched: a key is a list, of the samples of a mini-batch.
     """
 
-    def __init__(
-        self, cfg: CfgNode, dataset: TrainDataset | TestDataset, keys: _Keys, *, persistent: bool, batched: bool
-    ) -> None:
+    def __init__(self, cfg: CfgNode, dataset: SourceDataset, keys: _Keys, *, persistent: bool, batched: bool) -> None:
         self._dataset = dataset
         self._keys = keys
         self._num_workers: int = cfg.DATA_LOADER.NUM_WORKERS

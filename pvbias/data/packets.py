@@ -266,10 +266,9 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
         duration=0.0,
     )
     reordering = _reorders(container, stream)
-    doubt = doubt or _doubt(container, stream, index, hidden.astype(bool))
     if container.format.name == "avi" and (reordering or (np.diff(pts) < 0).any()) and NO_TIMESTAMP not in pts:
         index = _counted_by_packets(index)
-    elif doubt:
+    elif doubt := doubt or _doubt(container, stream, index, hidden.astype(bool), reordering=reordering):
         index = _by_decoding(path, index, doubt)
     duration = _duration(index.frame_pts, index.tick, last_duration)
     return Scanned(replace(index, duration=duration), read, kept if len(kept) == len(rows) else [])
@@ -285,9 +284,10 @@ def _reorders(container: InputContainer, stream: VideoStream) -> bool:
     return believed and bool(stream.codec_context.has_b_frames)
 
 
-def _doubt(container: InputContainer, stream: VideoStream, index: PacketIndex, hidden: np.ndarray) -> str:
+def _doubt(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, hidden: np.ndarray, *, reordering: bool
+) -> str:
     """Reason to doubt that frames come out of the decoder as the packets promise; empty: there is none."""
-    reordering = _reorders(container, stream)
     doubt = doubtful_times(index.frame_pts, index.pts[~hidden], index.dts, index.tick, reordering=reordering)
     if doubt:
         return doubt
