@@ -56,6 +56,32 @@ def test_the_figures_are_those_of_the_command(bar_videos, tmp_path):
     assert by_python["run"]["model"] == by_command["run"]["model"] == "r3d_small"
 
 
+def test_measuring_leaves_each_module_in_its_mode(bar_videos, tmp_path):
+    network = nn.Sequential(
+        nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    network.train()
+    network[1].eval()  # a frozen BatchNorm
+    statistics = network[1].running_mean.clone()
+    recognizer = pvbias.Recognizer.wrap(network, SPEC)
+    pvbias.measure(pvbias.load_cfg(overrides=keys(bar_videos / "test.csv", tmp_path)), recognizer)
+    assert [module.training for module in network] == [True, False, True, True, True]
+    assert recognizer.training
+    assert torch.equal(network[1].running_mean, statistics)
+
+
+def test_the_command_measures_at_the_crop_size_it_is_given(bar_videos, tmp_path):
+    """r3d_small takes crops of 64 of a short side of 64."""
+    size = ["MODEL.MODEL_NAME", "r3d_small", "DATA.NUM_FRAMES", "4"]
+    recognizer = build_recognizer(complete(pvbias.load_cfg(overrides=size), num_classes=2))
+    torch.save({"model_state": recognizer.module.state_dict()}, tmp_path / "weights.pyth")
+    command = f"measure --model r3d_small --weights {tmp_path / 'weights.pyth'} --data {bar_videos / 'test.csv'}"
+    assert main([*command.split(), "--out", str(tmp_path), "--crop-size", "24", "--set", *size, *KEYS.split()]) == 0
+    data = pvbias.load_cfg(tmp_path / "config.yaml").DATA
+    assert (data.TRAIN_CROP_SIZE, data.TEST_CROP_SIZE) == (24, 24)
+    assert data.TEST_SHORT_SIDE == 24
+
+
 def test_measuring_again_replaces_results_of_the_same_model_only(bar_videos, tmp_path):
     def measure(network, *more):
         recognizer = pvbias.Recognizer.wrap(network, SPEC)

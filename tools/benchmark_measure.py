@@ -57,6 +57,7 @@ def _configure(args: argparse.Namespace, folder: str) -> CfgNode:
         "MODEL.MODEL_NAME": args.model,
         "DATA.TEST_SPLIT": args.data,
         "DATA.TRAIN_CROP_SIZE": args.crop_size,
+        "DATA.TEST_CROP_SIZE": args.crop_size,
         "TEST.NUM_ENSEMBLE_VIEWS": args.clips,
         "TEST.NUM_SPATIAL_CROPS": 1,
         "DATA_LOADER.NUM_WORKERS": args.workers,

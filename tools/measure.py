@@ -79,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         "--clip-seconds", type=float, help="clips of this length instead of the model's own sampling rate"
     )
     parser.add_argument("--frames", type=int, help="frames in a clip (default: the model's)")
-    parser.add_argument("--crop-size", type=int, help="side of the crop, pixels (default: the model's)")
+    parser.add_argument(
+        "--crop-size",
+        type=int,
+        help="side of the crop that is measured, pixels (default: the model's test crop); the short side of frames "
+        "follows, so that the same part is seen: 182 of 182 pixels become 96 of 96, 224 of 256 become 96 of 110",
+    )
     parser.add_argument("--batch-size", type=int, help="views in a forward pass")
     parser.add_argument("--workers", type=int, help="decoding processes (0: a decoder that crashes ends the command)")
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
@@ -109,6 +114,7 @@ def _overrides(args: argparse.Namespace) -> list[str]:
         "DATA.TEMPORAL_SAMPLING": "duration" if args.clip_seconds is not None else None,
         "DATA.NUM_FRAMES": args.frames,
         "DATA.TRAIN_CROP_SIZE": args.crop_size,
+        "DATA.TEST_CROP_SIZE": args.crop_size,
         "TEST.BATCH_SIZE": args.batch_size,
         "DATA_LOADER.NUM_WORKERS": args.workers,
     }

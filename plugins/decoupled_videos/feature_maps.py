@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pvbias.errors import ConfigError
-from pvbias.models.recognizer import Recognizer
+from pvbias.models import Recognizer, evaluation_mode
 
 
 class NoFeatureMapError(ConfigError):
@@ -84,7 +83,7 @@ def last_feature_map(recognizer: Recognizer, clip: Tensor, label: int) -> Featur
         NoFeatureMapError: the model has no such convolution, or goes on with tokens after it.
     """
     # Not inference tensors, whoever calls: those have no gradients.
-    with torch.inference_mode(False), _evaluation_mode(recognizer):
+    with torch.inference_mode(False), evaluation_mode(recognizer):
         clips = (clip.float() / 255 if clip.dtype == torch.uint8 else clip.float().clone())[None]
         clips = clips.to(recognizer.mean.device)
         with torch.no_grad():
@@ -141,15 +140,3 @@ def _forward(recognizer: Recognizer, clips: Tensor, watch: Callable[[int, nn.Mod
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _evaluation_mode(recognizer: Recognizer) -> Iterator[None]:
-    # Module by module: in a training with frozen BatchNorm the modes differ.
-    modes = [(module, module.training) for module in recognizer.modules()]
-    recognizer.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from pvbias.clips import view_seeds
 from pvbias.engine import Objective, Phase, Step, classification
 from pvbias.errors import ConfigError
-from pvbias.models import Recognizer
+from pvbias.models import Recognizer, evaluation_mode
 from pvbias.registries import DECODER, OBJECTIVE
 
 from .decoders import Decoded
 from .penalties import frobenius, gaussian_divergence, low_level_discrepancy
-from .taps import choose_tap, evaluation_mode
+from .taps import choose_tap
 
 #: Of the maps that latent samples are spread out to: channels, height and width.
 _LATENT_CHANNELS, _LATENT_SIDE = 16, 4

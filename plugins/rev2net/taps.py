@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pvbias.errors import ConfigError
-from pvbias.models import Recognizer
+from pvbias.models import Recognizer, evaluation_mode
 
 from .decoders import SPATIAL_FACTORS, TEMPORAL_FACTORS, choice, factor_between
 
@@ -58,19 +57,6 @@ def choose_tap(recognizer: Recognizer, name: str, clip_shape: _Shape) -> tuple[s
     least = min(tap.count(".") for tap in quarter)
     chosen = [tap for tap in quarter if tap.count(".") == least][-1]
     return chosen, usable[chosen]
-
-
-@contextmanager
-def evaluation_mode(*modules: nn.Module) -> Iterator[None]:
-    """Inside, modules are in evaluation mode; after it, each inner module is in the mode that it was in."""
-    training = {inner: inner.training for module in modules for inner in module.modules()}
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for inner, mode in training.items():
-            inner.training = mode
 
 
 def _feature_maps(recognizer: Recognizer, clip_shape: _Shape) -> Mapping[str, _Shape]:

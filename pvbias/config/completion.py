@@ -16,8 +16,8 @@ from .checks import check, student_solver
 def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = None) -> CfgNode:
     """A frozen copy of ``cfg`` without None: what a run works with, and what is saved with it.
 
-    Test sizes follow the training crop: a model used at half its crop size is tested at half its test size. The
-    student's solver follows the recognizer's.
+    The test crop follows the training crop, and the short side before it the test crop: a model used at half its crop
+    size is tested at half its test size, on the same part of each frame. The student's solver follows the recognizer's.
 
     Args:
         cfg: a checked configuration.
@@ -44,7 +44,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
         "TARGET_FPS": float(spec.fps),
         "TRAIN_CROP_SIZE": own_crop,
         "TEST_CROP_SIZE": test_crop,
-        "TEST_SHORT_SIDE": max(round(spec.short_side * scale), test_crop),
+        "TEST_SHORT_SIDE": max(round(spec.short_side * test_crop / spec.test_crop_size), test_crop),
         "TRAIN_JITTER_SCALES": [round(spec.short_side * scale), round(1.25 * spec.short_side * scale)],
         "MODALITY": spec.modality,
         "MEAN": list(spec.mean),

@@ -113,9 +113,10 @@ _C.DATA.FLOW_DIR = ""
 _C.DATA.MODULATION = "original"
 # Side of the square training crop, pixels, >= 1. None: the model's.
 _C.DATA.TRAIN_CROP_SIZE = None
-# Side of the square test crop, pixels, >= TRAIN_CROP_SIZE. None: the model's.
+# Side of the square test crop, pixels, >= TRAIN_CROP_SIZE. None: the model's (scaled with TRAIN_CROP_SIZE).
 _C.DATA.TEST_CROP_SIZE = None
-# Length that the short side is resized to before a test crop, pixels, >= TEST_CROP_SIZE. None: the model's.
+# Length that the short side is resized to before a test crop, pixels, >= TEST_CROP_SIZE. None: the model's (scaled with
+# TEST_CROP_SIZE: the same part of a frame is seen).
 _C.DATA.TEST_SHORT_SIDE = None
 # Range of the short side before a random training crop, pixels, [min, max], min >= TRAIN_CROP_SIZE. None: [s, 1.25
 # s] with s the model's short side (scaled with TRAIN_CROP_SIZE).

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, bu
 from ..data.sharing import Shard, cut, deal
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
+from ..models.evaluation_mode import evaluation_mode
 from ..models.recognizer import Recognizer
 from ..registries import MODULATION
 from .evaluator import Evaluator, VideoViews
@@ -84,7 +84,7 @@ def run_evaluators(
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
-    with _in_evaluation_mode(recognizer):
+    with evaluation_mode(recognizer):
         for evaluator in evaluators.values():
             evaluator.prepare(settings)
     if consumers:
@@ -94,7 +94,7 @@ def run_evaluators(
         folder, done, measured = _take_up(folder, consumers, bad_log)
         loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split, done=done)
         progress_bar = _progress_bar(loader, shown=progress and is_main_process())
-        with progress_bar as bar, PartWriter(folder) as writer, _in_evaluation_mode(recognizer):
+        with progress_bar as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
             for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bar):
                 _note(part, bad_log)
                 measured += part.good
@@ -145,7 +145,7 @@ def measure_shard(
     others = {share.start for index, shares in enumerate(dealt) if index != shard.index for share in shares}
     done = others | {part.first for part in read_parts(folder)}
     loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, done=done)
-    with _progress_bar(loader) as bar, PartWriter(folder) as writer, _in_evaluation_mode(recognizer):
+    with _progress_bar(loader) as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
         for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
 
@@ -158,17 +158,6 @@ def _progress_bar(loader: TestLoader, shown: bool = True) -> tqdm:
     # A line every half minute is enough in a log file.
     pace = {} if sys.stderr.isatty() else {"mininterval": 30.0}
     return tqdm(total=len(loader), desc="measuring", unit="video", disable=not shown, **pace)
-
-
-@contextmanager
-def _in_evaluation_mode(recognizer: Recognizer) -> Iterator[None]:
-    """What was in training mode is in it again afterwards."""
-    was_training = recognizer.training
-    recognizer.eval()
-    try:
-        yield
-    finally:
-        recognizer.train(was_training)
 
 
 def _take_up(

@@ -1,6 +1,7 @@
 """Video classifiers behind one interface."""
 
 from .build import build_recognizer, find_model, freeze_parameters
+from .evaluation_mode import evaluation_mode
 from .recognizer import Recognizer
 from .shapes import build_shapes
 from .zoo_model import ModelFamily, Weights, ZooModel
@@ -12,6 +13,7 @@ __all__ = [
     "ZooModel",
     "build_recognizer",
     "build_shapes",
+    "evaluation_mode",
     "find_model",
     "freeze_parameters",
 ]

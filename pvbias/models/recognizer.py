@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
+from .evaluation_mode import evaluation_mode
 from .frame_stages import count_frame_stages
 
 
@@ -255,10 +256,9 @@ def _run_on_one_clip(recognizer: Recognizer) -> tuple[list[tuple[str, nn.Module]
     # A layer whose weight is reparametrised has inner modules, too.
     layers = [item for item in module.named_modules() if _projects_to(item[1]) or not any(item[1].children())]
     handles = [note(name, layer) for name, layer in layers]
-    training = {layer: layer.training for layer in recognizer.modules()}
     try:
-        with torch.no_grad():
-            output = recognizer.eval()(torch.full(size, 0.5, device=reference.device))
+        with torch.no_grad(), evaluation_mode(recognizer):
+            output = recognizer(torch.full(size, 0.5, device=reference.device))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise ConfigError(
             f"The network fails on a clip {size} (N, C, T, H, W), which is what clip_spec says that it takes: "
@@ -267,8 +267,6 @@ def _run_on_one_clip(recognizer: Recognizer) -> tuple[list[tuple[str, nn.Module]
     finally:
         for handle in handles:
             handle.remove()
-        for layer, mode in training.items():
-            layer.training = mode
     if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != 1:
         given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ConfigError(f"The network makes {given} of one clip; it has to give logits (1, K).")

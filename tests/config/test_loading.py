@@ -112,6 +112,14 @@ def test_test_sizes_follow_the_training_crop():
     assert cfg.DATA.TRAIN_JITTER_SCALES == [128, 160]
 
 
+def test_the_short_side_follows_the_test_crop():
+    """MViT sees 224 of 256 pixels, and 96 of 256 / 224 * 96 = 109.7; Slow 256 of 256, and 96 of 96."""
+    for model, short_side in (("mvit_base_16x4", 110), ("slow_r50", 96)):
+        keys = ["MODEL.MODEL_NAME", model, "DATA.TRAIN_CROP_SIZE", "96", "DATA.TEST_CROP_SIZE", "96"]
+        cfg = complete(load_cfg(None, keys), num_classes=2)
+        assert (96, short_side) == (cfg.DATA.TEST_CROP_SIZE, cfg.DATA.TEST_SHORT_SIDE)
+
+
 def test_completion_finds_contradictions_with_the_models_own_sizes():
     with pytest.raises(ConfigError, match="TEST_SHORT_SIDE"):
         complete(load_cfg(None, ["MODEL.MODEL_NAME", "x3d_m", "DATA.TEST_SHORT_SIDE", "100"]), num_classes=2)
