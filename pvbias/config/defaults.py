@@ -273,8 +273,7 @@ _C.SLURM.TASKS_PER_NODE = 1
 _C.SLURM.CPUS_PER_TASK = 0
 # Memory of each machine, GB, >= 0; 0: Slurm's default.
 _C.SLURM.MEM_GB = 0.0
-# Time limit of one attempt: minutes ("90"), "HH:MM:SS", "D-HH" or "D-HH:MM:SS". In quotes: YAML reads 12:00:00 as a
-# number.
+# Time limit of one attempt: minutes ("90"), "HH:MM:SS", "D-HH" or "D-HH:MM:SS".
 _C.SLURM.TIME = "1-00:00:00"
 # Seconds before the time limit at which the job is told to save and to go back to the queue, >= 30. Slurm looks every
 # 30 seconds and may be a minute early.

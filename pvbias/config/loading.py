@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from fvcore.common.config import BASE_KEY, CfgNode
 
 from ..errors import ConfigError, did_you_mean
@@ -19,6 +16,8 @@ from ..plugin_loading import load_plugins
 from ..registries import MODEL_FAMILY
 from .checks import OPTIONAL_TYPES, check
 from .defaults import get_cfg
+from .values import Given, read_value
+from .yaml_text import read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -69,22 +68,26 @@ def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str,
     if path in seen:
         raise ConfigError(f"{path}: {BASE_KEY} goes round in a circle: " + " -> ".join(map(str, (*seen, path))))
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         where = f" ({BASE_KEY} of {seen[-1]})" if seen else ""
         raise ConfigError(f"Cannot read the configuration {path}{where}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    tree = read_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: a configuration is a tree of keys, this is {type(tree).__name__}")
     bases = tree.pop(BASE_KEY, [])
-    for base in [bases] if isinstance(bases, str) else bases:
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) and base for base in bases):
+        raise ConfigError(f"{path}: {BASE_KEY} is a path or a list of paths, not {bases!r}")
+    for base in bases:
         yield from _file_layers(path.parent / os.path.expanduser(base), (*seen, path))
     yield str(path), tree
 
 
 def _override_tree(overrides: Sequence[str]) -> dict[str, Any]:
-    """``A.B 1 A.C 2`` as ``{"A": {"B": Text("1"), "C": Text("2")}}``."""
+    """``A.B 1 A.C 2`` as ``{"A": {"B": Given("1"), "C": Given("2")}}``."""
     if len(overrides) % 2:
         raise ConfigError(
             f"{COMMAND_LINE}: overrides come in pairs `KEY VALUE`; {overrides[-1]!r} has no value "
@@ -98,12 +101,8 @@ def _override_tree(overrides: Sequence[str]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ConfigError(f"{COMMAND_LINE}: {key} is given both a value and keys below it")
-        node[leaf] = _Text(value)
+        node[leaf] = Given(value)
     return tree
-
-
-class _Text(str):
-    """A value from the command line, not parsed yet: what it means depends on the key's type."""
 
 
 def _plugin_names(layers: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -168,37 +167,5 @@ def _all_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
 
 def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
     """``value`` in the type of the key, or a ConfigError."""
-    optional = key in OPTIONAL_TYPES
     wanted = OPTIONAL_TYPES.get(key, type(default))
-    if isinstance(value, _Text):
-        value = _parse(value, wanted)
-    if value is None and optional:
-        return None
-    if wanted is float and isinstance(value, str):
-        # YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); everybody means the number.
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if wanted is list and isinstance(value, str):
-        # YAML reads (3, 7, 7) as text; yacs, which many configurations are written for, as a tuple.
-        with contextlib.suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(value)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(value, tuple):
-        value = list(value)
-    if type(value) is not wanted:
-        names = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "list": "a list"}
-        expected = names.get(wanted.__name__, wanted.__name__) + (" or None" if optional else "")
-        raise ConfigError(f"{source}: {key} must be {expected}, not {value!r} ({type(value).__name__})")
-    return value
-
-
-def _parse(text: str, wanted: type) -> Any:
-    if wanted is str:
-        return str(text)
-    if text == "None":
-        return None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return str(text)
+    return read_value(value, wanted, optional=key in OPTIONAL_TYPES, key=key, source=source)
