@@ -1,6 +1,7 @@
 """From files to clips: annotations, decoding, temporal sampling, transforms, loaders."""
 
 from .bad_videos import BadVideo, BadVideoLog, forget
+from .content import content_fingerprint
 from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
@@ -23,6 +24,7 @@ __all__ = [
     "build_source",
     "build_test_loader",
     "build_train_loader",
+    "content_fingerprint",
     "count_classes",
     "fingerprint",
     "forget",

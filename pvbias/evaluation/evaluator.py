@@ -4,6 +4,7 @@ needs."""
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from ..data import VideoRecord, content_fingerprint
 from ..models.recognizer import Recognizer
 from .results import Result
 
@@ -28,12 +30,28 @@ class VideoViews:
         label: class index, or None when the video has none.
         clips: uint8 ``(V, C, T, H, W)``, on the CPU, as the loader delivers them: through DATA.MODULATION, and
             unmodulated otherwise.
+        record: its line of the annotation; None where there is none.
     """
 
     index: int
     name: str
     label: int | None
     clips: Tensor
+    record: VideoRecord | None = None
+
+    def content(self) -> str:
+        """Tells this video from others by what it shows, 16 hexadecimal digits: by its file
+        (:func:`pvbias.data.content_fingerprint`) and the part that is meant, and where there is none, as of a video
+        that is made up, by the pixels of ``clips``, which depend on how they were sampled."""
+        in_file = content_fingerprint(self.record.path) if self.record is not None else None
+        if self.record is None or in_file is None:
+            digest = hashlib.sha256(repr(tuple(self.clips.shape)).encode())
+            digest.update(self.clips.contiguous().numpy())
+        elif self.record.start is None and self.record.end is None:
+            return in_file
+        else:
+            digest = hashlib.sha256(repr((in_file, self.record.start, self.record.end)).encode())
+        return digest.hexdigest()[:16]
 
 
 class Evaluator(abc.ABC):

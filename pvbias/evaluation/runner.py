@@ -318,7 +318,7 @@ def _hand_over(video: TestVideo, logits: Mapping[str, Tensor], evaluators: Seque
                 f"Video {record.name!r} has the label {record.label}, but the model's classes are 0 to "
                 f"{values.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
             )
-    views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips)
+    views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
     for evaluator in evaluators:
         evaluator.process(views, {variant: logits[variant] for variant in evaluator.modulations})
 

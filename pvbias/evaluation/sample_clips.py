@@ -27,8 +27,9 @@ class SampleClips(SampleEvaluator):
     Which videos: see :class:`.samples.SampleEvaluator`. Shown is a video's middle view, and the prediction is that of
     this view.
 
-    Tables: ``samples``, one row for each video and variant; ``probability`` in [0, 1]; ``image`` is a name in the
-        result's images: 6 frames of the clip, spread evenly, side by side, 80 pixels high, JPEG.
+    Tables: ``samples``, one row for each video and variant; ``content`` tells the video from others
+        (:meth:`.VideoViews.content`); ``probability`` in [0, 1]; ``image`` is a name in the result's images: 6 frames
+        of the clip, spread evenly, side by side, 80 pixels high, JPEG.
     """
 
     table = "samples"
@@ -41,6 +42,7 @@ class SampleClips(SampleEvaluator):
         """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
         seed = view_seeds(self.cfg.RNG_SEED, video.name, len(video.clips))[view]
+        content = video.content()
         cells, images = [], {}
         for variant in self.modulations:
             image = f"sample_{video.index:06d}_{variant}.jpg"
@@ -49,6 +51,7 @@ class SampleClips(SampleEvaluator):
             cells.append(
                 {
                     "video": video.name,
+                    "content": content,
                     "label": "" if video.label is None else self.class_name(video.label),
                     "variant": variant,
                     "predicted": self.class_name(int(predicted)),

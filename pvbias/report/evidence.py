@@ -46,12 +46,20 @@ class Prediction:
 
 
 @dataclass
-class Sample:
-    """One video: per variant its name, a strip of frames (data URI or empty) and each run's prediction."""
+class Strip:
+    """Frames of a clip (data URI or empty) and what those runs say of it that have seen these frames."""
 
-    video: str
+    image: str
+    predictions: list[Prediction] = field(default_factory=list)
+
+
+@dataclass
+class Sample:
+    """One video: the names that the runs' lists give it, its label, and the strips of each variant, by its name."""
+
+    names: list[str]
     label: str
-    variants: list[tuple[str, str, list[Prediction]]]
+    variants: dict[str, dict[bytes, Strip]] = field(default_factory=dict)
 
 
 def classes(runs: Sequence[RunResults]) -> ClassSection | None:
@@ -106,22 +114,27 @@ def layers(runs: Sequence[RunResults]) -> LayerSection | None:
 
 
 def samples(runs: Sequence[RunResults]) -> list[Sample]:
-    """Sample clips; the frames are those of the first run that shows the video."""
-    found: dict[str, Sample] = {}
-    places: dict[tuple[str, str], list[Prediction]] = {}
+    """Sample clips. Videos are the same when their content and their label are, whatever they are called; runs that
+    have sampled the same frames share a strip."""
+    found: dict[tuple[str, str], Sample] = {}
     for column, run in enumerate(runs):
         for row in _rows(run, SAMPLES, "samples"):
-            video, variant, label = str(row.get("video")), str(row.get("variant")), row.get("label")
+            video, label = str(row.get("video")), row.get("label")
             known = label is not None and label != ""
-            sample = found.setdefault(video, Sample(video, str(label) if known else "", []))
-            if (video, variant) not in places:
-                image = run.results[SAMPLES].images.get(str(row.get("image")), b"")
-                places[video, variant] = []
-                sample.variants.append((words.variant_words(variant), image_uri(image), places[video, variant]))
+            # Older results only say what a video is called: that makes it no other run's.
+            content = row.get("content") or f"{column}: {video}"
+            sample = found.setdefault((str(content), str(label)), Sample([], str(label) if known else ""))
+            if video not in sample.names:
+                sample.names.append(video)
+            image = run.results[SAMPLES].images.get(str(row.get("image")), b"")
+            strips = sample.variants.setdefault(words.variant_words(str(row.get("variant"))), {})
             probability = row.get("probability")
             shown = "" if probability is None else f"{100 * probability:.0f} %"
             right = row.get("predicted") == label if known else None
-            places[video, variant].append(Prediction(column, str(row.get("predicted")), shown, right))
+            prediction = Prediction(column, str(row.get("predicted")), shown, right)
+            strip = strips.setdefault(image, Strip(image_uri(image)))
+            if prediction not in strip.predictions:  # a list may have a video twice
+                strip.predictions.append(prediction)
     return list(found.values())
 
 

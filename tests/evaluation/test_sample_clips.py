@@ -9,6 +9,7 @@ from torch import nn
 
 from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
+from pvbias.data import VideoRecord
 from pvbias.evaluation import SampleClips, VideoViews
 from pvbias.models.recognizer import Recognizer
 
@@ -82,7 +83,8 @@ def test_strips_show_the_variants():
 
 def test_rows_say_what_the_model_sees():
     row = feed(evaluator(["walk", "run"]), [0]).evaluate().tables["samples"][0]
-    probability = row.pop("probability")
+    probability, content = row.pop("probability"), row.pop("content")
+    assert len(content) == 16
     assert probability == pytest.approx(torch.tensor([3.0] + [0.0] * 29).softmax(0)[0].item())
     assert row == {
         "video": "v0.mp4",
@@ -96,3 +98,29 @@ def test_rows_say_what_the_model_sees():
 def test_clips_of_one_frame():
     image = next(iter(feed(evaluator(), [0], clips=grey_ramp(num_frames=1)).evaluate().images.values()))
     assert Image.open(io.BytesIO(image)).size == (80, 80)
+
+
+def content_of(path, clips=None, **part):
+    record = VideoRecord(path=str(path), name="v.mp4", **part)
+    clips = grey_ramp() if clips is None else clips
+    return VideoViews(index=0, name="v.mp4", label=0, clips=clips, record=record).content()
+
+
+def test_a_video_is_known_by_its_file(tmp_path):
+    """Not by its name, nor by how it is sampled; a part of it is another clip."""
+    (tmp_path / "a").mkdir()
+    for name, content in (("a/v.mp4", b"one"), ("v.mp4", b"two"), ("copy.mp4", b"one")):
+        (tmp_path / name).write_bytes(content)
+
+    one = content_of(tmp_path / "a/v.mp4")
+    assert content_of(tmp_path / "copy.mp4") == one
+    assert content_of(tmp_path / "copy.mp4", clips=grey_ramp(num_frames=4)) == one
+    assert content_of(tmp_path / "v.mp4") != one
+    assert content_of(tmp_path / "a/v.mp4", start=0.0, end=1.0) not in (one, content_of(tmp_path / "v.mp4"))
+
+
+def test_a_video_that_is_made_up_is_known_by_its_pixels():
+    brighter = grey_ramp() + 1
+
+    assert content_of("made up 1") == content_of("made up 2")
+    assert content_of("made up 1", clips=brighter) != content_of("made up 1")
