@@ -46,7 +46,7 @@ class VideoViews:
         in_file = content_fingerprint(self.record.path) if self.record is not None else None
         if self.record is None or in_file is None:
             digest = hashlib.sha256(repr(tuple(self.clips.shape)).encode())
-            digest.update(self.clips.contiguous().numpy())
+            digest.update(self.clips.numpy().tobytes())
         elif self.record.start is None and self.record.end is None:
             return in_file
         else:
