@@ -21,7 +21,7 @@ from pvbias.config import get_cfg
 from pvbias.errors import DataError
 from pvbias.evaluation import Figure, Predictions, Result
 from pvbias.evaluation.accuracy import top_k_credit
-from pvbias.evaluation.statistics import mean_figures
+from pvbias.evaluation.statistics import difference_figure, mean_figures
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
 from pvbias.run import versions
 
@@ -144,8 +144,7 @@ def fuse(streams: Sequence[Stream]) -> Predictions:
 def measure(streams: Sequence[Stream], fused: Predictions, left_out: Sequence[int]) -> dict[str, Result]:
     """Accuracy of the fused predictions, as "accuracy", and beside that of each run, as "late_fusion".
 
-    All intervals are from the same resamples of the videos, those that the first run's own figures come from if it has
-    no other videos.
+    Intervals are over the common videos; that of a gain is of the paired difference.
 
     Args:
         streams: on common videos; those without a label are left out.
@@ -155,13 +154,14 @@ def measure(streams: Sequence[Stream], fused: Predictions, left_out: Sequence[in
     ks = (1, 5) if fused.probabilities.shape[1] > 5 else (1,)
     credits = [_credits(predictions, ks) for predictions in (*(stream.predictions for stream in streams), fused)]
     best = max(range(len(streams)), key=lambda number: credits[number][:, 0].mean())
-    columns = np.column_stack([*credits, credits[-1] - credits[best]])
     note = f"of the {len(fused.names)} videos that all runs have" if any(left_out) else ""
     accuracy = [Figure(name=f"top{k}", value=None, unit="%", level="video", note=note) for k in ks]
     over = f"points over {streams[best].name}, of the runs the best on these videos"
-    gain = [Figure(name=f"top{k}_gain", value=None, unit="%", level="video", note=over) for k in ks]
-    templates = [*accuracy * len(credits), *gain]
-    figures = mean_figures(templates, columns, samples=get_cfg().BIAS.BOOTSTRAP_SAMPLES, seed=streams[0].run.seed)
+    bootstrap = {"samples": get_cfg().BIAS.BOOTSTRAP_SAMPLES, "seed": streams[0].run.seed}
+    figures = mean_figures(accuracy * len(credits), np.column_stack(credits), **bootstrap)
+    for k, before, after in zip(ks, credits[best].T, credits[-1].T, strict=True):
+        gain = Figure(name=f"top{k}_gain", value=None, unit="points", level="video", note=over)
+        figures.append(difference_figure(gain, before, after, **bootstrap))
     rows: list[dict[str, object]] = [
         {"run": stream.name, "weight": stream.weight, "left_out": count}
         for stream, count in zip(streams, left_out, strict=True)

@@ -15,13 +15,13 @@ class Figure:
     Attributes:
         name: e.g. ``top1``, ``log_ratio``, ``dynamic_score``, ``agreement``.
         value: the number; None where it is undefined, and then ``note`` says why.
-        unit: ``%``, ``nats``, ``log ratio``, ``weight``, ...
+        unit: ``%`` (of a proportion), ``points`` (a difference of two), ``nats``, ``log ratio``, ``weight``, ...
         level: ``video`` (of the probabilities averaged over a video's views), ``clip`` (of each view by itself,
             averaged over a video's views and then over videos, so that a long video does not count more), or
             ``model``.
         variant: the modulation it was measured on, or compares the original with.
-        interval: 95 % bootstrap interval over videos, where there is one. An end may be infinite; ``note`` then says
-            why.
+        interval: 95 % interval over videos (:mod:`.statistics`), where there is one. An end may be infinite; ``note``
+            then says why.
         count: how many videos (or layers) it is computed from.
         note: what a reader has to know to read the number rightly.
     """

@@ -1,14 +1,19 @@
-"""Bootstrap intervals over videos.
+"""95 % intervals over videos: Wilson's for proportions, the bootstrap for everything else.
 
-The videos are the sample: the clips of one video are not independent, so whole videos are resampled (percentile
-bootstrap, 95 %). All intervals of one set of videos come from the same resamples, and those are a function of the seed.
+The videos are the sample, and never their clips, which are not independent of one another.
+
+- A proportion (an accuracy, a share of videos) has Wilson's score interval, which says something at 0 and 100 %, too:
+  0 of 19 videos is [0, 16.8] %, where a bootstrap, whose resamples are all alike there, would say [0, 0].
+- Other means and ratios: whole videos are resampled (percentile bootstrap). All such intervals of one set of videos
+  come from the same resamples, and those are a function of the seed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -16,6 +21,9 @@ from .results import Figure
 
 #: Part of the resamples that lies outside an interval, half on each side.
 _OUTSIDE = 0.05
+
+#: Standard errors from the middle of a normal distribution to the ends of its 95 %.
+_Z = NormalDist().inv_cdf(1 - _OUTSIDE / 2)
 
 #: Entries of the resampling matrix (resamples x videos) that are held in memory at a time.
 _CHUNK = 1 << 22
@@ -70,20 +78,163 @@ def mean_intervals(columns: np.ndarray, *, samples: int, seed: int) -> list[tupl
     return [percentile_interval(means) for means in resampled_means(columns, samples=samples, seed=seed).T]
 
 
+def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
+    """Wilson's 95 % score interval of a proportion over videos; None for a single video.
+
+    Where every video counts 0 or 1, as many trials as videos::
+
+        (p + z^2 / 2m  -+  z sqrt(p (1 - p) / m + z^2 / 4m^2)) / (1 + z^2 / m),    m = n,  z = 1.96
+
+    Where videos count in part (the share of a video's views that are right), m is the effective number of trials: as
+    many as give the mean the variance that it has over videos, ``m = n p (1 - p) / var``. It is n at least: were all
+    views of a video alike, it would be n. At 0 and at 1, where nothing tells how alike they are, it is n.
+
+    Args:
+        values: ``(n,)``, one a video, in [0, 1], n >= 1.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    trials = len(values)
+    if trials < 2:
+        return None
+    p, variance = float(values.mean()), float(values.var())
+    if 0 < p < 1:
+        # Videos that count 0 or 1 have the variance p (1 - p); max: rounding.
+        trials = max(trials, math.inf if variance == 0 else trials * p * (1 - p) / variance)
+    if math.isinf(trials):
+        return p, p
+    middle = p + _Z**2 / (2 * trials)
+    half = _Z * math.sqrt(p * (1 - p) / trials + _Z**2 / (4 * trials**2))
+    low, high = ((middle + sign * half) / (1 + _Z**2 / trials) for sign in (-1, 1))
+    return (0.0 if p == 0 else low), (1.0 if p == 1 else high)
+
+
 def mean_figures(templates: Sequence[Figure], columns: np.ndarray, *, samples: int, seed: int) -> list[Figure]:
-    """Figures that are means over videos, with their intervals.
+    """Figures that are means over videos, with their intervals: Wilson's where the unit is "%", else the bootstrap's.
 
     Args:
         templates: m figures that lack value, interval and count.
         columns: ``(n, m)``, one row a video, n >= 1; shares in [0, 1] where the unit is "%".
         samples, seed: as for :func:`resampled_means`.
     """
-    columns = np.asarray(columns, dtype=np.float64) * [100.0 if figure.unit == "%" else 1.0 for figure in templates]
-    intervals = mean_intervals(columns, samples=samples, seed=seed)
-    return [
-        replace(figure, value=float(mean), interval=interval, count=len(columns))
-        for figure, mean, interval in zip(templates, columns.mean(0), intervals, strict=True)
-    ]
+    columns = np.asarray(columns, dtype=np.float64)
+    resampled = mean_intervals(columns, samples=samples, seed=seed)
+    figures = []
+    for figure, column, interval in zip(templates, columns.T, resampled, strict=True):
+        if figure.unit == "%":
+            interval = proportion_interval(column)
+        scale = 100.0 if figure.unit == "%" else 1.0
+        ends = None if interval is None else (scale * interval[0], scale * interval[1])
+        figures.append(replace(figure, value=scale * float(column.mean()), interval=ends, count=len(column)))
+    return figures
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a second run has more than a first one on the same videos.
+
+    Attributes:
+        value: the mean of ``second - first`` over videos.
+        interval: 95 % over videos; None for a single video.
+        count: videos.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    count: int
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, *, proportion: bool, samples: int, seed: int
+) -> Difference:
+    """The difference between two runs on the same videos, video by video, with its 95 % interval.
+
+    Much narrower than what the two runs' own intervals suggest where the runs are right on the same videos. 0 outside
+    the interval: the runs differ by more than which videos happened to be drawn.
+
+    To use it on two runs' accuracies: join the runs' ``predictions.npz`` (:func:`pvbias.report.read_predictions`)
+    by video, take each run's ``top_k_credit`` of every video (:mod:`pvbias.evaluation.accuracy`) as ``first`` and
+    ``second``, ``proportion=True``, and 100 times the result is in points of accuracy. For scores in nats,
+    ``proportion=False``.
+
+    Proportions: Tango's score interval for paired proportions (Statistics in Medicine 17, 1998), all ``d`` with::
+
+        |B - C - d| <= z sqrt((2 q + d (1 - d)) / m),    q = (sqrt(Q^2 + 8 C d (1 - d)) - Q) / 4,
+                                                     Q = (2 - B + C) d - B - C
+
+    ``B`` and ``C``: the mean of what the second (first) run has more, over all videos: the shares of videos that only
+    it has right. ``q`` is the maximum-likelihood estimate of ``C`` where the difference is ``d``. ``m``: videos, or
+    the effective number of trials where videos count in part (as in :func:`proportion_interval`). Two runs that agree
+    in all of 19 videos differ by [-16.8, 16.8] points, and not by [0, 0]: Wilson's interval of 0 of 19, either way.
+
+    Other quantities: the bootstrap over videos.
+
+    Args:
+        first, second: ``(n,)``, one value a video, the same videos in the same order, n >= 1; in [0, 1] for
+            proportions.
+        proportion: the values are 0 or 1, or shares.
+        samples, seed: as for :func:`resampled_means`.
+
+    Raises:
+        ValueError: there are not as many values in both.
+    """
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"Values of the same videos are two rows of one length, not {first.shape} and {second.shape}.")
+    differences = second - first
+    if proportion:
+        interval = _tango(differences)
+    else:
+        (interval,) = mean_intervals(differences[:, None], samples=samples, seed=seed)
+    return Difference(float(differences.mean()), interval, len(differences))
+
+
+def difference_figure(template: Figure, first: np.ndarray, second: np.ndarray, *, samples: int, seed: int) -> Figure:
+    """The figure of a paired difference (:func:`paired_difference`).
+
+    Args:
+        template: a figure that lacks value, interval and count. Its unit "points": the values are 0 or 1, or shares,
+            and the figure is in points of accuracy; another: they are in that unit.
+        first, second, samples, seed: as for :func:`paired_difference`.
+    """
+    points = template.unit == "points"
+    found, scale = (
+        paired_difference(first, second, proportion=points, samples=samples, seed=seed),
+        100.0 if points else 1.0,
+    )
+    ends = None if found.interval is None else (scale * found.interval[0], scale * found.interval[1])
+    return replace(template, value=scale * found.value, interval=ends, count=found.count)
+
+
+def _tango(differences: np.ndarray) -> tuple[float, float] | None:
+    n = len(differences)
+    if n < 2:
+        return None
+    gained, lost = float(differences.clip(min=0).mean()), float((-differences).clip(min=0).mean())
+    value = gained - lost
+    variance, of_whole_videos = float(differences.var()), gained + lost - value**2
+    if of_whole_videos <= 0:  # no difference, or one in all videos
+        trials = float(n)
+    elif variance <= 0:
+        return value, value
+    else:
+        trials = max(n, n * of_whole_videos / variance)
+
+    def outside(difference: float) -> float:
+        q_of = (2 - gained + lost) * difference - gained - lost
+        between = difference * (1 - difference)
+        q = (math.sqrt(max(q_of**2 + 8 * lost * between, 0.0)) - q_of) / 4
+        spread = max(2 * q + between, 0.0)
+        return abs(value - difference) - _Z * math.sqrt(spread / trials)
+
+    return _boundary(outside, value, -1.0), _boundary(outside, value, 1.0)
+
+
+def _boundary(outside: Callable[[float], float], inner: float, outer: float) -> float:
+    """Where ``outside`` turns positive on the way from ``inner``, where it is not, to ``outer``."""
+    for _ in range(60):
+        middle = (inner + outer) / 2
+        inner, outer = (inner, middle) if outside(middle) > 0 else (middle, outer)
+    return (inner + outer) / 2
 
 
 @dataclass(frozen=True)
@@ -107,7 +258,8 @@ def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed
 
     In a resample where only ``A_modulated`` is zero the ratio counts as +infinity, where only ``A`` is, as -infinity:
     both are what the ratio tends to, and an end of the interval that falls there is infinite. A resample where both
-    are zero says nothing and is left out. Either is mentioned in the note.
+    are zero says nothing and is left out. Either is mentioned in the note. Where both accuracies are 1, and all
+    resamples alike, the ends are those of the ratio of 1 to the lower end of Wilson's interval.
 
     Args:
         original, modulated: ``(n,)`` accuracy of each video in [0, 1], n >= 1.
@@ -122,6 +274,9 @@ def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed
     value = math.log(accuracy / modulated_accuracy)
     if len(original) < 2:
         return LogRatio(value)
+    if accuracy == modulated_accuracy == 1:
+        lowest, _ = proportion_interval(original) or (1.0, 1.0)
+        return LogRatio(value, (math.log(lowest), -math.log(lowest)))
     means = resampled_means(np.stack([original, modulated], axis=1), samples=samples, seed=seed)
     return _with_interval(value, means)
 

@@ -80,7 +80,7 @@ def number(value: float | None, unit: str, *, signed: bool = False) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     sign = "+" if signed else ""
-    places = {"%": 1, "log ratio": 2, "nats": 3 if abs(value) < 1 else 2}.get(unit)
+    places = {"%": 1, "points": 1, "log ratio": 2, "nats": 3 if abs(value) < 1 else 2}.get(unit)
     if places is None or (value and abs(value) < 0.5 * 10**-places):
         text = f"{value:{sign}.3g}"
     else:

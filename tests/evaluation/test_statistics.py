@@ -1,11 +1,21 @@
-"""Bootstrap intervals against closed forms, and log ratios against the published table."""
+"""Intervals against closed forms and likelihoods, and log ratios against the published table."""
 
 import math
 
 import numpy as np
 import pytest
 
-from pvbias.evaluation.statistics import log_ratio, mean_intervals, percentile_interval, resampled_means
+from pvbias.evaluation.results import Figure
+from pvbias.evaluation.statistics import (
+    difference_figure,
+    log_ratio,
+    mean_figures,
+    mean_intervals,
+    paired_difference,
+    percentile_interval,
+    proportion_interval,
+    resampled_means,
+)
 
 #: Hara, Ishikawa and Kataoka, Table 1: accuracy on original and on shuffled inputs (%), log ratio.
 TABLE_1 = {
@@ -73,6 +83,115 @@ def test_columns_are_resampled_together_whatever_the_chunks_are():
     assert len(np.unique(means[:, 0])) > 990  # no chunk repeats another one
 
 
+Z = 1.959963984540054
+
+
+@pytest.mark.parametrize("right_of_19", [0, 1, 9, 18, 19])
+def test_a_proportion_has_wilsons_interval(right_of_19):
+    """Its ends are the p whose own standard error puts them 1.96 away from what was seen."""
+    values = np.array([1.0] * right_of_19 + [0.0] * (19 - right_of_19))
+    seen = right_of_19 / 19
+    for end, outermost in zip(proportion_interval(values), (0, 1), strict=True):
+        if seen == outermost:
+            assert end == seen
+        else:
+            assert abs(seen - end) == pytest.approx(Z * math.sqrt(end * (1 - end) / 19))
+
+
+def test_none_of_19_is_up_to_one_in_six_and_all_of_19_down_to_five():
+    assert proportion_interval(np.zeros(19)) == pytest.approx((0, 0.1682), abs=5e-5)
+    assert proportion_interval(np.ones(19)) == pytest.approx((0.8318, 1), abs=5e-5)
+
+
+def test_the_video_is_the_unit_however_many_views_it_has():
+    """Ten views of a video that are all alike say what one says; ten that are independent say what ten videos say."""
+    generator = np.random.default_rng(2)
+    alike = (generator.random(400) < 0.3).astype(float)
+    shares = np.repeat(alike[:, None], 10, axis=1).mean(1)
+    assert proportion_interval(shares) == pytest.approx(proportion_interval(alike))
+    independent = generator.random((400, 10)) < 0.3
+    low, high = proportion_interval(independent.mean(1))
+    flat_low, flat_high = proportion_interval(independent.astype(float).ravel())
+    assert high - low == pytest.approx(flat_high - flat_low, rel=0.1)
+    assert proportion_interval(np.zeros(19)) == proportion_interval(np.zeros((19, 10)).mean(1))
+
+
+def test_percentages_are_proportions_and_scores_are_not():
+    columns = np.stack([np.zeros(19), np.linspace(0, 1, 19)], axis=1)
+    templates = [Figure(name=name, value=None, unit=unit, level="video") for name, unit in (("a", "%"), ("b", "nats"))]
+    share, score = mean_figures(templates, columns, samples=2000, seed=0)
+    assert (share.value, share.count) == (0, 19)
+    assert share.interval == pytest.approx((0, 16.82), abs=5e-3)
+    assert score.interval == mean_intervals(columns[:, 1:], samples=2000, seed=0)[0]
+
+
+def score_interval(gained: int, lost: int, n: int) -> list[float]:
+    """Tango's interval by its definition: the likelihood of (both right or wrong, only one right) for each difference
+    is maximised on a grid."""
+
+    def distance(difference: float) -> float:
+        q = np.linspace(max(0, -difference) + 1e-9, (1 - difference) / 2 - 1e-9, 100_001)
+        likelihood = (
+            gained * np.log(q + difference) + lost * np.log(q) + (n - gained - lost) * np.log(1 - 2 * q - difference)
+        )
+        best = q[np.argmax(likelihood)]
+        return abs(gained - lost - n * difference) / math.sqrt(n * (2 * best + difference - difference**2))
+
+    ends = []
+    for outermost in (-0.999, 0.999):
+        inside, outside = (gained - lost) / n, outermost
+        for _ in range(30):
+            middle = (inside + outside) / 2
+            inside, outside = (inside, middle) if distance(middle) > Z else (middle, outside)
+        ends.append(middle)
+    return ends
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(12, 2, 50), (3, 1, 20), (5, 0, 30)])
+def test_the_difference_of_two_runs_has_tangos_interval(gained, lost, n):
+    first = np.array([0] * gained + [1] * lost + [1] * (n - gained - lost), float)
+    second = np.array([1] * gained + [0] * lost + [1] * (n - gained - lost), float)
+    found = paired_difference(first, second, proportion=True, samples=100, seed=0)
+    assert (found.value, found.count) == (pytest.approx((gained - lost) / n), n)
+    assert found.interval == pytest.approx(score_interval(gained, lost, n), abs=1e-5)
+    other_way_round = paired_difference(second, first, proportion=True, samples=100, seed=0)
+    assert other_way_round.interval == pytest.approx((-found.interval[1], -found.interval[0]))
+
+
+def test_runs_that_agree_in_all_of_19_videos_may_differ_in_others():
+    """Wilson's of 0 of 19, either way: wherever their accuracy is."""
+    for values in (np.ones(19), np.zeros(19), np.arange(19) % 2):
+        found = paired_difference(values, values, proportion=True, samples=100, seed=0)
+        assert found.interval == pytest.approx((-0.1682, 0.1682), abs=5e-5)
+
+
+def test_pairing_makes_a_difference_narrower():
+    """1 in 20 videos differs; unpaired, the standard error would be that of two runs."""
+    generator = np.random.default_rng(4)
+    first = (generator.random(2000) < 0.5).astype(float)
+    second = np.where(generator.random(2000) < 0.05, 1 - first, first)
+    low, high = paired_difference(first, second, proportion=True, samples=100, seed=0).interval
+    assert (high - low) / 2 == pytest.approx(Z * math.sqrt(0.05 / 2000), rel=0.15)
+    assert (high - low) / 2 < 0.4 * Z * math.sqrt(2 * 0.25 / 2000)
+
+
+def test_the_difference_of_scores_is_the_bootstrap_of_the_videos_differences():
+    generator = np.random.default_rng(5)
+    first = generator.gamma(2, size=500)
+    second = first + generator.normal(0.1, 0.2, 500)
+    figure = Figure(name="dynamic_score", value=None, unit="nats", level="video")
+    found = difference_figure(figure, first, second, samples=5000, seed=0)
+    half = Z * (second - first).std() / math.sqrt(500)
+    assert (found.value, found.count) == (pytest.approx((second - first).mean()), 500)
+    assert found.interval == pytest.approx((found.value - half, found.value + half), abs=0.1 * half)
+
+
+def test_a_difference_needs_the_same_videos():
+    with pytest.raises(ValueError, match=r"\(3,\) and \(2,\)"):
+        paired_difference(np.ones(3), np.ones(2), proportion=True, samples=100, seed=0)
+    assert paired_difference(np.ones(1), np.zeros(1), proportion=True, samples=100, seed=0).interval is None
+
+
 def test_seed_decides_the_resamples():
     columns = np.random.default_rng(0).random((50, 1))
     assert mean_intervals(columns, samples=200, seed=7) == mean_intervals(columns, samples=200, seed=7)
@@ -88,6 +207,13 @@ def test_percentiles_are_taken_outwards_and_survive_infinities():
     assert percentile_interval(np.arange(100.0)) == (2.0, 97.0)
     draws = np.concatenate([np.arange(95.0), np.full(5, np.inf)])
     assert percentile_interval(draws) == (2.0, math.inf)
+
+
+def test_two_accuracies_of_100_percent_leave_the_ratio_open_a_little():
+    """ln(0.8318) = -0.184: either may be as low as Wilson's interval of 19 of 19."""
+    result = log_ratio(np.ones(19), np.ones(19), samples=100, seed=0)
+    assert result.value == 0
+    assert result.interval == pytest.approx((-0.184, 0.184), abs=5e-4)
 
 
 @pytest.mark.parametrize(
