@@ -19,7 +19,7 @@ from fvcore.common.config import CfgNode
 
 from .clips import ORIGINAL
 from .config import complete, save_cfg
-from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, fingerprint, forget, look_up
+from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, forget, look_up, set_fingerprints
 from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
 from .data.sampling import TemporalSampling
 from .data.sharing import Shard
@@ -361,6 +361,7 @@ def _write(
     model: Mapping[str, str],
     started: float,
 ) -> None:
+    same = set_fingerprints(source)
     run_results = RunResults(
         name=Path(cfg.OUTPUT_DIR).resolve().name,
         num_classes=cfg.MODEL.NUM_CLASSES,
@@ -368,7 +369,8 @@ def _write(
         num_videos=measured,
         bad_videos=[asdict(video) for video in bad],
         data=source.description,
-        data_fingerprint=fingerprint(source),
+        data_fingerprint=same.videos,
+        label_fingerprints=[same.label_numbers, same.label_names],
         sampling=_sampling(cfg),
         clip_seconds=TemporalSampling.from_cfg(cfg).span,
         views=_views(cfg),

@@ -204,6 +204,7 @@ def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResul
         num_classes=fused.probabilities.shape[1],
         num_videos=len(fused.names),
         data_fingerprint=fingerprints.pop() if len(fingerprints) == 1 else hashlib.sha256(videos).hexdigest(),
+        label_fingerprints=runs[0].label_fingerprints if len({str(r.label_fingerprints) for r in runs}) == 1 else [],
         weights="late fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in streams),
         class_names=fused.class_names,
         data=_joined(run.data for run in runs),

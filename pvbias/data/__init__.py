@@ -5,7 +5,7 @@ from .content import content_fingerprint
 from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
-from .source import VideoFiles, build_source, count_classes, fingerprint
+from .source import VideoFiles, build_source, count_classes, fingerprint, set_fingerprints
 from .video import BadVideoError, FrameSize, Video, VideoRecord, VideoSource
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "fingerprint",
     "forget",
     "look_up",
+    "set_fingerprints",
 ]

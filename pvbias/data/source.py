@@ -6,14 +6,15 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 from fvcore.common.config import CfgNode
 
 from ..errors import DataError
 from ..registries import DATASET
-from .annotations import Annotation, read_annotation, read_class_names
+from .annotations import Annotation, loosely, read_annotation, read_class_names
 from .annotations.files import expand
 from .decoding import FileVideo
 from .frame_folder import FrameFolder
@@ -186,14 +187,54 @@ def _not_there(paths: Sequence[str]) -> list[str]:
 
 
 def fingerprint(source: VideoSource) -> str:
-    """Tells one set of videos from another: SHA-256, hexadecimal, over the names, labels, parts and sizes (bytes of a
-    file, number of entries of a folder, nothing for what is neither) of all records, in order, and over the class
-    names."""
+    """Tells one list of videos from another, as it is written: SHA-256, hexadecimal, over the names, labels, parts and
+    sizes (bytes of a file, number of entries of a folder, nothing for what is neither) of all records, in order, and
+    over the class names."""
     digest = hashlib.sha256(repr(tuple(source.class_names)).encode(errors="surrogateescape"))
     for record in source.records:
         line = (record.name, record.label, record.start, record.end, _extent(record.path))
         digest.update(repr(line).encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetFingerprints:
+    """Tells sets of videos, and what they are labelled as, from one another; each SHA-256, hexadecimal.
+
+    Attributes:
+        videos: over the file names, parts and sizes of all videos. Not over the order of the list, the folder it is in,
+            or the labels: the same videos with class names and without are the same videos.
+        label_numbers: over which video has which number for a label.
+        label_names: over which video has which class, by name in any spelling; empty where classes have no names.
+    """
+
+    videos: str
+    label_numbers: str
+    label_names: str
+
+
+def set_fingerprints(source: VideoSource) -> SetFingerprints:
+    """The fingerprints of a source's set of videos, for telling whether two runs measured the same."""
+    names = [loosely(name) for name in source.class_names]
+    videos, numbers, classes = [], [], []
+    extents = [_extent(record.path) for record in source.records]
+    for record, extent in zip(source.records, extents, strict=True):
+        video = (PurePath(record.name).name, extent, record.start, record.end)
+        videos.append(repr(video))
+        numbers.append(repr((video, record.label)))
+        known = record.label is not None and 0 <= record.label < len(names)
+        classes.append(repr((video, names[record.label] if known else record.label)))
+    if all(extent is None for extent in extents):
+        videos.append(source.description)  # made-up videos: their recipe
+    return SetFingerprints(
+        videos=_digest_of(videos),
+        label_numbers=_digest_of(numbers),
+        label_names=_digest_of(classes) if names else "",
+    )
+
+
+def _digest_of(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
 
 
 def _extent(path: str) -> int | None:

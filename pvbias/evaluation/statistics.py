@@ -93,7 +93,7 @@ def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
         values: ``(n,)``, one a video, in [0, 1], n >= 1.
     """
     values = np.asarray(values, dtype=np.float64)
-    trials = len(values)
+    trials = float(len(values))
     if trials < 2:
         return None
     p, variance = float(values.mean()), float(values.var())

@@ -95,8 +95,12 @@ def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
     """What keeps the figures of these runs from being compared just like that: (warning, what each run did)."""
     checks: list[tuple[str, Callable[[RunResults], str]]] = [
         (
-            "The videos or labels are not the same: figures differ because of the data as well as the model.",
+            "The videos are not the same: figures differ because of the data as well as the model.",
             lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint}",
+        ),
+        (
+            "The videos are labelled differently: accuracies differ because of that as well as the model.",
+            _labels(runs),
         ),
         (
             "Clips were sampled differently, and dynamic scores grow with the time a clip covers: do not compare them.",
@@ -114,6 +118,19 @@ def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
         if len({value(run) for run in runs}) > 1:
             found.append((warning, [value(run) or "unknown" for run in runs]))
     return found
+
+
+def _labels(runs: Sequence[RunResults]) -> Callable[[RunResults], str]:
+    """What tells the labels of runs apart: class names where all have some, else numbers; nothing where either agree,
+    where they are of other videos, or where an older run does not say."""
+    known = [run.label_fingerprints for run in runs]
+    if len({run.data_fingerprint for run in runs}) > 1 or not all(known):
+        return lambda _: ""
+    for place in (0, 1):
+        if len({prints[place] for prints in known}) == 1 and known[0][place]:
+            return lambda _: ""
+    named = all(prints[1] for prints in known)
+    return lambda run: f"labels with the fingerprint {run.label_fingerprints[named]}"
 
 
 def accuracy(runs: Sequence[RunResults]) -> Section | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pvbias.data import build_source, count_classes, fingerprint
+from pvbias.data import build_source, count_classes, fingerprint, set_fingerprints
 from pvbias.data.annotations import read_annotation
 from pvbias.errors import DataError
 
@@ -145,6 +145,39 @@ def test_fingerprints_tell_labels_and_contents_apart(tmp_path):
     second = fingerprint(build_source(cfg, "train"))
     (tmp_path / "train.csv").write_text("a.mp4 0\nb.mp4 2\n")
     assert len({first, second, fingerprint(build_source(cfg, "train"))}) == 3
+
+
+def test_the_same_videos_are_the_same_whatever_their_classes_are_called(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"12")
+    (tmp_path / "b.mp4").write_bytes(b"123")
+    lists = {"numbers": "a.mp4 0\nb.mp4 1\n", "swapped": "b.mp4 1\na.mp4 0\n", "others": "a.mp4 1\nb.mp4 0\n"}
+    lists |= {
+        "words": "a.mp4 run\nb.mp4 walk\n",
+        "folder": f"{tmp_path}/a.mp4 0\n{tmp_path}/b.mp4 1\n",
+        "one": "a.mp4 0\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    (tmp_path / "names.txt").write_text("run\nwalk\n")
+    (tmp_path / "turned.txt").write_text("Walk\nRun\n")
+
+    def found(name, classes=""):
+        names_file = str(tmp_path / classes) if classes else ""
+        return set_fingerprints(build_source(data_cfg(tmp_path / f"{name}.csv", CLASS_NAMES_FILE=names_file), "train"))
+
+    plain, named = found("numbers"), found("numbers", "names.txt")
+    assert (plain.videos, plain.label_numbers, plain.label_names) == (named.videos, named.label_numbers, "")
+    assert found("swapped") == found("folder") == plain
+    other = found("others")
+    assert other.videos == plain.videos
+    assert other.label_numbers != plain.label_numbers
+    words = found("words", "turned.txt")  # the same classes with each other's numbers
+    assert words.videos == plain.videos
+    assert words.label_numbers != plain.label_numbers
+    assert words.label_names == named.label_names
+    assert found("one").videos != plain.videos
+    (tmp_path / "a.mp4").write_bytes(b"1234")
+    assert found("numbers").videos != plain.videos
 
 
 def test_a_video_that_is_listed_with_two_labels_is_named(tmp_path, caplog):
