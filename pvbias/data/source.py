@@ -222,8 +222,8 @@ def set_fingerprints(source: VideoSource) -> SetFingerprints:
         video = (PurePath(record.name).name, extent, record.start, record.end)
         videos.append(repr(video))
         numbers.append(repr((video, record.label)))
-        known = record.label is not None and 0 <= record.label < len(names)
-        classes.append(repr((video, names[record.label] if known else record.label)))
+        label = record.label
+        classes.append(repr((video, label if label is None or not 0 <= label < len(names) else names[label])))
     if all(extent is None for extent in extents):
         videos.append(source.description)  # made-up videos: their recipe
     return SetFingerprints(
