@@ -35,7 +35,7 @@ from .plugin_loading import load_plugins
 from .registries import EVALUATOR
 from .report import RunResults, write_report, write_results
 from .report.folder import read_document, remove_files, write_atomically
-from .zoo import count_head_classes, fetch, load_weights, model_weights, read_checkpoint
+from .zoo import count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ def _num_classes(cfg: CfgNode, source: str) -> int:
         return counted
     entry = find_model(cfg)
     path = fetch(source, _checksum(cfg, source))
-    classes = count_head_classes(model_weights(read_checkpoint(path), path), entry)
+    classes = count_head_classes(model_weights(peek_checkpoint(path), path), entry)
     if classes is None:
         raise WeightsError(
             f"{source} has no {entry.head}.weight, the final projection of {cfg.MODEL.MODEL_NAME}. "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, DataError
-from ..zoo import find_weights, read_checkpoint
+from ..zoo import find_weights, peek_checkpoint
 from .annotations import loosely
 from .annotations.files import expand
 from .video import VideoSource
@@ -101,7 +101,7 @@ def checkpoint_names(source: str) -> tuple[str, ...]:
     if source.startswith("zoo://"):
         return tuple(find_weights(source).class_names)
     path = expand(source)
-    return tuple(read_checkpoint(str(path)).get("class_names", ())) if path.is_file() else ()
+    return tuple(peek_checkpoint(str(path)).get("class_names", ())) if path.is_file() else ()
 
 
 def same_names(names: Sequence[str], others: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..distributed import all_gather_objects, barrier, get_rank, get_world_size, is_main_process
 from ..errors import WeightsError
-from ..zoo import atomic_save, model_state, read_checkpoint
+from ..zoo import atomic_save, model_state, peek_checkpoint, read_checkpoint
 from .seeding import generator_states
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ def save_best(trainer: Trainer) -> None:
 def newest_checkpoint(output_dir: str) -> Path | None:
     """The training checkpoint of a run's folder that is furthest on and whole; None when there is none.
 
-    One that cannot be read is passed over with a warning that names it.
+    One that cannot be read is passed over with a warning that names it. Whether the values of its tensors are what was
+    written is seen where they are read.
     """
-    found = _newest(output_dir)
+    found = _newest(output_dir, peek_checkpoint)
     return found[0] if found else None
 
 
@@ -121,7 +122,7 @@ def resume(trainer: Trainer) -> Path | None:
         WeightsError: it is of another model or objective, or inside an epoch that is cut into other steps.
     """
     output_dir = trainer.cfg.OUTPUT_DIR
-    own = _newest(output_dir) if is_main_process() else None
+    own = _newest(output_dir, read_checkpoint) if is_main_process() else None
     path = all_gather_objects(own[0] if own else None)[0]
     if path is None:
         return None
@@ -255,10 +256,11 @@ def _checkpoints(output_dir: str) -> list[tuple[tuple[int, int], Path]]:
     return sorted(((_place(path), path) for path in paths), reverse=True)
 
 
-def _newest(output_dir: str) -> tuple[Path, dict[str, Any]] | None:
+def _newest(output_dir: str, read: Callable[[str], dict[str, Any]]) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint that is furthest on among those that ``read`` can read, and what it gives."""
     for _, path in _checkpoints(output_dir):
         try:
-            checkpoint = read_checkpoint(str(path))
+            checkpoint = read(str(path))
         except WeightsError as error:
             logger.warning("Checkpoint %s is broken and passed over: %s", path, error)
             continue

@@ -3,7 +3,7 @@
 from .fetching import fetch, find_weights
 from .loading import LoadReport, load_module_weights, load_weights
 from .matching import Match, count_head_classes, match, match_catalogue
-from .reading import model_weights, read_checkpoint
+from .reading import model_weights, peek_checkpoint, read_checkpoint
 from .saving import atomic_save, model_state, save_safetensors, save_weights
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "match_catalogue",
     "model_state",
     "model_weights",
+    "peek_checkpoint",
     "read_checkpoint",
     "save_safetensors",
     "save_weights",

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import WeightsError
+from .checked_file import ZIP_START, CheckedFile
 
 #: Where checkpoints keep the model's weights, and who writes them so.
 STATE_KEYS = {
@@ -35,12 +37,30 @@ _SHOWN = 10
 def read_checkpoint(path: str) -> dict[str, Any]:
     """The dict in a checkpoint file, on the CPU; nothing but tensors and plain values is ever unpickled.
 
+    It is read once. The checksums in PyTorch's files are compared meanwhile, so that damage is noticed that leaves the
+    file as long as it was. PyTorch's old format (before 1.6) and safetensors have none: what ``fetch`` and
+    ``TRAIN.CHECKPOINT_SHA256`` compare is all there is to tell.
+
     Args:
         path: a PyTorch file, or one in the safetensors format, whatever its name.
 
     Raises:
-        WeightsError: the file is no checkpoint, is cut off, or would have to run code.
+        WeightsError: the file is no checkpoint, is cut off or damaged, or would have to run code.
     """
+    return _read(path, values=True)
+
+
+def peek_checkpoint(path: str) -> dict[str, Any]:
+    """:func:`read_checkpoint` without the values of the tensors of PyTorch's files, which come from the disk only where
+    they are used, unchecked: for names, shapes and all that is not a tensor, in no time.
+
+    Raises:
+        WeightsError: as for :func:`read_checkpoint`, but for damage that only the values show.
+    """
+    return _read(path, values=False)
+
+
+def _read(path: str, *, values: bool) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             start = file.read(64)
@@ -50,7 +70,14 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of odd files is for its developers
-            checkpoint = load_file(path) if safetensors else torch.load(path, map_location="cpu", weights_only=True)
+            if safetensors:
+                checkpoint = load_file(path)
+            elif not start.startswith(ZIP_START):
+                checkpoint = _unpickled(path)
+            elif values:
+                checkpoint = _checked(path)
+            else:
+                checkpoint = _unpickled(path, mmap=True)
     # What torch raises for a file that is none of its own, or only half of one, is not settled.
     except (
         SafetensorError,
@@ -62,10 +89,32 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         TypeError,
         ValueError,
         struct.error,
+        BadZipFile,
     ) as error:
         raise WeightsError(f"{path!r} {_why_unreadable(path, start, safetensors, error)}") from error
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path!r} holds a {type(checkpoint).__name__}, not a dict with weights.")
+    return checkpoint
+
+
+def _unpickled(file: str | CheckedFile, **options: Any) -> Any:
+    return torch.load(file, map_location="cpu", weights_only=True, **options)
+
+
+def _checked(path: str) -> Any:
+    with CheckedFile(path) as file:
+        try:
+            checkpoint = _unpickled(file)
+            file.check_rest()
+        except Exception:  # whatever torch makes of a damaged record
+            if not file.damaged:
+                raise
+        if file.damaged:
+            named = ", ".join(file.damaged[:_SHOWN]) + (" is" if len(file.damaged) == 1 else " are")
+            raise WeightsError(
+                f"{path!r} is damaged: {named} not what was written (by the checksum, CRC-32). Fetch it again, or use "
+                "another; of a training's checkpoints, delete this one to go on from the one before."
+            )
     return checkpoint
 
 

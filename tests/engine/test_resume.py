@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from pvbias.data import VideoRecord, build_train_loader
-from pvbias.engine import launch, newest_checkpoint
+from pvbias.engine import checkpoint, launch, newest_checkpoint
 from pvbias.engine.seeding import generator_states, restore_generators, seed_everything
 from pvbias.errors import ConfigError, TrainingError, WeightsError
 from pvbias.interruption import Interrupted, request_stop
@@ -175,8 +175,8 @@ def test_what_was_done_is_not_loaded_again(tmp_path):
     assert attempt(cfg, EventfulLoader(5, events={(1, 2): ask}), small_recognizer()) is None
     path = newest_checkpoint(str(tmp_path))
     assert path.name == "checkpoint_epoch_00001_step_00003.pyth"
-    checkpoint = torch.load(path, weights_only=True)
-    assert (checkpoint["epoch"], checkpoint["step"]) == (0, 3)
+    found = torch.load(path, weights_only=True)
+    assert (found["epoch"], found["step"]) == (0, 3)
     loader = EventfulLoader(5)
     summary = attempt(cfg, loader, small_recognizer())
     assert summary.resumed_from == path
@@ -259,6 +259,28 @@ def test_a_broken_checkpoint_inside_an_epoch(tmp_path, caplog):
     summary = attempt(cfg_for(tmp_path), EventfulLoader(5), small_recognizer())
     assert summary.resumed_from.name == "checkpoint_epoch_00001.pyth"
     assert f"{broken} is broken" in caplog.text
+    assert logged(tmp_path) == logged(tmp_path / "whole")
+
+
+def test_a_checkpoint_that_is_damaged_in_the_middle(tmp_path, caplog, monkeypatch):
+    """As long as it was, and PyTorch reads it without a word."""
+    until_done(cfg_for(tmp_path / "whole"))
+    assert attempt(cfg_for(tmp_path), EventfulLoader(5, events={(1, 2): ask}), small_recognizer()) is None
+    damaged = newest_checkpoint(str(tmp_path))
+    content = bytearray(damaged.read_bytes())
+    value = torch.load(damaged)["model_state"]["conv.weight"]
+    position = content.index(value.numpy().tobytes())
+    content[position + 6] ^= 0x40
+    damaged.write_bytes(content)
+    assert not torch.equal(torch.load(damaged)["model_state"]["conv.weight"], value)
+    read = []
+    whole = checkpoint.read_checkpoint
+    monkeypatch.setattr(checkpoint, "read_checkpoint", lambda path: read.append(Path(path).name) or whole(path))
+    summary = attempt(cfg_for(tmp_path), EventfulLoader(5), small_recognizer())
+    assert summary.resumed_from.name == "checkpoint_epoch_00001.pyth"
+    assert read == [damaged.name, "checkpoint_epoch_00001.pyth"]  # each once
+    assert f"{damaged} is broken and passed over" in caplog.text
+    assert "not what was written" in caplog.text
     assert logged(tmp_path) == logged(tmp_path / "whole")
 
 
