@@ -12,8 +12,9 @@ from av.video.frame import PictureType
 
 from .containers import STRICT, decoded, demuxed, open_container, video_stream
 from .display_times import NO_TIMESTAMP
+from .orientation import Orientation
 from .packets import MAX_GAP, PacketIndex, identity, packet_index, recounted, unseekable
-from .resizing import Resizer, quarter_turns
+from .resizing import Resizer
 from .video import BadVideoError, FrameSize, frames_shown, in_order
 
 #: Decoders that flushing does not make forget what they have read of a damaged file: segments, headers.
@@ -33,7 +34,7 @@ class FileVideo:
     out, frames are counted and the file is decoded linearly from its start. The log names such files, but for AVI,
     which stores no display times anyway.
 
-    The best video stream is used, on one thread. Rotation metadata is honoured, mirroring is not.
+    The best video stream is used, on one thread. Frames are turned and mirrored as their display matrix says.
 
     Args:
         path: a file.
@@ -319,14 +320,13 @@ class _Images:
         self.frames = np.empty((count, 0, 0, 3), np.uint8)
 
     def put(self, slot: int, frame: av.VideoFrame) -> None:
-        turns = quarter_turns(frame.rotation)
-        sideways = turns % 2 == 1
+        orientation = Orientation.of(frame)
+        sideways = orientation.transpose
         if not self.frames.shape[1]:
             height, width = (frame.width, frame.height) if sideways else (frame.height, frame.width)
             self.frames = np.empty((self._count, *self._size(height, width), 3), np.uint8)
         height, width = self.frames.shape[1:3]
-        scaled = self._resizer(frame, *((width, height) if sideways else (height, width)))
-        self.frames[slot] = np.rot90(scaled, turns) if turns else scaled
+        self.frames[slot] = orientation(self._resizer(frame, *((width, height) if sideways else (height, width))))
 
 
 def _is_intra(frame: av.VideoFrame) -> bool:

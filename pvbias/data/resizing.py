@@ -47,9 +47,3 @@ class Resizer:
         plane = image.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[:height, : width * 3].reshape(height, width, 3)
-
-
-def quarter_turns(rotation: int) -> int:
-    """Counterclockwise quarter turns that make a frame upright: 0 .. 3; 0 for a ``rotation`` (degrees) that is no
-    quarter turn, which is what broken display matrices give."""
-    return (rotation // 90) % 4 if -360 <= rotation <= 360 and rotation % 90 == 0 else 0

@@ -1,6 +1,7 @@
 """Decoding against a plain PyAV loop, against the numbers written into the frames, and on broken files."""
 
 import os
+import struct
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from pvbias.data import BadVideoError
 from pvbias.data.decoding import FileVideo
+from pvbias.data.orientation import Orientation, orientation_of
 from pvbias.data.resizing import Resizer
 
 from .videos import frame_number, write_video
@@ -102,29 +104,73 @@ def test_bit_depths_and_odd_sizes(tmp_path, pix_fmt, size):
     assert abs(int(frames[0].min()) - 30) < 12  # dark bars stay dark: the range is right
 
 
-def test_rotation_makes_frames_upright(tmp_path):
-    path = write_video(tmp_path / "v.mp4", 3)
-    _rotate(path)
+#: Display matrices (a, b, c, d), and where the quarters of a picture, red green over blue white, are then shown. What
+#: ffmpeg shows, too (its own turning, version 9).
+ORIENTATIONS = {
+    (1, 0, 0, 1): "RG BW",
+    (-1, 0, 0, 1): "GR WB",  # mirrored left to right
+    (1, 0, 0, -1): "BW RG",  # top to bottom
+    (-1, 0, 0, -1): "WB GR",  # turned by 180 degrees
+    (0, 1, -1, 0): "BR WG",  # clockwise
+    (0, -1, 1, 0): "GW RB",  # counterclockwise
+    (0, 1, 1, 0): "RB GW",  # mirrored and turned
+    (0, -1, -1, 0): "WG BR",
+}
+COLOURS = {"R": (230, 30, 30), "G": (30, 230, 30), "B": (30, 30, 230), "W": (230, 230, 230)}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("matrix", ORIENTATIONS)
+def test_display_matrices_turn_and_mirror_frames(tmp_path, matrix, container):
+    path = _quarters(tmp_path / f"v.{container}", matrix)
     with FileVideo(str(path)) as video:
         seen = []
         frames = video.read([0.0, 0.05], lambda h, w: seen.append((h, w)) or (h, w))
-    assert seen == [(64, 48)]
-    assert frames.shape == (2, 64, 48, 3)
-    with av.open(str(path)) as container:
-        frame = next(container.decode(video=0))
-        assert frame.rotation == -90  # clockwise
-        plain = frame.to_ndarray(format="rgb24")
-    assert np.array_equal(frames[0], np.rot90(plain, -1))
+    height, width = (48, 64) if matrix[0] else (64, 48)
+    assert seen == [(height, width)]
+    assert frames.shape == (2, height, width, 3)
+    places = [[(row * height // 4, column * width // 4) for column in (1, 3)] for row in (1, 3)]
+    shown = " ".join("".join(_nearest(frames[1][place]) for place in row) for row in places)
+    assert shown == ORIENTATIONS[matrix]
 
 
-def _rotate(path: Path) -> None:
-    """Write a display matrix for a quarter turn clockwise into the track header."""
-    data = bytearray(path.read_bytes())
+def test_a_broken_display_matrix_leaves_frames_as_they_are():
+    for rows in (np.zeros((2, 2)), [[1, 1], [-1, 1]], [[1, 0], [0, 0]], [[0.7, 0.7], [-0.7, 0.7]]):
+        matrix = np.zeros((3, 3), np.int32)
+        matrix[:2, :2] = np.array(rows) * 65536
+        assert orientation_of(matrix) == Orientation()
+    half_size = np.array([[0, -32768, 0], [20000, 0, 0], [5, 7, 1 << 30]], np.int32)
+    assert orientation_of(half_size) == Orientation(transpose=True, flip_rows=True)
+
+
+def _quarters(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """A video of four quarters, the display matrix in its track header (MP4), or copied from there."""
+    plain = path.with_name("plain.mp4")
+    image = np.empty((48, 64, 3), np.uint8)
+    for name, (row, column) in zip("RGBW", ((0, 0), (0, 32), (24, 0), (24, 32)), strict=True):
+        image[row : row + 24, column : column + 32] = COLOURS[name]
+    with av.open(str(plain), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(plain.read_bytes())
     at = data.index(b"tkhd") + 4 + 4 + 20 + 16  # version and flags, times and ids, reserved .. volume
-    unit, zero = (0x10000).to_bytes(4, "big"), bytes(4)
-    minus = (0x100000000 - 0x10000).to_bytes(4, "big")
-    data[at : at + 36] = zero + unit + zero + minus + zero + zero + zero + zero + (0x40000000).to_bytes(4, "big")
-    path.write_bytes(data)
+    a, b, c, d = (65536 * value for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    plain.write_bytes(data)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return path
+
+
+def _nearest(pixel: np.ndarray) -> str:
+    return min(COLOURS, key=lambda name: np.abs(pixel.astype(int) - COLOURS[name]).sum())
 
 
 def test_a_lost_packet_costs_its_own_frame_only(tmp_path):
