@@ -48,7 +48,7 @@ def orientation_of(matrix: np.ndarray) -> Orientation:
 
     ::
 
-        shown column = a x + c y + shift,    shown row = b x + d y + shift,    matrix = [[a, b, .], [c, d, .], [., ., .]]
+        shown column = a x + c y + shift,  shown row = b x + d y + shift,  matrix = [[a, b, .], [c, d, .], [., ., .]]
 
     Scales and shifts have no part in it: frames are resized anyway. A matrix that turns by anything but quarter turns,
     or is broken (zeros), leaves frames as they are.
