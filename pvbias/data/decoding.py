@@ -14,7 +14,7 @@ from .containers import STRICT, decoded, demuxed, open_container, video_stream
 from .display_times import NO_TIMESTAMP
 from .orientation import Orientation
 from .packets import MAX_GAP, PacketIndex, identity, packet_index, recounted, unseekable
-from .resizing import Resizer
+from .resizing import Resizer, why_not
 from .video import BadVideoError, FrameSize, frames_shown, in_order
 
 #: Decoders that flushing does not make forget what they have read of a damaged file: segments, headers.
@@ -295,10 +295,8 @@ class FileVideo:
         try:
             images.put(slot, frame)
         except av.FFmpegError as error:
-            when = self.timestamps[number]
-            raise BadVideoError(
-                "decoder error", f"at {when:.2f} s: {frame.format.name} frames cannot be converted: {error.strerror}"
-            ) from error
+            why = why_not(frame) or f"{frame.format.name} frames cannot be converted: {error.strerror}"
+            raise BadVideoError("decoder error", f"at {self.timestamps[number]:.2f} s: {why}") from error
 
 
 class _NotSeekable(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -30,8 +31,8 @@ class Orientation:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
         """What the frame's display matrix asks for; nothing where it has none."""
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
-        return UPRIGHT if data is None else orientation_of(np.frombuffer(data, np.int32)[:9].reshape(3, 3))
+        data = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)  # its types know text keys only
+        return UPRIGHT if data is None else orientation_of(np.frombuffer(memoryview(data), np.int32)[:9].reshape(3, 3))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """The upright image ``(H, W, 3)``, a view of the stored one."""

@@ -6,6 +6,19 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
+#: What libswscale does not turn into RGB, by the number that a stream has for its colour matrix (ITU-T H.273).
+_COLOURS = {
+    8: "YCgCo",
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE ST 2085",
+    12: "chromaticity-derived, with non-constant luminance",
+    13: "chromaticity-derived, with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+
 
 class Resizer:
     """Scales a frame and converts it to RGB with libswscale (bilinear, over the source's area when it shrinks).
@@ -14,9 +27,11 @@ class Resizer:
     2 to 3 times faster than both in one step. Its fast conversion rounds down (1 grey level darker on average), as it
     does for frames that need no scaling; so a prepared video and its source are treated alike.
 
-    The frame's own colour matrix and range are used; where a file does not say, BT.601 and limited range are assumed,
-    as ffmpeg does. High bit depths are reduced to 8 bits without tone mapping. Alpha is dropped. Pixels are taken as
-    square, whatever the file's sample aspect ratio says (torchcodec, decord and PyTorchVideo do the same).
+    The frame's own colour matrix and range are used (BT.601, BT.709, FCC, SMPTE 240M, BT.2020 with non-constant
+    luminance, RGB); where a file does not say, BT.601 and limited range are assumed, as ffmpeg does. Other matrices
+    (YCgCo, BT.2020 with constant luminance, ...) cannot be converted: :func:`why_not` names them. High bit depths are
+    reduced to 8 bits without tone mapping. Alpha is dropped. Pixels are taken as square, whatever the file's sample
+    aspect ratio says (torchcodec, decord and PyTorchVideo do the same).
 
     One is reused for all frames of a video, on one thread: setting up a scaler costs more than scaling a frame.
     """
@@ -47,3 +62,13 @@ class Resizer:
         plane = image.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[:height, : width * 3].reshape(height, width, 3)
+
+
+def why_not(frame: av.VideoFrame) -> str:
+    """Why a frame cannot be converted, where that is its colours; else empty."""
+    colours = _COLOURS.get(int(frame.colorspace), "")
+    return colours and (
+        f"its colours are marked as {colours}, which libswscale does not turn into RGB. Convert it (ffmpeg -vf "
+        "zscale=matrix=709), or, if the mark is wrong, mark it anew (ffmpeg -c copy -bsf:v "
+        "h264_metadata=matrix_coefficients=1)"
+    )

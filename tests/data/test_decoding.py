@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from pvbias.data import BadVideoError
 from pvbias.data.decoding import FileVideo
@@ -132,6 +133,50 @@ def test_display_matrices_turn_and_mirror_frames(tmp_path, matrix, container):
     places = [[(row * height // 4, column * width // 4) for column in (1, 3)] for row in (1, 3)]
     shown = " ".join("".join(_nearest(frames[1][place]) for place in row) for row in places)
     assert shown == ORIENTATIONS[matrix]
+
+
+#: Colour matrices of H.273 that libswscale knows, with the weights of red and blue, and those that it does not.
+MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+REFUSED = {8: "YCgCo", 10: "BT.2020 with constant luminance", 14: "ICtCp"}
+
+
+@pytest.mark.parametrize("number", [*MATRICES, *REFUSED])
+def test_the_colour_matrix_that_a_stream_is_marked_with_is_used_or_named(tmp_path, number):
+    """Y = 120, Cb = 140, Cr = 100 throughout, limited range."""
+    with av.open(str(tmp_path / "plain.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"qp": "0"})
+        stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+        frame = av.VideoFrame(32, 32, "yuv420p")
+        for plane, value in zip(frame.planes, (120, 140, 100), strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    path = _marked(tmp_path / "plain.mp4", number)
+    with FileVideo(str(path)) as video:
+        if number in REFUSED:
+            with pytest.raises(BadVideoError, match=f"marked as {REFUSED[number]}.*zscale"):
+                video.read([0.0], same_size)
+            return
+        seen = video.read([0.0], same_size)[0, 16, 16]
+    red_weight, blue_weight = MATRICES[number]
+    y, cb, cr = (120 - 16) / 219, (140 - 128) / 224, (100 - 128) / 224
+    red, blue = y + 2 * (1 - red_weight) * cr, y + 2 * (1 - blue_weight) * cb
+    green = (y - red_weight * red - blue_weight * blue) / (1 - red_weight - blue_weight)
+    assert seen == pytest.approx([255 * value for value in (red, green, blue)], abs=2)
+
+
+def _marked(path: Path, number: int) -> Path:
+    """A copy of an H.264 stream whose headers name another colour matrix."""
+    marked = path.with_name("marked.mp4")
+    with av.open(str(path)) as source, av.open(str(marked), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        context = BitStreamFilterContext(f"h264_metadata=matrix_coefficients={number}", source.streams.video[0], stream)
+        for packet in [*source.demux(video=0), None]:
+            if packet is None or packet.dts is not None:
+                for filtered in context.filter(packet):
+                    filtered.stream = stream
+                    target.mux(filtered)
+    return marked
 
 
 def test_a_broken_display_matrix_leaves_frames_as_they_are():
