@@ -19,7 +19,17 @@ from fvcore.common.config import CfgNode
 
 from .clips import ORIGINAL
 from .config import complete, save_cfg
-from .data import BadVideo, BadVideoLog, VideoSource, build_source, count_classes, forget, look_up, set_fingerprints
+from .data import (
+    BadVideo,
+    BadVideoLog,
+    VideoSource,
+    build_source,
+    count_classes,
+    forget,
+    look_up,
+    set_fingerprints,
+    video_key,
+)
 from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
 from .data.sampling import TemporalSampling
 from .data.sharing import Shard
@@ -383,11 +393,21 @@ def _write(
         duration_seconds=time.time() - started,
         command=shlex.join(sys.argv),
         results=results,
+        videos=_measured_videos(source, bad, measured),
         **model,
     )
     write_results(cfg.OUTPUT_DIR, run_results)
     page = write_report(cfg.OUTPUT_DIR)
     logger.info("Results: %s", page)
+
+
+def _measured_videos(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> dict[str, bool]:
+    """Keys of the videos that were measured, and whether they have a label; nothing where keys do not tell them apart,
+    since a list has a video twice."""
+    left_out = {video.index for video in bad if video.split == "test"}
+    records = [record for index, record in enumerate(source.records) if index not in left_out]
+    keys = {video_key(record): record.label is not None for record in records}
+    return keys if len(keys) == len(records) == measured else {}
 
 
 def _sampling(cfg: CfgNode) -> str:

@@ -5,7 +5,7 @@ from .content import content_fingerprint
 from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
-from .source import VideoFiles, build_source, count_classes, fingerprint, set_fingerprints
+from .source import VideoFiles, build_source, count_classes, fingerprint, set_fingerprints, video_key
 from .video import BadVideoError, FrameSize, Video, VideoRecord, VideoSource
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "forget",
     "look_up",
     "set_fingerprints",
+    "video_key",
 ]

@@ -233,6 +233,13 @@ def set_fingerprints(source: VideoSource) -> SetFingerprints:
     )
 
 
+def video_key(record: VideoRecord) -> str:
+    """Tells a video of a list from the others: its name and, where a part is meant, its seconds."""
+    if record.start is None and record.end is None:
+        return record.name
+    return f"{record.name}\t{record.start}\t{record.end}"
+
+
 def _digest_of(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
 

@@ -24,6 +24,9 @@ class Figure:
             then says why.
         count: how many videos (or layers) it is computed from.
         note: what a reader has to know to read the number rightly.
+        values: float64 ``(count,)``, where the figure is a mean over videos: what it is the mean of, in the order of
+            the annotation (shares in [0, 1] where the unit is "%"), so that two runs on the same videos can be compared
+            video by video. On disk they have a file of their own (:mod:`pvbias.report.per_video`).
     """
 
     name: str
@@ -34,6 +37,7 @@ class Figure:
     interval: tuple[float, float] | None = None
     count: int = 0
     note: str = ""
+    values: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,8 +56,12 @@ class Predictions:
     probabilities: np.ndarray
     class_names: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        videos, classes = self.probabilities.shape
+        return f"<Predictions of {classes} classes for {videos} videos>"
 
-@dataclass(kw_only=True)
+
+@dataclass(kw_only=True, repr=False)
 class Result:
     """Everything one evaluator reports.
 
@@ -72,3 +80,15 @@ class Result:
     images: dict[str, bytes] = field(default_factory=dict)
     predictions: Predictions | None = field(default=None, compare=False)
     not_applicable: str = ""
+
+    def __repr__(self) -> str:
+        """What there is, in a line: tables and images can be long."""
+        if self.not_applicable:
+            return f"<Result: nothing, {self.not_applicable}>"
+        parts = [", ".join(dict.fromkeys(figure.name for figure in self.figures)) or "no figures"]
+        parts += [f"table {name} of {len(rows)} rows" for name, rows in self.tables.items()]
+        if self.images:
+            parts.append(f"{len(self.images)} images")
+        if self.predictions is not None:
+            parts.append(repr(self.predictions))
+        return f"<Result: {'; '.join(parts)}>"

@@ -109,7 +109,8 @@ def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def mean_figures(templates: Sequence[Figure], columns: np.ndarray, *, samples: int, seed: int) -> list[Figure]:
-    """Figures that are means over videos, with their intervals: Wilson's where the unit is "%", else the bootstrap's.
+    """Figures that are means over videos, with what they are means of and their intervals: Wilson's where the unit is
+    "%", else the bootstrap's.
 
     Args:
         templates: m figures that lack value, interval and count.
@@ -124,7 +125,8 @@ def mean_figures(templates: Sequence[Figure], columns: np.ndarray, *, samples: i
             interval = proportion_interval(column)
         scale = 100.0 if figure.unit == "%" else 1.0
         ends = None if interval is None else (scale * interval[0], scale * interval[1])
-        figures.append(replace(figure, value=scale * float(column.mean()), interval=ends, count=len(column)))
+        value = scale * float(column.mean())
+        figures.append(replace(figure, value=value, interval=ends, count=len(column), values=column))
     return figures
 
 
@@ -279,6 +281,35 @@ def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed
         return LogRatio(value, (math.log(lowest), -math.log(lowest)))
     means = resampled_means(np.stack([original, modulated], axis=1), samples=samples, seed=seed)
     return _with_interval(value, means)
+
+
+def log_ratio_difference(
+    original: np.ndarray,
+    modulated: np.ndarray,
+    other_original: np.ndarray,
+    other_modulated: np.ndarray,
+    *,
+    samples: int,
+    seed: int,
+) -> tuple[float, float] | None:
+    """95 % interval of ``ln(B / B_modulated) - ln(A / A_modulated)``, what a second run's log ratio has more than a
+    first one's on the same videos: bootstrap over videos, the same ones for all four accuracies.
+
+    Args:
+        original, modulated: ``(n,)``, in [0, 1], the first run's accuracy A of each video.
+        other_original, other_modulated: the second run's, B, of the same videos in the same order.
+
+    Returns:
+        None where a resample says nothing: an accuracy is 0 there, or there is a single video.
+    """
+    columns = np.stack([original, modulated, other_original, other_modulated], axis=1)
+    if len(columns) < 2:
+        return None
+    means = resampled_means(columns, samples=samples, seed=seed)
+    if (means <= 0).any():
+        return None
+    a, a_modulated, b, b_modulated = np.log(means).T
+    return percentile_interval((b - b_modulated) - (a - a_modulated))
 
 
 def _with_interval(value: float, means: np.ndarray) -> LogRatio:

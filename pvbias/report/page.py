@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from . import evidence, plots, sections, words
+from . import evidence, plots, ranking, sections, words
 from .folder import PAGE, refuse_run, write_atomically, write_files
-from .results import RunResults, joined_tables, read_results
+from .results import RunResults, joined_tables, read_results, read_videos
 from .templating import render_template
 
 FILE_NAME = PAGE
@@ -46,7 +46,7 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     if len(run_dirs) < 2:
         raise ConfigError(f"A comparison needs two runs or more, not {len(run_dirs)}: give their folders.")
     refuse_run(out)
-    runs = _with_own_names([read_results(run_dir) for run_dir in run_dirs], run_dirs)
+    runs = _with_own_names([read_videos(run_dir) for run_dir in run_dirs], run_dirs)
     write_files(out, joined_tables(runs) | {FILE_NAME: render(runs)})
     return Path(out) / FILE_NAME
 
@@ -61,7 +61,7 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
         "runs": runs,
         "colors": plots.COLORS,
         "cards": sections.headline(runs),
-        "summary": sections.summary(runs),
+        "summary": ranking.summary(runs),
         "warnings": sections.warnings(runs),
         "accuracy": sections.accuracy(runs),
         "classes": evidence.classes(runs),
@@ -75,6 +75,7 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
         "details": sections.details(runs),
         "blind": words.BLIND,
         "half": words.HALF,
+        "resolution": words.RESOLUTION,
         "slight": words.SLIGHT,
         "large": words.LARGE,
     }

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import words
-
 # Matplotlib is imported where it draws: that takes half a second, and most processes of a run draw nothing.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,11 +69,12 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its interval, where it has one; ``value`` None where it is undefined."""
+    """A number with its interval, where it has one, and as text; ``value`` None where it is undefined."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,18 +100,17 @@ def interval_bars(
     series: Sequence[Series],
     *,
     axis: str,
-    unit: str,
     prefix: str,
     alt: str,
     limit: float | None = None,
+    least: float = 1e-9,
     chance: Sequence[float] = (),
 ) -> str:
     """Horizontal bars in groups, one group a label, one bar a run, with interval whiskers and the value in figures.
 
     Args:
         labels: what each group is; as many as each series has values.
-        unit: of the values, as in :class:`pvbias.evaluation.Figure`.
-        limit: the axis's end; None: as far as the values reach.
+        limit: the axis's end; None: as far as the values reach, but at least to ``least``.
         chance: where to draw the dashed line of guessing.
     """
     rows, runs = len(labels), len(series)
@@ -121,11 +119,11 @@ def interval_bars(
     with drawing(height, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         step = runs + 0.13 / thickness
-        reach = max([v.high if v.high is not None else v.value or 0.0 for s in series for v in s.values] + [1e-9])
+        reach = max([v.high if v.high is not None else v.value or 0.0 for s in series for v in s.values] + [least])
         end = limit if limit is not None else reach * 1.02
         for run, one in enumerate(series):
             for row, value in enumerate(one.values):
-                _bar(axes, row * step + run, value, COLORS[one.color % len(COLORS)], end, unit)
+                _bar(axes, row * step + run, value, COLORS[one.color % len(COLORS)], end)
         axes.set_yticks([row * step + (runs - 1) / 2 for row in range(rows)], [_short(label, 26) for label in labels])
         axes.set_ylim(rows * step - step + runs - 0.35, -0.65)
         axes.set_xlim(0, end * 1.14)
@@ -265,7 +263,7 @@ def _own_tag(tag: str, prefix: str) -> str:
     return re.sub(r"font: ([\d.]+px) 'DejaVu Sans', sans-serif", r"font-size: \1", tag)
 
 
-def _bar(axes: Axes, y: float, value: Value, color: str, end: float, unit: str) -> None:
+def _bar(axes: Axes, y: float, value: Value, color: str, end: float) -> None:
     if value.value is None:
         axes.annotate(
             "undefined", (0, y), xytext=(4, 0), textcoords="offset points", va="center", color=MUTED, fontsize=8
@@ -278,7 +276,7 @@ def _bar(axes: Axes, y: float, value: Value, color: str, end: float, unit: str) 
         axes.plot([value.low, value.high], [y, y], "|", color=_INK, markersize=5, markeredgewidth=1.1, zorder=4)
         tip = max(tip, value.high)
     axes.annotate(
-        words.number(value.value, unit),
+        value.text,
         (min(tip, end), y),
         xytext=(5, 0),
         textcoords="offset points",

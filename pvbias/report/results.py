@@ -3,7 +3,7 @@
 ``results.json`` is one object::
 
     {"format": "pvbias-results/1",
-     "run":     {every field of RunResults but "results"},
+     "run":     {every field of RunResults but "results" and "videos"},
      "results": {evaluator: {"figures":        [{every field of Figure}, ...],
                              "tables":         {table: [{column: value}, ...]},
                              "images":         {image: path relative to results.json},
@@ -15,7 +15,8 @@ an interval's null end is infinite (-infinity for the lower, infinity for the up
 older reader would misread gets a new format number.
 
 ``predictions.npz``, where accuracy was measured, has the arrays of :class:`pvbias.evaluation.Predictions` under their
-names; ``numpy.load`` reads it without pickle.
+names; ``numpy.load`` reads it without pickle. ``per_video.npz`` has what the figures are means of
+(:mod:`.per_video`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..evaluation.results import Figure, Predictions, Result
+from . import per_video
 from .folder import PAGE, RESULTS, write_files
 
 FORMAT = "pvbias-results/1"
@@ -44,7 +46,7 @@ FILE_NAME = RESULTS
 PREDICTIONS = "predictions.npz"
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class RunResults:
     """What a run measured, and everything it takes to say what was measured how.
 
@@ -58,9 +60,7 @@ class RunResults:
         num_videos: videos that were measured (bad ones not counted).
         bad_videos: those left out: dicts with ``name``, ``cause``, ``detail``.
         data: what was measured, e.g. the annotation's path.
-        data_fingerprint: tells one set of videos from another, whatever their labels are.
-        label_fingerprints: tell what they are labelled as from other labels: by number, and by class name (empty:
-            classes have no names). Labels are the same where either is. Empty: not known.
+        data_fingerprint: tells one set of videos and labels from another.
         sampling: the frames of a clip, in words.
         clip_seconds: video time from a clip's first frame to the end of its last.
         views: the views of a video, in words.
@@ -73,6 +73,8 @@ class RunResults:
         duration_seconds: how long it took.
         command: the command line.
         results: by evaluator name.
+        videos: what tells the measured videos from one another (:func:`pvbias.data.video_key`), in annotation order,
+            and whether they have labels. On disk they are with the figures' values (:mod:`.per_video`).
     """
 
     name: str
@@ -83,7 +85,6 @@ class RunResults:
     weights: str = ""
     load_summary: str = ""
     class_names: list[str] = field(default_factory=list)
-    label_fingerprints: list[str] = field(default_factory=list)
     bad_videos: list[dict[str, Any]] = field(default_factory=list)
     data: str = ""
     sampling: str = ""
@@ -98,10 +99,17 @@ class RunResults:
     duration_seconds: float = 0.0
     command: str = ""
     results: dict[str, Result] = field(default_factory=dict)
+    videos: dict[str, bool] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        """The run in a line, and its results in one each."""
+        lines = [f"<RunResults of {self.name!r}: {self.model} on {self.num_videos:,} videos>"]
+        return "\n".join(lines + [f"  {evaluator}: {result!r}" for evaluator, result in self.results.items()])
 
 
 def write_results(run_dir: str | Path, run: RunResults) -> Path:
-    """Write ``results.json``, ``tables/``, ``images/`` and ``predictions.npz`` below ``run_dir`` (made when missing).
+    """Write ``results.json``, ``tables/``, ``images/``, ``predictions.npz`` and ``per_video.npz`` below ``run_dir``,
+    which is made when missing.
 
     They take the place of results that are there, see :func:`.folder.write_files`.
 
@@ -124,6 +132,9 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
     predictions = next((r.predictions for r in run.results.values() if r.predictions is not None), None)
     if predictions is not None:
         files[PREDICTIONS] = _npz(predictions)
+    values = per_video.pack(run.videos, run.results)
+    if values is not None:
+        files[per_video.FILE_NAME] = values
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     # A lone surrogate (a file name in no encoding) cannot be UTF-8: JSON's own escape of it can.
     files[FILE_NAME] = re.sub("[\ud800-\udfff]", _escape, text).encode()
@@ -141,7 +152,8 @@ def joined_tables(runs: Sequence[RunResults]) -> dict[str, bytes]:
 
 
 def read_results(path: str | Path) -> RunResults:
-    """The results of a run, from its folder or its ``results.json``.
+    """The results of a run, from its folder or its ``results.json``; without what they say of each video, which
+    :func:`read_predictions` and :func:`read_videos` read.
 
     Raises:
         DataError: there is none, or it is not one that this version reads.
@@ -162,6 +174,18 @@ def read_results(path: str | Path) -> RunResults:
         return RunResults(**document["run"], results=results)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file} says it is {FORMAT} but is not complete ({error!r}). Measure again.") from error
+
+
+def read_videos(run_dir: str | Path) -> RunResults:
+    """:func:`read_results`, with what the run has kept of each video: the videos, and the values of the figures.
+
+    Raises:
+        DataError: there are no results, or they cannot be read.
+    """
+    run = read_results(run_dir)
+    folder = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
+    videos, results = per_video.unpack(folder, run.results)
+    return dataclasses.replace(run, videos=videos, results=results)
 
 
 def read_predictions(run_dir: str | Path) -> Predictions:
@@ -202,12 +226,12 @@ def _check_format(document: Any, file: Path) -> None:
 
 
 def _metadata(run: RunResults) -> dict[str, Any]:
-    names = [f.name for f in dataclasses.fields(run) if f.name != "results"]
+    names = [f.name for f in dataclasses.fields(run) if f.name not in ("results", "videos")]
     return {name: _plain(getattr(run, name)) for name in names}
 
 
 def _figure_to_dict(figure: Figure) -> dict[str, Any]:
-    entry = _plain(dataclasses.asdict(figure))
+    entry = _plain({f.name: getattr(figure, f.name) for f in dataclasses.fields(figure) if f.name != "values"})
     if figure.value is not None and entry["value"] is None:
         entry["note"] = "; ".join(filter(None, [figure.note, f"not finite: {figure.value}"]))
     return entry

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..evaluation.results import Figure
 from . import plots, words
+from .differences import labels_differ
 from .results import RunResults
 from .tables import (
     LEVELS,
@@ -21,7 +22,7 @@ from .tables import (
     Table,
     all_figures,
     cell,
-    figure_index,
+    figure_indices,
     figure_table,
     find,
     level_words,
@@ -70,67 +71,72 @@ def headline(runs: Sequence[RunResults]) -> list[Card]:
     return [_card(run, color) for color, run in enumerate(runs)]
 
 
-def summary(runs: Sequence[RunResults]) -> str:
-    """Which of several runs uses the order of frames most, in one sentence; empty when that cannot be said."""
-    for name, unit, what in (
-        ("log_ratio", "log ratio", "log ratio"),
-        ("dynamic_score", "nats", "dynamic score by shuffling"),
-    ):
-        figures = [
-            (run.name, figure.value)
-            for run in runs
-            if (figure := find(run, name, "shuffle")) and figure.value is not None
-        ]
-        if len(figures) == len(runs) > 1:
-            figures.sort(key=lambda item: -item[1])
-            (most, high), (least, low) = figures[0], figures[-1]
-            return (
-                f"“{most}” uses the order of frames most ({what} {words.number(high, unit)}), "
-                f"“{least}” least ({words.number(low, unit)})."
-            )
-    return ""
+@dataclass(frozen=True)
+class _Condition:
+    """What has to be the same for figures of several runs to be compared.
+
+    Attributes:
+        warning: what the page says where it is not.
+        why: the same as a part of a sentence; empty where figures can be compared nevertheless, with care.
+        value: what a run did.
+    """
+
+    warning: str
+    why: str
+    value: Callable[[RunResults], str]
+
+
+_CONDITIONS = (
+    _Condition(
+        "The videos are not the same: figures differ because of the data as well as the model.",
+        "the videos are not the same",
+        lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint}",
+    ),
+    _Condition(
+        "Clips were sampled differently, and dynamic scores grow with the time a clip covers: do not compare them.",
+        "clips were sampled differently",
+        lambda run: run.sampling + (f" ({run.clip_seconds:.2f} s)" if run.clip_seconds else ""),
+    ),
+    _Condition(
+        "Videos were seen in different views: do not compare video-level figures.",
+        "videos were seen in different views",
+        lambda run: run.views,
+    ),
+    _Condition(
+        "The models tell different numbers of classes apart: accuracies and scores are not on the same scale.",
+        "the models tell different numbers of classes apart",
+        lambda run: f"{run.num_classes} classes",
+    ),
+    _Condition(
+        "Number formats differ: small differences between scores may come from rounding.",
+        "",
+        lambda run: run.precision,
+    ),
+)
+
+
+def _conditions(runs: Sequence[RunResults]) -> list[_Condition]:
+    """Those that the runs do not meet."""
+    conditions = list(_CONDITIONS)
+    if len({run.data_fingerprint for run in runs}) == 1 and labels_differ(runs):
+        by_name = all(run.label_fingerprints[1] for run in runs)
+        labels = _Condition(
+            "The videos are labelled differently: accuracies differ because of that as well as the model.",
+            "the videos are labelled differently",
+            lambda run: f"labels with the fingerprint {run.label_fingerprints[by_name]}",
+        )
+        conditions.insert(1, labels)
+    return [condition for condition in conditions if len({condition.value(run) for run in runs}) > 1]
 
 
 def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
     """What keeps the figures of these runs from being compared just like that: (warning, what each run did)."""
-    checks: list[tuple[str, Callable[[RunResults], str]]] = [
-        (
-            "The videos are not the same: figures differ because of the data as well as the model.",
-            lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint}",
-        ),
-        (
-            "The videos are labelled differently: accuracies differ because of that as well as the model.",
-            _labels(runs),
-        ),
-        (
-            "Clips were sampled differently, and dynamic scores grow with the time a clip covers: do not compare them.",
-            lambda run: run.sampling + (f" ({run.clip_seconds:.2f} s)" if run.clip_seconds else ""),
-        ),
-        ("Videos were seen in different views: do not compare video-level figures.", lambda run: run.views),
-        ("Number formats differ: small differences between scores may come from rounding.", lambda run: run.precision),
-        (
-            "The models tell different numbers of classes apart: accuracies and scores are not on the same scale.",
-            lambda run: f"{run.num_classes} classes",
-        ),
-    ]
-    found = []
-    for warning, value in checks:
-        if len({value(run) for run in runs}) > 1:
-            found.append((warning, [value(run) or "unknown" for run in runs]))
-    return found
+    return [(condition.warning, [condition.value(run) or "unknown" for run in runs]) for condition in _conditions(runs)]
 
 
-def _labels(runs: Sequence[RunResults]) -> Callable[[RunResults], str]:
-    """What tells the labels of runs apart: class names where all have some, else numbers; nothing where either agree,
-    where they are of other videos, or where an older run does not say."""
-    known = [run.label_fingerprints for run in runs]
-    if len({run.data_fingerprint for run in runs}) > 1 or not all(known):
-        return lambda _: ""
-    for place in (0, 1):
-        if len({prints[place] for prints in known}) == 1 and known[0][place]:
-            return lambda _: ""
-    named = all(prints[1] for prints in known)
-    return lambda run: f"labels with the fingerprint {run.label_fingerprints[named]}"
+def unlike(runs: Sequence[RunResults]) -> list[str]:
+    """Why these runs cannot be put in order, as parts of a sentence; empty where they can."""
+    return [condition.why for condition in _conditions(runs) if condition.why]
 
 
 def accuracy(runs: Sequence[RunResults]) -> Section | None:
@@ -142,7 +148,6 @@ def accuracy(runs: Sequence[RunResults]) -> Section | None:
         caption="Top-1 accuracy by variant",
         alt="top-1 accuracy for each variant of the clips",
         axis="top-1 accuracy, %",
-        unit="%",
         prefix="accuracy",
         limit=100,
         chance=[100.0 / run.num_classes for run in runs if run.num_classes],
@@ -158,7 +163,7 @@ def dynamics(runs: Sequence[RunResults]) -> Section | None:
         caption="Dynamic score",
         alt="dynamic score",
         axis="dynamic score, nats",
-        unit="nats",
+        least=words.SLIGHT,
         prefix="dynamic",
     )
     if section is not None:
@@ -186,7 +191,7 @@ def _by_variant(
 
     ``options`` are those of :func:`pvbias.report.plots.interval_bars`.
     """
-    figures = [figure_index(run, evaluators) for run in runs]
+    figures = figure_indices(runs, evaluators)
     section = Section([], figure_table(runs, evaluators))
     for level in LEVELS[:2]:
         variants = ordered(key[2] for index in figures for key in index if key[:2] == (name, level))
@@ -227,8 +232,10 @@ def not_measured(runs: Sequence[RunResults]) -> list[tuple[str, str, str]]:
         for evaluator, result in run.results.items():
             if result.not_applicable:
                 found.append((run.name, words.figure_words(evaluator), result.not_applicable))
+            undefined = {(f.name, f.variant, f.note) for f in result.figures if f.value is None and f.level == "video"}
             for figure in result.figures:
-                if figure.value is None:
+                told = figure.level == "clip" and (figure.name, figure.variant, figure.note) in undefined
+                if figure.value is None and not told:
                     name, variant = words.figure_words(figure.name), words.variant_words(figure.variant)
                     what = f"{name}, {variant}, {level_words(figure.level)}"
                     found.append((run.name, what, figure.note or "no reason given"))
@@ -282,30 +289,36 @@ def _card(run: RunResults, color: int) -> Card:
     distilled = find(run, "dynamic_score", "distill")
     score = frozen or find(run, "dynamic_score", "shuffle") or distilled
     readings = []
+    guessing = original is not None and words.is_guessing(original, run.num_classes)
     if original and shuffled:
         readings.append(("order", words.read_shuffling(original, shuffled, ratio, run.num_classes)))
     if score:
-        readings.append(
-            ("motion", words.read_dynamic_score(score, find(run, "agreement", score.variant, level=score.level)))
-        )
-    headline_figures = [
-        ("top-1 accuracy", original),
-        ("log ratio, shuffled", ratio or _undefined(run, "log_ratio", "shuffle")),
-        ("dynamic score, distilled", distilled),
+        agreement = find(run, "agreement", score.variant, level=score.level)
+        readings.append(("motion", words.read_dynamic_score(score, agreement, guessing=guessing)))
+    numbers = []
+    for what, figure in headline_figures(run):
+        if figure.value is None:
+            numbers.append((what, "–", "undefined", ""))
+        else:
+            shown, unit = cell(figure), "" if figure.unit == "log ratio" else figure.unit
+            numbers.append((what, shown.value, shown.interval, "" if shown.value == "none" else unit))
+    missing = "" if original else result_of(run, BY_VARIANT).not_applicable or result_of(run, ACCURACY).not_applicable
+    return Card(run.name, run.model, color, readings, numbers, missing)
+
+
+def headline_figures(run: RunResults) -> list[tuple[str, Figure]]:
+    """The figures of a run that are shown before all others, by what they are called there; an undefined log ratio
+    among them."""
+    frozen = next((f for f in all_figures(run) if f.name == "dynamic_score" and _is_main_freeze(f)), None)
+    found = [
+        ("top-1 accuracy", find(run, "top1", "original")),
+        ("log ratio, shuffled", find(run, "log_ratio", "shuffle") or _undefined(run, "log_ratio", "shuffle")),
+        ("dynamic score, distilled", find(run, "dynamic_score", "distill")),
         ("dynamic score, frozen", frozen),
         ("dynamic score, shuffled", find(run, "dynamic_score", "shuffle")),
         ("dataset bias", find(run, DATASET_BIAS, "original")),
     ]
-    numbers = []
-    for what, figure in headline_figures:
-        if figure is not None:
-            shown = cell(figure, None)
-            if figure.value is None:
-                numbers.append((what, "–", "undefined", ""))
-            else:
-                numbers.append((what, shown.value, shown.interval, "" if figure.unit == "log ratio" else figure.unit))
-    missing = "" if original else result_of(run, BY_VARIANT).not_applicable or result_of(run, ACCURACY).not_applicable
-    return Card(run.name, run.model, color, readings, numbers, missing)
+    return [(what, figure) for what, figure in found if figure is not None]
 
 
 def _undefined(run: RunResults, name: str, variant: str) -> Figure | None:
@@ -327,7 +340,7 @@ def _series(
     for key in keys:
         figure = figures[run].get(key)
         low, high = figure.interval if figure and figure.interval else (None, None)
-        values.append(plots.Value(figure.value if figure else None, low, high))
+        values.append(plots.Value(figure.value if figure else None, low, high, words.shown(figure) if figure else ""))
     return plots.Series(run, runs[run].name, values)
 
 

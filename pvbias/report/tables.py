@@ -9,22 +9,21 @@ from typing import Any
 
 from ..evaluation.results import Figure, Result
 from . import words
+from .differences import Key, difference
 from .results import RunResults
 
 #: In the order in which readers want them.
 LEVELS = ("video", "clip", "model")
 
-#: A figure's name, level and variant.
-Key = tuple[str, str, str]
-
 
 @dataclass
 class Cell:
-    """A figure as a table shows it; ``change`` is the difference to the first run."""
+    """A figure as a table shows it; ``change`` is the difference to the first run, ``change_interval`` its interval."""
 
     value: str = "–"
     interval: str = ""
     change: str = ""
+    change_interval: str = ""
     note: str = ""
 
 
@@ -76,7 +75,7 @@ def find(run: RunResults, name: str, variant: str, *, level: str = "") -> Figure
 
 def figure_table(runs: Sequence[RunResults], evaluators: Sequence[str]) -> FigureTable:
     """All figures of some evaluators."""
-    indices = [figure_index(run, evaluators) for run in runs]
+    indices = figure_indices(runs, evaluators)
     keys = ordered(key for index in indices for key in index)
     levels = sorted({level for _, level, _ in keys}, key=lambda level: (level_rank(level), level))
     found = FigureTable([], [])
@@ -92,7 +91,7 @@ def figure_table(runs: Sequence[RunResults], evaluators: Sequence[str]) -> Figur
     }
     if whole:
         found.blocks.append(
-            _whole_model([name for name in ordered(name for name, _, _ in keys) if name in whole], indices)
+            _whole_model([name for name in ordered(name for name, _, _ in keys) if name in whole], runs, indices)
         )
     for title, name, group_levels in groups:
         if name in whole:
@@ -100,38 +99,49 @@ def figure_table(runs: Sequence[RunResults], evaluators: Sequence[str]) -> Figur
         variants = ordered(variant for key_name, level, variant in keys if key_name == name and level in group_levels)
         rows, unit = [], ""
         for variant in variants:
-            figures = [index.get((name, level, variant)) for index in indices for level in group_levels]
+            places = [(name, level, variant) for level in group_levels]
+            figures = [index.get(key) for index in indices for key in places]
             unit = next((figure.unit for figure in figures if figure), unit)
-            first = figures[0] if len(runs) > 1 else None
-            cells = [cell(figure, first if column else None) for column, figure in enumerate(figures)]
+            cells = [cell(figure) for figure in figures]
+            if len(runs) > 1:
+                _add_changes(cells, places[0], runs, indices)
             rows.append((words.variant_words(variant), cells))
         found.blocks.append(Block(title, unit, rows))
     return found
 
 
-def _whole_model(names: Sequence[str], indices: Sequence[dict[Key, Figure]]) -> Block:
+def _whole_model(names: Sequence[str], runs: Sequence[RunResults], indices: Sequence[dict[Key, Figure]]) -> Block:
     """Figures that the model has one of, a row each instead of a block each."""
     rows = []
     for name in names:
-        figures = [index.get((name, "model", "original")) for index in indices]
+        key = (name, "model", "original")
+        figures = [index.get(key) for index in indices]
         unit = next(figure.unit for figure in figures if figure)
-        cells = [cell(figure, figures[0] if column else None) for column, figure in enumerate(figures)]
+        cells = [cell(figure) for figure in figures]
+        _add_changes(cells, key, runs, indices)
         rows.append((f"{words.figure_words(name)}, %" if unit == "%" else words.figure_words(name), cells))
     return Block("Whole model", "", rows)
 
 
-def cell(figure: Figure | None, first: Figure | None) -> Cell:
-    """A figure as text, with its change against the first run's where there is one."""
+def _add_changes(
+    cells: Sequence[Cell], key: Key, runs: Sequence[RunResults], indices: Sequence[dict[Key, Figure]]
+) -> None:
+    """Give the cells of all runs but the first their difference to the first one's figure."""
+    for shown, run, own in list(zip(cells, runs, indices, strict=True))[1:]:
+        change = difference(runs[0], indices[0], run, own, key)
+        if change is not None:
+            shown.change = words.number(change.value, change.unit, signed=True)
+            shown.change_interval = words.interval(change.interval, change.unit, signed=True)
+
+
+def cell(figure: Figure | None) -> Cell:
+    """A figure as text."""
     if figure is None:
         return Cell()
     if figure.value is None:
         return Cell("undefined", note=figure.note)
-    cell = Cell(words.number(figure.value, figure.unit), note=figure.note)
-    if figure.interval:
-        cell.interval = "[" + ", ".join(words.number(end, figure.unit) for end in figure.interval) + "]"
-    if first is not None and first.value is not None:
-        cell.change = words.number(figure.value - first.value, figure.unit, signed=True)
-    return cell
+    value, interval = words.shown(figure), words.interval(figure.interval, figure.unit)
+    return Cell(value, "" if (value, interval) == ("none", "[0, 0]") else interval, note=figure.note)
 
 
 def text_table(title: str, rows: Sequence[dict[str, Any]], images: Mapping[str, bytes] | None = None) -> Table:
@@ -182,6 +192,22 @@ def figure_index(run: RunResults, evaluators: Sequence[str]) -> dict[Key, Figure
         for figure in result_of(run, evaluator).figures:
             figures.setdefault((figure.name, figure.level, figure.variant), figure)
     return figures
+
+
+def figure_indices(runs: Sequence[RunResults], evaluators: Sequence[str]) -> list[dict[Key, Figure]]:
+    """:func:`figure_index` of each run, without clip level where it says in no figure of any run anything else than
+    video level does: where a video is seen as one clip."""
+    indices = [figure_index(run, evaluators) for run in runs]
+    clip_level = [(index, key) for index in indices for key in index if key[1] == "clip"]
+    if all(_same(index[key], index.get((key[0], "video", key[2]))) for index, key in clip_level):
+        for index, key in clip_level:
+            del index[key]
+    return indices
+
+
+def _same(clip: Figure, video: Figure | None) -> bool:
+    # As text: the two are computed in different orders, and differ in their last digits.
+    return video is not None and cell(clip) == cell(video)
 
 
 def ordered(items: Iterable[Any]) -> list[Any]:

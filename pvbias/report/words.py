@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..evaluation.results import Figure
 
@@ -13,6 +14,8 @@ BLIND = 0.1
 HALF = math.log(2)
 #: Nats: about what moving one prediction from 90 % to 72 % confidence costs, and from 90 % to 24 %.
 SLIGHT, LARGE = 0.1, 1.0
+#: Below this, a dynamic score or a log ratio is "none": what two orders of the same sums differ by may be as large.
+RESOLUTION = 0.001
 
 VARIANTS = {
     "original": "original",
@@ -48,6 +51,10 @@ FIGURES = {
 }
 
 
+#: Figures that say how far predictions or accuracies move: 0 is "not at all".
+_MOVEMENTS = ("dynamic_score", "log_ratio")
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a figure says.
@@ -73,13 +80,28 @@ def figure_words(name: str) -> str:
     return FIGURES.get(name, name.replace("_", " "))
 
 
+def shown(figure: Figure) -> str:
+    """A figure's value as readers see it: "none" where it says how far something moves and that is less than
+    RESOLUTION."""
+    if figure.name in _MOVEMENTS and figure.value is not None and abs(figure.value) < RESOLUTION:
+        return "none"
+    return number(figure.value, figure.unit)
+
+
+def interval(ends: Sequence[float] | None, unit: str, *, signed: bool = False) -> str:
+    """Its ends in brackets; empty where there is none."""
+    return "[" + ", ".join(number(end, unit, signed=signed) for end in ends) + "]" if ends else ""
+
+
 def number(value: float | None, unit: str, *, signed: bool = False) -> str:
     """A value as readers see it: with a real minus sign, and more decimals when it would look like zero."""
     if value is None:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    sign = "+" if signed else ""
+    if unit in ("nats", "log ratio") and abs(value) < RESOLUTION:
+        return "0"
+    sign = "+" if signed and value else ""
     places = {"%": 1, "points": 1, "log ratio": 2, "nats": 3 if abs(value) < 1 else 2}.get(unit)
     if places is None or (value and abs(value) < 0.5 * 10**-places):
         text = f"{value:{sign}.3g}"
@@ -105,7 +127,7 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
     guessing = f"guessing among {num_classes} classes ({chance:.1f} %)"
     low, _ = _ends(original)
     shuffled_low, shuffled_high = _ends(shuffled)
-    if low <= chance:
+    if is_guessing(original, num_classes):
         text = f"{numbers} The first cannot be told from {guessing}: there is nothing for the order to explain."
         return Reading("No better than guessing", text, _thin(original))
     if shuffled_low <= chance and shuffled_high < low:
@@ -123,20 +145,37 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
     return Reading(verdict, f"{numbers} {meaning}", caveat)
 
 
-def read_dynamic_score(score: Figure, agreement: Figure | None) -> Reading:
+def is_guessing(original: Figure, num_classes: int) -> bool:
+    """Whether an accuracy (in per cent) cannot be told from that of naming a class at random."""
+    return _ends(original)[0] <= 100.0 / num_classes
+
+
+def read_dynamic_score(score: Figure, agreement: Figure | None, *, guessing: bool = False) -> Reading:
     """What a dynamic score (nats) says: how far predictions move when motion is taken away, or from what a student that
-    sees single frames says."""
+    sees single frames says.
+
+    Args:
+        agreement: of the first choices.
+        guessing: the model's accuracy cannot be told from that of guessing.
+    """
     assert score.value is not None
+    if guessing:
+        caveat = (
+            "The model is no better than guessing: what moves its predictions, or does not, is nothing it has learnt."
+        )
+        return replace(read_dynamic_score(score, agreement), caveat=caveat)
     if score.variant == "distill":
         return _read_distilled(score, agreement)
-    if score.value < SLIGHT:
+    if score.value < RESOLUTION:
+        verdict, meaning = "Predictions do not notice", "do not move"
+    elif score.value < SLIGHT:
         verdict, meaning = "Predictions hardly notice", "hardly move"
     elif score.value < LARGE:
         verdict, meaning = "Predictions shift", "shift"
     else:
         verdict, meaning = "Predictions change a lot", "become very different"
     what = "the frames are shuffled" if score.variant == "shuffle" else f"a clip is reduced to {_frame(score.variant)}"
-    text = f"When {what}, predictions {meaning}: {number(score.value, 'nats')} nats on average."
+    text = f"When {what}, predictions {meaning}: {_nats(score.value)} on average."
     if agreement is not None and agreement.value is not None:
         text += f" The first choice stays the same for {agreement.value:.0f} % of the {agreement.level}s."
     return Reading(verdict, text, score.note)
@@ -150,12 +189,14 @@ def _read_distilled(score: Figure, agreement: Figure | None) -> Reading:
         verdict, meaning = "Single frames explain part of the predictions", "misses part of"
     else:
         verdict, meaning = "Single frames do not explain the predictions", "is far from"
-    text = (
-        f"A student that sees single frames {meaning} the predictions: {number(score.value, 'nats')} nats on average."
-    )
+    text = f"A student that sees single frames {meaning} the predictions: {_nats(score.value)} on average."
     if agreement is not None and agreement.value is not None:
         text += f" Its first choice is the same for {agreement.value:.0f} % of the {agreement.level}s."
     return Reading(verdict, text, score.note)
+
+
+def _nats(value: float) -> str:
+    return f"less than {RESOLUTION} nats" if value < RESOLUTION else f"{number(value, 'nats')} nats"
 
 
 def _ratio_words(ratio: float) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from pvbias.evaluation.results import Figure
 from pvbias.evaluation.statistics import (
     difference_figure,
     log_ratio,
+    log_ratio_difference,
     mean_figures,
     mean_intervals,
     paired_difference,
@@ -245,3 +246,29 @@ def test_resamples_with_two_zeros_are_left_out_and_counted():
     assert result.interval == (0, 0)
     left_out = int(result.note.split()[0])
     assert left_out == pytest.approx(2000 * 0.9**10, rel=0.1)
+
+
+def test_difference_of_two_log_ratios_is_that_of_the_delta_method():
+    """Four independent accuracies over 2,000 videos: Var[ln mean] = (1 - p) / (n p)."""
+    rng, n, p = np.random.default_rng(0), 2000, (0.9, 0.4, 0.8, 0.6)
+    columns = [rng.permutation(np.arange(n) < share * n).astype(float) for share in p]
+    value = math.log(0.8 / 0.6) - math.log(0.9 / 0.4)
+    half = 1.96 * math.sqrt(sum((1 - share) / (n * share) for share in p))
+
+    low, high = log_ratio_difference(*columns, samples=4000, seed=0)
+
+    assert low == pytest.approx(value - half, abs=0.1 * half)
+    assert high == pytest.approx(value + half, abs=0.1 * half)
+
+
+def test_log_ratios_of_the_same_answers_do_not_differ():
+    original, shuffled = np.array([1.0, 1, 1, 0] * 20), np.array([1.0, 0, 1, 0] * 20)
+
+    assert log_ratio_difference(original, shuffled, original, shuffled, samples=200, seed=0) == (0.0, 0.0)
+
+
+def test_log_ratios_that_may_be_undefined_have_no_interval():
+    rare = np.eye(40)[0]  # right on one video, which many resamples lack
+
+    assert log_ratio_difference(np.ones(40), rare, np.ones(40), np.ones(40), samples=200, seed=0) is None
+    assert log_ratio_difference(*[np.ones(1)] * 4, samples=200, seed=0) is None

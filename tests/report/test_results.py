@@ -7,7 +7,9 @@ import pytest
 
 from pvbias.errors import DataError
 from pvbias.evaluation import Figure, Predictions, Result
+from pvbias.evaluation.statistics import mean_figures
 from pvbias.report import read_predictions, read_results, write_results
+from pvbias.report.results import read_videos
 
 from .runs import labelled_run
 
@@ -188,3 +190,46 @@ def test_an_image_outside_the_folder_is_refused(tmp_path):
 
     with pytest.raises(DataError, match="outside its own folder"):
         read_results(tmp_path / "run")
+
+
+def test_figures_are_kept_video_by_video(tmp_path):
+    """Under names that tell what they are; results that are read do not have them unless asked."""
+    credits = np.array([[1.0, 0.0], [1.0, 1.0], [0.5, 0.0]])
+    templates = [Figure(name="top1", value=None, unit="%", level="video", variant=v) for v in ("original", "shuffle")]
+    figures = mean_figures(templates, credits, samples=100, seed=0)
+    videos = {"a.mp4": True, "unlabelled.mp4": False, "b.mp4\t0.0\t1.5": True, "c.mp4": True}
+    run = labelled_run(results={"mine": Result(figures=figures)}, videos=videos)
+
+    write_results(tmp_path, run)
+
+    with np.load(tmp_path / "per_video.npz", allow_pickle=False) as arrays:
+        assert {name: arrays[name].tolist() for name in arrays.files} == {
+            "videos": list(videos),
+            "labelled": list(videos.values()),
+            "mine/top1/video/original": [1.0, 1.0, 0.5],
+            "mine/top1/video/shuffle": [0.0, 1.0, 0.0],
+        }
+    assert [figure.values for figure in read_results(tmp_path).results["mine"].figures] == [None, None]
+    found = read_videos(tmp_path)
+    assert found == run
+    assert found.videos == videos
+    np.testing.assert_array_equal(found.results["mine"].figures[1].values, [0.0, np.nan, 1.0, 0.0])
+
+
+def test_what_is_kept_of_the_videos_is_damaged(tmp_path):
+    write_results(tmp_path, labelled_run())
+    (tmp_path / "per_video.npz").write_bytes(b"PK and nothing else")
+
+    with pytest.raises(DataError, match=r"per_video\.npz.*Measure again"):
+        read_videos(tmp_path)
+
+
+def test_results_are_short_to_look_at():
+    """However long the tables and large the images."""
+    run = labelled_run(config="KEY: value\n" * 10_000)
+    run.results["long"] = Result(tables={"rows": [{"a": 1}] * 10_000}, images={"x.jpg": b"x" * 100_000})
+
+    assert len(repr(run)) < 1500
+    assert len(repr(run.results)) < 1500
+    assert "table rows of 10000 rows; 1 images" in repr(run.results["long"])
+    assert "top1, log_ratio" in repr(run.results)

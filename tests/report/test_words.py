@@ -86,13 +86,45 @@ def test_verdict_on_the_distilled_score(value, verdict, meaning):
     [
         (64.25, "%", "64.2"),
         (-0.05, "log ratio", "−0.05"),
-        (0.0004, "nats", "0.0004"),
+        (0.0014, "nats", "0.001"),
+        (0.0004, "nats", "0"),
         (2.345, "nats", "2.35"),
         (0.0312, "weight", "0.0312"),
         (math.inf, "log ratio", "∞"),
-        (0.0, "nats", "0.000"),
+        (0.0, "nats", "0"),
+        (0.04, "%", "0.04"),
         (None, "%", "–"),
     ],
 )
 def test_numbers(value, unit, expected):
     assert words.number(value, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "unit", "expected"),
+    [
+        ("dynamic_score", 7.9e-07, "nats", "none"),
+        ("dynamic_score", 0.0011, "nats", "0.001"),
+        ("log_ratio", -0.0004, "log ratio", "none"),
+        ("log_ratio", -0.004, "log ratio", "−0.004"),
+        ("dataset_bias", 0.0004, "nats", "0"),  # not a distance that something moves
+        ("top1", 0.0, "%", "0.0"),
+    ],
+)
+def test_what_is_too_small_to_be_told_is_none(name, value, unit, expected):
+    assert words.shown(Figure(name=name, value=value, unit=unit, level="video")) == expected
+
+
+def test_a_score_below_the_resolution():
+    score = Figure(name="dynamic_score", value=3.09e-09, unit="nats", level="video", variant="shuffle")
+
+    reading = words.read_dynamic_score(score, None)
+
+    assert reading.verdict == "Predictions do not notice"
+    assert reading.explanation.endswith("predictions do not move: less than 0.001 nats on average.")
+
+
+def test_a_model_that_guesses_has_nothing_to_be_moved():
+    score = Figure(name="dynamic_score", value=3.09e-09, unit="nats", level="video", variant="shuffle")
+
+    assert "no better than guessing" in words.read_dynamic_score(score, None, guessing=True).caveat
