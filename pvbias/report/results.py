@@ -60,7 +60,9 @@ class RunResults:
         num_videos: videos that were measured (bad ones not counted).
         bad_videos: those left out: dicts with ``name``, ``cause``, ``detail``.
         data: what was measured, e.g. the annotation's path.
-        data_fingerprint: tells one set of videos and labels from another.
+        data_fingerprint: tells one set of videos from another, whatever their labels are.
+        label_fingerprints: tell what they are labelled as from other labels: by number, and by class name (empty:
+            classes have no names). Labels are the same where either is. Empty: not known.
         sampling: the frames of a clip, in words.
         clip_seconds: video time from a clip's first frame to the end of its last.
         views: the views of a video, in words.
@@ -85,6 +87,7 @@ class RunResults:
     weights: str = ""
     load_summary: str = ""
     class_names: list[str] = field(default_factory=list)
+    label_fingerprints: list[str] = field(default_factory=list)
     bad_videos: list[dict[str, Any]] = field(default_factory=list)
     data: str = ""
     sampling: str = ""

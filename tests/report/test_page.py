@@ -167,12 +167,24 @@ def test_runs_that_do_not_compare_are_marked(tmp_path):
     text = words_of(page_of(tmp_path, labelled_run("first"), other))
 
     for warning in (
-        "videos or labels are not the same",
+        "videos are not the same",
         "sampled differently",
         "Number formats differ",
         "different views",
     ):
         assert warning in text
+
+
+def test_labels_are_the_same_where_their_numbers_or_their_names_are(tmp_path):
+    def warned(first, second):
+        runs = [labelled_run(name, label_fingerprints=prints) for name, prints in (("a", first), ("b", second))]
+        return "labelled differently" in words_of(page_of(tmp_path, *runs))
+
+    assert not warned(["n1", ""], ["n1", "c1"])  # names for the same numbers
+    assert not warned(["n1", "c1"], ["n2", "c1"])  # the same classes, numbered otherwise
+    assert not warned([], ["n1", "c1"])  # an older run
+    assert warned(["n1", "c1"], ["n2", "c2"])
+    assert warned(["n1", ""], ["n2", "c1"])
 
 
 def test_runs_on_the_same_footing_are_not(tmp_path):
