@@ -45,7 +45,8 @@ from .plugin_loading import load_plugins
 from .registries import EVALUATOR
 from .report import RunResults, write_report, write_results
 from .report.folder import read_document, remove_files, write_atomically
-from .zoo import count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
+from .zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
+from .zoo.heads import refuse_random_head
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +129,10 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
     check_labels(cfg, source)
     recognizer = build_recognizer(cfg)
     if weights:
-        load_weights(recognizer, weights, sha256=_checksum(cfg, weights), min_match=cfg.CHECKPOINT.MIN_MATCH)
+        _load_weights(cfg, recognizer, weights)
     settings = choose_settings(cfg, recognizer, training=False)
     settings.place(recognizer)
-    evaluators = _evaluators(cfg, recognizer, source, _evaluator_names(cfg))
+    evaluators = _evaluators(cfg, recognizer, source.class_names, _evaluator_names(cfg))
     measure_shard(cfg, recognizer, source, evaluators, shard, settings=settings, keep=_partial(cfg))
 
 
@@ -292,11 +293,12 @@ def _num_classes(cfg: CfgNode, source: str) -> int:
         return counted
     entry = find_model(cfg)
     path = fetch(source, _checksum(cfg, source))
-    classes = count_head_classes(model_weights(peek_checkpoint(path), path), entry)
+    classes = count_head_classes(model_weights(peek_checkpoint(path), path, cfg.CHECKPOINT.STATE_KEY), entry)
     if classes is None:
         raise WeightsError(
-            f"{source} has no {entry.head}.weight, the final projection of {cfg.MODEL.MODEL_NAME}. "
-            "`pvbias inspect` says which models it fits; MODEL.NUM_CLASSES can be set by hand."
+            f"{source!r} has no final projection for {cfg.MODEL.MODEL_NAME} ({entry.head}.weight), so nothing says how "
+            "many classes it tells apart. `pvbias inspect` shows which models it fits. A backbone alone is something "
+            "to train from (`pvbias run`)."
         )
     return classes
 
@@ -307,8 +309,7 @@ def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
         if is_main_process():
             (Path(cfg.OUTPUT_DIR) / _LOADED).unlink(missing_ok=True)
         return {"weights": _RANDOM, "load_summary": ""}
-    least = cfg.CHECKPOINT.MIN_MATCH
-    report = load_weights(recognizer, source, sha256=_checksum(cfg, source), min_match=least)
+    report = _load_weights(cfg, recognizer, source)
     if is_main_process():
         logger.info("%s", report)
         text = json.dumps(report.to_dict(), indent=1) + "\n"
@@ -316,14 +317,29 @@ def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
     return {"weights": source, "load_summary": str(report)}
 
 
+def _load_weights(cfg: CfgNode, recognizer: Recognizer, source: str) -> LoadReport:
+    """Load a checkpoint as the configuration says; an error where nothing has trained the head that is measured."""
+    report = load_weights(
+        recognizer,
+        source,
+        sha256=_checksum(cfg, source),
+        min_match=cfg.CHECKPOINT.MIN_MATCH,
+        state_key=cfg.CHECKPOINT.STATE_KEY,
+    )
+    if not cfg.TRAIN.ENABLE:
+        evaluators = _evaluators(cfg, recognizer, (), _evaluator_names(cfg))
+        refuse_random_head(recognizer, report, [name for name, one in evaluators.items() if one.modulations])
+    return report
+
+
 def _evaluator_names(cfg: CfgNode) -> list[str]:
     return (["accuracy"] if cfg.TEST.ENABLE else []) + (list(cfg.BIAS.EVALUATORS) if cfg.BIAS.ENABLE else [])
 
 
 def _evaluators(
-    cfg: CfgNode, recognizer: Recognizer, source: VideoSource, names: Sequence[str]
+    cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str], names: Sequence[str]
 ) -> dict[str, Evaluator]:
-    return {name: EVALUATOR.get(name)(cfg, recognizer, source.class_names) for name in names}
+    return {name: EVALUATOR.get(name)(cfg, recognizer, class_names) for name in names}
 
 
 def _measure(
@@ -336,7 +352,7 @@ def _measure(
     split: str = "test",
     keep: Path | None = None,
 ) -> dict[str, Result]:
-    evaluators = _evaluators(cfg, recognizer, source, names)
+    evaluators = _evaluators(cfg, recognizer, source.class_names, names)
     return run_evaluators(
         cfg, recognizer, source, evaluators, settings=settings, bad_log=bad_log, split=split, keep=keep
     )

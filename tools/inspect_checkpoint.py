@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import os
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from tabulate import tabulate
 from torch import Tensor
 
+from pvbias.models import ZooModel
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL
-from pvbias.zoo import Match, fetch, match_catalogue, model_weights, read_checkpoint
-from pvbias.zoo.loading import MIN_MATCH, describe_reading
-from pvbias.zoo.reading import STATE_KEYS, is_safetensors, state_key
+from pvbias.zoo import Match, equally_good, fetch, match_catalogue, model_weights, read_checkpoint, weight_sets
+from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets
+from pvbias.zoo.reading import is_safetensors
+from pvbias.zoo.weight_sets import STATE_KEYS
 
 EXAMPLES = """examples:
   pvbias inspect downloaded.pyth
   pvbias inspect zoo://pytorchvideo/x3d_s/kinetics400
 
-Nothing in the file is run. One that holds Python objects beside weights is not read; the error says what it needs."""
+Nothing in the file is run: Python objects beside the weights are named, not made."""
 
 #: Models in the table.
 SHOWN = 5
+
+#: Keys of DATA that say what clips a model is for, by attribute of its ClipSpec.
+CLIP_KEYS = {
+    "num_frames": "NUM_FRAMES",
+    "sampling_rate": "SAMPLING_RATE",
+    "crop_size": "TRAIN_CROP_SIZE",
+    "test_crop_size": "TEST_CROP_SIZE",
+    "fps": "TARGET_FPS",
+    "mean": "MEAN",
+    "std": "STD",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,41 +50,64 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", help="a path, an https URL or zoo://ZOO/MODEL/WEIGHTS")
+    parser.add_argument(
+        "--key", default="", help="which weights, where the file has several sets (CHECKPOINT.STATE_KEY): model_ema"
+    )
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import first")
     args = parser.parse_args(argv)
     load_plugins(args.plugins)
     path = fetch(args.checkpoint)
     checkpoint = read_checkpoint(path)
-    weights = model_weights(checkpoint, path)
-    print(_describe_file(path, checkpoint, weights))
+    weights = model_weights(checkpoint, path, args.key)
+    print(_describe_file(path, checkpoint, weights, args.key))
+    matches = {name: found for name, found in match_catalogue(weights).items() if found.backbone_fraction > 0}
+    if not matches:
+        print("\nIt fits no model of the catalogue: no weight has the name and the shape of one of theirs.")
+        return 0
+    for line in _describe_others(checkpoint, args.key, matches):
+        print(f"  {line}")
     print()
-    print(_describe_fit(args.checkpoint, match_catalogue(weights)))
+    print(_describe_fit(matches))
+    print()
+    print(_advise(args, matches, _configuration(checkpoint)))
     return 0
 
 
-def _describe_file(path: str, checkpoint: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
-    key = state_key(checkpoint)
-    with open(path, "rb") as file:
-        safetensors = is_safetensors(path, file.read(64))
-    if safetensors:
+def _describe_file(path: str, checkpoint: Mapping[str, Any], weights: Mapping[str, Tensor], key: str) -> str:
+    place = key or next(iter(weight_sets(checkpoint)))
+    container = place.split(".")[0]
+    if Path(path).is_dir():
+        kind = "folder of the Hugging Face hub"
+    elif _is_safetensors(path):
         kind = "safetensors"
     elif "objective_state" in checkpoint:
         kind = "training checkpoint of pvbias"
     elif "pytorch-lightning_version" in checkpoint:
         kind = "checkpoint of Lightning"
-    elif key:
-        kind = f"weights under {key!r} (as {STATE_KEYS[key]})"
+    elif place:
+        kind = f"weights under {place!r}" + (f" (as {STATE_KEYS[place]})" if place in STATE_KEYS else "")
     else:
         kind = "state dict"
+    files = [file for file in Path(path).rglob("*") if file.is_file()] if Path(path).is_dir() else [Path(path)]
     numbers = sum(value.numel() for value in weights.values())
     types = sorted({str(value.dtype).removeprefix("torch.") for value in weights.values()})
     lines = [
-        f"{path}: {os.path.getsize(path) / 2**20:.1f} MiB, {kind}",
+        f"{path}: {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB, {kind}",
         f"  weights: {len(weights)} tensors, {numbers:,} numbers ({', '.join(types)})",
     ]
-    if key:
-        lines += [f"  {name}: {_describe_value(value)}" for name, value in checkpoint.items() if name != key]
+    if place:
+        lines += [f"  {name}: {_describe_value(value)}" for name, value in checkpoint.items() if name != container]
     return "\n".join(lines)
+
+
+def _is_safetensors(path: str) -> bool:
+    with open(path, "rb") as file:
+        return is_safetensors(path, file.read(64))
+
+
+def _describe_others(checkpoint: Mapping[str, Any], key: str, matches: Mapping[str, Match]) -> list[str]:
+    others = other_sets(checkpoint, key, next(iter(matches.values())))
+    return describe_sets(key or next(iter(weight_sets(checkpoint))), others)
 
 
 def _describe_value(value: Any) -> str:
@@ -83,35 +121,115 @@ def _describe_value(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _describe_fit(source: str, matches: Mapping[str, Match]) -> str:
-    best = {name: found for name, found in matches.items() if found.backbone_fraction > 0}
-    if not best:
-        return "It fits no model of the catalogue: no weight has the name and the shape of one of theirs."
+def _describe_fit(matches: Mapping[str, Match]) -> str:
+    equal = equally_good(matches)
     rows = [
         (
             name,
             MODEL.get(name).zoo,
             f"{found.backbone_fraction:.1%}",
             found.num_classes or "no head",
-            "; ".join(describe_reading(read.prefix, read.layout, len(read.inflated), read.averaged)),
+            "; ".join(describe_reading(read.prefix, read.layout, len(read.inflated), read.averaged, read.head)),
         )
-        for name, found in list(best.items())[:SHOWN]
+        for name, found in list(matches.items())[: max(SHOWN, len(equal))]
         for read in [found.reading]
     ]
     lines = [tabulate(rows, headers=("model", "zoo", "backbone filled", "classes", "how it is read"))]
-    more = [name for name in list(best)[SHOWN:] if best[name].backbone_fraction >= MIN_MATCH]
+    more = [name for name in list(matches)[len(rows) :] if matches[name].backbone_fraction >= MIN_MATCH]
     if more:
         lines.append(f"and, no worse than {MIN_MATCH:.0%}: {', '.join(more)}")
-    name, found = next(iter(best.items()))
-    if found.backbone_fraction < MIN_MATCH:
-        lines += ["", f"It fits none of them: {MIN_MATCH:.0%} of a backbone must be filled (CHECKPOINT.MIN_MATCH)."]
-    else:
-        lines += [
-            "",
-            "To measure it:",
-            f"  pvbias measure --model {name} --weights {source} --data VIDEOS --out RUN",
-            "To train from it:",
-            f"  MODEL: {{MODEL_NAME: {name}}}",
-            f"  TRAIN: {{CHECKPOINT_FILE_PATH: {source}}}",
-        ]
     return "\n".join(lines)
+
+
+def _advise(args: argparse.Namespace, matches: Mapping[str, Match], configured: Mapping[str, Any]) -> str:
+    """What can be done with the weights: commands that work, for the model that they are most likely of."""
+    equal = equally_good(matches)
+    name = _most_likely(equal, configured)
+    found, entry = matches[name], MODEL.get(name)
+    if found.backbone_fraction < MIN_MATCH:
+        return f"It fits none of them: {MIN_MATCH:.0%} of a backbone must be filled (CHECKPOINT.MIN_MATCH)."
+    lines = []
+    if len(equal) > 1:
+        clips = [f"  {other}: {_describe_clips(MODEL.get(other))}" for other in equal]
+        lines += [
+            f"These share their weights and differ in their clips; {_why(name, configured)}",
+            *clips,
+            "",
+        ]
+    keys = _differing_keys(entry, configured)
+    if args.key:
+        keys["CHECKPOINT.STATE_KEY"] = args.key
+    if entry.clip_spec.modality == "flow":
+        keys["DATA.FLOW_DIR"] = "FLOW"
+    if found.num_classes is None:
+        lines.append("It has no head for the features of this model: it is not to be measured, but to be trained from.")
+    else:
+        command = f"pvbias measure --model {name} --weights {shlex.quote(args.checkpoint)} --data VIDEOS --out RUN"
+        plugins = f" --plugins {' '.join(args.plugins)}" if args.plugins else ""
+        settings = " --set " + " ".join(f"{key} {shlex.quote(str(value))}" for key, value in keys.items())
+        lines += ["To measure it:", f"  {command}{plugins}{settings if keys else ''}"]
+    tree: dict[str, Any] = {"MODEL": {"MODEL_NAME": name}, "TRAIN": {"CHECKPOINT_FILE_PATH": args.checkpoint}}
+    if args.plugins:
+        tree = {"PLUGINS": args.plugins, **tree}
+    for key, value in keys.items():
+        group, leaf = key.split(".")
+        tree.setdefault(group, {})[leaf] = value
+    text = [yaml.safe_dump({group: value}, default_flow_style=True, width=1000) for group, value in tree.items()]
+    return "\n".join(
+        [*lines, "To train from it:", *(f"  {line.strip().removeprefix('{').removesuffix('}')}" for line in text)]
+    )
+
+
+def _most_likely(equal: Sequence[str], configured: Mapping[str, Any]) -> str:
+    """Of models that nothing tells apart, the one that the file's configuration names, or whose clips it has."""
+    named = str(configured.get("MODEL.MODEL_NAME"))
+    return named if named in equal else min(equal, key=lambda name: len(_differing_keys(MODEL.get(name), configured)))
+
+
+def _why(name: str, configured: Mapping[str, Any]) -> str:
+    if configured.get("MODEL.MODEL_NAME") == name:
+        return f"{name} is the one that the file's configuration names."
+    if configured:
+        return f"{name} has the clips of the file's configuration, or comes nearest to them."
+    return "nothing in the file says which of them it is: choose the one whose clips it was trained on."
+
+
+def _describe_clips(entry: ZooModel) -> str:
+    spec = entry.clip_spec
+    return f"{spec.num_frames} frames, every {spec.sampling_rate} at {spec.fps:g} per second, {spec.crop_size} pixels"
+
+
+def _differing_keys(entry: ZooModel, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of DATA in the file's configuration that are not as the model has them, with their values there."""
+    keys = {}
+    for attribute, key in CLIP_KEYS.items():
+        own, theirs = getattr(entry.clip_spec, attribute), configured.get(f"DATA.{key}")
+        own = list(own) if isinstance(own, tuple) else own
+        if theirs is not None and theirs != own:
+            keys[f"DATA.{key}"] = theirs
+    return keys
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the tuples, too, that SlowFast's configurations have."""
+
+
+def _tuple(loader: yaml.SafeLoader, node: Any) -> list[Any]:
+    return loader.construct_sequence(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _tuple)
+
+
+def _configuration(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key, of pvbias's or SlowFast's configuration in the file; empty: there is none."""
+    tree = checkpoint.get("cfg")
+    if isinstance(tree, str):
+        try:
+            tree = yaml.load(tree, _Loader)
+        except yaml.YAMLError:  # of another program
+            return {}
+    groups = tree.items() if isinstance(tree, Mapping) else ()
+    return {
+        f"{group}.{key}": value for group, keys in groups if isinstance(keys, Mapping) for key, value in keys.items()
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from ..errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
@@ -17,8 +19,11 @@ class ClipSpec:
         test_crop_size: side of the square test crop, pixels.
         short_side: length the short side is resized to before a test crop, pixels, >= ``test_crop_size``.
         fps: frames per second that ``sampling_rate`` counts in.
-        mean, std: normalisation of RGB in [0, 1], per channel.
+        mean, std: normalisation of RGB in [0, 1], per channel; means in [0, 1], standard deviations in (0, 1].
         modality: what the clips show, ``rgb`` or ``flow`` (coded as :func:`pvbias.data.flow.encode_flow` does).
+
+    Raises:
+        ConfigError: a mean or a standard deviation that is not for RGB in [0, 1].
     """
 
     num_frames: int
@@ -30,6 +35,14 @@ class ClipSpec:
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     modality: str = "rgb"
+
+    def __post_init__(self) -> None:
+        for name, values, low in (("mean", self.mean, "[0"), ("std", self.std, "(0")):
+            if not all(0 <= value <= 1 and (value > 0 or name == "mean") for value in values):
+                raise ConfigError(
+                    f"ClipSpec({name}={tuple(values)}): each has to lie in {low}, 1], since clips are RGB in [0, 1]. "
+                    "Those for RGB in [0, 255] have to be divided by 255."
+                )
 
     @property
     def duration(self) -> float:

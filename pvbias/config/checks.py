@@ -84,8 +84,14 @@ def _is_time_limit(text: str) -> bool:
         return False
 
 
-def _colour() -> _Rule:
-    return lambda value: _numbers(value) and len(value) == 3, "must be three numbers (red, green, blue)"
+def _colour(*, zero: bool) -> _Rule:
+    def holds(value: Any) -> bool:
+        return _numbers(value) and len(value) == 3 and 0 <= min(value) <= max(value) <= 1 and (zero or min(value) > 0)
+
+    return holds, (
+        f"must be three numbers (red, green, blue) {'in [0, 1]' if zero else 'above 0 and up to 1'}, since they are "
+        "for RGB in [0, 1]. Those for RGB in [0, 255] have to be divided by 255"
+    )
 
 
 _RULES: dict[str, _Rule] = {
@@ -115,8 +121,8 @@ _RULES: dict[str, _Rule] = {
     "DATA.TRAIN_JITTER_SCALES": _range(1),
     "DATA.TRAIN_JITTER_ASPECT_RELATIVE": _range(1e-3),
     "DATA.MODALITY": _one_of("rgb", "flow"),
-    "DATA.MEAN": _colour(),
-    "DATA.STD": (lambda value: _colour()[0](value) and min(value) > 0, "must be three numbers above 0"),
+    "DATA.MEAN": _colour(zero=True),
+    "DATA.STD": _colour(zero=False),
     "DATA.MAX_BAD_FRACTION": _between(0, 1),
     "AUG.COLOR_JITTER": _between(0, 1),
     "DATA_LOADER.NUM_WORKERS": _at_least(0),

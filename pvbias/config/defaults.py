@@ -62,6 +62,9 @@ _C.CHECKPOINT = CN()
 # Least fraction of the backbone's parameters (all but the final projection's) that a file of weights has to fill,
 # [0, 1]. A file that fills less, or nothing, is an error.
 _C.CHECKPOINT.MIN_MATCH = 0.9
+# Which weights of a file that holds several sets, as dotted keys: "model_ema". With a dot at its end, what the names of
+# those that are meant begin with: "state_dict.encoder_k.". Empty: the plain ones, or the largest set; loading says so.
+_C.CHECKPOINT.STATE_KEY = ""
 
 # -------------------- data --------------------
 _C.DATA = CN()
@@ -127,7 +130,8 @@ _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
 # Mirror training clips left to right, half of the time. Turn off where labels tell left from right.
 _C.DATA.RANDOM_FLIP = True
-# Normalisation of RGB in [0, 1], per channel. None: the model's.
+# Normalisation of RGB in [0, 1], per channel: means in [0, 1], standard deviations in (0, 1]. (Those for RGB in
+# [0, 255] are to be divided by 255.) None: the model's.
 _C.DATA.MEAN = None
 _C.DATA.STD = None
 # A run fails when more than this fraction of the files it has seen is bad, [0, 1]; at its beginning, when more are not

@@ -9,6 +9,7 @@ from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, DataError
 from ..zoo import find_weights, peek_checkpoint
+from ..zoo.hub_folders import class_names, read_json
 from .annotations import loosely
 from .annotations.files import expand
 from .video import VideoSource
@@ -93,7 +94,8 @@ def checkpoint_names(source: str) -> tuple[str, ...]:
     """Names of the classes of a checkpoint's outputs, in order; empty: they are not known.
 
     Args:
-        source: ``zoo://<zoo>/<model>/<weights>``, or a file that a training of pvbias has written.
+        source: ``zoo://<zoo>/<model>/<weights>``, a file that a training of pvbias has written, or a folder as the
+            Hugging Face hub has them.
 
     Raises:
         WeightsError: there is no such entry, or the file cannot be read.
@@ -101,6 +103,9 @@ def checkpoint_names(source: str) -> tuple[str, ...]:
     if source.startswith("zoo://"):
         return tuple(find_weights(source).class_names)
     path = expand(source)
+    if path.is_dir():
+        config = path / "config.json"
+        return tuple(class_names(read_json(config))) if config.is_file() else ()
     return tuple(peek_checkpoint(str(path)).get("class_names", ())) if path.is_file() else ()
 
 

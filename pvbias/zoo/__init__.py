@@ -2,15 +2,17 @@
 
 from .fetching import fetch, find_weights
 from .loading import LoadReport, load_module_weights, load_weights
-from .matching import Match, count_head_classes, match, match_catalogue
-from .reading import model_weights, peek_checkpoint, read_checkpoint
+from .matching import Match, count_head_classes, equally_good, match, match_catalogue
+from .reading import peek_checkpoint, read_checkpoint
 from .saving import atomic_save, model_state, save_safetensors, save_weights
+from .weight_sets import model_weights, weight_sets
 
 __all__ = [
     "LoadReport",
     "Match",
     "atomic_save",
     "count_head_classes",
+    "equally_good",
     "fetch",
     "find_weights",
     "load_module_weights",
@@ -23,4 +25,5 @@ __all__ = [
     "read_checkpoint",
     "save_safetensors",
     "save_weights",
+    "weight_sets",
 ]

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..errors import ConfigError, WeightsError, did_you_mean
 from ..models.zoo_model import Weights, ZooModel
 from ..registries import MODEL
+from .hub_folders import FILES, weights_file
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ def fetch(source: str, sha256: str = "") -> str:
     that has gone silent, and keeps a file that was cut off by a server that had not said how long it is.
 
     Args:
-        source: a path, an http(s) address, or ``zoo://<zoo>/<model>/<weights>`` from the MODEL registry.
+        source: a path (a file, or a folder as in :mod:`.hub_folders`), an http(s) address, or
+            ``zoo://<zoo>/<model>/<weights>`` from the MODEL registry.
         sha256: expected checksum, hexadecimal; empty: the catalogue's where it has one, else not verified.
 
     Raises:
@@ -62,8 +64,12 @@ def fetch(source: str, sha256: str = "") -> str:
             "Give a path, an http:// or https:// address, or zoo://<zoo>/<model>/<weights>."
         )
     path = Path(os.path.expanduser(source))
+    if path.is_dir() and weights_file(path) is not None:
+        if sha256:
+            raise WeightsError(f"Weights {str(path)!r} are a folder, which has no checksum: leave the checksum out.")
+        return str(path)
     if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        what = f"is a folder with none of {', '.join(FILES)}" if path.is_dir() else "does not exist"
         raise WeightsError(f"Weights file {str(path)!r} {what} (seen from {os.getcwd()!r}).")
     _verify(path, sha256, source, "Correct the checksum, or get the right file.")
     return str(path)

@@ -4,6 +4,7 @@
 
     file's weights -> sub-batch-norm collapsed -> wrappers stripped or not -> own names, or a layout of KEY_LAYOUT
       -> 2D kernels inflated -> the first kernel averaged over RGB where the model sees other channels
+      -> the only layer that is left over as the final projection
 
 The core knows the forms that any architecture can come in. The foreign names of one architecture are a function in the
 registry KEY_LAYOUT, which the architecture's plugin brings.
@@ -11,8 +12,9 @@ registry KEY_LAYOUT, which the architecture's plugin brings.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -21,6 +23,12 @@ from .inflation import average_over_rgb, inflate
 
 #: What training code puts before a model's names: DataParallel, Lightning, SlowFast's PTV models, backbone with head.
 WRAPPERS = ("module.", "model.", "backbone.", "net.")
+
+#: What torch.compile, FSDP and activation checkpointing put anywhere into the names.
+INNER_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+
+#: Part of the names that begins alike, and not as any of the model's, from which on that is taken for a wrapper.
+_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,8 @@ class Reading:
         layout: name in KEY_LAYOUT; empty: the names are the file's own.
         inflated: names of the 2D kernels that were inflated to 3D.
         averaged: names of the kernels that were averaged over RGB, since the model sees other channels.
+        head: name in the file of what was read as the final projection; empty: that has the model's name, or is not
+            there.
     """
 
     weights: Mapping[str, Tensor]
@@ -40,6 +50,7 @@ class Reading:
     layout: str
     inflated: tuple[str, ...]
     averaged: tuple[str, ...] = ()
+    head: str = ""
 
 
 def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[Reading]:
@@ -49,7 +60,7 @@ def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterat
         weights: the file's.
         own: the model's state dict. Values are not looked at; both may be on the meta device.
     """
-    for prefix, unwrapped in _unwrapped(collapse_sub_batch_norm(weights)):
+    for prefix, unwrapped in _unwrapped(collapse_sub_batch_norm(_without_inner_wrappers(weights)), own):
         named = {"": unwrapped} | {name: convert(unwrapped, own) for name, convert in KEY_LAYOUT}
         for layout, renamed in named.items():
             if renamed is not None:
@@ -87,15 +98,78 @@ def collapse_sub_batch_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return collapsed
 
 
-def _unwrapped(weights: dict[str, Tensor]) -> list[tuple[str, dict[str, Tensor]]]:
-    """(prefix, weights): as they are, then without each of the WRAPPERS that some names have, however many.
+def adopt_head(reading: Reading, own: Mapping[str, Tensor], head_name: str) -> Reading:
+    """The reading, with a final projection of another name where that can be no other layer.
+
+    It is the only layer that the model does not know, and has a weight ``(K, D)``, or that of a 1x1x1 convolution, for
+    the model's D features, and a bias where the model has one.
+
+    Args:
+        reading: one that has no final projection of the model's name.
+        own: the model's state dict.
+        head_name: dotted name of its final projection.
+    """
+    unknown = {name: value for name, value in reading.weights.items() if name not in own and value.numel() > 1}
+    layers = {name.rpartition(".")[0] for name in unknown}
+    layer = layers.pop() if len(layers) == 1 else ""
+    leaves = {name.rpartition(".")[2] for name in own if name.rpartition(".")[0] == head_name}
+    if (
+        not layer
+        or not {"weight"} <= leaves <= {"weight", "bias"}
+        or unknown.keys() != {f"{layer}.{x}" for x in leaves}
+    ):
+        return reading
+    theirs, ours = unknown[f"{layer}.weight"], own[f"{head_name}.weight"]
+    if (
+        theirs.dim() < 2
+        or len(theirs) < 2
+        or theirs[0].numel() != theirs.shape[1]
+        or theirs.shape[1] != ours[0].numel()
+    ):
+        return reading
+    if "bias" in leaves and unknown[f"{layer}.bias"].shape != theirs.shape[:1]:
+        return reading
+    adopted = {name: value for name, value in reading.weights.items() if name not in unknown}
+    adopted |= {f"{head_name}.{leaf}": unknown[f"{layer}.{leaf}"] for leaf in leaves}
+    adopted[f"{head_name}.weight"] = theirs.reshape(len(theirs), *ours.shape[1:])
+    return replace(reading, weights=adopted, head=layer)
+
+
+def _without_inner_wrappers(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    stripped = {}
+    for name, value in weights.items():
+        for wrapper in INNER_WRAPPERS:
+            name = name.replace(wrapper, "")
+        stripped[name] = value
+    return stripped if len(stripped) == len(weights) else weights
+
+
+def _unwrapped(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> list[tuple[str, dict[str, Tensor]]]:
+    """(prefix, weights): as they are, then without each wrapper that some names have, however many.
 
     Names without the prefix stay, unless one of them would be met twice.
     """
     variants = [("", weights)]
     for prefix, variant in variants:  # grows meanwhile
-        for wrapper in WRAPPERS:
+        for wrapper in dict.fromkeys([*WRAPPERS, *_common_beginnings(variant, own)]):
             stripped = {name.removeprefix(wrapper): value for name, value in variant.items()}
             if len(stripped) == len(variant) and stripped.keys() != variant.keys():
                 variants.append((prefix + wrapper, stripped))
     return variants
+
+
+def _common_beginnings(names: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """First parts that enough names share, the most frequent first; not the model's own, unless doubled."""
+    counts = Counter(first for name in names if (first := _first_part(name)) and not first[:-1].isdigit())
+    ours = {_first_part(name) for name in own}
+    return [
+        first
+        for first, count in counts.most_common()
+        if count >= _SHARE * len(names) and (first not in ours or any(name.startswith(first + first) for name in names))
+    ]
+
+
+def _first_part(name: str) -> str:
+    """``conv1.`` of ``conv1.weight``; empty where there is no dot."""
+    first, dot, _ = name.partition(".")
+    return first + dot if dot else ""

@@ -12,7 +12,8 @@ from ..errors import WeightsError
 from ..models import Recognizer
 from .fetching import fetch
 from .matching import Match, match, match_catalogue
-from .reading import model_weights, read_checkpoint
+from .reading import read_checkpoint
+from .weight_sets import model_weights, weight_sets
 
 #: Least fraction of the backbone's parameters (all but the head's, counted one by one) that a checkpoint must fill;
 #: default of the configuration's ``CHECKPOINT.MIN_MATCH``.
@@ -31,8 +32,12 @@ class LoadReport:
     Attributes:
         source: as asked for.
         path: the local file.
+        state_key: where in the file its weights are; empty: it is a state dict itself.
+        others: further sets of weights that it has for the model, as ``CHECKPOINT.STATE_KEY`` takes them (averaged
+            weights beside plain ones).
         prefix: what was stripped from the file's names (``module.``); empty: nothing.
         layout: whose names the file has, from the registry KEY_LAYOUT; empty: the model's own.
+        head: name in the file of what was read as the final projection; empty: the model's own name, or none.
         loaded: keys whose values were taken.
         inflated: those of them that are 2D kernels in the file.
         averaged: those of them that are kernels on RGB in the file, and on other channels in the model.
@@ -45,8 +50,11 @@ class LoadReport:
 
     source: str
     path: str
+    state_key: str
+    others: tuple[str, ...]
     prefix: str
     layout: str
+    head: str
     loaded: tuple[str, ...]
     inflated: tuple[str, ...]
     averaged: tuple[str, ...]
@@ -65,57 +73,78 @@ class LoadReport:
             f"Weights from {self.source}: {len(self.loaded)} keys loaded "
             f"({self.backbone_fraction:.1%} of the backbone's parameters; {head})"
         ]
-        lines += [f"  {step}" for step in describe_reading(self.prefix, self.layout, len(self.inflated), self.averaged)]
+        steps = describe_reading(self.prefix, self.layout, len(self.inflated), self.averaged, self.head)
+        lines += [f"  {step}" for step in [*describe_sets(self.state_key, self.others), *steps]]
         lines += _listed("in the file, not used", self.skipped)
         lines += _listed("newly initialised", self.initialised)
         return "\n".join(lines)
 
 
-def load_weights(recognizer: Recognizer, source: str, *, sha256: str = "", min_match: float = MIN_MATCH) -> LoadReport:
+def load_weights(
+    recognizer: Recognizer, source: str, *, sha256: str = "", min_match: float = MIN_MATCH, state_key: str = ""
+) -> LoadReport:
     """Load a checkpoint into a recognizer, all of it that fits, or change nothing and say why.
 
-    The file may have wrappers before its names, names of a registered layout, sub-batch-norm, 2D kernels
-    (:mod:`pvbias.zoo.key_layouts`): of all ways to read it, the one that fills most of the model is taken. Another
-    class count leaves the head at its initial values. Any other key that does not fit is left out and reported.
+    The file may have wrappers before its names, names of a registered layout, sub-batch-norm, 2D kernels, another name
+    for the head (:mod:`pvbias.zoo.key_layouts`): of all ways to read it, the one that fills most of the model is taken.
+    Another class count leaves the head at its initial values. Any other key that does not fit is left out and reported.
 
     Args:
         recognizer: the model, as built.
         source: as for :func:`pvbias.zoo.fetch`.
         sha256: expected checksum; empty: the catalogue's, or none.
         min_match: least fraction of the backbone's parameters that the file must fill, [0, 1].
+        state_key: which of the file's sets of weights, as for :func:`pvbias.zoo.model_weights`.
 
     Raises:
         WeightsError: the file cannot be had or read, holds no weights, or fills nothing or too little of the
             backbone; the message then names the models of the catalogue that it fits best.
     """
     return load_module_weights(
-        recognizer.module, recognizer.head_name, source, sha256=sha256, min_match=min_match, key="MODEL.MODEL_NAME"
+        recognizer.module,
+        recognizer.head_name,
+        source,
+        sha256=sha256,
+        min_match=min_match,
+        state_key=state_key,
+        key="MODEL.MODEL_NAME",
     )
 
 
 def load_module_weights(
-    module: nn.Module, head_name: str, source: str, *, sha256: str = "", min_match: float = MIN_MATCH, key: str
+    module: nn.Module,
+    head_name: str,
+    source: str,
+    *,
+    sha256: str = "",
+    min_match: float = MIN_MATCH,
+    state_key: str = "",
+    key: str,
 ) -> LoadReport:
     """:func:`load_weights` for a bare module.
 
     Args:
         module: a classifier, as built.
         head_name: dotted name of its final projection.
-        source, sha256, min_match: as for :func:`load_weights`.
+        source, sha256, min_match, state_key: as for :func:`load_weights`.
         key: the configuration key that names the architecture, for messages.
 
     Raises:
         WeightsError: as for :func:`load_weights`.
     """
     path = fetch(source, sha256)
-    file_weights = model_weights(read_checkpoint(path), path)
+    checkpoint = read_checkpoint(path)
+    file_weights = model_weights(checkpoint, path, state_key)
     found = match(file_weights, module, head_name)
     weights, reasons, fitting = found.reading.weights, found.reasons, set(found.fitting)
     report = LoadReport(
         source=source,
         path=path,
+        state_key=state_key or next(iter(weight_sets(checkpoint))),
+        others=other_sets(checkpoint, state_key, found),
         prefix=found.reading.prefix,
         layout=found.reading.layout,
+        head=found.reading.head,
         loaded=found.fitting,
         inflated=tuple(name for name in found.reading.inflated if name in fitting),
         averaged=tuple(name for name in found.reading.averaged if name in fitting),
@@ -130,7 +159,32 @@ def load_module_weights(
     return report
 
 
-def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence[str]) -> list[str]:
+def other_sets(checkpoint: Mapping[str, Any], state_key: str, found: Match) -> tuple[str, ...]:
+    """What else in a checkpoint could be meant, as ``CHECKPOINT.STATE_KEY`` takes it.
+
+    Args:
+        checkpoint: as read.
+        state_key: what was taken; empty: the first of its sets.
+        found: how that was read.
+    """
+    sets = weight_sets(checkpoint)
+    taken = state_key or next(iter(sets))
+    # A handful of tensors beside the weights are statistics, not a model.
+    enough = sum(value.numel() for value in sets.get(taken, {}).values()) / 2
+    others = [key for key in sets if key != taken and sum(value.numel() for value in sets[key].values()) >= enough]
+    start = f"{taken}." if taken and not taken.endswith(".") else taken
+    return *filter(None, others), *(start + prefix for prefix in found.other_prefixes if prefix)
+
+
+def describe_sets(state_key: str, others: Sequence[str]) -> list[str]:
+    """Which of a file's sets of weights was taken, and how to take another one; nothing where there is one only."""
+    if not others:
+        return []
+    taken = repr(state_key) if state_key else "the names without a prefix"
+    return [f"taken from {taken}; the file has others: CHECKPOINT.STATE_KEY {' or '.join(others)}"]
+
+
+def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence[str], head: str = "") -> list[str]:
     """What was done to a file's weights before they were compared with the model's, a clause for each step."""
     steps = []
     if prefix:
@@ -141,6 +195,8 @@ def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence
         steps.append(f"{inflated} 2D kernels inflated to 3D")
     if averaged:
         steps.append(f"{', '.join(averaged)} averaged over RGB for the channels of the model")
+    if head:
+        steps.append(f"{head!r} read as the final projection")
     return steps
 
 

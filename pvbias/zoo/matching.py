@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from ..models import ZooModel, build_shapes
 from ..registries import MODEL
-from .key_layouts import Reading, readings
+from .key_layouts import Reading, adopt_head, readings
+
+#: Least part of the backbone that has to be there before a layer of another name is taken for its final projection.
+_ENOUGH = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Match:
         backbone_fraction: part of the parameters outside the head that it fills, counted one by one, [0, 1].
         head_fits: it fills the final projection, too.
         num_classes: of the file's final projection; None: it has none that belongs to the model's features.
+        other_prefixes: of names under which the file has as much for the model, with other values.
     """
 
     reading: Reading
@@ -31,6 +35,7 @@ class Match:
     backbone_fraction: float
     head_fits: bool
     num_classes: int | None
+    other_prefixes: tuple[str, ...] = ()
 
 
 def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> Match:
@@ -60,8 +65,15 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
             num_classes=classes,
         )
 
-    # The first of the best: the plainest way to read the file.
-    return max(map(compare, readings(weights, own)), key=lambda found: (found.backbone_fraction, len(found.fitting)))
+    def rank(found: Match) -> tuple[float, int]:
+        return found.backbone_fraction, len(found.fitting)
+
+    every = [compare(reading) for reading in readings(weights, own)]
+    best = max(every, key=rank)  # the first of them: the plainest way to read the file
+    others = [found.reading.prefix for found in every if rank(found) == rank(best) and _differ(found, best, weights)]
+    if best.num_classes is None and best.backbone_fraction >= _ENOUGH:
+        best = compare(adopt_head(best.reading, own, head_name))
+    return replace(best, other_prefixes=tuple(dict.fromkeys(others)))
 
 
 def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
@@ -74,18 +86,38 @@ def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
     shapes = {name: value.to("meta") for name, value in weights.items()}
     found = {name: match(shapes, build_shapes(entry, num_classes=2), entry.head) for name, entry in MODEL}
 
-    def rank(name: str) -> tuple[float, int, bool, bool, bool]:
-        fits, reading = found[name], found[name].reading
-        changes = reading.averaged != (), reading.inflated != (), reading.layout != ""
-        return -fits.backbone_fraction, -len(fits.fitting), *changes
+    return {name: found[name] for name in sorted(found, key=lambda name: _rank(found[name]))}
 
-    return {name: found[name] for name in sorted(found, key=rank)}
+
+def equally_good(catalogue: Mapping[str, Match]) -> list[str]:
+    """The models of a :func:`match_catalogue` that nothing in the weights tells from its best one, that one first.
+
+    Models that differ in their clips alone (x3d_xs, x3d_s, x3d_m) share their weights.
+    """
+    first = next(iter(catalogue.values()), None)
+    return [name for name, found in catalogue.items() if first is not None and _rank(found) == _rank(first)]
+
+
+def _rank(found: Match) -> tuple[float, int, bool, bool, bool]:
+    reading = found.reading
+    changes = reading.averaged != (), reading.inflated != (), reading.layout != ""
+    return -found.backbone_fraction, -len(found.fitting), *changes
 
 
 def count_head_classes(weights: Mapping[str, Tensor], entry: ZooModel) -> int | None:
     """Classes that a file's weights for this model tell apart; None: its final projection is not among them."""
     shapes = {name: value.to("meta") for name, value in weights.items()}
     return match(shapes, build_shapes(entry, num_classes=2), entry.head).num_classes
+
+
+def _differ(found: Match, other: Match, weights: Mapping[str, Tensor]) -> bool:
+    """Whether two readings take other tensors of the file for a key of the model."""
+    original = {id(value) for value in weights.values()}
+    pairs = (
+        {id(found.reading.weights[name]), id(other.reading.weights[name])}
+        for name in set(found.fitting) & set(other.fitting)
+    )
+    return any(len(pair) == 2 and pair <= original for pair in pairs)
 
 
 def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], head: set[str]) -> dict[str, str]:

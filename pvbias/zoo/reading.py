@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import pickle
-import pickletools
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from ..errors import WeightsError
 from .checked_file import ZIP_START, CheckedFile
-
-#: Where checkpoints keep the model's weights, and who writes them so.
-STATE_KEYS = {
-    "model_state": "PyTorchVideo, SlowFast",
-    "state_dict": "Lightning, 3D-ResNets, TSM and many others",
-    "model": "torchvision's reference scripts, VMZ",
-    "model_state_dict": "many training scripts",
-}
+from .hub_folders import read_folder
+from .python_objects import Unread, load_with_stand_ins
 
 #: How a file that ``torch.save`` has written in its old format begins: with a pickled number.
 _OLD_FORMAT = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
@@ -35,17 +27,21 @@ _SHOWN = 10
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
-    """The dict in a checkpoint file, on the CPU; nothing but tensors and plain values is ever unpickled.
+    """The dict in a checkpoint, on the CPU; no code in it is run.
+
+    Python objects beside the weights become plain values where they are of well-known types, and
+    :class:`~pvbias.zoo.python_objects.Unread` where not.
 
     It is read once. The checksums in PyTorch's files are compared meanwhile, so that damage is noticed that leaves the
     file as long as it was. PyTorch's old format (before 1.6) and safetensors have none: what ``fetch`` and
     ``TRAIN.CHECKPOINT_SHA256`` compare is all there is to tell.
 
     Args:
-        path: a PyTorch file, or one in the safetensors format, whatever its name.
+        path: a PyTorch file, or one in the safetensors format, whatever its name; or a folder as the Hugging Face hub
+            has them (:func:`pvbias.zoo.hub_folders.read_folder`).
 
     Raises:
-        WeightsError: the file is no checkpoint, is cut off or damaged, or would have to run code.
+        WeightsError: it is no checkpoint, is cut off or damaged, or would have to run code.
     """
     return _read(path, values=True)
 
@@ -61,6 +57,11 @@ def peek_checkpoint(path: str) -> dict[str, Any]:
 
 
 def _read(path: str, *, values: bool) -> dict[str, Any]:
+    read_file = partial(_read_file, values=values)
+    return read_folder(path, read_file) if Path(path).is_dir() else read_file(path)
+
+
+def _read_file(path: str, *, values: bool) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             start = file.read(64)
@@ -70,18 +71,12 @@ def _read(path: str, *, values: bool) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of odd files is for its developers
-            if safetensors:
-                checkpoint = load_file(path)
-            elif not start.startswith(ZIP_START):
-                checkpoint = _unpickled(path)
-            elif values:
-                checkpoint = _checked(path)
-            else:
-                checkpoint = _unpickled(path, mmap=True)
+            checkpoint = load_file(path) if safetensors else _load(path, start, values=values)
     # What torch raises for a file that is none of its own, or only half of one, is not settled.
     except (
         SafetensorError,
         pickle.UnpicklingError,
+        zipfile.BadZipFile,
         RuntimeError,
         OSError,
         EOFError,
@@ -89,12 +84,31 @@ def _read(path: str, *, values: bool) -> dict[str, Any]:
         TypeError,
         ValueError,
         struct.error,
-        BadZipFile,
     ) as error:
         raise WeightsError(f"{path!r} {_why_unreadable(path, start, safetensors, error)}") from error
+    if isinstance(checkpoint, Unread):
+        raise WeightsError(
+            f"{path!r} holds a Python object ({checkpoint.name}), such as a network with its code, not a dict with "
+            "weights, and making it would run code from the file. If you trust its origin, read it yourself with "
+            "torch.load(..., weights_only=False) and save {'model_state': network.state_dict()}."
+        )
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path!r} holds a {type(checkpoint).__name__}, not a dict with weights.")
     return checkpoint
+
+
+def _load(path: str, start: bytes, *, values: bool) -> Any:
+    def load() -> Any:
+        if not start.startswith(ZIP_START):
+            return _unpickled(path)
+        return _checked(path) if values else _unpickled(path, mmap=True)
+
+    try:
+        return load()
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error):
+            raise
+    return load_with_stand_ins(path, load)
 
 
 def _unpickled(file: str | CheckedFile, **options: Any) -> Any:
@@ -123,45 +137,6 @@ def is_safetensors(path: str, start: bytes) -> bool:
     return Path(path).suffix == ".safetensors" or (start[6:8] == b"\0\0" and start[8:9] == b"{")
 
 
-def model_weights(checkpoint: Mapping[str, Any], path: str) -> dict[str, Tensor]:
-    """The state dict in a checkpoint: under one of :data:`STATE_KEYS`, or the checkpoint itself.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    key = state_key(checkpoint)
-    weights = {
-        name: value
-        for name, value in (checkpoint[key] if key else checkpoint).items()
-        if isinstance(name, str) and isinstance(value, Tensor)
-    }
-    if not weights:
-        keys = ", ".join(map(str, list(checkpoint)[:_SHOWN])) or "none"
-        optimizer = checkpoint.keys() & {"optimizer_state", "optimizer", "optimizer_states", "param_groups"}
-        raise WeightsError(
-            f"{path!r} holds no model weights{', only the state of an optimizer' if optimizer else ''}: its keys are "
-            f"{keys}. Weights are looked for under {', '.join(STATE_KEYS)}, or the file is a state dict itself."
-        )
-    return weights
-
-
-def state_key(checkpoint: Mapping[str, Any]) -> str:
-    """The first of :data:`STATE_KEYS` under which the checkpoint has a dict; empty: none."""
-    return next((key for key in STATE_KEYS if isinstance(checkpoint.get(key), dict)), "")
-
-
-def _ends_inside_a_pickle(path: str) -> bool:
-    """Whether a file of the old format ends before its four pickles (magic number, protocol, machine, contents) do."""
-    with open(path, "rb") as file:
-        try:
-            for _ in range(4):
-                for _ in pickletools.genops(file):
-                    pass
-        except ValueError:
-            return True
-    return False
-
-
 def _why_unreadable(path: str, start: bytes, safetensors: bool, error: Exception) -> str:
     if not start:
         return "is empty."
@@ -169,13 +144,11 @@ def _why_unreadable(path: str, start: bytes, safetensors: bool, error: Exception
         return "is a web page, not a checkpoint: the address leads to a page about the file, or to an error message."
     if safetensors:
         return f"is cut off, or no safetensors file ({error}). Fetch it again."
-    needed = re.search(r"GLOBAL (\w+(?:\.\w+)+)", str(error))
-    # A name that is cut off looks like that of something else.
-    if needed and not (start.startswith(_OLD_FORMAT) and _ends_inside_a_pickle(path)):
+    if refused := re.search(r"GLOBAL \w+(?:\.\w+)+|(?:Trying to call|Can only|Only persistent_load) .+", str(error)):
         return (
-            f"holds Python objects ({needed[1]}) beside weights, and reading those would run code from the file. If "
-            "you trust its origin, read it yourself with torch.load(..., weights_only=False) and save "
-            "{'model_state': state_dict} again."
+            f"holds Python objects, and to make them would run code from the file ({refused[0]}). If you trust its "
+            "origin, read it yourself with torch.load(..., weights_only=False) and save {'model_state': state_dict} "
+            "again."
         )
     if "TorchScript" in str(error):
         return (
@@ -187,5 +160,12 @@ def _why_unreadable(path: str, start: bytes, safetensors: bool, error: Exception
             "is a Python pickle that PyTorch has not written (Caffe2's .pkl files are such), and reading it would run "
             "code from the file. If you trust its origin, read it yourself and save {'model_state': state_dict} with "
             "torch.save."
+        )
+    unsupported = re.search(r"Unsupported operand \d+", str(error))
+    if unsupported and (zipfile.is_zipfile(path) or start.startswith(_OLD_FORMAT)):
+        return (
+            "is written in a form of Python's pickles (another protocol, or Python 2's texts) that PyTorch does not "
+            f"read without running code ({unsupported[0]}). If you trust its origin, read it yourself with "
+            "torch.load(..., weights_only=False) and save {'model_state': state_dict} again."
         )
     return "is cut off, or no PyTorch checkpoint. Fetch it again."

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pvbias.models import build_shapes
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL
 from pvbias.tools.main import main
@@ -15,6 +16,11 @@ load_plugins(["pvbias.plugins.classic_models", "pvbias.plugins.pytorchvideo_zoo"
 def few_models(monkeypatch):
     """A small catalogue."""
     monkeypatch.setattr(MODEL, "_obj_map", {name: MODEL.get(name) for name in ("r3d_small", "x3d_xs")})
+
+
+@pytest.fixture(scope="module")
+def every_model():
+    return dict(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,50 @@ def test_safetensors(capsys, tmp_path, state):
     assert code == 0
     assert "safetensors" in text.splitlines()[0].split(", ")
     assert "100.0%" in text
+
+
+X3D_S = "DATA: {NUM_FRAMES: 13, SAMPLING_RATE: 6, TRAIN_CROP_SIZE: 160, MEAN: !!python/tuple [0.45, 0.45, 0.45]}"
+
+
+@pytest.mark.parametrize(
+    ("cfg", "likely", "why"),
+    [
+        ("MODEL: {MODEL_NAME: x3d_xs}", "x3d_xs", "is the one that the file's configuration names"),
+        (f"MODEL: {{MODEL_NAME: X3D}}\n{X3D_S}", "x3d_s", "has the clips of the file's configuration"),
+        (None, "x3d_m", "nothing in the file says which of them"),
+    ],
+)
+def test_models_that_share_their_weights_are_all_named(capsys, tmp_path, monkeypatch, every_model, cfg, likely, why):
+    names = ("x3d_m", "x3d_s", "x3d_xs")
+    monkeypatch.setattr(MODEL, "_obj_map", {name: every_model[name] for name in names})
+    weights = build_shapes(every_model["x3d_s"], num_classes=400).state_dict()
+    content = {"model_state": {name: torch.zeros(value.shape) for name, value in weights.items()}}
+    torch.save(content | ({"cfg": cfg} if cfg else {}), tmp_path / "model.pyth")
+    code, text = inspect(capsys, tmp_path / "model.pyth")
+    assert code == 0
+    assert why in text
+    for name in names:
+        assert f"  {name}: {every_model[name].clip_spec.num_frames} frames, every " in text
+    assert f"pvbias measure --model {likely} " in text
+    assert "--set" not in text
+
+
+def test_clips_of_its_own_configuration_are_part_of_the_command(capsys, tmp_path, state):
+    path = tmp_path / "model.pyth"
+    torch.save({"model_state": state, "cfg": "DATA: {NUM_FRAMES: 8, SAMPLING_RATE: 2, TARGET_FPS: 25.0}"}, path)
+    text = inspect(capsys, path)[1]
+    assert "--out RUN --set DATA.NUM_FRAMES 8 DATA.TARGET_FPS 25.0\n" in text
+    assert "DATA: {NUM_FRAMES: 8, TARGET_FPS: 25.0}" in text
+
+
+def test_a_backbone_without_a_head_is_not_suggested_for_measuring(capsys, tmp_path, state):
+    path = tmp_path / "model.pyth"
+    torch.save({name: value for name, value in state.items() if "proj" not in name}, path)
+    code, text = inspect(capsys, path)
+    assert code == 0
+    assert "pvbias measure" not in text
+    assert "It has no head" in text
+    assert "MODEL: {MODEL_NAME: r3d_small}" in text
 
 
 def test_what_fits_nothing_and_what_fits_too_little(capsys, tmp_path, state):

@@ -56,6 +56,13 @@ def saved(tmp_path):
         lambda state: {f"module.module.{name}": value for name, value in state.items()},
         lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
         lambda state: {f"module.model.backbone.{name}": value for name, value in state.items()},
+        lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+        lambda state: {name.replace(".", "._orig_mod.", 1): value for name, value in state.items()},
+        lambda state: {f"_forward_module.module.{name}": value for name, value in state.items()},
+        lambda state: {f"module._fsdp_wrapped_module.{name}": value for name, value in state.items()},
+        lambda state: {f"my_lab.recogniser.{name}": value for name, value in state.items()},
+        lambda state: {f"{'' if 'proj' in name else 'encoder.'}{name}": value for name, value in state.items()},
+        lambda state: {"n_averaged": torch.tensor(2), **{f"module.{name}": value for name, value in state.items()}},
     ],
     ids=[
         "model_state",
@@ -66,6 +73,13 @@ def saved(tmp_path):
         "a wrapped Recognizer",
         "Lightning, SlowFast's PTV models",
         "several wrappers",
+        "torch.compile",
+        "torch.compile inside",
+        "Fabric",
+        "FSDP",
+        "anything",
+        "encoder with a head beside it",
+        "averaged",
     ],
 )
 def test_every_common_wrapping(tiny, saved, wrapped):
@@ -73,7 +87,8 @@ def test_every_common_wrapping(tiny, saved, wrapped):
     report = load_weights(recognizer, saved(wrapped(theirs)))
     assert same(state_of(recognizer), theirs, BACKBONE + HEAD)
     assert set(report.loaded) == {*BACKBONE, *HEAD}
-    assert (report.skipped, report.initialised, report.backbone_fraction, report.head_loaded) == ({}, {}, 1.0, True)
+    assert (report.initialised, report.backbone_fraction, report.head_loaded) == ({}, 1.0, True)
+    assert set(report.skipped) <= {"n_averaged"}
 
 
 def test_a_backbone_beside_another_head(tiny, saved):
@@ -84,6 +99,28 @@ def test_a_backbone_beside_another_head(tiny, saved):
     assert report.prefix == "backbone."
     assert report.skipped == {"cls_head.fc_cls.weight": "unknown to the model"}
     assert "'backbone.' stripped" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("extra", "adopted"),
+    [
+        ({"head.weight": torch.ones(9, 4), "head.bias": torch.ones(9)}, True),
+        ({"head.fc.weight": torch.ones(9, 4, 1, 1, 1), "head.fc.bias": torch.ones(9)}, True),
+        ({"head.weight": torch.ones(9, 4)}, False),
+        ({"head.weight": torch.ones(9, 5), "head.bias": torch.ones(9)}, False),
+        ({"head.weight": torch.ones(1, 4), "head.bias": torch.ones(1)}, False),
+        ({"mlp.weight": torch.ones(9, 4), "mlp.bias": torch.ones(9), "last.weight": torch.ones(3, 9)}, False),
+    ],
+    ids=["a layer", "a convolution", "no bias", "other features", "one output", "not the last layer"],
+)
+def test_a_head_of_another_name_is_taken_where_it_can_be_nothing_else(tiny, saved, extra, adopted):
+    theirs = {f"module.{name}": value for name, value in state_of(tiny(seed=1)).items() if name in BACKBONE}
+    recognizer = tiny(num_classes=9, seed=0)
+    report = load_weights(recognizer, saved(theirs | {f"module.{name}": value for name, value in extra.items()}))
+    assert report.head_loaded == adopted
+    assert bool(report.head) == adopted
+    assert torch.equal(recognizer.module.proj.weight, torch.ones(9, 4)) == adopted
+    assert ("read as the final projection" in str(report)) == adopted
 
 
 def test_names_that_begin_like_a_wrapper_are_left_alone(saved):
@@ -235,7 +272,7 @@ def test_other_misfits_are_skipped_and_reported(tiny, saved):
             "no model weights, only .* optimizer: its keys are opt.*, epoch",
         ),
         ([torch.zeros(2)], "holds a list"),
-        (nn.Linear(2, 2), r"Python objects \(torch.nn.modules.linear.Linear\).*run code"),
+        (nn.Linear(2, 2), r"Python object \(torch.nn.modules.linear.Linear\).*run code"),
     ],
     ids=["no key matches", "optimizer only", "a list", "a pickled module"],
 )
