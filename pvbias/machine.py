@@ -106,13 +106,17 @@ class Settings:
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Forward passes inside run in the chosen precision, and their gradients are right on CPUs, too."""
+        """Forward passes inside run in the chosen precision, and their gradients are right on CPUs, too.
+
+        Each forward makes its own half-precision copies of the weights. torch would keep those of the first one for the
+        others; before torch 2.11 also those of a forward without gradients, and then the forward after it had no
+        gradient for any weight that they were copies of (https://github.com/pytorch/pytorch/issues/112583).
+        """
         with ExitStack() as contexts:
             if self.device.type == "cpu" and torch.is_grad_enabled():
                 contexts.enter_context(ExplicitPadding())
-            contexts.enter_context(
-                torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32")
-            )
+            dtype, enabled = _DTYPES[self.precision], self.precision != "fp32"
+            contexts.enter_context(torch.autocast(self.device.type, dtype, enabled=enabled, cache_enabled=False))
             yield
 
     def describe(self) -> dict[str, str]:

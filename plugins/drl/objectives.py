@@ -169,8 +169,10 @@ class DRLDistill(_WithStudent):
 class _Modulated(_Drl):
     """Algorithm 3, eq. 12: the recognizer on clips without their motion takes the student's place.
 
-    f(x~) is a constant in it: psi = theta, but held. So its forward needs no graph. It normalises with the mini-batch's
-    own statistics where BatchNorm is in training mode, and leaves the running ones alone: those belong to real clips.
+    f(x~) is a constant in it: psi = theta, but held, with the dropout and the stochastic depth that f(x) has
+    (:meth:`.Step.constant_logits`). It normalises with its own mini-batch's statistics where BatchNorm is in training
+    mode, and leaves the running ones alone. So the score of a mini-batch of still clips is zero. That of a still clip
+    among others is zero only without BatchNorm in training mode: beside it, x holds clips that move, and x~ does not.
     """
 
     def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
@@ -178,13 +180,12 @@ class _Modulated(_Drl):
         if weight == 0:
             return self._classification(step, step.logits)
         # Before the clean forward, whose graph would take its memory meanwhile.
-        with torch.no_grad(), unrecorded_statistics(self.base_recognizer):
-            static = _log_probabilities(self._static_logits(step.clips, self._seeds(step)))
+        static = _log_probabilities(self._static_logits(step, self._seeds(step)))
         return self._more_dynamic(step, weight, static)
 
     @abc.abstractmethod
-    def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The recognizer's logits ``(N, K)`` on the changed clips."""
+    def _static_logits(self, step: Step, seeds: Sequence[int]) -> Tensor:
+        """The recognizer's logits ``(N, K)`` on the changed clips, without graph."""
 
     def _seeds(self, step: Step) -> list[int]:
         """One for each clip, the same whichever process has it."""
@@ -204,9 +205,9 @@ class DRLFreeze(_Modulated):
     cross-entropy training, bit for bit.
     """
 
-    def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        frames = MODULATION.get(f"freeze_{self.drl.FREEZE_FRAME}").frames(clips.shape[2], seeds)
-        return self.base_recognizer.frozen_logits(clips, frames[:, 0])
+    def _static_logits(self, step: Step, seeds: Sequence[int]) -> Tensor:
+        frames = MODULATION.get(f"freeze_{self.drl.FREEZE_FRAME}").frames(step.clips.shape[2], seeds)
+        return step.constant_logits(step.clips, frames=frames[:, 0])
 
 
 @OBJECTIVE.register()
@@ -216,8 +217,8 @@ class DRLShuffle(_Modulated):
     :class:`DRLFreeze` with another x~: the frames of the clip in an order of its own, drawn anew in each step.
     """
 
-    def _static_logits(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        return self.base_recognizer(MODULATION.get("shuffle")(clips, seeds))
+    def _static_logits(self, step: Step, seeds: Sequence[int]) -> Tensor:
+        return step.constant_logits(MODULATION.get("shuffle")(step.clips, seeds))
 
 
 def _check(drl: CfgNode) -> None:

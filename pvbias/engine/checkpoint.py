@@ -227,7 +227,7 @@ def _plan(trainer: Trainer) -> dict[str, int]:
 
 
 def _buffers(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
-    """What each process keeps for itself inside an epoch, see :func:`.parallel.wrap_recognizer`."""
+    """What each process keeps for itself inside an epoch, see :func:`.parallel.broadcast_buffers`."""
     yield from trainer.recognizer.module.named_buffers("recognizer")
     yield from trainer.objective.named_buffers("objective")
 

@@ -4,14 +4,19 @@ them in order."""
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from ..models.batch_norm import unrecorded_statistics
 from ..models.recognizer import Recognizer
+from .seeding import generator_states, restore_generators
 
 
 class Step:
@@ -20,8 +25,7 @@ class Step:
     Attributes:
         clips: float in [0, 1], ``(N, C, T, H, W)``, on the device.
         labels: int64 ``(N,)``, or class probabilities ``(N, K)``.
-        recognizer: ``clips -> logits``; under DistributedDataParallel the wrapped one. Use this, not the objective's
-            own reference, for forwards that need gradients.
+        recognizer: the model being trained.
         epoch: fractional epoch, 0 at the start, for schedules inside an objective.
         names: paths of the videos, for messages.
         flow: the clips' optical flow, to the right and down, in pixels in ``1 / DATA.TARGET_FPS`` seconds: float32
@@ -33,7 +37,7 @@ class Step:
         *,
         clips: Tensor,
         labels: Tensor,
-        recognizer: Callable[[Tensor], Tensor],
+        recognizer: Recognizer,
         epoch: float,
         names: Sequence[str] = (),
         flow: Tensor | None = None,
@@ -44,12 +48,46 @@ class Step:
         self.epoch = epoch
         self.names = names
         self.flow = flow
+        self._generators: dict[str, Any] | None = None
 
     @cached_property
     def logits(self) -> Tensor:
         """The recognizer's logits ``(N, K)`` on the clean clips, with graph; computed once for all phases (detach
         where needed)."""
-        return self.recognizer(self.clips)
+        with self._same_draws():
+            return self.recognizer(self.clips)
+
+    @torch.no_grad()
+    def constant_logits(self, clips: Tensor, *, frames: Tensor | None = None) -> Tensor:
+        """The recognizer's logits ``(N, K)`` on other clips, without graph, to set :attr:`logits` against.
+
+        Nothing but the clips differs between the two: dropout and stochastic depth leave out the same, whichever of
+        them is asked for first. (A distance between two forwards that leave out different things is not zero for the
+        same clip, and a loss with that distance in it pays for noise.) BatchNorm in training mode normalises with these
+        clips' own statistics and leaves the running ones alone: those belong to the clean clips.
+
+        Args:
+            clips: as many and as large as the mini-batch's own, ``(N, C, T, H, W)`` in [0, 1].
+            frames: int64 ``(N,)`` in [0, T): of each clip this frame alone, repeated
+                (:meth:`.Recognizer.frozen_logits`, which is faster than a forward of the repeated frames).
+        """
+        with self._same_draws(), unrecorded_statistics(self.recognizer):
+            return self.recognizer(clips) if frames is None else self.recognizer.frozen_logits(clips, frames)
+
+    @contextmanager
+    def _same_draws(self) -> Iterator[None]:
+        """The first forward inside draws its random numbers as they come; each later one draws the same again, and
+        leaves the generators where they were."""
+        if self._generators is None:
+            self._generators = generator_states()
+            yield
+            return
+        now = generator_states()
+        restore_generators(self._generators)
+        try:
+            yield
+        finally:
+            restore_generators(now)
 
 
 @dataclass(frozen=True, kw_only=True)

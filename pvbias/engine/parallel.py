@@ -2,63 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from ..distributed import get_world_size
+from ..errors import TrainingError
+
+#: Gradients are exchanged about this many bytes at a time: enough to make good use of a network, and few enough that
+#: the backward pass goes on meanwhile.
+_BUCKET_BYTES = 25 * 2**20
 
 
-def wrap_recognizer(recognizer: nn.Module, device: torch.device) -> nn.Module:
-    """The module to call for forwards whose gradients are averaged over the processes.
+class GradientAverage:
+    """The mean over the processes of some parameters' gradients, exchanged while the backward pass is under way.
 
-    Buffers are not broadcast before each forward: that would change BatchNorm's in place between the two forwards of
-    one step, and the backward would fail. So each process keeps its own running statistics in an epoch;
-    :func:`broadcast_buffers` at its end makes them those of process 0, which are what is saved and evaluated.
+    The parameters lie in buckets, the last ones first, as a backward pass comes to them. A bucket is sent when all of
+    its gradients are there and the bucket before it has been sent: in the same order in all processes.
+
+    That is what torch's DistributedDataParallel does, too. It waits, however, for the gradient of each parameter that
+    there is, and fails on the next forward where a loss does not reach one. Here nothing is waited for: with each
+    bucket goes which gradients there are. A parameter that the loss reaches in some processes only has gradients of
+    zero in the others; one that it reaches in none has none, as in a single process.
+
+    A bucket's parameters are always the same, and so the sums are rounded alike in a run and in one that is resumed.
+
+    Args:
+        parameters: those of the optimizer that the gradients are for, in the same order in all processes.
     """
-    if get_world_size() == 1 or not any(parameter.requires_grad for parameter in recognizer.parameters()):
-        return recognizer
-    device_ids = [device.index] if device.type == "cuda" else None
-    wrapped = DistributedDataParallel(recognizer, device_ids=device_ids, broadcast_buffers=False)
-    if device.type == "cpu":
-        wrapped.register_comm_hook(None, lambda _, bucket: _average(bucket))
-    return wrapped
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self._buckets = _divide(parameters) if get_world_size() > 1 else []
+        self._listens = False
+        self._sent: list[tuple[Tensor, dist.Work]] = []
+        self._missing: list[set[int]] = []
+        for number, bucket in enumerate(self._buckets):
+            for parameter in bucket:
+                parameter.register_post_accumulate_grad_hook(lambda found, number=number: self._arrived(number, found))
+
+    @contextmanager
+    def exchanging(self, *, active: bool = True) -> Iterator[None]:
+        """A backward pass inside is the last one before :meth:`finish`: gradients are sent as they arrive. Not active:
+        they only add up, as those of the mini-batches before the last one have to (accumulation)."""
+        self._listens = active
+        self._missing = [{id(parameter) for parameter in bucket} for bucket in self._buckets]
+        try:
+            yield
+        finally:
+            self._listens = False
+
+    def finish(self) -> None:
+        """Send what is left, and replace each gradient by the mean."""
+        while len(self._sent) < len(self._buckets):
+            self._send()
+        totals = [_arrived_total(flat, work) for flat, work in self._sent]
+        self._sent = []
+        if not totals:
+            return
+        # One transfer from the device for all of them.
+        reached = torch.cat([flat[-len(bucket) :] for flat, bucket in zip(totals, self._buckets, strict=True)]).tolist()
+        flags = iter(reached)
+        for flat, bucket in zip(totals, self._buckets, strict=True):
+            flat /= get_world_size()
+            means = flat[: -len(bucket)].split([parameter.numel() for parameter in bucket])
+            for parameter, mean in zip(bucket, means, strict=True):
+                if not next(flags):
+                    continue
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                parameter.grad.copy_(mean.view(parameter.shape))
+
+    def _arrived(self, number: int, parameter: Tensor) -> None:
+        if not self._listens:
+            return
+        if number < len(self._sent):
+            raise TrainingError(
+                f"A parameter of shape {tuple(parameter.shape)} got its gradient in two parts in one backward pass, "
+                "the second after the first had been sent to the other processes. Gradient checkpointing does that "
+                "with use_reentrant=True: set it to False."
+            )
+        self._missing[number].discard(id(parameter))
+        while len(self._sent) < len(self._buckets) and not self._missing[len(self._sent)]:
+            self._send()
+
+    def _send(self) -> None:
+        """Begin to add up the next bucket's gradients, and how many processes have each of them."""
+        bucket = self._buckets[len(self._sent)]
+        there = [float(parameter.grad is not None) for parameter in bucket]
+        gradients = [
+            (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).detach().flatten()
+            for parameter in bucket
+        ]
+        flat = torch.cat([*gradients, torch.tensor(there).to(gradients[0], non_blocking=True)])
+        work = dist.all_reduce(flat, async_op=True)
+        assert work is not None
+        self._sent.append((flat, work))
 
 
-def _average(bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """Average gradients in float64: the sum of a few float32 numbers is the same there in any order.
-
-    In which order the processes' gradients are added depends on where they lie in the bucket, and the wrapper regroups
-    its buckets after the first step. So the first step of a run that is resumed would be rounded otherwise than the
-    same step of one that was not interrupted, in three processes or more.
-    """
-    exact = bucket.buffer().double()
-    reduced = dist.all_reduce(exact, async_op=True).get_future()  # type: ignore[union-attr]
-    return reduced.then(lambda done: bucket.buffer().copy_(done.value()[0] / get_world_size()))
-
-
-@contextmanager
-def local_gradients(module: nn.Module, active: bool) -> Iterator[None]:
-    """Inside, backward passes through a wrapped module add up gradients without exchanging them (accumulation)."""
-    with module.no_sync() if active and isinstance(module, DistributedDataParallel) else nullcontext():
-        yield
+def _divide(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Buckets of one device and number format each, the last parameters first."""
+    buckets: list[list[nn.Parameter]] = []
+    size, kind = 0, None
+    for parameter in reversed(parameters):
+        if size >= _BUCKET_BYTES or kind != (parameter.device, parameter.dtype):
+            buckets.append([])
+            size, kind = 0, (parameter.device, parameter.dtype)
+        buckets[-1].append(parameter)
+        size += parameter.numel() * parameter.element_size()
+    return buckets
 
 
-@torch.no_grad()
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average the gradients of modules that are not wrapped (an objective's own networks) over the processes."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if get_world_size() == 1 or not gradients:
-        return
-    flat = torch.cat([gradient.flatten().float() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= get_world_size()
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view(gradient.shape))
+def _arrived_total(flat: Tensor, work: dist.Work) -> Tensor:
+    work.wait()
+    return flat
 
 
 def broadcast_parameters(module: nn.Module) -> None:
@@ -67,7 +126,10 @@ def broadcast_parameters(module: nn.Module) -> None:
 
 
 def broadcast_buffers(module: nn.Module) -> None:
-    """Give all processes the buffers (BatchNorm's running statistics) that process 0 has."""
+    """Give all processes the buffers (BatchNorm's running statistics) that process 0 has.
+
+    Each process keeps its own within an epoch; at its end these are what is saved and evaluated.
+    """
     _broadcast(module.buffers())
 
 

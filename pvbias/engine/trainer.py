@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +17,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..data import TrainBatch, TrainLoader
-from ..distributed import get_rank
+from ..distributed import get_rank, is_main_process
 from ..errors import TrainingError
 from ..interruption import answering
 from ..machine import Settings
 from ..models.recognizer import Recognizer
 from .hooks import Hook
 from .objective import Objective, Phase, Step
-from .parallel import average_gradients, broadcast_buffers, broadcast_parameters, local_gradients, wrap_recognizer
+from .parallel import GradientAverage, broadcast_buffers, broadcast_parameters
 from .seeding import restore_generators, seed_everything
-from .solver import LRSchedule, build_lr_schedule, build_optimizer, clip_gradients
+from .solver import LRSchedule, build_lr_schedule, build_optimizer, clip_gradients, trainable_parameters
+
+logger = logging.getLogger(__name__)
+
+#: Names that a message lists.
+_LISTED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +43,14 @@ class RunningPhase:
         optimizer: over the trainable parameters of its modules.
         schedule: learning rate by fractional epoch.
         updates_recognizer: parameters of the recognizer are among them.
-        auxiliary: those that are not the recognizer's.
+        average: of their gradients, over the processes.
     """
 
     phase: Phase
     optimizer: Optimizer
     schedule: LRSchedule
     updates_recognizer: bool
-    auxiliary: list[nn.Parameter]
+    average: GradientAverage
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -118,8 +124,8 @@ class Trainer:
         if cfg.BN.FREEZE:
             for module in batch_norms(recognizer):
                 module.requires_grad_(False)
+        broadcast_parameters(recognizer)
         broadcast_parameters(objective)
-        self.forward = wrap_recognizer(recognizer, settings.device)
         self.phases = [self._running(phase) for phase in objective.phases()]
         self.scaler = torch.amp.GradScaler(settings.device.type, enabled=settings.precision == "fp16")
         self.steps_per_epoch = math.ceil(len(loader) / cfg.TRAIN.ACCUMULATE_STEPS)
@@ -130,18 +136,19 @@ class Trainer:
         self.generators: Mapping[str, Any] | None = None
         self.last = StepRecord()
         self.window: Sequence[TrainBatch] = ()
+        #: Ids of the parameters that the first step of this process had a gradient for; None after it.
+        self._reached: set[int] | None = set()
 
     def _running(self, phase: Phase) -> RunningPhase:
         optimizer = build_optimizer(phase.solver, phase.modules, phase.lr_factors)
         recognizers = {id(parameter) for parameter in self.recognizer.parameters()}
         parameters = _parameters(optimizer)
-        auxiliary = [parameter for parameter in parameters if id(parameter) not in recognizers]
         return RunningPhase(
             phase=phase,
             optimizer=optimizer,
             schedule=build_lr_schedule(phase.solver, num_shards=self.cfg.NUM_SHARDS),
-            updates_recognizer=len(auxiliary) < len(parameters),
-            auxiliary=auxiliary,
+            updates_recognizer=any(id(parameter) in recognizers for parameter in parameters),
+            average=GradientAverage(parameters),
         )
 
     def train(self) -> None:
@@ -178,7 +185,7 @@ class Trainer:
 
     def set_training_mode(self) -> None:
         """Training mode for all modules, but for BatchNorm that is frozen."""
-        self.forward.train()
+        self.recognizer.train()
         self.objective.train()
         if self.cfg.BN.FREEZE:
             for module in batch_norms(self.recognizer):
@@ -197,6 +204,7 @@ class Trainer:
             loaded = time.perf_counter()
             self.window = window
             metrics = self._step(window)
+            self._name_unreached()
             done = time.perf_counter()
             self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
             self.iteration += 1
@@ -224,7 +232,7 @@ class Trainer:
             running.optimizer.zero_grad(set_to_none=True)
             for position, batch in enumerate(window):
                 is_last = position == len(window) - 1
-                with local_gradients(self.forward, active=not is_last):
+                with running.average.exchanging(active=is_last):
                     values = self._backward(running, shared or self._prepare(batch), share=1 / len(window))
                 for name, value in values.items():
                     key = self._key(running, name)
@@ -237,7 +245,7 @@ class Trainer:
         return Step(
             clips=self.settings.clips(batch.clips),
             labels=batch.labels.to(self.settings.device, non_blocking=True),
-            recognizer=self.forward,
+            recognizer=self.recognizer,
             epoch=self.fractional_epoch,
             names=batch.names,
             flow=None if batch.flow is None else batch.flow.to(self.settings.device, non_blocking=True).float(),
@@ -258,7 +266,9 @@ class Trainer:
 
     def _update(self, running: RunningPhase) -> float:
         """The optimizer's step; the norm of the gradients."""
-        average_gradients(running.auxiliary)
+        running.average.finish()
+        if self._reached is not None:
+            self._reached |= {id(parameter) for parameter in running.parameters if parameter.grad is not None}
         self.scaler.unscale_(running.optimizer)
         norm = clip_gradients(running.phase.solver, running.parameters)
         # With loss scaling, gradients that overflow are an everyday matter: the scaler skips the step and lowers the
@@ -269,6 +279,31 @@ class Trainer:
             )
         self.scaler.step(running.optimizer)
         return norm
+
+    def _name_unreached(self) -> None:
+        """After the first step, warn of parameters that the loss does not reach; the optimizer leaves them alone."""
+        if self._reached is None:
+            return
+        reached, self._reached = self._reached, None
+        own = {id(parameter): name for name, parameter in self.recognizer.module.named_parameters()}
+        trained = {
+            own.get(id(parameter), name): parameter
+            for running in self.phases
+            for name, parameter in trainable_parameters(running.phase.modules).items()
+        }
+        unreached = [name for name, parameter in trained.items() if id(parameter) not in reached]
+        if not unreached or not is_main_process():
+            return
+        share = sum(trained[name].numel() for name in unreached) / sum(each.numel() for each in trained.values())
+        logger.warning(
+            "The loss reaches %d of the %d parameters that are trained. No gradient, and no change, for %.2g %% of the "
+            "weights: %s. If they should learn, look at what %s computes its loss from.",
+            len(trained) - len(unreached),
+            len(trained),
+            100 * share,
+            ", ".join(unreached[:_LISTED]) + (f" and {len(unreached) - _LISTED} more" if unreached[_LISTED:] else ""),
+            type(self.objective).__name__,
+        )
 
     def _key(self, running: RunningPhase, name: str) -> str:
         return name if len(self.phases) == 1 else f"{running.phase.name}/{name}"

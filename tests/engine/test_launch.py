@@ -1,3 +1,4 @@
+import logging.handlers
 import os
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import torch
 from torch import nn
 
 from pvbias.distributed import all_gather_objects, barrier, get_rank, get_world_size
-from pvbias.engine import CrossEntropy, launch
+from pvbias.engine import CrossEntropy, launch, parallel
 from pvbias.errors import ConfigError, DataError, TrainingError
+from pvbias.models import Recognizer
 
-from .toys import FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer, weights
+from .toys import CLASSES, SPEC, FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer, weights
 
 # Jobs are module-level functions: the processes that launch() starts have to find them.
 
@@ -48,6 +50,47 @@ def both(cfg):
     batch_norm_statistics(cfg)
 
 
+class Spare(nn.Module):
+    """``used``, and two layers that the logits do not come from; of a clip whose first value is large, the second has a
+    part in them."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused, self.sometimes = (nn.Linear(3, CLASSES) for _ in range(3))
+
+    def forward(self, clip):
+        bright = clip[:, 0, 0, 0, 0] > 0
+        means = clip.mean((2, 3, 4))
+        logits = self.used(means)
+        return torch.where(bright[:, None], self.sometimes(means), 0) + logits if bright.any() else logits
+
+
+class PartlyBright(FakeLoader):
+    """Clips whose first value is large in every second mini-batch, the first half of it: process 0's, of two."""
+
+    def epoch(self, *position):
+        for number, batch in enumerate(super().epoch(*position)):
+            batch.clips[:, 0, 0, 0, 0] = 0
+            batch.clips[:2, 0, 0, 0, 0] = 255 * (number % 2)
+            mine = slice(None) if get_world_size() == 1 else slice(2 * get_rank(), 2 * get_rank() + 2)
+            yield type(batch)(clips=batch.clips[mine], labels=batch.labels[mine], names=batch.names[mine], bad=[])
+
+
+def train_spare(cfg):
+    """In small buckets, one with what no process has a gradient of; process 0 writes the weights and the warnings."""
+    parallel._BUCKET_BYTES = 8
+    warnings = logging.handlers.BufferingHandler(100)
+    logging.getLogger("pvbias.engine.trainer").addHandler(warnings)
+    torch.manual_seed(0)
+    recognizer = Recognizer(Spare(), clip_spec=SPEC, head="used")
+    make_trainer(cfg, recognizer, CrossEntropy, PartlyBright(4)).train()
+    if get_rank() == 0:
+        found = {"weights": dict(recognizer.module.state_dict()), "said": [r.getMessage() for r in warnings.buffer]}
+        torch.save(found, Path(cfg.OUTPUT_DIR) / f"spare_{get_world_size()}.pt")
+    else:
+        assert not warnings.buffer
+
+
 def fail_in_one(cfg):
     Path(cfg.OUTPUT_DIR, f"pid_{get_rank()}").write_text(str(os.getpid()))
     if get_rank() == 1:
@@ -70,6 +113,26 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     assert one.keys() == two.keys()
     for name, expected in one.items():
         torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-6, msg=name)
+
+
+def test_parameters_that_the_loss_does_not_reach(tmp_path):
+    """Ever, or in some steps and some processes: named after the first step, left alone, and two processes still take
+    the steps of one."""
+    cfg = make_cfg(tmp_path)
+    launch(train_spare, cfg)
+    cfg.NUM_GPUS = 2
+    launch(train_spare, cfg)
+    one, two = (torch.load(tmp_path / f"spare_{count}.pt") for count in (1, 2))
+    torch.manual_seed(0)
+    before = Spare().state_dict()
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, rtol=0, atol=1e-6, msg=name)
+        assert torch.equal(value, before[name]) == name.startswith("unused."), name
+    (said,) = one["said"]
+    assert said.startswith("The loss reaches 2 of the 6 parameters that are trained.")
+    assert "67 % of the weights: unused.weight, unused.bias, sometimes.weight, sometimes.bias." in said
+    assert "CrossEntropy" in said
+    assert two["said"] == [said]
 
 
 def test_an_error_of_a_process_reaches_the_user_and_ends_the_others(tmp_path):

@@ -1,5 +1,6 @@
 """Dynamic representation learning: its losses and gradients against hand-derived ones, its attacks, its steps."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import nn
 
-from pvbias.distributed import get_rank, get_world_size
-from pvbias.engine import CrossEntropy, Step, launch
+import pvbias.plugins.classic_models
+import pvbias.plugins.pytorchvideo_zoo  # noqa: F401
+from pvbias.distributed import all_gather_objects, get_rank, get_world_size
+from pvbias.engine import CrossEntropy, Hook, Step, launch
 from pvbias.engine.checkpoint import resume, save_checkpoint
 from pvbias.errors import ConfigError
 from pvbias.evaluation.divergence import divergence
@@ -18,6 +21,7 @@ from pvbias.plugins.drl.attacks import fgsm, pgd
 from pvbias.registries import STUDENT
 
 from ..engine.toys import CLASSES, FakeLoader, make_cfg, make_trainer, tiny_recognizer, weights
+from .models import recognizer_of
 
 ALL = [DRLAdversarial, DRLDistill, DRLFreeze, DRLShuffle]
 WITH_STUDENT = ALL[:2]
@@ -154,6 +158,44 @@ def test_eq_12(objective, change, tmp_path):
         static = recognizer(changed).log_softmax(1)
     gradient = head_gradient(recognizer, values["loss"])
     assert torch.allclose(gradient, dynamic_gradient(log_p, one_hot, static, 0.7), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "frames", "size"),
+    [
+        ("x3d_xs", 4, 32),
+        ("slow_r50", 4, 32),
+        ("slowfast_r50", 8, 32),
+        ("mvit_base_16x4", 4, 32),
+        ("inception_i3d", 8, 32),
+    ],
+)
+@pytest.mark.parametrize("objective", [DRLFreeze, DRLShuffle])
+def test_still_clips_have_no_score(objective, model, frames, size, tmp_path):
+    """In training mode: with dropout, stochastic depth, and BatchNorm's statistics of the mini-batch."""
+    recognizer = recognizer_of(model, num_frames=frames, crop_size=size).train()
+    (only,) = objective(drl_cfg(tmp_path), recognizer).phases()
+    clips = torch.rand(2, 3, 1, size, size).expand(-1, -1, frames, -1, -1).contiguous()
+    step = Step(clips=clips, labels=torch.tensor([0, 1]), recognizer=recognizer, epoch=0.0, names=["a", "b"])
+    with torch.no_grad():
+        values = only.loss(step)
+    assert values["dynamic_score"].item() == pytest.approx(0, abs=1e-6)
+    assert values["agreement"].item() == 100
+
+
+def test_gradients_are_those_of_two_lines(tmp_path):
+    """A network of the zoo in training mode, without dropout."""
+    recognizer = recognizer_of("x3d_xs", num_frames=4, crop_size=32).train()
+    recognizer.module.blocks[5].dropout.p = 0.0
+    (only,) = DRLFreeze(drl_cfg(tmp_path, "DRL.LAMBDA", 0.7, "DRL.FREEZE_FRAME", "middle"), recognizer).phases()
+    clips, labels = torch.rand(4, 3, 4, 32, 32), torch.tensor([0, 1, 2, 0])
+    step = Step(clips=clips, labels=labels, recognizer=recognizer, epoch=0.0, names=list("abcd"))
+    found = torch.autograd.grad(only.loss(step)["loss"], list(recognizer.parameters()))
+    log_p, log_q = (recognizer(x).log_softmax(1) for x in (clips, clips[:, :, 2:3].expand_as(clips)))
+    loss = nn.functional.nll_loss(log_p, labels) - 0.7 * (log_p.exp() * (log_p - log_q.detach())).sum(1).mean()
+    expected = torch.autograd.grad(loss, list(recognizer.parameters()))
+    longest = max(gradient.norm() for gradient in expected)
+    assert all((a - b).norm() <= 1e-5 * longest for a, b in zip(found, expected, strict=True))
 
 
 def as_clips(recognizer, normalised):
@@ -358,6 +400,36 @@ def train_all(cfg):
         results[objective.__name__] = weights(nn.ModuleList([recognizer, trainer.objective]))
     if get_rank() == 0:
         torch.save(results, Path(cfg.OUTPUT_DIR) / f"weights_{get_world_size()}.pt")
+
+
+def scores_of_still_clips(cfg):
+    """Three steps in each process, each of two mini-batches, of a network with dropout; all have seen no motion."""
+
+    class Still(FakeLoader):
+        def epoch(self, *position):
+            for batch in super().epoch(*position):
+                yield dataclasses.replace(batch, clips=batch.clips[:, :, :1].expand_as(batch.clips).contiguous())
+
+    loader = Still(6, rank=get_rank(), world_size=get_world_size())
+    trainer = make_trainer(cfg, tiny_recognizer(norm=True, dropout=0.5), DRLFreeze, loader)
+    scores = []
+    trainer.hooks = [Scores(scores)]
+    trainer.train()
+    everywhere = all_gather_objects(scores)
+    assert everywhere == [[pytest.approx(0, abs=1e-6)] * 3] * 2
+
+
+class Scores(Hook):
+    def __init__(self, scores):
+        self.scores = scores
+
+    def after_step(self, trainer):
+        self.scores.append(trainer.last.metrics["dynamic_score"])
+
+
+def test_still_clips_have_no_score_in_two_processes_with_accumulation(tmp_path):
+    keys = ["NUM_GPUS", 2, "TRAIN.ACCUMULATE_STEPS", 2, "SOLVER.MAX_EPOCH", 1.0]
+    launch(scores_of_still_clips, drl_cfg(tmp_path, *keys))
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from pvbias.engine import Objective, Phase, Step, classification
 from pvbias.errors import ConfigError
-from pvbias.models.batch_norm import unrecorded_statistics
 from pvbias.registries import MODULATION, OBJECTIVE
 
 
@@ -37,9 +35,8 @@ class ArrowOfTime(Objective):
         return [Phase(name="recognizer", modules=modules, loss=self._loss, solver=self.cfg.SOLVER)]
 
     def _loss(self, step: Step) -> dict[str, Tensor]:
-        # BatchNorm's running statistics are those of the real clips.
-        with torch.no_grad(), unrecorded_statistics(self.base_recognizer):
-            backwards = step.recognizer(MODULATION.get("reverse")(step.clips, [0] * len(step.clips)))
+        # What is constant in a loss goes this way: with f(x)'s dropout, and BatchNorm remembering the real clips alone.
+        backwards = step.constant_logits(MODULATION.get("reverse")(step.clips, [0] * len(step.clips)))
         probabilities = step.logits.float().softmax(1)
         agreement = (probabilities * backwards.float().softmax(1)).sum(1).mean()
         terms = classification(step.logits, step.labels)

@@ -64,13 +64,15 @@ def arrow_of_time(weight: float) -> Callable[[Step], dict[str, torch.Tensor]]:
 
 
 def test_the_objective_by_hand() -> None:
-    def forwards_or_backwards(clips: torch.Tensor) -> torch.Tensor:
-        """Sure of clips that grow brighter, unsure of the others."""
-        brighter = (clips[:, 0, 1, 0, 0] > clips[:, 0, 0, 0, 0])[:, None]
-        return torch.where(brighter, torch.tensor(SURE), torch.tensor(UNSURE))
-
+    # Sure of clips that grow brighter, unsure of the others: half the difference between red in the second frame and in
+    # the first, times ln 3, and the same again.
+    recognizer = tiny_recognizer()
+    projection = recognizer.head
+    torch.nn.init.zeros_(projection.weight)
+    projection.weight.data[0, :2] = math.log(3.0) / 2 * torch.tensor([-1.0, 1.0]) * recognizer.std[0, 0]
+    projection.bias.data[:] = torch.tensor([math.log(3.0) / 2, 0.0])
     clips = torch.tensor([0.0, 1.0]).view(1, 1, 2, 1, 1).expand(1, 3, 2, 1, 1)
-    step = Step(clips=clips, labels=torch.tensor([1]), recognizer=forwards_or_backwards, epoch=0.0)
+    step = Step(clips=clips, labels=torch.tensor([1]), recognizer=recognizer, epoch=0.0)
     losses = arrow_of_time(weight=0.5)(step)
     # 3/4 * 1/2 + 1/4 * 1/2
     assert losses["agreement"].item() == pytest.approx(0.5)
