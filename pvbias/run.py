@@ -37,14 +37,17 @@ from .data.workers import refuse_in_import
 from .distributed import barrier, is_main_process
 from .engine import newest_checkpoint, train
 from .engine.hooks import Validate
+from .engine.metric_log import FILE_NAME as TRAIN_LOG
 from .errors import ConfigError, WeightsError
 from .evaluation import Evaluator, Result, measure_shard, run_evaluators
 from .machine import Settings, choose_settings
 from .models import Recognizer, build_recognizer, find_model
 from .plugin_loading import load_plugins
 from .registries import EVALUATOR
-from .report import RunResults, write_report, write_results
+from .report import TRAINING, RunResults, read_training, write_report, write_results
+from .report.console import headline_table
 from .report.folder import read_document, remove_files, write_atomically
+from .run_log import kept_log
 from .zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
 from .zoo.heads import refuse_random_head
 
@@ -63,7 +66,8 @@ def run(cfg: CfgNode) -> None:
 
     Writes into ``OUTPUT_DIR``: ``config.yaml``, ``loaded_weights.json`` (what became of each key of the checkpoint that
     the run starts from), ``checkpoints/`` and ``train_log.jsonl`` (training), ``results.json``, ``tables/``,
-    ``images/`` and ``report.html`` (testing, measuring), ``predictions.npz`` (testing), ``bad_videos.jsonl``;
+    ``images/``, ``per_video.npz`` and ``report.html`` (testing, measuring), ``predictions.npz`` (testing),
+    ``bad_videos.jsonl``, ``log.txt`` (what is logged, attempt after attempt);
     ``partial/``, which a measurement that was killed goes on from, until the results are there. Results of the same
     model that are there already are removed before it is measured again.
 
@@ -84,6 +88,13 @@ def run(cfg: CfgNode) -> None:
     cfg = complete(cfg, num_classes=_num_classes(cfg, source))
     if measuring:
         _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, _TRAINED if cfg.TRAIN.ENABLE else source or _RANDOM)
+    with kept_log(cfg.OUTPUT_DIR):
+        _train_and_measure(cfg, source, started)
+
+
+def _train_and_measure(cfg: CfgNode, source: str, started: float) -> None:
+    """What is left of :func:`run` with a completed configuration; ``source``: of the weights that it starts from."""
+    measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     _prepare_folder(cfg)
     train_source = _checked_source(cfg, "train") if cfg.TRAIN.ENABLE else None
     val_source = _checked_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
@@ -173,11 +184,12 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
             raise ConfigError(f"{key} = {given}, but that of the recognizer is {own}: leave the key out.")
     weights = {"weights": "those that the recognizer had", "load_summary": ""}
     _refuse_other_results(cfg, _model_name(cfg, recognizer), weights["weights"])
-    _prepare_folder(cfg)
-    source = _checked_source(cfg, "test")
-    if is_main_process():
-        remove_files(cfg.OUTPUT_DIR)
-    return _measure_and_write(cfg, recognizer, source, weights, started)
+    with kept_log(cfg.OUTPUT_DIR):
+        _prepare_folder(cfg)
+        source = _checked_source(cfg, "test")
+        if is_main_process():
+            remove_files(cfg.OUTPUT_DIR)
+        return _measure_and_write(cfg, recognizer, source, weights, started)
 
 
 def _prepare_folder(cfg: CfgNode) -> None:
@@ -388,6 +400,9 @@ def _write(
     started: float,
 ) -> None:
     same = set_fingerprints(source)
+    trained = read_training(Path(cfg.OUTPUT_DIR) / TRAIN_LOG)
+    if trained is not None and _origin(model["weights"], Path(cfg.OUTPUT_DIR)) == _TRAINED:
+        results = {**results, TRAINING: trained}
     run_results = RunResults(
         name=Path(cfg.OUTPUT_DIR).resolve().name,
         num_classes=cfg.MODEL.NUM_CLASSES,
@@ -414,7 +429,7 @@ def _write(
     )
     write_results(cfg.OUTPUT_DIR, run_results)
     page = write_report(cfg.OUTPUT_DIR)
-    logger.info("Results: %s", page)
+    logger.info("Results: %s\n\n%s\n", page, headline_table([run_results]))
 
 
 def _measured_videos(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> dict[str, bool]:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..evaluation.results import Predictions
 from . import evidence, plots, ranking, sections, words
+from .confusion import confusions
 from .folder import PAGE, refuse_run, write_atomically, write_files
-from .results import RunResults, joined_tables, read_results, read_videos
+from .results import PREDICTIONS, RunResults, folder_of, joined_tables, read_predictions, read_results, read_videos
 from .templating import render_template
+from .training import training
 
 FILE_NAME = PAGE
 
@@ -24,8 +27,7 @@ def write_report(run_dir: str | Path) -> Path:
         DataError: there are no results to read.
     """
     run = read_results(run_dir)
-    folder = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
-    return write_atomically(folder / FILE_NAME, render([run]))
+    return write_atomically(folder_of(run_dir) / FILE_NAME, render([run], [_predictions(run_dir)]))
 
 
 def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
@@ -46,17 +48,27 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
     if len(run_dirs) < 2:
         raise ConfigError(f"A comparison needs two runs or more, not {len(run_dirs)}: give their folders.")
     refuse_run(out)
-    runs = _with_own_names([read_videos(run_dir) for run_dir in run_dirs], run_dirs)
-    write_files(out, joined_tables(runs) | {FILE_NAME: render(runs)})
+    runs = read_runs(run_dirs)
+    page = render(runs, [_predictions(run_dir) for run_dir in run_dirs])
+    write_files(out, joined_tables(runs) | {FILE_NAME: page})
     return Path(out) / FILE_NAME
 
 
-def render(runs: Sequence[RunResults]) -> bytes:
-    """The page as UTF-8; the same runs give the same bytes."""
-    return render_template("report.html", _context(runs))
+def render(runs: Sequence[RunResults], predictions: Sequence[Predictions | None]) -> bytes:
+    """The page as UTF-8; the same runs give the same bytes.
+
+    Args:
+        predictions: of each run, where it has kept them.
+    """
+    return render_template("report.html", _context(runs, predictions))
 
 
-def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
+def _predictions(run_dir: str | Path) -> Predictions | None:
+    folder = folder_of(run_dir)
+    return read_predictions(folder) if (folder / PREDICTIONS).exists() else None
+
+
+def _context(runs: Sequence[RunResults], predictions: Sequence[Predictions | None]) -> dict[str, Any]:
     return {
         "runs": runs,
         "colors": plots.COLORS,
@@ -65,6 +77,8 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
         "warnings": sections.warnings(runs),
         "accuracy": sections.accuracy(runs),
         "classes": evidence.classes(runs),
+        "confusions": confusions(predictions),
+        "training": training(runs),
         "dynamics": sections.dynamics(runs),
         "measured": {name for run in runs for name, result in run.results.items() if result.figures},
         "layers": evidence.layers(runs),
@@ -81,10 +95,15 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
     }
 
 
-def _with_own_names(runs: Sequence[RunResults], run_dirs: Sequence[str | Path]) -> list[RunResults]:
-    """The runs with names that tell them apart: where several have one, the folder is added, if need be the column."""
+def read_runs(run_dirs: Sequence[str | Path]) -> list[RunResults]:
+    """The runs with names that tell them apart: where several have one, the folder is added, if need be the column.
+
+    Raises:
+        DataError: a run has no results to read.
+    """
+    runs = [read_videos(run_dir) for run_dir in run_dirs]
     names = [run.name for run in runs]
-    folders = [Path(run_dir).resolve() for run_dir in run_dirs]
+    folders = [folder_of(run_dir).resolve() for run_dir in run_dirs]
     shown = [
         f"{name} ({folder.name})" if names.count(name) > 1 else name
         for name, folder in zip(names, folders, strict=True)

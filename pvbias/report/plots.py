@@ -95,6 +95,15 @@ class ClassPoint:
     shuffled: float
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A line: its name, its colour (an index into COLORS), and (x, y) from left to right."""
+
+    name: str
+    color: int
+    points: Sequence[tuple[float, float]]
+
+
 def interval_bars(
     labels: Sequence[str],
     series: Sequence[Series],
@@ -218,6 +227,32 @@ def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str,
         _layer_axis(axes, len(temporal))
         axes.set_ylabel("share of channels, %")
         axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
+    return result[0]
+
+
+def curves(lines: Sequence[Curve], *, axis: str, prefix: str, alt: str) -> str:
+    """Lines over the epochs of a training, with their names where there are several."""
+    with drawing(2.7, prefix, alt) as (canvas, result):
+        axes = canvas.add_subplot()
+        for number, line in enumerate(lines):
+            axes.plot(
+                [x for x, _ in line.points],
+                [y for _, y in line.points],
+                color=COLORS[line.color % len(COLORS)],
+                linestyle="-" if line.color < len(COLORS) else "--",
+                linewidth=1.5,
+                marker=MARKERS[line.color % len(MARKERS)] if len(line.points) <= 30 else None,
+                markersize=3.5,
+                markeredgewidth=0,
+                label=_short(line.name, 30),
+                zorder=3 + len(lines) - number,
+            )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(axis)
+        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
+        axes.grid()
+        if len(lines) > 1:
+            axes.legend(frameon=False, fontsize=8)
     return result[0]
 
 

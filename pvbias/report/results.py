@@ -186,9 +186,13 @@ def read_videos(run_dir: str | Path) -> RunResults:
         DataError: there are no results, or they cannot be read.
     """
     run = read_results(run_dir)
-    folder = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
-    videos, results = per_video.unpack(folder, run.results)
+    videos, results = per_video.unpack(folder_of(run_dir), run.results)
     return dataclasses.replace(run, videos=videos, results=results)
+
+
+def folder_of(run_dir: str | Path) -> Path:
+    """A run's folder, from itself or from its ``results.json``."""
+    return Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
 
 
 def read_predictions(run_dir: str | Path) -> Predictions:

@@ -42,7 +42,9 @@ ACCURACY, BY_VARIANT, DISTILLED, DYNAMIC, DATASET_BIAS, ASDT, SELF_CONVOLUTION, 
     "self_convolution",
     "sample_clips",
 )
-KNOWN = {ACCURACY, BY_VARIANT, DISTILLED, DYNAMIC, DATASET_BIAS, ASDT, SELF_CONVOLUTION, SAMPLES}
+#: What a run's training is called beside its evaluators.
+TRAINING = "training"
+KNOWN = {ACCURACY, BY_VARIANT, DISTILLED, DYNAMIC, DATASET_BIAS, ASDT, SELF_CONVOLUTION, SAMPLES, TRAINING}
 
 
 @dataclass
@@ -90,7 +92,7 @@ _CONDITIONS = (
     _Condition(
         "The videos are not the same: figures differ because of the data as well as the model.",
         "the videos are not the same",
-        lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint}",
+        lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint[:12]}",
     ),
     _Condition(
         "Clips were sampled differently, and dynamic scores grow with the time a clip covers: do not compare them.",
@@ -123,7 +125,7 @@ def _conditions(runs: Sequence[RunResults]) -> list[_Condition]:
         labels = _Condition(
             "The videos are labelled differently: accuracies differ because of that as well as the model.",
             "the videos are labelled differently",
-            lambda run: f"labels with the fingerprint {run.label_fingerprints[by_name]}",
+            lambda run: f"labels with the fingerprint {run.label_fingerprints[by_name][:12]}",
         )
         conditions.insert(1, labels)
     return [condition for condition in conditions if len({condition.value(run) for run in runs}) > 1]

@@ -1,15 +1,17 @@
 import base64
 import csv
 import io
+import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from pvbias.errors import ConfigError, DataError
-from pvbias.evaluation import Figure, Result
-from pvbias.report import write_comparison, write_report, write_results
+from pvbias.evaluation import Figure, Predictions, Result
+from pvbias.report import read_training, write_comparison, write_report, write_results
 
 from .runs import accuracy_figures, class_rows, jpeg, labelled_run, unlabelled_run, with_students
 
@@ -298,3 +300,108 @@ def test_a_comparison_of_one_run_is_refused(tmp_path):
         write_comparison([tmp_path], tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
         write_comparison([tmp_path, tmp_path / "nowhere"], tmp_path / "out")
+
+
+def confusion_of(html):
+    """Rows of the matrix: heading, videos, cells."""
+    table = html[html.index('<table class="confusion">') :]
+    table = table[: table.index("</table>")]
+    return [re.findall(r"<t[hd][^>]*>(?:<span>)?([^<]*)", row) for row in table.split("<tr>")[1:]]
+
+
+def test_a_confusion_matrix(tmp_path):
+    """By hand: of three videos of "run" one is taken for "walk"; nothing is ever "sit"; "stand" is nobody's label."""
+    chosen, labels = [0, 0, 1, 1, 3, 2], [0, 0, 0, 1, 1, -1]
+    predictions = Predictions(
+        names=[f"{n}.mp4" for n in range(6)],
+        labels=np.array(labels),
+        probabilities=np.eye(4, dtype=np.float32)[chosen],
+        class_names=["run", "walk", "sit", "stand"],
+    )
+
+    html = page_of(tmp_path, labelled_run(results={"accuracy": Result(predictions=predictions)}))
+
+    assert confusion_of(html) == [
+        ["Label", "videos", "run", "walk", "stand"],
+        ["run", "3", "67", "33", ""],
+        ["walk", "2", "", "50", "50"],
+    ]
+    assert "run walk 1 33 % walk stand 1 50 %" in words_of(html.replace("</td>", " "))
+
+
+def test_a_confusion_matrix_of_very_many_classes_is_a_list(tmp_path):
+    labels = np.arange(100)
+    predictions = Predictions(
+        names=[f"{n}.mp4" for n in range(100)],
+        labels=labels,
+        probabilities=np.eye(100, dtype=np.float32)[np.where(labels == 7, 8, labels)],
+    )
+
+    html = page_of(tmp_path, labelled_run(results={"accuracy": Result(predictions=predictions)}))
+
+    assert '<table class="confusion">' not in html
+    assert "Most frequent confusions (1 rows)" in words_of(html)
+
+
+def test_curves_of_a_training(tmp_path):
+    lines = [
+        {"kind": "start", "epoch": 0, "iteration": 0},
+        {
+            "kind": "train",
+            "epoch": 0.5,
+            "iteration": 5,
+            "recognizer/loss": 2.5,
+            "student/loss": 1.5,
+            "recognizer/lr": 0.1,
+        },
+        {"kind": "train", "epoch": 1.0, "iteration": 10, "recognizer/loss": None, "student/loss": 1.25, "top1": 50.0},
+        {"kind": "validation", "epoch": 1.0, "iteration": 10, "top1": 40.0},
+    ]
+    log = tmp_path / "train_log.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"kind": "train", "ep')
+
+    trained = read_training(log)
+    html = page_of(tmp_path, labelled_run(results={"training": trained}))
+
+    assert trained.tables["steps"][1] == {
+        "epoch": 1.0,
+        "iteration": 10,
+        "recognizer/loss": None,
+        "student/loss": 1.25,
+        "recognizer/lr": None,
+        "top1": 50.0,
+    }
+    assert trained.tables["validation"] == [{"epoch": 1.0, "iteration": 10, "top1": 40.0}]
+    assert html.count('aria-label="Line plot') == 2
+    for legend in ("recognizer/loss", "student/loss", "top1, training", "top1, validation"):
+        assert legend in html
+    assert read_training(tmp_path / "nothing.jsonl") is None
+
+
+def test_a_long_training_is_thinned_out_and_keeps_its_end(tmp_path):
+    log = tmp_path / "train_log.jsonl"
+    rows = [{"kind": "train", "epoch": n / 100, "iteration": n, "loss": 1.0} for n in range(1, 1002)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    steps = read_training(log).tables["steps"]
+
+    assert 150 <= len(steps) <= 200
+    assert steps[-1]["iteration"] == 1001
+
+
+def test_trainings_side_by_side(tmp_path):
+    """A run of several phases beside one of one, and one that has not trained."""
+    runs = [
+        labelled_run(name, results={"training": Result(tables={"steps": steps})} if steps else {})
+        for name, steps in (
+            ("plain", [{"epoch": 1.0, "loss": 1.0, "top1": 30.0}]),
+            ("phases", [{"epoch": 1.0, "recognizer/loss": 2.0, "student/loss": 9.0, "recognizer/top1": 40.0}]),
+            ("measured only", []),
+        )
+    ]
+
+    html = page_of(tmp_path, *runs)
+
+    assert html.count('aria-label="Line plot') == 2
+    assert "Top-1 accuracy, training clips" in html
+    assert "Steps: phases" in html
