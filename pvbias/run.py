@@ -108,7 +108,8 @@ def _train_and_measure(cfg: CfgNode, source: str, started: float) -> None:
     if measuring and is_main_process():
         remove_files(cfg.OUTPUT_DIR)
     if train_source is not None:
-        train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
+        trained = train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
+        weights["training"] = trained.objective
         weights["weights"] = f"{_TRAINED}, from {weights['weights']}"
     if test_source is not None:
         _measure_and_write(cfg, recognizer, test_source, weights, started)

@@ -163,6 +163,7 @@ OUTPUT_DIR: {tmp_path / "run"}
     started = torch.load(weights, weights_only=True)["model_state"]
     assert any(not torch.equal(value, started[name]) for name, value in bare.state_dict().items())
     assert (tmp_path / "run" / "report.html").exists()
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["run"]["training"] == "CrossEntropy"
 
 
 def test_a_checkpoint_keeps_the_names_of_its_classes(bar_videos, tmp_path, monkeypatch):

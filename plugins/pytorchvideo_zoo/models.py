@@ -26,6 +26,10 @@ _ADDRESS = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 #: Frames of the fast pathway to one of the slow one, in all the hub's SlowFast models.
 ALPHA = 4
 
+#: The third of its four stages, of both pathways: a third of SlowFast's weights come before it, and a twentieth before
+#: the second one's maps.
+SLOWFAST_TAP = "blocks.3"
+
 
 def _register(
     build: Callable[..., nn.Module],
@@ -38,6 +42,7 @@ def _register(
     pathways: Pathways = single_pathway,
     fixed_size: bool = False,
     stages: str = "",
+    tap: str = "",
     **options: Any,
 ) -> None:
     """Register ``build(hub_builder, ..., **options)`` under the hub function's name."""
@@ -54,6 +59,7 @@ def _register(
         },
         fixed_size=fixed_size,
         stages=stages,
+        tap=tap,
     )
     MODEL.register(model, name=hub_builder.__name__)
 
@@ -82,7 +88,12 @@ _x3d(hub.x3d_l, _clip(16, 5, 312, 356, 356), "X3D_L.pyth", 77.44)
 
 # The clip is the fast pathway's: an "8x8" checkpoint sees 32 frames 2 apart, of which the slow pathway takes 8.
 _slowfast = partial(
-    _register, build_slowfast, head="blocks.6.proj", pathways=slow_fast_pathways(alpha=ALPHA), alpha=ALPHA
+    _register,
+    build_slowfast,
+    head="blocks.6.proj",
+    pathways=slow_fast_pathways(alpha=ALPHA),
+    alpha=ALPHA,
+    tap=SLOWFAST_TAP,
 )
 _slowfast(hub.slowfast_r50, _clip(32, 2, 224, 256, 256), "SLOWFAST_8x8_R50.pyth", 76.94)
 _slowfast(hub.slowfast_r101, _clip(32, 2, 224, 256, 256), "SLOWFAST_8x8_R101.pyth", 77.90)

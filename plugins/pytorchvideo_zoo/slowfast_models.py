@@ -36,7 +36,7 @@ from .building import (
     convolved_by,
     pooled_by,
 )
-from .models import ZOO
+from .models import SLOWFAST_TAP, ZOO
 from .slowfast_options import add_mvit, add_resnet, add_resnet_size, add_slowfast, add_x3d
 
 #: Frames that the first convolution of a block sees, for the blocks of stages 1 to 4 in turn.
@@ -128,6 +128,7 @@ def _configure_slowfast(cfg: CfgNode) -> ZooModel:
         clip_spec=_clip(cfg),
         head="blocks.6.proj",
         pathways=slow_fast_pathways(alpha=slowfast.ALPHA),
+        tap=SLOWFAST_TAP,
     )
 
 

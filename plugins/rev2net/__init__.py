@@ -38,8 +38,9 @@ def add_config(cfg: CfgNode) -> None:
     # be larger).
     cfg.REV2NET.NORM = "frobenius"
     # Dotted name of the inner module whose feature map is decoded, e.g. Conv3d_2c_3x3 (Inception-I3D, the paper).
-    # Empty: the last of the outermost modules whose feature map has a quarter of the clip's height and width, which is
-    # the paper's.
+    # Empty: in a convolutional network the last of the outermost modules whose feature map has a quarter of the clip's
+    # height and width, which is the paper's (an eighth or a sixteenth, where less than 1 % of the weights come before
+    # that); in a transformer the block in the middle of its depth; SlowFast's third stage, of both pathways.
     cfg.REV2NET.TAP = ""
     # Hidden channels of the decoders, >= 1: after the first layer (of both), after the second (of the frame decoder).
     # Not in the paper, which wants them weak; these keep a step of Inception-I3D below 1.6 of one without.

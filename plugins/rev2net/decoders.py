@@ -14,7 +14,7 @@ from pvbias.errors import ConfigError
 from pvbias.registries import DECODER
 
 #: What decoders can make up for: how many times smaller than the clip a feature map is, in space and in time.
-SPATIAL_FACTORS, TEMPORAL_FACTORS = (2, 4, 8), (1, 2, 4)
+SPATIAL_FACTORS, TEMPORAL_FACTORS = (2, 4, 8, 16), (1, 2, 4)
 
 #: In time and in space.
 _Factor = tuple[int, int]
@@ -161,7 +161,7 @@ def _split(factor: _Factor) -> tuple[_Factor, _Factor]:
     As little as possible in time: it sees the most channels.
     """
     time, space = factor
-    first = (2 if time == 4 else 1, 1 if space == 2 else 2)
+    first = (2 if time == 4 else 1, {2: 1, 4: 2, 8: 2, 16: 4}[space])
     return first, (time // first[0], space // first[1])
 
 

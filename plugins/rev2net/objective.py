@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from fvcore.common.config import CfgNode
@@ -76,7 +76,7 @@ class Rev2Net(Objective):
         clip -> recognizer -+-> logits                                                       L_CE
                             +-> features that the final projection sees, averaged over positions
                             |     -> two Gaussians -> L_high = KL(N_flow || N_frames); a sample each -> z_flow, z_frames
-                            +-> tap (a quarter of the clip's height and width)
+                            +-> tap (in a convolutional network a quarter of the clip's height and width)
                                   -> with z_flow   -> FlowDecoder  -> hidden, O^  }
                                   -> with z_frames -> FrameDecoder -> hidden, I^  }          L_low between the hidden
 
@@ -103,7 +103,9 @@ class Rev2Net(Objective):
         self.rms = options.NORM == "rms"
         spec = recognizer.clip_spec
         clip_shape = (len(spec.mean), spec.num_frames, spec.crop_size, spec.crop_size)
-        self.tap, (channels, *size) = choose_tap(recognizer, options.TAP, clip_shape)
+        self.tap = choose_tap(recognizer, options.TAP, clip_shape)
+        channels, *size = self.tap.layout.shape
+        self.description = f"the decoders start at {self.tap.name} and reach {self.tap.reach}"
         tasks = [task for task, on in (("flow", options.FLOW_DECODER), ("frames", options.FRAME_DECODER)) if on]
         high_level = options.HIGH_LEVEL and len(tasks) == 2
         self.compares_hidden = options.LOW_LEVEL and len(tasks) == 2
@@ -133,7 +135,7 @@ class Rev2Net(Objective):
         recognizer = self.base_recognizer
         with evaluation_mode(recognizer, self), self._taps() as (low, deep):
             recognizer(clips)
-            decoded, _ = self._decode(low[self.tap], deep[recognizer.head_name], noise=None)
+            decoded, _ = self._decode(low[self.tap.name], deep[recognizer.head_name], noise=None)
         flow, frames = (decoded[task].prediction.float() if task in decoded else None for task in ("flow", "frames"))
         return Decodings(flow=flow, frames=frames)
 
@@ -145,7 +147,7 @@ class Rev2Net(Objective):
         loss, options = terms["loss"], self.options
         logged = {"classification": loss, "top1": terms["top1"]}
         noise = self._noise(step) if self.gaussians else None
-        decoded, gaussians = self._decode(low[self.tap], deep[self.base_recognizer.head_name], noise)
+        decoded, gaussians = self._decode(low[self.tap.name], deep[self.base_recognizer.head_name], noise)
         if "flow" in decoded:
             assert step.flow is not None  # needs_flow
             difference = decoded["flow"].prediction.float() - step.flow
@@ -169,19 +171,20 @@ class Rev2Net(Objective):
     def _taps(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Collect low-level and high-level features of the forwards inside."""
         recognizer = self.base_recognizer
-        with recognizer.taps(self.tap) as low, recognizer.taps(recognizer.head_name, inputs=True) as deep:
+        with recognizer.taps(self.tap.name) as low, recognizer.taps(recognizer.head_name, inputs=True) as deep:
             yield low, deep
 
     def _decode(
-        self, low: Tensor, deep: Tensor, noise: Tensor | None
+        self, output: Any, deep: Tensor, noise: Tensor | None
     ) -> tuple[dict[str, Decoded], dict[str, tuple[Tensor, Tensor]]]:
         """What each task's decoder makes of the features, and the tasks' Gaussians (mean, log-variance).
 
         Args:
-            low: the tap's, ``(N, D, t, h, w)``.
+            output: of the module that the tap is.
             deep: what the final projection sees.
             noise: ``(N, tasks, L)``, standard normal; None: the Gaussians' means are decoded.
         """
+        low = self.tap.layout.read(output)
         if self.gaussians:
             # As Recognizer.embed does.
             positions = deep.movedim(1, -1) if isinstance(self.base_recognizer.head, nn.Conv3d) else deep

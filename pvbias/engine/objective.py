@@ -124,9 +124,12 @@ class Objective(nn.Module, abc.ABC):
 
     Attributes:
         needs_flow: its steps need the clips' optical flow; may be set in ``__init__``.
+        description: what readers of the results have to know of how it trains, in a line without a full stop; set in
+            ``__init__``, logged and shown on the page. Empty: nothing that the configuration does not say.
     """
 
     needs_flow: bool = False
+    description: str = ""
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__()

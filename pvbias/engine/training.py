@@ -40,6 +40,7 @@ class TrainSummary:
         resumed_from: the checkpoint this run went on from.
         bad_videos: how many there were, see :meth:`pvbias.data.BadVideoLog.summary`.
         settings: memory format, precision, threads, ... (:meth:`pvbias.machine.Settings.describe`).
+        objective: its name, and what it says of itself (:attr:`.Objective.description`).
     """
 
     epochs: int
@@ -51,6 +52,7 @@ class TrainSummary:
     resumed_from: Path | None
     bad_videos: Mapping[str, Any]
     settings: Mapping[str, str]
+    objective: str
 
 
 def train(
@@ -82,6 +84,9 @@ def train(
     seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
     objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
     settings.place(objective)
+    described = ": ".join(filter(None, [cfg.OBJECTIVE.NAME, objective.description]))
+    if is_main_process():
+        logger.info("Training with %s", described)
     loader = build_train_loader(
         cfg, train_source, rank=get_rank(), world_size=get_world_size(), flow=objective.needs_flow
     )
@@ -118,4 +123,5 @@ def train(
         resumed_from=resumed_from,
         bad_videos=bad_log.summary(),
         settings=settings.describe(),
+        objective=described,
     )

@@ -59,7 +59,14 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
     )
-    recognizer = Recognizer(module, clip_spec=clip_spec, head=entry.head, pathways=entry.pathways, stages=entry.stages)
+    recognizer = Recognizer(
+        module,
+        clip_spec=clip_spec,
+        head=entry.head,
+        pathways=entry.pathways,
+        stages=entry.stages,
+        tap=entry.tap,
+    )
     freeze_parameters(recognizer, cfg.MODEL.FREEZE)
     return recognizer
 

@@ -40,6 +40,8 @@ class Recognizer(nn.Module):
         pathways: packs a normalised clip into what ``module.forward`` takes.
         stages: dotted name, inside ``module``, of the list of modules that, applied one after another, are the whole
             module; empty: it is not made that way. One pathway only.
+        tap: dotted name, inside ``module``, of what gives the feature maps that others start from (decoders); empty:
+            none is named.
     """
 
     mean: Tensor
@@ -53,6 +55,7 @@ class Recognizer(nn.Module):
         head: str,
         pathways: Pathways = single_pathway,
         stages: str = "",
+        tap: str = "",
     ) -> None:
         super().__init__()
         self.module = module
@@ -60,6 +63,7 @@ class Recognizer(nn.Module):
         self.head_name = head
         self._pathways = pathways
         self.stages_name = stages
+        self.tap = tap
         # Not persistent: a checkpoint of the recognizer holds the zoo module's weights and nothing else.
         self.register_buffer("mean", torch.tensor(clip_spec.mean).view(1, -1, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(clip_spec.std).view(1, -1, 1, 1, 1), persistent=False)

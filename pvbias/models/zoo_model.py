@@ -49,6 +49,9 @@ class ZooModel:
         fixed_size: a module takes crops of ``crop_size`` only, and no larger ones in testing.
         stages: dotted name, inside the module, of the list of modules that, applied one after another, are the whole
             module (PyTorchVideo's ``blocks``); one pathway only. Empty: it is not made that way.
+        tap: dotted name, inside the module, of what gives the feature maps that others start from (decoders): far
+            enough inside that they stand for a good part of the network, and not so far that nothing is left of where
+            things are. Empty: whoever needs one looks for it.
     """
 
     zoo: str
@@ -59,6 +62,7 @@ class ZooModel:
     weights: Mapping[str, Weights] = field(default_factory=dict)
     fixed_size: bool = False
     stages: str = ""
+    tap: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

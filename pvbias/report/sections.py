@@ -262,6 +262,7 @@ def details(runs: Sequence[RunResults]) -> list[tuple[str, list[str], bool]]:
         ("Classes", lambda run: run.num_classes),
         ("Weights", lambda run: run.weights),
         ("Weights loaded", lambda run: run.load_summary),
+        ("Trained with", lambda run: run.training or "–"),
         ("Data", lambda run: run.data),
         ("Fingerprint of the data", lambda run: run.data_fingerprint),
         ("Videos measured", lambda run: f"{run.num_videos:,}"),

@@ -172,7 +172,7 @@ def test_the_target_is_the_reversed_clip(tmp_path):
 # ---------------------------------------------------------------- decoders
 
 
-@pytest.mark.parametrize("space", [2, 4, 8])
+@pytest.mark.parametrize("space", [2, 4, 8, 16])
 @pytest.mark.parametrize("time", [1, 2, 4])
 def test_decoders_reach_the_clips_size_and_share_a_shape(time, space):
     features = torch.randn(1, 6, 2, 3, 2)

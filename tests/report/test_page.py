@@ -66,6 +66,11 @@ def test_one_run_says_what_was_measured(tmp_path):
         assert part in text
 
 
+def test_what_the_objective_says_of_its_training_is_on_the_page(tmp_path):
+    said = "Rev2Net: the decoders start at blocks.2 and reach 9 of 17 layers, 6.9 % of the encoder's weights"
+    assert said in words_of(page_of(tmp_path, labelled_run("trained", training=said)))
+
+
 @pytest.mark.parametrize("runs", [1, 2])
 def test_names_from_outside_are_only_ever_text(tmp_path, runs):
     run = labelled_run(EVIL, weights=EVIL, command=EVIL, config=EVIL, class_names=[EVIL], sampling=EVIL)

@@ -1,0 +1,106 @@
+"""What inner modules give, as feature maps ``(N, D, t, h, w)``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_Grid = tuple[int, int, int]
+
+#: Tokens that are no position and come before those that are: a class token, or none.
+_CLASS_TOKENS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an inner module gives its features.
+
+    Attributes:
+        form: ``channels first`` (N, D, t, h, w), ``channels last`` (N, t, h, w, D), ``tokens`` (N, t h w, D), a class
+            token before them or not, or ``pathways``: several maps (N, D, t, h, w) of the same height and width.
+        grid: t, h, w; of pathways, of the one with most frames.
+        channels: D, of all pathways together.
+    """
+
+    form: str
+    grid: _Grid
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(D, t, h, w)`` of what :meth:`read` gives."""
+        return (self.channels, *self.grid)
+
+    def read(self, output: Any) -> Tensor:
+        """The feature maps ``(N, D, t, h, w)`` in what the module gave.
+
+        Pathways are joined along their channels; the frames of those that have fewer are repeated.
+        """
+        if self.form == "pathways":
+            return torch.cat([F.interpolate(each, size=self.grid, mode="nearest") for each in output], dim=1)
+        tensor = _first_tensor(output)
+        assert tensor is not None
+        if self.form == "channels first":
+            return tensor
+        if self.form == "channels last":
+            return tensor.movedim(-1, 1)
+        return tensor[:, -math.prod(self.grid) :].transpose(1, 2).unflatten(2, self.grid)
+
+
+def layouts(output: Any, grids: Iterable[_Grid]) -> list[Layout]:
+    """The ways in which a module's output can be read as feature maps, likeliest first.
+
+    Tokens come in the order of their positions: frames, then rows, then columns. Their grid is what the module gives
+    beside them (MViT), or the only one of ``grids`` that has as many positions.
+
+    Args:
+        output: of a forward.
+        grids: of maps that other modules gave in the same forward.
+    """
+    if _is_pathways(output):
+        frames = max(each.shape[2] for each in output)
+        grid = (frames, *output[0].shape[3:])
+        return [Layout("pathways", grid, sum(each.shape[1] for each in output))]
+    tensor = _first_tensor(output)
+    if tensor is None:
+        return []
+    if tensor.dim() == 5:
+        _, a, b, c, d = tensor.shape
+        return [Layout("channels first", (b, c, d), a), Layout("channels last", (a, b, c), d)]
+    if tensor.dim() != 3:
+        return []
+    _, tokens, channels = tensor.shape
+    own = _grid_beside(output)
+    found = {grid for grid in ([own] if own else grids) if tokens - math.prod(grid) in _CLASS_TOKENS}
+    return [Layout("tokens", grid, channels) for grid in found] if len(found) == 1 else []
+
+
+def _is_pathways(output: Any) -> bool:
+    if not isinstance(output, (list, tuple)) or len(output) < 2:
+        return False
+    if not all(isinstance(each, Tensor) and each.dim() == 5 for each in output):
+        return False
+    return len({each.shape[3:] for each in output}) == 1
+
+
+def _first_tensor(output: Any) -> Tensor | None:
+    """The output itself, or what comes first in it: blocks also give their grid, or their attention."""
+    if isinstance(output, (list, tuple)) and output:
+        maps = sum(isinstance(each, Tensor) and each.dim() == 5 for each in output)
+        output = output[0] if maps <= 1 else None  # pathways that do not go together
+    return output if isinstance(output, Tensor) else None
+
+
+def _grid_beside(output: Any) -> _Grid | None:
+    if not isinstance(output, (list, tuple)) or len(output) != 2:
+        return None
+    grid = output[1]
+    if isinstance(grid, Sequence) and len(grid) == 3 and all(isinstance(size, int) for size in grid):
+        return (grid[0], grid[1], grid[2])
+    return None
