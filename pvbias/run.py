@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import shlex
 import shutil
 import sys
@@ -12,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
@@ -35,8 +33,9 @@ from .data.sampling import TemporalSampling
 from .data.sharing import Shard
 from .data.workers import refuse_in_import
 from .distributed import barrier, is_main_process
-from .engine import newest_checkpoint, train
+from .engine import identify, newest_checkpoint, refuse_another_training, train
 from .engine.hooks import Validate
+from .engine.identity import Identity
 from .engine.metric_log import FILE_NAME as TRAIN_LOG
 from .errors import ConfigError, WeightsError
 from .evaluation import Evaluator, Result, measure_shard, run_evaluators
@@ -48,13 +47,11 @@ from .report import TRAINING, RunResults, read_training, write_report, write_res
 from .report.console import headline_table
 from .report.folder import read_document, remove_files, write_atomically
 from .run_log import kept_log
+from .versions import versions
 from .zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
 from .zoo.heads import refuse_random_head
 
 logger = logging.getLogger(__name__)
-
-#: Packages whose versions can change a result.
-PACKAGES = ("pvbias", "torch", "torchvision", "pytorchvideo", "fvcore", "av", "numpy")
 
 #: Where weights come from, in words.
 _TRAINED, _RANDOM = "trained in this run", "random initialisation"
@@ -75,7 +72,8 @@ def run(cfg: CfgNode) -> None:
         cfg: a checked configuration (:func:`pvbias.config.load_cfg`), not completed.
 
     Raises:
-        PvbiasError: see :mod:`pvbias.errors`; ConfigError where ``OUTPUT_DIR`` holds results of another model.
+        PvbiasError: see :mod:`pvbias.errors`; ConfigError where ``OUTPUT_DIR`` holds another training, or results of
+            another model.
     """
     refuse_in_import()
     load_plugins(cfg.PLUGINS)  # a spawned process starts with empty registries
@@ -86,33 +84,38 @@ def run(cfg: CfgNode) -> None:
     source = _weights_source(cfg)
     cfg = _with_class_names(cfg, source)
     cfg = complete(cfg, num_classes=_num_classes(cfg, source))
+    sources = _labelled_sources(cfg)
+    identity: Identity = {}
+    if cfg.TRAIN.ENABLE:
+        identity = identify(cfg, {split: videos for split, videos in sources.items() if split != "test"})
+        refuse_another_training(cfg, identity)
     if measuring:
         _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, _TRAINED if cfg.TRAIN.ENABLE else source or _RANDOM)
+    # Nothing in the folder has been changed so far.
     with kept_log(cfg.OUTPUT_DIR):
-        _train_and_measure(cfg, source, started)
+        _train_and_measure(cfg, source, sources, identity, started)
 
 
-def _train_and_measure(cfg: CfgNode, source: str, started: float) -> None:
+def _train_and_measure(
+    cfg: CfgNode, source: str, sources: Mapping[str, VideoSource], identity: Identity, started: float
+) -> None:
     """What is left of :func:`run` with a completed configuration; ``source``: of the weights that it starts from."""
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     _prepare_folder(cfg)
-    train_source = _checked_source(cfg, "train") if cfg.TRAIN.ENABLE else None
-    val_source = _checked_source(cfg, "val") if cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD else None
-    test_source = _checked_source(cfg, "test") if measuring else None
-    for other in (val_source, test_source):
-        if train_source is not None and other is not None:
-            check_same_kind(cfg, train_source, other)
+    for split, videos in sources.items():
+        _look_up(cfg, videos, split)
 
     recognizer = build_recognizer(cfg)
     weights = _load(cfg, recognizer, source)
     if measuring and is_main_process():
         remove_files(cfg.OUTPUT_DIR)
-    if train_source is not None:
-        trained = train(cfg, recognizer, train_source, validate=_validation(cfg, recognizer, val_source))
+    if cfg.TRAIN.ENABLE:
+        validate = _validation(cfg, recognizer, sources.get("val"))
+        trained = train(cfg, recognizer, sources["train"], validate=validate, identity=identity)
         weights["training"] = trained.objective
-        weights["weights"] = f"{_TRAINED}, from {weights['weights']}"
-    if test_source is not None:
-        _measure_and_write(cfg, recognizer, test_source, weights, started)
+        weights["weights"] = "; ".join([f"{_TRAINED}, from {weights['weights']}", *trained.history])
+    if measuring:
+        _measure_and_write(cfg, recognizer, sources["test"], weights, started)
 
 
 def run_shard(cfg: CfgNode, shard: Shard) -> None:
@@ -187,7 +190,9 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     _refuse_other_results(cfg, _model_name(cfg, recognizer), weights["weights"])
     with kept_log(cfg.OUTPUT_DIR):
         _prepare_folder(cfg)
-        source = _checked_source(cfg, "test")
+        source = build_source(cfg, "test")
+        check_labels(cfg, source)
+        _look_up(cfg, source, "test")
         if is_main_process():
             remove_files(cfg.OUTPUT_DIR)
         return _measure_and_write(cfg, recognizer, source, weights, started)
@@ -201,14 +206,26 @@ def _prepare_folder(cfg: CfgNode) -> None:
     barrier()
 
 
-def _checked_source(cfg: CfgNode, split: str) -> VideoSource:
-    """The videos of a split, whose labels are the model's classes and most of which are there; in all processes."""
-    source = build_source(cfg, split)
-    check_labels(cfg, source)
+def _labelled_sources(cfg: CfgNode) -> dict[str, VideoSource]:
+    """The videos of each split that has a part in the run, whose labels are the model's classes."""
+    wanted = {
+        "train": cfg.TRAIN.ENABLE,
+        "val": cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD > 0,
+        "test": cfg.TEST.ENABLE or cfg.BIAS.ENABLE,
+    }
+    sources = {split: build_source(cfg, split) for split, is_wanted in wanted.items() if is_wanted}
+    for videos in sources.values():
+        check_labels(cfg, videos)
+        if "train" in sources and videos is not sources["train"]:
+            check_same_kind(cfg, sources["train"], videos)
+    return sources
+
+
+def _look_up(cfg: CfgNode, source: VideoSource, split: str) -> None:
+    """Raise DataError where too many of the videos of a split are not there; in all processes."""
     if cfg.DATA.MODALITY != "flow":  # where nothing but their optical flow is read
         log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
         look_up(source, log, split=split, num_classes=cfg.MODEL.NUM_CLASSES)
-    return source
 
 
 def _measure_and_write(
@@ -456,14 +473,3 @@ def _views(cfg: CfgNode) -> str:
     if cfg.DATA.TEMPORAL_SAMPLING == "windows":
         return f"all windows, {cfg.DATA.WINDOW_STRIDE} frames apart, {crops}"
     return f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} clips, {crops}"
-
-
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of Python and of some packages."""
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

@@ -13,7 +13,7 @@ from av import codecs_available, library_versions
 from pvbias import registries
 from pvbias.machine import describe_machine
 from pvbias.plugin_loading import load_plugins
-from pvbias.run import PACKAGES, versions
+from pvbias.versions import PACKAGES, versions
 
 
 def main(argv: Sequence[str]) -> int:

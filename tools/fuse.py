@@ -23,7 +23,7 @@ from pvbias.evaluation import Figure, Predictions, Result
 from pvbias.evaluation.accuracy import top_k_credit
 from pvbias.evaluation.statistics import difference_figure, mean_figures
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
-from pvbias.run import versions
+from pvbias.versions import versions
 
 EXAMPLES = """examples:
   pvbias fuse runs/rgb runs/flow --out runs/two_stream

@@ -20,7 +20,7 @@ from pvbias.evaluation import Result
 from pvbias.models import Recognizer, build_recognizer
 from pvbias.registries import EVALUATOR
 from pvbias.report.profile import Architecture, Profile, write_profiles
-from pvbias.run import versions
+from pvbias.versions import versions
 from pvbias.zoo import load_weights
 
 logger = logging.getLogger(__name__)

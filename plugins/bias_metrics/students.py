@@ -214,7 +214,15 @@ def train_student(
         if is_main_process():
             logger.info("The student in %s is finished, and is not trained again", folder)
     else:
-        train(cfg, student, videos, validate=lambda: _finish_epoch(folder, kept, student, held_out_loss()))
+        # Which training it is, the folder's name says.
+        identity = {"student": folder.name}
+        train(
+            cfg,
+            student,
+            videos,
+            validate=lambda: _finish_epoch(folder, kept, student, held_out_loss()),
+            identity=identity,
+        )
         if is_main_process():
             atomic_save(kept | {"finished": True}, folder / FILE_NAME)
         barrier()
@@ -233,7 +241,7 @@ def training_cfg(cfg: CfgNode, folder: Path, *, objective: str, num_classes: int
     cfg.SOLVER = cfg.STUDENT.SOLVER.clone()
     cfg.BN.FREEZE = False  # meant for the recognizer
     cfg.TRAIN.AUTO_RESUME, cfg.TRAIN.EVAL_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD = True, 1, 1
-    cfg.TRAIN.CHECKPOINT_KEEP, cfg.TRAIN.CHECKPOINT_BEST = 1, ""
+    cfg.TRAIN.CHECKPOINT_KEEP, cfg.TRAIN.CHECKPOINT_BEST, cfg.TRAIN.RESUME_CHANGED = 1, "", []
     cfg.LOG_PERIOD = 10**9  # one line an epoch, with the means over all of it
     cfg.freeze()
     return cfg

@@ -3,6 +3,7 @@
 from fvcore.common.config import CfgNode
 
 from pvbias.config.checks import OPTIONAL_TYPES
+from pvbias.config.effects import Effect
 
 from .factor_errors import FactorErrors
 from .feature_maps import class_activation
@@ -11,6 +12,7 @@ from .source import DecoupledVideos
 from .temporal_activation import TemporalActivation
 
 __all__ = [
+    "EFFECTS",
     "DecoupledVideos",
     "FactorErrors",
     "TemporalActivation",
@@ -19,6 +21,13 @@ __all__ = [
     "footprint_max",
     "footprint_sum",
 ]
+
+#: Training videos are the same whatever these are; those of validations are compared by themselves.
+EFFECTS = {
+    "DECOUPLED.VAL_VIDEOS": Effect.MEASURING,
+    "DECOUPLED.TEST_VIDEOS": Effect.MEASURING,
+    "DECOUPLED.CONTEXT": Effect.MEASURING,
+}
 
 
 def add_config(cfg: CfgNode) -> None:

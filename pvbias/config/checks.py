@@ -129,6 +129,7 @@ _RULES: dict[str, _Rule] = {
     "OBJECTIVE.LABEL_SMOOTHING": _below_one(),
     "TRAIN.BATCH_SIZE": _at_least(1),
     "TRAIN.ACCUMULATE_STEPS": _at_least(1),
+    "TRAIN.RESUME_CHANGED": _texts(),
     "TRAIN.CHECKPOINT_PERIOD": _at_least(1),
     "TRAIN.CHECKPOINT_MINUTES": _at_least(0),
     "TRAIN.CHECKPOINT_KEEP": _at_least(0),

@@ -170,8 +170,12 @@ _C.TRAIN.ACCUMULATE_STEPS = 1
 _C.TRAIN.CHECKPOINT_FILE_PATH = ""
 # SHA-256 of that file, hexadecimal; empty: not verified (a catalogue entry's own checksum is, where it has one).
 _C.TRAIN.CHECKPOINT_SHA256 = ""
-# Go on from the newest checkpoint in OUTPUT_DIR when there is one.
+# Go on from the newest checkpoint in OUTPUT_DIR when there is one. It has to be of this training: what decides the
+# result has to be as it was (pvbias/config/effects.py), else that is an error.
 _C.TRAIN.AUTO_RESUME = True
+# Keys or groups that may be other than they were in that checkpoint, as the error names them; ["SOLVER.MAX_EPOCH"]. The
+# results then say so.
+_C.TRAIN.RESUME_CHANGED = []
 # Epochs between checkpoints, >= 1; the last epoch always has one.
 _C.TRAIN.CHECKPOINT_PERIOD = 1
 # Minutes between checkpoints inside an epoch, >= 0; each is removed once there is a later one. 0: none, but where the

@@ -16,6 +16,7 @@ from ..plugin_loading import load_plugins
 from ..registries import MODEL_FAMILY
 from .checks import OPTIONAL_TYPES, check
 from .defaults import get_cfg
+from .effects import flat
 from .values import Given, read_value
 from .yaml_text import read_yaml
 
@@ -153,16 +154,8 @@ class _Merge:
 
     def _known(self, node: CfgNode, prefix: str) -> list[str]:
         """Keys that are accepted in a group; in the outermost one, those of all groups."""
-        own = [f"{prefix}{name}" for name in node] + ([] if prefix else list(_all_keys(node)))
+        own = [f"{prefix}{name}" for name in node] + ([] if prefix else [key for key, _ in flat(node)])
         return own + [key for key in self.foreign if key.startswith(prefix) and key not in own]
-
-
-def _all_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
-    for name, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _all_keys(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
 
 
 def _coerce(value: Any, default: Any, key: str, source: str) -> Any:

@@ -5,7 +5,15 @@ from .content import content_fingerprint
 from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
-from .source import VideoFiles, build_source, count_classes, fingerprint, set_fingerprints, video_key
+from .source import (
+    VideoFiles,
+    build_source,
+    count_classes,
+    fingerprint,
+    list_fingerprints,
+    set_fingerprints,
+    video_key,
+)
 from .video import BadVideoError, FrameSize, Video, VideoRecord, VideoSource
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "count_classes",
     "fingerprint",
     "forget",
+    "list_fingerprints",
     "look_up",
     "set_fingerprints",
     "video_key",

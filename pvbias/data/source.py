@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -197,6 +197,25 @@ def fingerprint(source: VideoSource) -> str:
     return digest.hexdigest()
 
 
+def list_fingerprints(source: VideoSource) -> dict[str, str]:
+    """Tell a list of videos to train on from another, each SHA-256, hexadecimal.
+
+    Returns:
+        ``list``: over the names, labels and parts of all records, in order, and the class names (of made-up videos over
+        their recipe, too); ``files``: over the sizes of the files, unless one of them is not there.
+    """
+    records = source.records
+    parts = [records[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(records), _LOOKED_UP_TOGETHER)]
+    with ThreadPoolExecutor(_THREADS) as pool:  # see VideoFiles.missing
+        found_by_part = pool.map(lambda part: [_extent(record.path) for record in part], parts)
+        extents = [extent for part in found_by_part for extent in part]
+    lines = [repr((record.name, record.label, record.start, record.end)) for record in records]
+    if all(extent is None for extent in extents):
+        lines.append(source.description)
+    found = {"list": _digest_in_order([repr(tuple(source.class_names)), *lines])}
+    return found if None in extents else found | {"files": _digest_in_order(map(str, extents))}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SetFingerprints:
     """Tells sets of videos, and what they are labelled as, from one another; each SHA-256, hexadecimal.
@@ -241,7 +260,11 @@ def video_key(record: VideoRecord) -> str:
 
 
 def _digest_of(lines: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
+    return _digest_in_order(sorted(lines))
+
+
+def _digest_in_order(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _extent(path: str) -> int | None:

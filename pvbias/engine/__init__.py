@@ -1,8 +1,9 @@
 """Training: objectives with phases, the trainer and its hooks, checkpoints, several processes."""
 
-from .checkpoint import newest_checkpoint
+from .checkpoint import newest_checkpoint, refuse_another_training
 from .cross_entropy import CrossEntropy, classification
 from .hooks import Hook
+from .identity import identify
 from .launch import launch
 from .objective import Objective, Phase, Step
 from .trainer import Trainer
@@ -17,7 +18,9 @@ __all__ = [
     "TrainSummary",
     "Trainer",
     "classification",
+    "identify",
     "launch",
     "newest_checkpoint",
+    "refuse_another_training",
     "train",
 ]

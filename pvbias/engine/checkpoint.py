@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from ..distributed import all_gather_objects, barrier, get_rank, get_world_size, is_main_process
-from ..errors import WeightsError
+from ..errors import ConfigError, WeightsError
+from ..versions import versions
 from ..zoo import atomic_save, model_state, peek_checkpoint, read_checkpoint
+from .identity import Identity, refuse_another
 from .seeding import generator_states
 
 if TYPE_CHECKING:
@@ -40,12 +43,14 @@ def save_checkpoint(trainer: Trainer) -> Path:
     finished one, counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them
     ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks), ``scaler_state``, ``step``
     (finished ones of the epoch at work), ``plan`` (what ``step`` counts), ``class_names`` (in label order, empty where
-    the labels have none) and ``processes``: for each its random
+    the labels have none), ``identity`` (:mod:`.identity`), ``versions``, ``precision``, ``history`` (what has changed
+    on the way, in words) and ``processes``: for each its random
     generators, what its hooks have counted, and its BatchNorm statistics where they are not those of process 0.
     ``torch.load(path, weights_only=True)`` reads it.
 
     Once it is there, earlier ones inside an epoch are removed, and all but the last ``TRAIN.CHECKPOINT_KEEP`` of those
-    after an epoch.
+    after an epoch; and those that are further on, which a training has left that this one has begun anew over, or which
+    were damaged.
 
     Raises:
         WeightsError: it cannot be written; the earlier ones are as they were.
@@ -70,7 +75,10 @@ def begin_checkpoint(trainer: Trainer) -> Callable[[], Path]:
             finished = [other for other in earlier if _place(other)[1] == 0]
             # The one just written is among those that are kept, where it is after an epoch.
             kept = finished[: keep - (here[1] == 0)] if keep else finished
-            for other in set(earlier) - set(kept):
+            further_on = [other for place, other in _checkpoints(output_dir) if place > here]
+            if further_on:
+                logger.warning("Checkpoints of an earlier training are removed: %s", ", ".join(map(str, further_on)))
+            for other in {*earlier, *further_on} - {*kept}:
                 other.unlink(missing_ok=True)
         return path
 
@@ -109,6 +117,22 @@ def remove_unfinished(output_dir: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def refuse_another_training(cfg: CfgNode, identity: Identity) -> None:
+    """Raise ConfigError where ``TRAIN.AUTO_RESUME`` would go on from a checkpoint of another training: as
+    :func:`resume` does, and before anything in ``OUTPUT_DIR`` is changed. Call in all processes."""
+    said = ""
+    if cfg.TRAIN.AUTO_RESUME and is_main_process():
+        found = _newest(cfg.OUTPUT_DIR, peek_checkpoint)
+        try:
+            if found:
+                refuse_another(cfg, identity, found[1], found[0])
+        except ConfigError as error:
+            said = str(error)
+    said = all_gather_objects(said)[0]
+    if said:
+        raise ConfigError(said)
+
+
 def resume(trainer: Trainer) -> Path | None:
     """Bring the trainer to where the newest checkpoint of ``OUTPUT_DIR`` was written; call in all processes.
 
@@ -119,7 +143,8 @@ def resume(trainer: Trainer) -> Path | None:
         The checkpoint, or None when there is none to go on from.
 
     Raises:
-        WeightsError: it is of another model or objective, or inside an epoch that is cut into other steps.
+        ConfigError: it is of another training (:mod:`.identity`).
+        WeightsError: it does not fit, or is inside an epoch that is cut into other steps.
     """
     output_dir = trainer.cfg.OUTPUT_DIR
     own = _newest(output_dir, read_checkpoint) if is_main_process() else None
@@ -127,6 +152,7 @@ def resume(trainer: Trainer) -> Path | None:
     if path is None:
         return None
     checkpoint = own[1] if own else read_checkpoint(str(path))
+    changed = refuse_another(trainer.cfg, trainer.identity, checkpoint, path)
     _check_plan(trainer, checkpoint, path)
     try:
         _restore(trainer, checkpoint)
@@ -136,7 +162,28 @@ def resume(trainer: Trainer) -> Path | None:
             f"TRAIN.AUTO_RESUME: {str(path)!r} does not fit this run's model, objective or optimizer. Choose another "
             f"OUTPUT_DIR, or set TRAIN.AUTO_RESUME to False to start anew (and overwrite it). Found: {error}"
         ) from error
+    _take_up_history(trainer, checkpoint, changed)
     return path
+
+
+def _take_up_history(trainer: Trainer, checkpoint: Mapping[str, Any], changed: Sequence[str]) -> None:
+    """Note what is not as it was before, for the log and for whoever reads the results."""
+    notes = list(changed)
+    if trainer.iteration < trainer.max_iterations:
+        was, now = checkpoint.get("versions", {}), versions()
+        notes += [f"{name} {was[name]} -> {now[name]}" for name in was if name in now and was[name] != now[name]]
+        precision = checkpoint.get("precision", trainer.settings.precision)
+        if precision != trainer.settings.precision:
+            notes.append(f"precision {precision} -> {trainer.settings.precision}")
+        processes = len(checkpoint.get("processes", ())) or get_world_size()
+        if processes != get_world_size():
+            notes.append(f"processes {processes} -> {get_world_size()}")
+    trainer.history = [*checkpoint.get("history", ())]
+    if notes:
+        steps = f" and {trainer.step} steps" if trainer.step else ""
+        trainer.history.append(f"after {trainer.epoch} epochs{steps}: {', '.join(notes)}")
+        if is_main_process():
+            logger.warning("The training is not what it was before this checkpoint: %s", ", ".join(notes))
 
 
 def _state(trainer: Trainer) -> dict[str, Any]:
@@ -167,6 +214,10 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "step": trainer.step,
         "plan": _plan(trainer),
         "class_names": list(trainer.class_names),
+        "identity": trainer.identity,
+        "versions": versions(),
+        "precision": trainer.settings.precision,
+        "history": trainer.history,
         "processes": processes,
     }
 

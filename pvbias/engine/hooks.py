@@ -141,10 +141,12 @@ class Checkpoints(Hook):
         self._saved_at = 0.0
 
     def before_train(self, trainer: Trainer) -> None:
-        """Clear up after an earlier attempt."""
+        """Clear up after an earlier attempt, or an earlier training that this one begins anew over."""
         self._saved_at = time.monotonic()
         if is_main_process():
             remove_unfinished(trainer.cfg.OUTPUT_DIR)
+            if not trainer.iteration:
+                best_path(trainer.cfg.OUTPUT_DIR).unlink(missing_ok=True)
 
     def after_step(self, trainer: Trainer) -> None:
         """Save where one is overdue. Asked to stop, save and raise Interrupted."""

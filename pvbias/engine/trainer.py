@@ -23,6 +23,7 @@ from ..interruption import answering
 from ..machine import Settings
 from ..models.recognizer import Recognizer
 from .hooks import Hook
+from .identity import Identity
 from .objective import Objective, Phase, Step
 from .parallel import GradientAverage, broadcast_buffers, broadcast_parameters
 from .seeding import restore_generators, seed_everything
@@ -102,6 +103,8 @@ class Trainer:
             None: they restart from a seed of (``RNG_SEED``, epoch, process, step).
         max_iterations: steps of the whole run: ``MAX_EPOCH`` epochs, rounded.
         class_names: of the training videos, in label order, for checkpoints; empty: they have none.
+        identity: what decides this training (:mod:`.identity`), for checkpoints.
+        history: what was another way before a checkpoint that the run has gone on from, in words.
         last: the latest step.
         window: its mini-batches.
     """
@@ -121,6 +124,8 @@ class Trainer:
         self.settings = settings
         self.hooks: list[Hook] = []
         self.class_names: Sequence[str] = ()
+        self.identity: Identity = {}
+        self.history: list[str] = []
         if cfg.BN.FREEZE:
             for module in batch_norms(recognizer):
                 module.requires_grad_(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..models.recognizer import Recognizer
 from ..registries import OBJECTIVE
 from .checkpoint import resume
 from .hooks import BadVideos, Checkpoints, Hook, PreciseBatchNorm, Validate, Validation
+from .identity import Identity, identify
 from .metric_log import MetricLog
 from .seeding import seed_everything
 from .trainer import Trainer
@@ -38,6 +39,7 @@ class TrainSummary:
         validation: the last validation's figures.
         checkpoint: the last checkpoint (main process).
         resumed_from: the checkpoint this run went on from.
+        history: what was another way before a checkpoint that the training has gone on from, in words.
         bad_videos: how many there were, see :meth:`pvbias.data.BadVideoLog.summary`.
         settings: memory format, precision, threads, ... (:meth:`pvbias.machine.Settings.describe`).
         objective: its name, and what it says of itself (:attr:`.Objective.description`).
@@ -50,13 +52,19 @@ class TrainSummary:
     validation: Mapping[str, float]
     checkpoint: Path | None
     resumed_from: Path | None
+    history: Sequence[str]
     bad_videos: Mapping[str, Any]
     settings: Mapping[str, str]
     objective: str
 
 
 def train(
-    cfg: CfgNode, recognizer: Recognizer, train_source: VideoSource, *, validate: Validate | None = None
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    train_source: VideoSource,
+    *,
+    validate: Validate | None = None,
+    identity: Identity | None = None,
 ) -> TrainSummary:
     """Train a recognizer as the configuration says; call in every process of the run.
 
@@ -71,8 +79,11 @@ def train(
         recognizer: the model, with the weights to start from.
         train_source: the training videos.
         validate: measures the recognizer, every ``TRAIN.EVAL_PERIOD`` epochs; figures by name.
+        identity: what decides the result; a checkpoint of another one is not gone on from. None: that of the
+            configuration and the training videos.
 
     Raises:
+        ConfigError: ``OUTPUT_DIR`` holds another training (:mod:`.identity`).
         DataError: no mini-batch to train on, or too many bad videos.
         Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`), and has, with a checkpoint.
         TrainingError: a loss is not finite.
@@ -97,6 +108,7 @@ def train(
         )
     trainer = Trainer(cfg, recognizer, objective, loader, settings)
     trainer.class_names = train_source.class_names
+    trainer.identity = identify(cfg, {"train": train_source}) if identity is None else identity
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
@@ -121,6 +133,7 @@ def train(
         validation=validation.latest if validation else {},
         checkpoint=checkpoints.latest or resumed_from,
         resumed_from=resumed_from,
+        history=trainer.history,
         bad_videos=bad_log.summary(),
         settings=settings.describe(),
         objective=described,

@@ -37,6 +37,7 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 
+from ..config.effects import Effect, effect_of, effects, flat
 from ..data import BadVideo, VideoSource, fingerprint
 from ..models.recognizer import Recognizer
 from ..registries import MODULATION
@@ -52,21 +53,6 @@ _SYNC_SECONDS = 15.0
 
 _DIGEST_SIZE = 16
 _HEADER_SIZE = 8 + _DIGEST_SIZE
-
-#: Keys that no row depends on.
-_WITHOUT_EFFECT = (
-    "OUTPUT_DIR",
-    "NUM_GPUS",
-    "NUM_SHARDS",
-    "SHARD_ID",
-    "DIST_BACKEND",
-    "LOG_PERIOD",
-    "TENSORBOARD",
-    "DATA_LOADER",
-    "DATA.MAX_BAD_FRACTION",
-    "BIAS.BOOTSTRAP_SAMPLES",
-    "SLURM",
-)
 
 #: What NumPy's arrays and scalars are pickled as.
 _NUMPY = (np.ndarray, np.dtype, np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0])
@@ -219,16 +205,11 @@ def measurement_fingerprint(
     return digest.hexdigest()[:16]
 
 
-def _effective(cfg: CfgNode) -> str:
-    cfg = cfg.clone()
-    cfg.defrost()
-    for key in _WITHOUT_EFFECT:
-        *nodes, last = key.split(".")
-        node = cfg
-        for name in nodes:
-            node = node[name]
-        node.pop(last, None)
-    return cfg.dump()
+def _effective(cfg: CfgNode) -> list[tuple[str, Any]]:
+    """The keys that a row may depend on."""
+    declared = effects(cfg)
+    without = (Effect.NOTHING, Effect.FIGURES)
+    return [(key, value) for key, value in flat(cfg) if effect_of(key, declared) not in without]
 
 
 def _code(modules: set[str]) -> list[tuple[str, bytes]]:

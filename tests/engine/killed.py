@@ -39,6 +39,7 @@ TIMES = ("data_seconds", "compute_seconds", "eta_seconds")
 class NoVideos:
     records = ()
     class_names = ()
+    description = "no videos"
 
 
 class Killed(BaseException):

@@ -230,6 +230,7 @@ def test_another_number_of_processes_sees_the_same_videos(tmp_path, two_processe
 def test_steps_of_another_size_are_refused(tmp_path):
     assert attempt(cfg_for(tmp_path), EventfulLoader(5, events={(1, 2): ask}), small_recognizer()) is None
     cfg = cfg_for(tmp_path, "TRAIN.ACCUMULATE_STEPS", 2, "RNG_SEED", 3)
+    cfg.TRAIN.RESUME_CHANGED = ["TRAIN.ACCUMULATE_STEPS", "RNG_SEED"]
     message = r"epoch_00001_step_00003.*RNG_SEED was 0 and is 3, TRAIN.ACCUMULATE_STEPS was 1 and is 2.*delete the file"
     with pytest.raises(WeightsError, match=message):
         attempt(cfg, EventfulLoader(5), small_recognizer())

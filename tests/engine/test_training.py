@@ -17,6 +17,7 @@ from .toys import FakeLoader, TeacherAndStudent, TinyNet, make_cfg, tiny_recogni
 class NoVideos:
     records = ()
     class_names = ()
+    description = "no videos"
 
 
 class Interrupted(Exception):

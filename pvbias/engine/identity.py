@@ -1,0 +1,230 @@
+"""Which training this is: what decides its result, and whether a checkpoint is of the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from ..config import load_cfg
+from ..config.checks import value_of
+from ..config.effects import Effect, effect_of, effects, flat
+from ..data import VideoSource, list_fingerprints
+from ..distributed import all_gather_objects, is_main_process
+from ..errors import ConfigError, did_you_mean
+from ..zoo.fetching import sha256_of
+
+#: What decides a training, by dotted key: a plain value, or for what a key leads to ``{"said": for people,
+#: "content": fingerprints by name}``.
+Identity = dict[str, Any]
+
+#: The key under which the videos of a split are compared.
+_SPLIT_KEYS = {"train": "DATA.TRAIN_SPLIT", "val": "DATA.VAL_SPLIT"}
+
+#: What has changed where a fingerprint has.
+_CONTENTS = {
+    "list": "names, labels, class names or order of the videos",
+    "files": "sizes of the videos' files",
+    "file": "content of the file",
+}
+
+#: Keys of an identity that are not there where they say nothing.
+_BY_NEED = frozenset({*_SPLIT_KEYS.values(), "NUM_SHARDS"})
+
+_SCHEDULE_LENGTHS = ("SOLVER.MAX_EPOCH", "STUDENT.SOLVER.MAX_EPOCH")
+_SHOWN = 25
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key whose value is not the checkpoint's.
+
+    Attributes:
+        key: dotted.
+        old, new: as they are shown.
+        why: that matters, where it needs words.
+    """
+
+    key: str
+    old: str
+    new: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: was {self.old}, is {self.new}" + (f" ({self.why})" if self.why else "")
+
+
+def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
+    """What decides the result of a training: the keys that :mod:`pvbias.config.effects` does not except, with names,
+    labels and file sizes of the videos in the place of the keys that lead to them, and the contents of files of
+    weights. Not what an objective, a model or a reader finds by itself under a path that another key names.
+
+    Args:
+        cfg: completed configuration.
+        sources: "train", and "val" where there are validations.
+    """
+    declared = effects(cfg)
+    identity: Identity = {}
+    for key, value in flat(cfg):
+        effect = effect_of(key, declared)
+        if effect is Effect.EVERYTHING:
+            identity[key] = value
+        elif effect is Effect.WEIGHTS:
+            path = Path(value).expanduser()
+            identity[key] = {"said": value, "content": {"file": sha256_of(path)} if value and path.is_file() else {}}
+    if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS:
+        identity["NUM_SHARDS"] = cfg.NUM_SHARDS
+    for split, source in sources.items():
+        said = f"{source.description} ({len(source.records):,} videos)"
+        identity[_SPLIT_KEYS[split]] = {"said": said, "content": list_fingerprints(source)}
+    return identity
+
+
+def identify(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
+    """:func:`training_identity`, worked out in the main process, in all of them."""
+    return all_gather_objects(training_identity(cfg, sources) if is_main_process() else {})[0]
+
+
+def refuse_another(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
+    """Raise ConfigError where a checkpoint is of another training than this one.
+
+    Args:
+        cfg: completed configuration.
+        identity: of this training, :func:`training_identity`.
+        checkpoint: as it was read.
+        path: where from.
+
+    Returns:
+        The differences that ``TRAIN.RESUME_CHANGED`` allows, in words.
+    """
+    changes = _changes(cfg, identity, checkpoint)
+    allowed = cfg.TRAIN.RESUME_CHANGED
+    known = [*(key for key, _ in flat(cfg)), *(change.key for change in changes)]
+    for name in allowed:
+        if not any(_is_in(key, name) for key in known):
+            raise ConfigError(f"TRAIN.RESUME_CHANGED: there is no key {name!r}. {did_you_mean(name, known)}")
+    refused = [change for change in changes if not any(_is_in(change.key, name) for name in allowed)]
+    if refused:
+        raise ConfigError(_refusal(cfg, refused, path))
+    return [f"{change.key} {change.old} -> {change.new}" for change in changes]
+
+
+def _refusal(cfg: CfgNode, refused: Sequence[Change], path: Path) -> str:
+    lines = [f"  {change}" for change in refused[:_SHOWN]]
+    lines += [f"  and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+    allowed = [*cfg.TRAIN.RESUME_CHANGED, *(change.key for change in refused)]
+    listed = "\n".join(lines)
+    return (
+        f"TRAIN.AUTO_RESUME: OUTPUT_DIR = {cfg.OUTPUT_DIR!r} holds another training than this one. In {str(path)!r}, "
+        f"and now:\n{listed}\nGive another OUTPUT_DIR, or these keys as they were. TRAIN.AUTO_RESUME False starts anew "
+        "and overwrites what is there; TRAIN.ENABLE False measures it as it is. To go on with the new values, which "
+        f'makes a training that is neither the one nor the other: TRAIN.RESUME_CHANGED "{allowed}".'
+    )
+
+
+def _changes(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any]) -> list[Change]:
+    """What differs and decides the result, in the order of the configuration."""
+    declared = effects(cfg)
+    old_cfg = dict(flat(yaml.safe_load(checkpoint["cfg"])))
+    old, new = checkpoint.get("identity"), identity
+    if old is None:  # by a version that kept none: the keys are all there is
+        old = {key: value for key, value in old_cfg.items() if _decides(effect_of(key, declared))}
+        new = {key: value for key, value in flat(cfg) if _decides(effect_of(key, declared))}
+    found: dict[str, Change] = {}
+    for change in (*_compared(cfg, old, new), *_of_validations(cfg, old_cfg, checkpoint, declared)):
+        why = change.why
+        if change.key in _SCHEDULE_LENGTHS and change.key in old_cfg:
+            why = _why_not_longer(change.key, cfg, old_cfg, checkpoint)
+            if not why:
+                continue
+        found[change.key] = replace(change, why=why)
+    # The student's solver is the recognizer's where nothing else is said.
+    return [
+        change
+        for key, change in found.items()
+        if not (
+            key.startswith("STUDENT.")
+            and (own := found.get(key.removeprefix("STUDENT."))) is not None
+            and (own.old, own.new) == (change.old, change.new)
+        )
+    ]
+
+
+def _compared(cfg: CfgNode, old: Identity, new: Identity) -> Iterator[Change]:
+    defaults: dict[str, Any] | None = None
+    for key in dict.fromkeys([*new, *old]):
+        if key in old and key in new:
+            why = _difference(old[key], new[key])
+            if why is not None:
+                yield Change(key, _shown(old[key]), _shown(new[key]), why)
+        elif key in _BY_NEED:
+            continue
+        elif key in old:
+            yield Change(key, _shown(old[key]), "no key that there is")
+        else:
+            if defaults is None:
+                own = ["PLUGINS", str(list(cfg.PLUGINS)), "MODEL.MODEL_NAME", cfg.MODEL.MODEL_NAME]
+                defaults = dict(flat(load_cfg(None, own)))
+            # None: filled from the model, or from another key.
+            if key not in defaults or defaults[key] not in (None, new[key]):
+                yield Change(key, "no key that there was", _shown(new[key]))
+
+
+def _of_validations(
+    cfg: CfgNode, old_cfg: Mapping[str, Any], checkpoint: Mapping[str, Any], declared: Mapping[str, Effect]
+) -> Iterator[Change]:
+    """Keys that change the validations among which ``TRAIN.CHECKPOINT_BEST`` is still looking for the best."""
+    if not cfg.TRAIN.CHECKPOINT_BEST or checkpoint["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH:
+        return
+    for key, value in flat(cfg):
+        if effect_of(key, declared) is Effect.VIEWS and old_cfg.get(key, value) != value:
+            why = "TRAIN.CHECKPOINT_BEST would compare validations that are not made alike"
+            yield Change(key, _shown(old_cfg[key]), _shown(value), why)
+
+
+def _why_not_longer(key: str, cfg: CfgNode, old_cfg: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:
+    """Why a training of another length would not have come by where this checkpoint is; empty: it would have."""
+    policy = f"{key.rpartition('.')[0]}.LR_POLICY"
+    finished, step = checkpoint["epoch"] + 1, checkpoint.get("step", 0)
+    if "cosine" in (old_cfg.get(policy), value_of(cfg, policy)):
+        return (
+            f"the learning rate of each step of a cosine schedule depends on it, also of those that are done; "
+            f"with {policy} steps_with_relative_lrs it does not"
+        )
+    if finished > old_cfg[key]:
+        return "it ended inside an epoch, of which a longer training would have done the rest"
+    if value_of(cfg, key) < finished + (step > 0):
+        return f"{finished} epochs{f' and {step} steps' if step else ''} are done already"
+    return ""
+
+
+def _decides(effect: Effect) -> bool:
+    return effect in (Effect.EVERYTHING, Effect.VIDEOS, Effect.WEIGHTS)
+
+
+def _difference(old: Any, new: Any) -> str | None:
+    """None: the same. Else what differs, where the values do not show it."""
+    if not (_is_content(old) and _is_content(new)):
+        return None if old == new else ""
+    shared = old["content"].keys() & new["content"].keys()
+    differing = [name for name in _CONTENTS if name in shared and old["content"][name] != new["content"][name]]
+    if differing:
+        return "other " + _CONTENTS[differing[0]]
+    return None if shared or old["said"] == new["said"] else ""
+
+
+def _is_content(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"said", "content"}
+
+
+def _shown(value: Any) -> str:
+    return repr(value["said"] if _is_content(value) else value)
+
+
+def _is_in(key: str, name: str) -> bool:
+    """A key is the one, or is in the group, of that name."""
+    return key == name or key.startswith(f"{name}.")
