@@ -42,7 +42,7 @@ setup(
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "portalocker>=2.7",
-        "safetensors>=0.4",
+        "safetensors>=0.4.3",
         "tensorboard>=2.15",
         "tqdm>=4.66",
     ],
@@ -60,6 +60,7 @@ setup(
             "opencv-python-headless>=4.8.0.76",
         ],
         "flow": ["opencv-python-headless>=4.8.0.76"],
+        "transformers": ["transformers>=4.53"],
         "benchmark": ["torchcodec", "decord"],
     },
     entry_points={
@@ -75,6 +76,7 @@ setup(
             "drl = pvbias.plugins.drl",
             "optical_flow = pvbias.plugins.optical_flow",
             "rev2net = pvbias.plugins.rev2net",
+            "transformers_zoo = pvbias.plugins.transformers_zoo",
         ],
     },
 )

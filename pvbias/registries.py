@@ -127,6 +127,10 @@ KEY_LAYOUT = Registry("KEY_LAYOUT")
 where the file or the model is not of that layout; ``own`` is the model's state dict. They go by names and shapes, never
 by values (both may be on the meta device), and leave names that they cannot place as they are."""
 
+SOURCE = Registry("SOURCE")
+"""Where weights come from: functions ``fetch(address) -> local path``, by what stands before ``://`` in the address;
+:func:`pvbias.zoo.fetch` knows paths, ``http(s)://`` and ``zoo://`` itself."""
+
 ALL = {
     "models": MODEL,
     "model_families": MODEL_FAMILY,
@@ -138,4 +142,5 @@ ALL = {
     "datasets": DATASET,
     "flow": FLOW,
     "layouts": KEY_LAYOUT,
+    "sources": SOURCE,
 }

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from fvcore.common.config import CfgNode
+from torch import Tensor, nn
 
 from pvbias.engine import newest_checkpoint
 from pvbias.errors import ConfigError, WeightsError
-from pvbias.models import find_model
+from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
-from pvbias.zoo import atomic_save, model_weights, read_checkpoint, save_safetensors
+from pvbias.zoo import atomic_save, match, model_weights, read_checkpoint, save_safetensors
 
 EXAMPLES = """examples:
   # the newest checkpoint of a run; then hub.x3d_s(...).load_state_dict(torch.load(FILE)["model_state"])
@@ -27,7 +28,8 @@ targets, all of which the original code loads with strict=True:
   slowfast      the same, with the `model.` that SlowFast's PTV models have before each name
   torchvision   a state dict
   state_dict    the same, for models of any zoo: what the code that classic_models are named after loads
-  safetensors   a state dict in that format, for models of any zoo"""
+  safetensors   a state dict in that format, for models of any zoo
+  transformers  a folder for from_pretrained: config.json, model.safetensors, the image processor's settings"""
 
 #: Target -> the zoo whose models its reader has (empty: any), and the extension of its files.
 TARGETS = {
@@ -36,6 +38,7 @@ TARGETS = {
     "torchvision": ("torchvision", ".pth"),
     "state_dict": ("", ".pth"),
     "safetensors": ("", ".safetensors"),
+    "transformers": ("transformers", ""),
 }
 
 
@@ -56,15 +59,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def export(run: Path, target: str, out: Path | None = None) -> Path:
-    """Write a run's model for other code, and load the file into the bare zoo model with ``strict=True`` to make sure.
+    """Write a run's model for other code, and load it into the bare zoo model with ``strict=True`` to make sure.
 
     Args:
         run: a run's folder, or a checkpoint with its configuration.
         target: one of :data:`TARGETS`.
-        out: file to write; None: named after model and target, in the folder (or beside the checkpoint).
+        out: file (or folder) to write; None: named after model and target, in the folder (or beside the checkpoint).
 
     Returns:
-        The file.
+        The file, or the folder.
 
     Raises:
         ConfigError: the model is of a zoo that the target does not have.
@@ -96,6 +99,25 @@ def export(run: Path, target: str, out: Path | None = None) -> Path:
         raise WeightsError(f"{str(path)!r} is not of the model that its own configuration names: {error}") from error
 
     out = out or (run if run.is_dir() else run.parent) / f"{cfg.MODEL.MODEL_NAME}_{target}{extension}"
+    if not extension and model.save is not None:
+        _write_folder(model, bare, out, checkpoint.get("class_names") or ())
+    else:
+        _write_file(target, bare, weights, out)
+    return out
+
+
+def _write_folder(model: ZooModel, bare: nn.Module, out: Path, class_names: Sequence[str]) -> None:
+    """What the model's own library keeps of it, which may give its weights other names."""
+    assert model.save is not None
+    model.save(bare, out, class_names)
+    written = match(model_weights(read_checkpoint(str(out)), str(out)), bare, model.head)
+    missing = sorted(set(bare.state_dict()) - set(written.fitting))
+    if missing:
+        raise WeightsError(f"{str(out)!r} lacks {', '.join(missing)}, which its own library did not write.")
+    bare.load_state_dict(dict(written.reading.weights), strict=True)
+
+
+def _write_file(target: str, bare: nn.Module, weights: Mapping[str, Tensor], out: Path) -> None:
     # SlowFast reads an optimizer's state, too, where a file has an epoch: these have none and start at the first.
     prefix = "model." if target == "slowfast" else ""
     named = {prefix + name: value for name, value in weights.items()}
@@ -105,7 +127,6 @@ def export(run: Path, target: str, out: Path | None = None) -> Path:
         atomic_save(named if target in ("torchvision", "state_dict") else {"model_state": named}, out)
     written = model_weights(read_checkpoint(str(out)), str(out))
     bare.load_state_dict({name.removeprefix(prefix): value for name, value in written.items()}, strict=True)
-    return out
 
 
 def _config(text: object, path: Path) -> CfgNode:

@@ -12,9 +12,10 @@ import yaml
 from tabulate import tabulate
 from torch import Tensor
 
-from pvbias.models import ZooModel
+from pvbias.config import load_cfg
+from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
-from pvbias.registries import MODEL
+from pvbias.registries import MODEL, MODEL_FAMILY
 from pvbias.zoo import Match, equally_good, fetch, match_catalogue, model_weights, read_checkpoint, weight_sets
 from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets
 from pvbias.zoo.reading import is_safetensors
@@ -60,16 +61,17 @@ def main(argv: Sequence[str]) -> int:
     checkpoint = read_checkpoint(path)
     weights = model_weights(checkpoint, path, args.key)
     print(_describe_file(path, checkpoint, weights, args.key))
-    matches = {name: found for name, found in match_catalogue(weights).items() if found.backbone_fraction > 0}
+    entries = dict(MODEL) | _families(args.checkpoint, path)
+    matches = {name: found for name, found in match_catalogue(weights, entries).items() if found.backbone_fraction > 0}
     if not matches:
         print("\nIt fits no model of the catalogue: no weight has the name and the shape of one of theirs.")
         return 0
     for line in _describe_others(checkpoint, args.key, matches):
         print(f"  {line}")
     print()
-    print(_describe_fit(matches))
+    print(_describe_fit(matches, entries))
     print()
-    print(_advise(args, matches, _configuration(checkpoint)))
+    print(_advise(args, matches, entries, _configuration(checkpoint)))
     return 0
 
 
@@ -121,12 +123,23 @@ def _describe_value(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _describe_fit(matches: Mapping[str, Match]) -> str:
+def _families(source: str, path: str) -> dict[str, ZooModel]:
+    """Families that weights say themselves to be of, with the model that they describe."""
+    found = {}
+    for name, family in MODEL_FAMILY:
+        if family.recognises is not None and family.recognises(path):
+            found[name] = find_model(
+                load_cfg(overrides=["MODEL.MODEL_NAME", name, "TEST.CHECKPOINT_FILE_PATH", source])
+            )
+    return found
+
+
+def _describe_fit(matches: Mapping[str, Match], entries: Mapping[str, ZooModel]) -> str:
     equal = equally_good(matches)
     rows = [
         (
             name,
-            MODEL.get(name).zoo,
+            entries[name].zoo,
             f"{found.backbone_fraction:.1%}",
             found.num_classes or "no head",
             "; ".join(describe_reading(read.prefix, read.layout, len(read.inflated), read.averaged, read.head)),
@@ -141,16 +154,21 @@ def _describe_fit(matches: Mapping[str, Match]) -> str:
     return "\n".join(lines)
 
 
-def _advise(args: argparse.Namespace, matches: Mapping[str, Match], configured: Mapping[str, Any]) -> str:
+def _advise(
+    args: argparse.Namespace,
+    matches: Mapping[str, Match],
+    entries: Mapping[str, ZooModel],
+    configured: Mapping[str, Any],
+) -> str:
     """What can be done with the weights: commands that work, for the model that they are most likely of."""
     equal = equally_good(matches)
-    name = _most_likely(equal, configured)
-    found, entry = matches[name], MODEL.get(name)
+    name = _most_likely({other: entries[other] for other in equal}, configured)
+    found, entry = matches[name], entries[name]
     if found.backbone_fraction < MIN_MATCH:
         return f"It fits none of them: {MIN_MATCH:.0%} of a backbone must be filled (CHECKPOINT.MIN_MATCH)."
     lines = []
     if len(equal) > 1:
-        clips = [f"  {other}: {_describe_clips(MODEL.get(other))}" for other in equal]
+        clips = [f"  {other}: {_describe_clips(entries[other])}" for other in equal]
         lines += [
             f"These share their weights and differ in their clips; {_why(name, configured)}",
             *clips,
@@ -180,10 +198,10 @@ def _advise(args: argparse.Namespace, matches: Mapping[str, Match], configured: 
     )
 
 
-def _most_likely(equal: Sequence[str], configured: Mapping[str, Any]) -> str:
+def _most_likely(equal: Mapping[str, ZooModel], configured: Mapping[str, Any]) -> str:
     """Of models that nothing tells apart, the one that the file's configuration names, or whose clips it has."""
     named = str(configured.get("MODEL.MODEL_NAME"))
-    return named if named in equal else min(equal, key=lambda name: len(_differing_keys(MODEL.get(name), configured)))
+    return named if named in equal else min(equal, key=lambda name: len(_differing_keys(equal[name], configured)))
 
 
 def _why(name: str, configured: Mapping[str, Any]) -> str:

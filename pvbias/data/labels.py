@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, DataError
-from ..zoo import find_weights, peek_checkpoint
+from ..registries import SOURCE
+from ..zoo import fetch, find_weights, peek_checkpoint
 from ..zoo.hub_folders import class_names, read_json
 from .annotations import loosely
 from .annotations.files import expand
@@ -95,14 +97,14 @@ def checkpoint_names(source: str) -> tuple[str, ...]:
 
     Args:
         source: ``zoo://<zoo>/<model>/<weights>``, a file that a training of pvbias has written, or a folder as the
-            Hugging Face hub has them.
+            Hugging Face hub has them (or its address, of the registry SOURCE).
 
     Raises:
         WeightsError: there is no such entry, or the file cannot be read.
     """
     if source.startswith("zoo://"):
         return tuple(find_weights(source).class_names)
-    path = expand(source)
+    path = Path(fetch(source)) if source.partition("://")[0] in SOURCE else expand(source)
     if path.is_dir():
         config = path / "config.json"
         return tuple(class_names(read_json(config))) if config.is_file() else ()

@@ -137,7 +137,9 @@ def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:
 
 
 def _is_checkpoint(file: str) -> bool:
-    return file.startswith("zoo://") or Path(file).suffix.lower() in {".pyth", ".pth", ".pt"}
+    """Whether this is weights that may know the names of their classes, or the address of such, and no list of names."""
+    known = Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
+    return "://" in file or known
 
 
 def split_path(cfg: CfgNode, split: str) -> Path | None:

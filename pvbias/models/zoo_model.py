@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fvcore.common.config import CfgNode
 from torch import nn
@@ -52,6 +53,8 @@ class ZooModel:
         tap: dotted name, inside the module, of what gives the feature maps that others start from (decoders): far
             enough inside that they stand for a good part of the network, and not so far that nothing is left of where
             things are. Empty: whoever needs one looks for it.
+        save: ``save(module, folder, class_names)`` writes a built module with its weights, and the names of its classes
+            where they are known, as a folder that the library it comes from loads. None: that loads files of weights.
     """
 
     zoo: str
@@ -63,6 +66,7 @@ class ZooModel:
     fixed_size: bool = False
     stages: str = ""
     tap: str = ""
+    save: Callable[[nn.Module, Path, Sequence[str]], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,10 @@ class ModelFamily:
         configure: ``configure(cfg)`` gives the architecture that they describe, and the clips it takes where the keys
             under DATA leave that open (None). Raises ConfigError for values that describe none. Its docstring's first
             sentence is what ``pvbias list model_families`` says of the family.
+        recognises: ``recognises(path)`` tells whether fetched weights say themselves which of its architectures they
+            are of; ``TEST.CHECKPOINT_FILE_PATH`` alone then describes it. None: weights never do.
     """
 
     add_config: Callable[[CfgNode], None]
     configure: Callable[[CfgNode], ZooModel]
+    recognises: Callable[[str], bool] | None = None

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, WeightsError, did_you_mean
 from ..models.zoo_model import Weights, ZooModel
-from ..registries import MODEL
+from ..registries import MODEL, SOURCE
 from .hub_folders import FILES, weights_file
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def fetch(source: str, sha256: str = "") -> str:
 
     Args:
         source: a path (a file, or a folder as in :mod:`.hub_folders`), an http(s) address, or
-            ``zoo://<zoo>/<model>/<weights>`` from the MODEL registry.
+            ``zoo://<zoo>/<model>/<weights>`` from the MODEL registry, or one of the registry SOURCE.
         sha256: expected checksum, hexadecimal; empty: the catalogue's where it has one, else not verified.
 
     Raises:
@@ -58,10 +58,16 @@ def fetch(source: str, sha256: str = "") -> str:
     if source.startswith(("http://", "https://")):
         _check_address(source)
         return str(_cached(source, sha256))
-    if "://" in source:
+    scheme, separator, _ = source.partition("://")
+    if separator and scheme in SOURCE:
+        if sha256:
+            raise WeightsError(f"Weights {source!r} are a folder, which has no checksum: leave the checksum out.")
+        return SOURCE.get(scheme)(source)
+    if separator:
+        others = "".join(f", or {name}://..." for name in SOURCE.names())
         raise WeightsError(
-            f"Weights {source!r}: {source.split('://')[0]}:// is not supported. "
-            "Give a path, an http:// or https:// address, or zoo://<zoo>/<model>/<weights>."
+            f"Weights {source!r}: {scheme}:// is not supported. "
+            f"Give a path, an http:// or https:// address, or zoo://<zoo>/<model>/<weights>{others}."
         )
     path = Path(os.path.expanduser(source))
     if path.is_dir() and weights_file(path) is not None:

@@ -38,7 +38,8 @@ def read_folder(folder: str, read_file: Callable[[str], dict[str, Any]]) -> dict
     weights = _sharded(first, read_file) if first.suffix == ".json" else read_file(str(first))
     config_file = Path(folder) / "config.json"
     config = read_json(config_file) if config_file.is_file() else {}
-    return {"state_dict": weights, "config": config, "class_names": class_names(config)}
+    names = class_names(config)
+    return {"state_dict": weights, "config": config, **({"class_names": names} if names else {})}
 
 
 def class_names(config: Mapping[str, Any]) -> list[str]:

@@ -76,16 +76,16 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
     return replace(best, other_prefixes=tuple(dict.fromkeys(others)))
 
 
-def match_catalogue(weights: Mapping[str, Tensor]) -> dict[str, Match]:
-    """:func:`match` with every model of the registry MODEL by name, best first.
+def match_catalogue(weights: Mapping[str, Tensor], entries: Mapping[str, ZooModel] | None = None) -> dict[str, Match]:
+    """:func:`match` with every model of the registry MODEL, or with ``entries``, by name, best first.
 
     Of models that are filled equally, those come first that take the file as it is, and last those that see other
     channels. Only names and shapes are compared:
     neither are models initialised nor values converted.
     """
     shapes = {name: value.to("meta") for name, value in weights.items()}
-    found = {name: match(shapes, build_shapes(entry, num_classes=2), entry.head) for name, entry in MODEL}
-
+    every = dict(MODEL) if entries is None else entries
+    found = {name: match(shapes, build_shapes(entry, num_classes=2), entry.head) for name, entry in every.items()}
     return {name: found[name] for name in sorted(found, key=lambda name: _rank(found[name]))}
 
 
