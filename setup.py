@@ -58,6 +58,7 @@ setup(
                 "build",
             ),
             "opencv-python-headless>=4.8.0.76",
+            "transformers>=4.53",
         ],
         "flow": ["opencv-python-headless>=4.8.0.76"],
         "transformers": ["transformers>=4.53"],

@@ -137,7 +137,7 @@ def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:
 
 
 def _is_checkpoint(file: str) -> bool:
-    """Whether this is weights that may know the names of their classes, or the address of such, and no list of names."""
+    """Whether this is weights, which may know the names of their classes, or their address, and no list of names."""
     known = Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
     return "://" in file or known
 
