@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from fvcore.common.config import CfgNode
 
@@ -113,7 +114,8 @@ def _train_and_measure(
         validate = _validation(cfg, recognizer, sources.get("val"))
         trained = train(cfg, recognizer, sources["train"], validate=validate, identity=identity)
         weights["training"] = trained.objective
-        weights["weights"] = "; ".join([f"{_TRAINED}, from {weights['weights']}", *trained.history])
+        weights["weights"] = f"{_TRAINED}, from {weights['weights']}"
+        weights["cautions"] += _changed_on_the_way(trained.history)
     if measuring:
         _measure_and_write(cfg, recognizer, sources["test"], weights, started)
 
@@ -229,7 +231,7 @@ def _look_up(cfg: CfgNode, source: VideoSource, split: str) -> None:
 
 
 def _measure_and_write(
-    cfg: CfgNode, recognizer: Recognizer, source: VideoSource, weights: Mapping[str, str], started: float
+    cfg: CfgNode, recognizer: Recognizer, source: VideoSource, weights: Mapping[str, Any], started: float
 ) -> dict[str, Result]:
     settings = choose_settings(cfg, recognizer, training=False)
     settings.place(recognizer)
@@ -333,18 +335,31 @@ def _num_classes(cfg: CfgNode, source: str) -> int:
     return classes
 
 
-def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, str]:
+def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, Any]:
     """Load the weights the run starts from; what the results say of them."""
     if not source:
         if is_main_process():
             (Path(cfg.OUTPUT_DIR) / _LOADED).unlink(missing_ok=True)
-        return {"weights": _RANDOM, "load_summary": ""}
+        return {"weights": _RANDOM, "load_summary": "", "cautions": []}
     report = _load_weights(cfg, recognizer, source)
     if is_main_process():
         logger.info("%s", report)
         text = json.dumps(report.to_dict(), indent=1) + "\n"
         write_atomically(Path(cfg.OUTPUT_DIR) / _LOADED, text.encode())
-    return {"weights": source, "load_summary": str(report)}
+    cautions = [report.caution] if report.caution else []
+    if not cfg.TRAIN.ENABLE:
+        cautions += _changed_on_the_way(peek_checkpoint(report.path).get("history", ()))
+    return {"weights": source, "load_summary": str(report), "cautions": cautions}
+
+
+def _changed_on_the_way(history: Sequence[str]) -> list[str]:
+    """For the page: what :class:`pvbias.engine.TrainSummary` and checkpoints call the history of a training."""
+    if not history:
+        return []
+    return [
+        f"The training was changed on the way ({'; '.join(history)}): its weights are not what either configuration "
+        "alone would have given."
+    ]
 
 
 def _load_weights(cfg: CfgNode, recognizer: Recognizer, source: str) -> LoadReport:
@@ -414,7 +429,7 @@ def _write(
     settings: Settings,
     measured: int,
     bad: Sequence[BadVideo],
-    model: Mapping[str, str],
+    model: Mapping[str, Any],
     started: float,
 ) -> None:
     same = set_fingerprints(source)

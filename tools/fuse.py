@@ -206,6 +206,7 @@ def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResul
         data_fingerprint=fingerprints.pop() if len(fingerprints) == 1 else hashlib.sha256(videos).hexdigest(),
         label_fingerprints=runs[0].label_fingerprints if len({str(r.label_fingerprints) for r in runs}) == 1 else [],
         weights="late fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in streams),
+        cautions=[f"{stream.name}: {caution}" for stream in streams for caution in stream.run.cautions],
         class_names=fused.class_names,
         data=_joined(run.data for run in runs),
         sampling=_joined(run.sampling for run in runs),

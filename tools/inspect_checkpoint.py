@@ -17,7 +17,7 @@ from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL, MODEL_FAMILY
 from pvbias.zoo import Match, equally_good, fetch, match_catalogue, model_weights, read_checkpoint, weight_sets
-from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets
+from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets, percent
 from pvbias.zoo.reading import is_safetensors
 from pvbias.zoo.weight_sets import STATE_KEYS
 
@@ -140,7 +140,7 @@ def _describe_fit(matches: Mapping[str, Match], entries: Mapping[str, ZooModel])
         (
             name,
             entries[name].zoo,
-            f"{found.backbone_fraction:.1%}",
+            percent(found.backbone_fraction),
             found.num_classes or "no head",
             "; ".join(describe_reading(read.prefix, read.layout, len(read.inflated), read.averaged, read.head)),
         )

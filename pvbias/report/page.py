@@ -74,6 +74,7 @@ def _context(runs: Sequence[RunResults], predictions: Sequence[Predictions | Non
         "colors": plots.COLORS,
         "cards": sections.headline(runs),
         "summary": ranking.summary(runs),
+        "cautions": sections.cautions(runs),
         "warnings": sections.warnings(runs),
         "accuracy": sections.accuracy(runs),
         "classes": evidence.classes(runs),

@@ -55,6 +55,7 @@ class RunResults:
         model: name in the MODEL registry.
         weights: where the weights came from (path, URL, ``zoo://...``, "trained in this run", "random").
         load_summary: what the load report says in a line.
+        cautions: what a reader has to know before any figure, a sentence or two each.
         training: the objective that this run trained with, and what it says of itself; empty: the run did not train.
         num_classes: classes the model tells apart, >= 1.
         class_names: their names in label order; empty when they have none.
@@ -87,6 +88,7 @@ class RunResults:
     data_fingerprint: str
     weights: str = ""
     load_summary: str = ""
+    cautions: list[str] = field(default_factory=list)
     training: str = ""
     class_names: list[str] = field(default_factory=list)
     label_fingerprints: list[str] = field(default_factory=list)

@@ -131,6 +131,11 @@ def _conditions(runs: Sequence[RunResults]) -> list[_Condition]:
     return [condition for condition in conditions if len({condition.value(run) for run in runs}) > 1]
 
 
+def cautions(runs: Sequence[RunResults]) -> list[tuple[int, str]]:
+    """What is to be known before any figure: (column of the run, sentence)."""
+    return [(column, caution) for column, run in enumerate(runs) for caution in run.cautions]
+
+
 def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
     """What keeps the figures of these runs from being compared just like that: (warning, what each run did)."""
     return [(condition.warning, [condition.value(run) or "unknown" for run in runs]) for condition in _conditions(runs)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
+from ..distributed import is_main_process
 from ..errors import WeightsError
 from ..models import Recognizer
 from .fetching import fetch
@@ -15,11 +17,16 @@ from .matching import Match, match, match_catalogue
 from .reading import read_checkpoint
 from .weight_sets import model_weights, weight_sets
 
+logger = logging.getLogger(__name__)
+
 #: Least fraction of the backbone's parameters (all but the head's, counted one by one) that a checkpoint must fill;
 #: default of the configuration's ``CHECKPOINT.MIN_MATCH``.
 MIN_MATCH = 0.9
 
 _SHOWN = 10
+
+#: Keys that a caution names.
+_CAUTIONED = 3
 
 #: Models of the catalogue that an error names as nearest.
 _NEAREST = 3
@@ -44,6 +51,8 @@ class LoadReport:
         skipped: keys of the file that were not taken, with the reason; under the names that they got by ``prefix``
             and ``layout``.
         initialised: keys of the model that keep their initial values, with the reason.
+        random: those of them that are the backbone's parameters and statistics: layers that do not do what they did
+            where the weights were trained.
         backbone_fraction: part of the backbone's parameters that was loaded, [0, 1].
         head_loaded: the final projection came from the file, too.
     """
@@ -60,6 +69,7 @@ class LoadReport:
     averaged: tuple[str, ...]
     skipped: Mapping[str, str]
     initialised: Mapping[str, str]
+    random: tuple[str, ...]
     backbone_fraction: float
     head_loaded: bool
 
@@ -71,13 +81,25 @@ class LoadReport:
         head = "the head as well" if self.head_loaded else "the head starts anew"
         lines = [
             f"Weights from {self.source}: {len(self.loaded)} keys loaded "
-            f"({self.backbone_fraction:.1%} of the backbone's parameters; {head})"
+            f"({percent(self.backbone_fraction)} of the backbone's parameters; {head})"
         ]
         steps = describe_reading(self.prefix, self.layout, len(self.inflated), self.averaged, self.head)
         lines += [f"  {step}" for step in [*describe_sets(self.state_key, self.others), *steps]]
         lines += _listed("in the file, not used", self.skipped)
         lines += _listed("newly initialised", self.initialised)
         return "\n".join(lines)
+
+    @property
+    def caution(self) -> str:
+        """What a reader of figures has to know of the backbone; empty: all of it was loaded."""
+        if not self.random:
+            return ""
+        named = ", ".join(f"{name} ({self.initialised[name]})" for name in self.random[:_CAUTIONED])
+        more = f", and {len(self.random) - _CAUTIONED} more" if len(self.random) > _CAUTIONED else ""
+        return (
+            f"{len(self.random)} of the backbone's weights keep their random initial values, since {self.source} does "
+            f"not fill them: {named}{more}. What the model sees goes through them."
+        )
 
 
 def load_weights(
@@ -137,6 +159,7 @@ def load_module_weights(
     file_weights = model_weights(checkpoint, path, state_key)
     found = match(file_weights, module, head_name)
     weights, reasons, fitting = found.reading.weights, found.reasons, set(found.fitting)
+    initialised = {name: reasons.get(name, "not in the file") for name in module.state_dict() if name not in fitting}
     report = LoadReport(
         source=source,
         path=path,
@@ -149,14 +172,32 @@ def load_module_weights(
         inflated=tuple(name for name in found.reading.inflated if name in fitting),
         averaged=tuple(name for name in found.reading.averaged if name in fitting),
         skipped={name: reasons.get(name, "unknown to the model") for name in weights if name not in fitting},
-        initialised={name: reasons.get(name, "not in the file") for name in module.state_dict() if name not in fitting},
+        initialised=initialised,
+        random=_random(module, head_name, initialised),
         backbone_fraction=found.backbone_fraction,
         head_loaded=found.head_fits,
     )
     if not found.fitting or found.backbone_fraction < min_match:
         raise WeightsError(_does_not_fit(report, min_match, key, match_catalogue(file_weights)))
     module.load_state_dict({name: weights[name] for name in found.fitting}, strict=False)
+    if report.caution and is_main_process():
+        logger.warning("%s", report.caution)
     return report
+
+
+def _random(module: nn.Module, head_name: str, initialised: Iterable[str]) -> tuple[str, ...]:
+    parameters = {name for name, _ in module.named_parameters()}
+    return tuple(
+        name
+        for name in initialised
+        if not name.startswith(f"{head_name}.")
+        and (name in parameters or name.endswith((".running_mean", ".running_var")))
+    )
+
+
+def percent(fraction: float) -> str:
+    """A part of something in percent, rounded, but never to all of it where something is missing."""
+    return f"{min(fraction, 0.999) if fraction < 1 else fraction:.1%}"
 
 
 def other_sets(checkpoint: Mapping[str, Any], state_key: str, found: Match) -> tuple[str, ...]:
@@ -202,13 +243,13 @@ def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence
 
 def _does_not_fit(report: LoadReport, min_match: float, key: str, catalogue: Mapping[str, Match]) -> str:
     nearest = [
-        f"{name} ({found.backbone_fraction:.1%})"
+        f"{name} ({percent(found.backbone_fraction)})"
         for name, found in list(catalogue.items())[:_NEAREST]
         if found.backbone_fraction > 0
     ]
     lines = [
         f"The weights in {report.path!r} do not fit the model: {len(report.loaded)} keys match, "
-        f"{report.backbone_fraction:.1%} of the backbone's parameters (at least {min_match:.0%} must, "
+        f"{percent(report.backbone_fraction)} of the backbone's parameters (at least {min_match:.0%} must, "
         f"CHECKPOINT.MIN_MATCH). Nothing was loaded. Check {key}. "
         + (f"Nearest in the catalogue: {', '.join(nearest)}." if nearest else "They fit no model of the catalogue.")
     ]

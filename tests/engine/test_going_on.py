@@ -111,11 +111,31 @@ def test_other_measuring_keeps_the_training_and_measures_anew(run, caplog):
 
 
 def test_what_was_changed_on_the_way_is_on_the_page(run):
+    """And on that of a later measurement."""
     assert run() == 0
+    assert results(run)["run"]["cautions"] == []
     assert run("SOLVER.MAX_EPOCH", 2, "TRAIN.RESUME_CHANGED", "['SOLVER.MAX_EPOCH']") == 0
-    weights = "trained in this run, from random initialisation; after 1 epochs: SOLVER.MAX_EPOCH 1.0 -> 2.0"
-    assert results(run)["run"]["weights"] == weights
-    assert "SOLVER.MAX_EPOCH 1.0 -&gt; 2.0" in (run.folder / "report.html").read_text()
+    said = "The training was changed on the way (after 1 epochs: SOLVER.MAX_EPOCH 1.0 -> 2.0)"
+    for _ in range(2):
+        (caution,) = results(run)["run"]["cautions"]
+        assert caution.startswith(said)
+        assert said.replace(">", "&gt;") in (run.folder / "report.html").read_text()
+        assert run("SOLVER.MAX_EPOCH", 2, "TRAIN.ENABLE", False) == 0
+
+
+def test_a_stem_that_was_not_loaded_is_on_the_page(run, tmp_path, caplog):
+    """Hardly any of the weights, and all that the model sees goes through them."""
+    torch.manual_seed(3)
+    theirs = Net(2).state_dict()
+    theirs["conv.weight"] = theirs["conv.weight"][:, :, :1]
+    torch.save({"model_state": theirs}, tmp_path / "other_stem.pyth")
+    keys = ["TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", tmp_path / "other_stem.pyth"]
+    assert run(*keys, "CHECKPOINT.MIN_MATCH", 0.01) == 0
+    (caution,) = results(run)["run"]["cautions"]
+    assert "1 of the backbone's weights keep their random initial values" in caution
+    assert "conv.weight (shape (4, 3, 1, 3, 3) in the file, (4, 3, 3, 3, 3) in the model)" in caution
+    assert caution in caplog.text
+    assert "Read with care" in (run.folder / "report.html").read_text()
 
 
 def test_a_training_anew_is_what_is_measured_afterwards(run):

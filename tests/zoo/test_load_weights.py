@@ -242,6 +242,32 @@ def test_half_a_head_is_not_loaded(tiny, saved):
     assert report.skipped["proj.bias"] == "the rest of the head does not fit"
 
 
+def test_what_is_missing_is_never_rounded_away(saved):
+    """A stem of 3 of 10,003 weights; statistics, which are no parameters."""
+
+    class Large(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv3d(3, 1, 1, bias=False)
+            self.norm = nn.BatchNorm3d(1, affine=False)
+            self.rest = nn.Parameter(torch.zeros(10_000))
+            self.proj = nn.Linear(1, 5)
+
+    theirs = {name: torch.ones_like(value) for name, value in Large().state_dict().items()}
+    wrong_stem = theirs | {"stem.weight": torch.ones(1, 3, 3, 1, 1)}
+    wrong_stem.pop("norm.num_batches_tracked")
+    report = load_module_weights(Large(), "proj", saved(wrong_stem), key="MODEL.MODEL_NAME")
+    assert report.backbone_fraction == pytest.approx(10_000 / 10_003)
+    assert "(99.9% of the backbone's parameters; the head as well)" in str(report)
+    assert report.random == ("stem.weight",)
+    assert "stem.weight (shape (1, 3, 3, 1, 1) in the file, (1, 3, 1, 1, 1) in the model)" in report.caution
+    report = load_module_weights(Large(), "proj", saved(theirs), key="MODEL.MODEL_NAME")
+    assert ("(100.0% of" in str(report), report.random, report.caution) == (True, (), "")
+    theirs.pop("norm.running_mean")
+    report = load_module_weights(Large(), "proj", saved(theirs), key="MODEL.MODEL_NAME")
+    assert report.random == ("norm.running_mean",)
+
+
 def test_other_misfits_are_skipped_and_reported(tiny, saved):
     recognizer, theirs = tiny(seed=0), state_of(tiny(seed=1))
     before = state_of(recognizer)
@@ -257,6 +283,7 @@ def test_other_misfits_are_skipped_and_reported(tiny, saved):
         "norm.bias": "shape (6,) in the file, (4,) in the model",
         "norm.num_batches_tracked": "not in the file",
     }
+    assert report.random == ("norm.bias",)
     # 3*4*27 + 4 + 4 + 4 parameters, four of them missing
     assert report.backbone_fraction == pytest.approx(332 / 336)
     assert same(state_of(recognizer), before, ["norm.bias"])
