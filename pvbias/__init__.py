@@ -1,9 +1,10 @@
 """pvbias: how much an action recogniser leans on static appearance, and training ones that lean less."""
 
-import importlib
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import lazy_names
 
 # Threads that spin while they wait take the cores from decoding. OpenMP reads this when torch is loaded, and this is
 # the one place that comes before.
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ClipSpec", "Recognizer", "__version__", "load_cfg", "measure"]
 __version__ = "0.1.0"
 
-#: Where the names above are. They are looked up when they are first asked for: `import pvbias` alone loads no torch.
-_HOMES = {"ClipSpec": "clips", "Recognizer": "models", "load_cfg": "config", "measure": "run"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+# Looked up when they are first asked for: `import pvbias` alone loads no torch.
+__getattr__, __dir__ = lazy_names(
+    __name__, {"ClipSpec": "clips", "Recognizer": "models", "load_cfg": "config", "measure": "run"}
+)

@@ -8,7 +8,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -16,6 +15,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from .errors import ConfigError
+from .hardware import available_cores, cpu_model
 from .layers import ExplicitPadding
 from .models.recognizer import Recognizer
 
@@ -55,16 +55,6 @@ def prepare_process(processes: int = 1) -> None:
     _keep_memory()
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-
-
-def available_cores() -> int:
-    """Cores that this process may use: its affinity, and its control group's quota where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):  # another system, or control groups of another version
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
 def _keep_memory() -> None:
@@ -121,7 +111,7 @@ class Settings:
 
     def describe(self) -> dict[str, str]:
         """What a result's reader has to know of how it was computed."""
-        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu_model()
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_model()
         return {
             "device": f"{self.device.type} ({device})",
             "precision": self.precision,
@@ -153,7 +143,7 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
     device = torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
     precision = cfg.PRECISION
     if precision == "auto":
-        precision = "bf16" if training and use_gpu and _gpu_has_bf16(device) else "fp32"
+        precision = "bf16" if training and use_gpu and gpu_has_bf16(device) else "fp32"
     if precision == "fp16" and not use_gpu:
         raise ConfigError("PRECISION = 'fp16' needs a GPU, and this run uses the CPU: take 'bf16', 'fp32' or 'auto'.")
     memory_format = cfg.MEMORY_FORMAT
@@ -173,48 +163,7 @@ def _is_convolutional(recognizer: Recognizer) -> bool:
     return counts[True] > counts[False]
 
 
-def _gpu_has_bf16(device: torch.device) -> bool:
+def gpu_has_bf16(device: torch.device) -> bool:
+    """Whether a GPU has units for bf16."""
     # torch.cuda.is_bf16_supported() also counts emulation, which is slower than fp32.
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
-
-
-def describe_machine() -> dict[str, str]:
-    """This machine, and what would be chosen on it, for ``pvbias env``."""
-    flags = _cpu_flags()
-    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
-    gpus = [
-        f"{gpu.name} (capability {gpu.major}.{gpu.minor}, {gpu.total_memory / 2**30:.0f} GiB)"
-        for gpu in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
-    ]
-    bf16_training = bool(gpus) and _gpu_has_bf16(torch.device("cuda", torch.cuda.current_device()))
-    return {
-        "system": f"{platform.platform()}, {' '.join(platform.libc_ver())}".rstrip(", "),
-        "CPU": f"{_cpu_model()}, {available_cores()} of {os.cpu_count()} cores usable",
-        "CPU features": ", ".join(flag for flag in wanted if flag in flags) or "none of " + ", ".join(wanted),
-        "GPUs": "; ".join(gpus) or "none",
-        "CUDA in torch": torch.version.cuda or "none",
-        "torch threads": f"{torch.get_num_threads()} now; a run takes {available_cores()}, divided by its processes",
-        "OpenMP wait policy": os.environ.get("OMP_WAIT_POLICY", "system default (PASSIVE is better while decoding)"),
-        "automatic precision": f"evaluation fp32, training {'bf16' if bf16_training else 'fp32'}",
-        "automatic memory format": "channels_last_3d for convolutional models, contiguous for transformers",
-        "allocator": "glibc, set to keep freed memory in runs"
-        if platform.libc_ver()[0] == "glibc"
-        else "system default",
-    }
-
-
-def _cpu_flags() -> set[str]:
-    return set(_cpu_info("flags").split())
-
-
-def _cpu_model() -> str:
-    return _cpu_info("model name") or platform.processor() or platform.machine()
-
-
-def _cpu_info(key: str) -> str:
-    """An entry of Linux's description of the first processor; empty where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")

@@ -9,7 +9,8 @@ from torch import nn
 from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.errors import ConfigError
-from pvbias.machine import Settings, available_cores, choose_settings, describe_machine
+from pvbias.hardware import available_cores, describe_machine
+from pvbias.machine import Settings, choose_settings
 from pvbias.models import Recognizer
 
 SPEC = ClipSpec(num_frames=2, sampling_rate=1, crop_size=4, test_crop_size=4, short_side=4)
@@ -111,7 +112,8 @@ def test_descriptions_are_text():
 
 def test_a_process_takes_its_share_of_the_cores_and_keeps_its_memory():
     program = (
-        "import torch\nfrom pvbias.machine import prepare_process, available_cores, Settings\n"
+        "import torch\nfrom pvbias.hardware import available_cores\n"
+        "from pvbias.machine import prepare_process, Settings\n"
         "prepare_process(processes=available_cores())\n"
         "settings = Settings(device=torch.device('cpu'), memory_format='contiguous', precision='fp32')\n"
         "torch.ones(10**7)\n"

@@ -7,19 +7,16 @@ from collections.abc import Callable
 from functools import partial
 
 from pvbias.config import load_cfg
-from pvbias.data.annotations import LIST_FORMATS
 from pvbias.errors import ConfigError
 
+from .options import add_list_format
 from .submit import add_cluster_options, submit_parts
-
-#: Of the option ``--list-format``.
-LIST_FORMAT_HELP = "form of the list: as it shows, or `path frames label` (TSN, TSM, mmaction2; default %(default)s)"
 
 
 def add_work_options(parser: argparse.ArgumentParser) -> None:
     """Add how videos are read, and what :func:`do_or_submit` needs."""
     parser.add_argument("--path-prefix", default="", help="folder that relative paths in the annotation start from")
-    parser.add_argument("--list-format", default="auto", choices=LIST_FORMATS, help=LIST_FORMAT_HELP)
+    add_list_format(parser)
     parser.add_argument(
         "--fps", type=float, default=30.0, help="rate of folders of frame images, frames per second (default 30)"
     )

@@ -6,12 +6,6 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from pvbias.report import write_comparison
-from pvbias.report.console import headline_table
-from pvbias.report.folder import refuse_run
-from pvbias.report.page import read_runs
-from pvbias.run_log import kept_log
-
 logger = logging.getLogger(__name__)
 
 EXAMPLES = """example:
@@ -34,6 +28,13 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if len(args.runs) < 2:
         parser.error("give at least two runs")
+    # Imported here: `--help` and a mistake in the command line do not wait for torch.
+    from pvbias.report import write_comparison
+    from pvbias.report.console import headline_table
+    from pvbias.report.folder import refuse_run
+    from pvbias.report.page import read_runs
+    from pvbias.run_log import kept_log
+
     refuse_run(args.out)
     runs = read_runs(args.runs)
     with kept_log(args.out):

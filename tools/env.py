@@ -7,26 +7,25 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-import torch
 from av import codecs_available, library_versions
 
-from pvbias import registries
-from pvbias.machine import describe_machine
-from pvbias.plugin_loading import load_plugins
+from pvbias.hardware import backends, describe_machine
+from pvbias.listing import find_listing
+from pvbias.registries import ALL
 from pvbias.versions import PACKAGES, versions
 
 
 def main(argv: Sequence[str]) -> int:
     """The exit code."""
     argparse.ArgumentParser(prog="pvbias env", description=__doc__).parse_args(argv)
-    modules = load_plugins()
+    listing = find_listing()
     sections: dict[str, dict] = {
         "packages": versions((*PACKAGES, "submitit", "torchcodec")),
         "machine": describe_machine(),
         "decoding": _decoding(),
         "distributed": _distributed(),
-        "plugins": {module.__name__: getattr(module, "__file__", "") for module in modules},
-        "registered": {what: len(registry.names()) for what, registry in registries.ALL.items()},
+        "plugins": listing["modules"],
+        "registered": {what: len(listing[what]) for what in ALL},
     }
     for title, entries in sections.items():
         print(f"[{title}]")
@@ -46,10 +45,9 @@ def _decoding() -> dict[str, str]:
 
 
 def _distributed() -> dict[str, str]:
-    backends = [name for name in ("gloo", "nccl") if torch.distributed.is_backend_available(name)]
     sbatch = shutil.which("sbatch")
     slurm = "not found (no sbatch on PATH)"
     if sbatch:
         answer = subprocess.run([sbatch, "--version"], capture_output=True, text=True, timeout=20, check=False)
         slurm = f"{answer.stdout.strip() or answer.stderr.strip()} ({sbatch})"
-    return {"backends": ", ".join(backends), "Slurm": slurm}
+    return {"backends": ", ".join(backends()), "Slurm": slurm}

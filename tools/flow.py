@@ -9,7 +9,7 @@ from functools import partial
 from fvcore.common.config import CfgNode
 
 from pvbias.data.sharing import Shard
-from pvbias.machine import available_cores
+from pvbias.hardware import available_cores
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.optical_flow import extract_flow
 

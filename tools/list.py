@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from pvbias.config import get_cfg
-from pvbias.models import ModelFamily
-from pvbias.models.cost import count_cost
-from pvbias.plugin_loading import load_plugins
-from pvbias.registries import ALL, MODEL
+from pvbias.listing import find_listing
+from pvbias.registries import ALL
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,53 +21,56 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.cost and args.what != "models":
         parser.error(f"--cost: models have one, {args.what} have none")
-    modules = load_plugins(args.plugins)
-    if args.what == "keys":
-        cfg = get_cfg()
-        for module in modules:
-            if hasattr(module, "add_config"):
-                module.add_config(cfg)
-        print(cfg.dump(), end="")
+    rows = find_listing(args.plugins)[args.what]
+    if not rows:
+        print(f"No {args.what} are registered.")
+    elif args.what == "keys":
+        print("\n".join(_key(*row) for row in rows))
     elif args.what == "models":
-        print(_models(args.cost))
+        print(_models(rows, args.plugins if args.cost else None))
     else:
-        rows = [(name, _summary(obj), ALL[args.what].origin(name)) for name, obj in ALL[args.what]]
-        print(tabulate(rows, headers=("name", "what it is", "from")) if rows else f"No {args.what} are registered.")
+        print(tabulate(rows, headers=("name", "what it is", "from")))
     return 0
 
 
-def _models(cost: bool) -> str:
-    """A row for each; the weights, which can be many, last."""
+def _key(key: str, default: str, unit: str, allowed: str, about: str) -> str:
+    """``DATA.NUM_FRAMES: None  (frames, >= 1)``, and below it what it means."""
+    known = ", ".join(filter(None, (unit, allowed)))
+    head = f"{key}: {default}" + (f"  ({known})" if known else "")
+    return "\n".join([head, *textwrap.wrap(about, 110, initial_indent="    ", subsequent_indent="    ")])
+
+
+def _models(models: Sequence[Mapping[str, str]], counted_with: Sequence[str] | None) -> str:
+    """A row for each; the weights, which can be many, last.
+
+    Args:
+        counted_with: plugins that the models come from, for counting what they cost; None: not to be counted.
+    """
     rows = []
-    for name, model in MODEL:
-        spec = model.clip_spec
-        row = {
-            "name": name,
-            "zoo": model.zoo,
-            "from": MODEL.origin(name),
-            "frames x rate": f"{spec.num_frames} x {spec.sampling_rate}",
-            "train / test crop": f"{spec.crop_size} / {spec.test_crop_size}",
-        }
-        if cost:
-            counted = count_cost(model)
-            row["parameters (M)"] = f"{counted.parameters / 1e6:.2f}"
-            row["GFLOPs, test crop"] = f"{counted.multiply_adds / 1e9:.2f}"
-        row["weights (top-1 %)"] = "\n".join(
-            weights + (f" ({entry.top1})" if entry.top1 else "") for weights, entry in model.weights.items()
-        )
+    for model in models:
+        row = {name: value for name, value in model.items() if name != "weights"}
+        if counted_with is not None:
+            row |= _cost(model["name"], counted_with)
+        row["weights (top-1 %)"] = model["weights"]
         rows.append(row)
     notes = "\n\nThe address of weights is zoo://ZOO/NAME/WEIGHTS, as in zoo://pytorchvideo/x3d_s/kinetics400."
-    if cost:
+    if counted_with is not None:
         notes += (
             "\nParameters: with a final projection of 400 classes. GFLOPs: multiply-adds of convolutions and matrix "
             "products, one clip at the test crop."
         )
-    return tabulate(rows, headers="keys", floatfmt=".2f") + notes if rows else "No models are registered."
+    return tabulate(rows, headers="keys", floatfmt=".2f") + notes
 
 
-def _summary(obj: object) -> str:
-    """First sentence of the object's docstring."""
-    if isinstance(obj, ModelFamily):
-        obj = obj.configure
-    text = (obj.__doc__ or "").strip().split("\n\n")[0]
-    return " ".join(text.split())
+def _cost(name: str, plugins: Sequence[str]) -> dict[str, str]:
+    # Imported here: with torch, which takes a second that a list without costs does not need.
+    from pvbias.models.cost import count_cost
+    from pvbias.plugin_loading import load_plugins
+    from pvbias.registries import MODEL
+
+    load_plugins(plugins)
+    counted = count_cost(MODEL.get(name))
+    return {
+        "parameters (M)": f"{counted.parameters / 1e6:.2f}",
+        "GFLOPs, test crop": f"{counted.multiply_adds / 1e9:.2f}",
+    }

@@ -16,7 +16,7 @@ from pvbias.data.bad_videos import count_causes
 from pvbias.data.batch_encoding import Outcome, encode_all, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.errors import DataError
-from pvbias.machine import available_cores
+from pvbias.hardware import available_cores
 
 SPLITS = ("train", "val", "test")
 #: Short side up to which videos keep their size, pixels.

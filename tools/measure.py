@@ -6,12 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvbias.config import load_cfg
-from pvbias.data.annotations import LIST_FORMATS
-from pvbias.engine import launch
-from pvbias.run import run
-
-from .arrays import LIST_FORMAT_HELP
+from .options import add_list_format
 
 EXAMPLES = """examples:
   # a zoo checkpoint on labelled videos (lines of `path label`)
@@ -36,6 +31,11 @@ Interrupted (Ctrl-C, SIGTERM, a kill), the same command goes on with the videos 
 def main(argv: Sequence[str]) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
+    # Imported here: `--help` and a mistake in the command line do not wait for torch.
+    from pvbias.config import load_cfg
+    from pvbias.engine import launch
+    from pvbias.run import run
+
     launch(run, load_cfg(overrides=_overrides(args)))
     return 0
 
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help="training videos, as --data: for metrics that train something (dynamic_score_distill, dataset_bias)",
     )
     parser.add_argument("--path-prefix", default="", help="folder that relative paths in the annotations start from")
-    parser.add_argument("--list-format", default="auto", choices=LIST_FORMATS, help=LIST_FORMAT_HELP)
+    add_list_format(parser)
     parser.add_argument(
         "--labels-start-at",
         type=int,

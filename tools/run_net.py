@@ -6,17 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pvbias.config import load_cfg
-from pvbias.engine import launch
-from pvbias.run import run
-
 EXAMPLES = """examples:
   pvbias run --cfg projects/quickstart/motion.yaml
   pvbias run --cfg my.yaml TRAIN.CHECKPOINT_FILE_PATH zoo://pytorchvideo/x3d_s/kinetics400 SOLVER.BASE_LR 0.01
   pvbias run --cfg my.yaml TRAIN.ENABLE False          # test and measure only
   torchrun --nproc-per-node 8 tools/run_net.py --cfg my.yaml
 
-Every key, its unit and its range: pvbias/config/defaults.py, or `pvbias list keys`."""
+Every key, its unit, its range and what it means: `pvbias list keys`."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,6 +28,11 @@ def main(argv: Sequence[str]) -> int:
         "overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="keys that override the file's"
     )
     args = parser.parse_args(argv)
+    # Imported here: `--help` and a mistake in the command line do not wait for torch.
+    from pvbias.config import load_cfg
+    from pvbias.engine import launch
+    from pvbias.run import run
+
     launch(run, load_cfg(args.cfg, args.overrides))
     return 0
 

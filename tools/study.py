@@ -20,7 +20,7 @@ from scipy import stats
 
 from pvbias.engine import newest_checkpoint
 from pvbias.errors import TrainingError
-from pvbias.machine import available_cores
+from pvbias.hardware import available_cores
 from pvbias.report.results import FILE_NAME, RunResults, read_results
 
 

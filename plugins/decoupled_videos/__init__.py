@@ -2,8 +2,8 @@
 
 from fvcore.common.config import CfgNode
 
-from pvbias.config.checks import OPTIONAL_TYPES
 from pvbias.config.effects import Effect
+from pvbias.config.keys import above, at_least, between, declare, one_of
 
 from .factor_errors import FactorErrors
 from .feature_maps import class_activation
@@ -32,35 +32,77 @@ EFFECTS = {
 
 def add_config(cfg: CfgNode) -> None:
     """Add this plugin's keys."""
-    cfg.DECOUPLED = CfgNode()
-    # Seed of the videos, >= 0. RNG_SEED, which is that of the training, does not change them.
-    cfg.DECOUPLED.SEED = 0
-    # Side of the square frames, pixels, >= 8.
-    cfg.DECOUPLED.SIZE = 224
-    # Frames of a video, >= 2, and how many of them are shown in a second, > 0.
-    cfg.DECOUPLED.FRAMES = 150
-    cfg.DECOUPLED.FPS = 30.0
-    # Side of the moving image, pixels, 1 .. SIZE. None: SIZE / 8 for digits (28 of 224), SIZE / 4 for faces.
-    cfg.DECOUPLED.BRUSH_SIZE = None
-    OPTIONAL_TYPES["DECOUPLED.BRUSH_SIZE"] = int
-    # What the classes are: "joint" (appearance x motion), "motion" or "appearance".
-    cfg.DECOUPLED.LABEL = "joint"
-    # Videos in each split, >= 1. The digits, faces and places of one split are in no other.
-    cfg.DECOUPLED.TRAIN_VIDEOS = 10000
-    cfg.DECOUPLED.VAL_VIDEOS = 1000
-    cfg.DECOUPLED.TEST_VIDEOS = 2000
-    # How far appearance gives motion away in training, [0, 1]: with this probability a video has the appearance that
-    # its motion is tied to, else any, all equally likely.
-    cfg.DECOUPLED.RHO = 0.0
-    # The same for validation and test videos: "balanced" (all pairs equally likely), "in" (tied pairs only: in
-    # context) or "out" (all pairs but those: out of context).
-    cfg.DECOUPLED.CONTEXT = "balanced"
-    # Places+Faces+MNIST: the numbers of place classes (x) and of motions (y, at most 100), both >= 1.
-    cfg.DECOUPLED.PLACES = 8
-    cfg.DECOUPLED.MOTIONS = 16
-    # Folder with MNIST's four IDX files (gzipped or not; torchvision's MNIST/raw). Empty: scikit-learn's digits.
-    cfg.DECOUPLED.MNIST_DIR = ""
-    # Folder with one subfolder of images a place class, and folder of face images (searched to any depth). Empty:
-    # images that are made up.
-    cfg.DECOUPLED.PLACES_DIR = ""
-    cfg.DECOUPLED.FACES_DIR = ""
+    declare(
+        cfg,
+        "DECOUPLED.SEED",
+        0,
+        "Seed of the videos. RNG_SEED, which is that of the training, does not change them.",
+        at_least(0),
+    )
+    declare(cfg, "DECOUPLED.SIZE", 224, "Side of the square frames.", at_least(8), unit="pixels")
+    declare(cfg, "DECOUPLED.FRAMES", 150, "Length of a video.", at_least(2), unit="frames")
+    declare(cfg, "DECOUPLED.FPS", 30.0, "How many of them are shown in a second.", above(0), unit="frames per second")
+    declare(
+        cfg,
+        "DECOUPLED.BRUSH_SIZE",
+        None,
+        "Side of the moving image, up to SIZE. None: SIZE / 8 for digits (28 of 224), SIZE / 4 for faces.",
+        at_least(1),
+        unit="pixels",
+        kind=int,
+    )
+    declare(
+        cfg,
+        "DECOUPLED.LABEL",
+        "joint",
+        "What the classes are: appearance x motion (joint), or one of them.",
+        one_of("joint", "motion", "appearance"),
+    )
+    declare(
+        cfg,
+        "DECOUPLED.TRAIN_VIDEOS",
+        10000,
+        "Training videos. The digits, faces and places of one split are in no other.",
+        at_least(1),
+        unit="videos",
+    )
+    declare(cfg, "DECOUPLED.VAL_VIDEOS", 1000, "Validation videos.", at_least(1), unit="videos")
+    declare(cfg, "DECOUPLED.TEST_VIDEOS", 2000, "Test videos.", at_least(1), unit="videos")
+    declare(
+        cfg,
+        "DECOUPLED.RHO",
+        0.0,
+        "How far appearance gives motion away in training: with this probability a video has the appearance that "
+        "its motion is tied to, else any, all equally likely.",
+        between(0, 1),
+        unit="probability",
+    )
+    declare(
+        cfg,
+        "DECOUPLED.CONTEXT",
+        "balanced",
+        "The same for validation and test videos: all pairs equally likely (balanced), tied pairs only (in "
+        "context), or all pairs but those (out of context).",
+        one_of("balanced", "in", "out"),
+    )
+    declare(
+        cfg, "DECOUPLED.PLACES", 8, "Places+Faces+MNIST: the number of place classes (x).", at_least(1), unit="classes"
+    )
+    declare(
+        cfg, "DECOUPLED.MOTIONS", 16, "Places+Faces+MNIST: the number of motions (y).", between(1, 100), unit="motions"
+    )
+    declare(
+        cfg,
+        "DECOUPLED.MNIST_DIR",
+        "",
+        "Folder with MNIST's four IDX files (gzipped or not; torchvision's MNIST/raw). Empty: scikit-learn's digits.",
+    )
+    declare(
+        cfg,
+        "DECOUPLED.PLACES_DIR",
+        "",
+        "Folder with one subfolder of images a place class. Empty: images that are made up.",
+    )
+    declare(
+        cfg, "DECOUPLED.FACES_DIR", "", "Folder of face images (searched to any depth). Empty: images that are made up."
+    )

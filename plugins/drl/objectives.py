@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pvbias.clips import view_seeds
 from pvbias.engine import Objective, Phase, Step, classification
-from pvbias.errors import ConfigError
 from pvbias.evaluation.divergence import divergence
 from pvbias.models import Recognizer
 from pvbias.models.batch_norm import unrecorded_statistics
@@ -29,7 +28,6 @@ class _Drl(Objective):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
-        _check(cfg.DRL)
         self.drl = cfg.DRL
 
     def phases(self) -> Sequence[Phase]:
@@ -219,24 +217,6 @@ class DRLShuffle(_Modulated):
 
     def _static_logits(self, step: Step, seeds: Sequence[int]) -> Tensor:
         return step.constant_logits(MODULATION.get("shuffle")(step.clips, seeds))
-
-
-def _check(drl: CfgNode) -> None:
-    """Raise ConfigError for a value that cannot be used."""
-    rules = {
-        "ALPHA": (0 <= drl.ALPHA <= 1, "must lie in [0, 1]"),
-        "BETA": (0 <= drl.BETA <= 1, "must lie in [0, 1]"),
-        "EPSILON": (drl.EPSILON >= 0, "must be at least 0 (grey levels of 255)"),
-        "ATTACK": (drl.ATTACK in ("fgsm", "pgd"), "must be 'fgsm' or 'pgd'"),
-        "PGD_STEPS": (drl.PGD_STEPS >= 1, "must be at least 1"),
-        "PGD_STEP_SIZE": (drl.PGD_STEP_SIZE > 0, "must be above 0 (grey levels of 255)"),
-        "LAMBDA": (drl.LAMBDA >= 0, "must be at least 0"),
-        "WARMUP_EPOCHS": (drl.WARMUP_EPOCHS >= 0, "must be at least 0"),
-        "FREEZE_FRAME": (drl.FREEZE_FRAME in ("first", "middle", "random"), "must be 'first', 'middle' or 'random'"),
-    }
-    for key, (holds, what) in rules.items():
-        if not holds:
-            raise ConfigError(f"DRL.{key} = {drl[key]!r} {what}")
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

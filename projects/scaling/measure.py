@@ -31,8 +31,8 @@ from pvbias.data.packets import forget_indexes
 from pvbias.errors import ConfigError
 from pvbias.models.shapes import build_shapes
 from pvbias.registries import MODEL
-from pvbias.run import versions
 from pvbias.tools.main import guard
+from pvbias.versions import versions
 from pvbias.zoo import atomic_save, read_checkpoint
 
 NUM_CLASSES = 700

@@ -14,9 +14,10 @@ from fvcore.common.config import BASE_KEY, CfgNode
 from ..errors import ConfigError, did_you_mean
 from ..plugin_loading import load_plugins
 from ..registries import MODEL_FAMILY
-from .checks import OPTIONAL_TYPES, check
+from .checks import check
 from .defaults import get_cfg
 from .effects import flat
+from .keys import DECLARED
 from .values import Given, read_value
 from .yaml_text import read_yaml
 
@@ -160,5 +161,7 @@ class _Merge:
 
 def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
     """``value`` in the type of the key, or a ConfigError."""
-    wanted = OPTIONAL_TYPES.get(key, type(default))
-    return read_value(value, wanted, optional=key in OPTIONAL_TYPES, key=key, source=source)
+    declared = DECLARED.get(key)
+    optional = declared is not None and declared.optional
+    wanted = declared.kind if declared is not None and optional else type(default)
+    return read_value(value, wanted, optional=optional, key=key, source=source)

@@ -11,6 +11,7 @@ from torch import nn
 
 import pvbias.plugins.classic_models
 import pvbias.plugins.pytorchvideo_zoo  # noqa: F401
+from pvbias.config import load_cfg
 from pvbias.distributed import all_gather_objects, get_rank, get_world_size
 from pvbias.engine import CrossEntropy, Hook, Step, launch
 from pvbias.engine.checkpoint import resume, save_checkpoint
@@ -478,6 +479,6 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(objective, tmp_path):
         ("DRL.FREEZE_FRAME", "last"),
     ],
 )
-def test_values_that_make_no_sense(key, value, tmp_path):
+def test_values_that_make_no_sense(key, value):
     with pytest.raises(ConfigError, match=rf"{key} = {value!r} must"):
-        DRLDistill(drl_cfg(tmp_path, key, value), tiny_recognizer())
+        load_cfg(overrides=["PLUGINS", "[pvbias.plugins.drl]", key, str(value)])

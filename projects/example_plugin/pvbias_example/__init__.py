@@ -3,6 +3,8 @@ an evaluator."""
 
 from fvcore.common.config import CfgNode
 
+from pvbias.config.keys import at_least, declare
+
 from .confidence import Confidence
 from .models import AttentionHead, MeanHead, build_frames_then_time
 from .objective import ArrowOfTime
@@ -12,6 +14,10 @@ __all__ = ["ArrowOfTime", "AttentionHead", "Confidence", "MeanHead", "add_config
 
 def add_config(cfg: CfgNode) -> None:
     """Add this plugin's keys."""
-    cfg.EXAMPLE = CfgNode()
-    # ArrowOfTime: weight of the agreement with the reversed clip, >= 0; 0 is plain cross-entropy.
-    cfg.EXAMPLE.WEIGHT = 0.5
+    declare(
+        cfg,
+        "EXAMPLE.WEIGHT",
+        0.5,
+        "ArrowOfTime: weight of the agreement with the reversed clip; 0 is plain cross-entropy.",
+        at_least(0),
+    )

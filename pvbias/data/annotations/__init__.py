@@ -12,10 +12,9 @@ from .class_names import read_class_names
 from .files import VIDEO_SUFFIXES
 from .lines import write_line, write_row
 from .names import loosely
-from .reading import LIST_FORMATS, Annotation, read_annotation
+from .reading import Annotation, read_annotation
 
 __all__ = [
-    "LIST_FORMATS",
     "VIDEO_SUFFIXES",
     "Annotation",
     "loosely",

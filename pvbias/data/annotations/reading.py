@@ -22,9 +22,6 @@ from .text import numbered_lines, read_text
 
 logger = logging.getLogger(__name__)
 
-#: What DATA.LIST_FORMAT may be: the form that the list shows, or the three columns of TSN, TSM and mmaction2.
-LIST_FORMATS = ("auto", "tsn")
-
 #: HMDB51's files of splits: which part of split 1, 2 or 3 each video of a class belongs to.
 _SPLIT_CODES = re.compile(r"(?P<class>.+)_test_split[0-9]+")
 #: How all of HMDB51's videos end: camera, people, view, quality.
@@ -85,7 +82,8 @@ def read_annotation(
         class_names: names in label order, if they are known.
         training_names: gives the names that the training split (or the checkpoint) uses; asked only when names are to
             be numbered without ``class_names``.
-        list_format: DATA.LIST_FORMAT, one of :data:`LIST_FORMATS`.
+        list_format: DATA.LIST_FORMAT: "auto", the form that the list shows, or "tsn", the three columns of TSN, TSM
+            and mmaction2.
         first_label: the number of the first class in the list, 0 or 1; None: 0, as nearly everywhere.
         names_from: whose names the known ones are, for messages.
 

@@ -1,0 +1,160 @@
+"""Declaring configuration keys: each one once, with what it means, its unit, its range and its default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from ..registries import Registry
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which values a key may have.
+
+    Attributes:
+        holds: whether it may have a value, which has the key's type already. It may raise ConfigError instead, with a
+            message of its own.
+        must: for messages: "must be at least 1".
+        short: for lists: ">= 1".
+        choices: the values, where they are few.
+    """
+
+    holds: Callable[[Any], bool]
+    must: str
+    short: str
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """A declared key.
+
+    Attributes:
+        about: what it means.
+        unit: of its value; empty: none.
+        rule: which values it may have, apart from None.
+        kind: type of its value.
+        optional: it may be None.
+    """
+
+    about: str
+    unit: str
+    rule: Rule
+    kind: type
+    optional: bool
+
+
+#: Every key that was declared, by its dotted name.
+DECLARED: dict[str, Key] = {}
+
+
+def anything() -> Rule:
+    """Any value of the key's type."""
+    return Rule(lambda _: True, "", "")
+
+
+def declare(
+    cfg: CfgNode,
+    key: str,
+    default: Any,
+    about: str,
+    rule: Rule | None = None,
+    *,
+    unit: str = "",
+    kind: type | None = None,
+) -> None:
+    """Add a key to a configuration.
+
+    ::
+
+        declare(cfg, "DRL.EPSILON", 8.0, "Largest change of a pixel.", at_least(0), unit="grey levels of 255")
+
+    Args:
+        cfg: where to; groups that are missing are made.
+        key: dotted name.
+        default: its value unless somebody sets it; None: it may be None.
+        about: what it means, in a sentence or more; for a file or folder with what it is relative to.
+        rule: which values it may have; None: any of its type.
+        unit: pixels, seconds, epochs, ...
+        kind: type of the value, where the default is None.
+    """
+    if (default is None) == (kind is None):
+        raise TypeError(f"{key}: `kind` is the type of a key whose default is None, and of no other")
+    *groups, name = key.split(".")
+    node = cfg
+    for group in groups:
+        if group not in node:
+            node[group] = CfgNode()
+        node = node[group]
+    node[name] = default
+    DECLARED[key] = Key(about, unit, rule or anything(), kind or type(default), default is None)
+
+
+def at_least(low: float) -> Rule:
+    """Numbers from ``low`` on."""
+    return Rule(lambda value: value >= low, f"must be at least {low}", f">= {low}")
+
+
+def above(low: float) -> Rule:
+    """Numbers larger than ``low``."""
+    return Rule(lambda value: value > low, f"must be above {low}", f"> {low}")
+
+
+def between(low: float, high: float) -> Rule:
+    """Numbers from ``low`` to ``high``, both included."""
+    return Rule(lambda value: low <= value <= high, f"must lie in [{low}, {high}]", f"[{low}, {high}]")
+
+
+def below_one() -> Rule:
+    """Numbers from 0 on that are smaller than 1."""
+    return Rule(lambda value: 0 <= value < 1, "must lie in [0, 1)", "[0, 1)")
+
+
+def one_of(*choices: Any) -> Rule:
+    """One of some values."""
+    listed = ", ".join(map(repr, choices))
+    return Rule(lambda value: value in choices, f"must be one of {listed}", f"one of {listed}", choices)
+
+
+def pair(low: float, high: float = float("inf")) -> Rule:
+    """``[min, max]`` with ``low <= min <= max <= high``."""
+
+    def holds(value: Any) -> bool:
+        return are_numbers(value) and len(value) == 2 and low <= value[0] <= value[1] <= high
+
+    end = "" if high == float("inf") else f" <= {high}"
+    return Rule(holds, f"must be [min, max] with {low} <= min <= max{end}", f"[min, max], {low} <= min <= max{end}")
+
+
+def texts() -> Rule:
+    """A list of texts."""
+    return Rule(
+        lambda value: all(isinstance(item, str) for item in value), "must be a list of names", "a list of texts"
+    )
+
+
+def registered(registry: Registry, listed: str = "") -> Rule:
+    """A name of a registry, or a list of such.
+
+    Args:
+        listed: what `pvbias list` calls them; empty: it does not list them.
+    """
+
+    def holds(value: Any) -> bool:
+        names = value if isinstance(value, list) else [value]
+        if not all(isinstance(name, str) for name in names):
+            return False
+        for name in names:
+            registry.get(name)  # a ConfigError with the nearest names
+        return True
+
+    return Rule(holds, "must be a list of names", f"of `pvbias list {listed}`" if listed else "a registered name")
+
+
+def are_numbers(value: Any) -> bool:
+    """Whether all items are int or float."""
+    return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in value)

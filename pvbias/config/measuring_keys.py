@@ -1,0 +1,142 @@
+"""Keys of testing and measuring, and of clusters."""
+
+from __future__ import annotations
+
+from fvcore.common.config import CfgNode
+
+from ..registries import DATASET, EVALUATOR
+from .keys import Rule, at_least, declare, one_of, registered, texts
+from .time_limit import minutes
+
+
+def add_keys(cfg: CfgNode) -> None:
+    """Add the keys of testing and measuring, and what Slurm is asked for."""
+    declare(cfg, "TEST.ENABLE", True, "Measure accuracy on DATA.TEST_SPLIT.")
+    declare(cfg, "TEST.DATASET", "videos", "Name in the DATASET registry.", registered(DATASET, "datasets"))
+    declare(cfg, "TEST.BATCH_SIZE", 16, "Views (clips x crops) in a forward pass.", at_least(1), unit="views")
+    declare(
+        cfg,
+        "TEST.CHECKPOINT_FILE_PATH",
+        "",
+        "Weights to test when not training: as TRAIN.CHECKPOINT_FILE_PATH. Empty: those of the training, else the "
+        "newest in OUTPUT_DIR.",
+    )
+    declare(
+        cfg, "TEST.NUM_ENSEMBLE_VIEWS", 10, "Clips of a video, spread uniformly in time.", at_least(1), unit="clips"
+    )
+    declare(
+        cfg,
+        "TEST.NUM_SPATIAL_CROPS",
+        3,
+        "Crops of a clip: 1 (centre) or 3 (along the long side).",
+        one_of(1, 3),
+        unit="crops",
+    )
+    declare(cfg, "BIAS.ENABLE", True, "Measure bias on DATA.TEST_SPLIT, in the same pass as TEST.")
+    declare(
+        cfg,
+        "BIAS.EVALUATORS",
+        ["sample_clips"],
+        "Names in the EVALUATOR registry: `pvbias list evaluators`. Plugins add theirs to the default.",
+        registered(EVALUATOR, "evaluators"),
+    )
+    declare(
+        cfg,
+        "BIAS.FREEZE_FRAME",
+        "middle",
+        'Frame that a frozen clip repeats: "first", "middle" or "random".',
+        one_of("first", "middle", "random"),
+    )
+    declare(
+        cfg, "BIAS.BOOTSTRAP_SAMPLES", 2000, "Resamples for the bootstrap intervals.", at_least(100), unit="resamples"
+    )
+    # What `pvbias submit` asks Slurm for. With `--cluster local`: TIME, GPUS_PER_NODE, TASKS_PER_NODE, SETUP.
+    declare(cfg, "SLURM.PARTITION", "", "Partition; empty: Slurm's default.")
+    declare(cfg, "SLURM.ACCOUNT", "", "Account; empty: Slurm's default.")
+    declare(cfg, "SLURM.QOS", "", "Quality of service; empty: Slurm's default.")
+    declare(cfg, "SLURM.NODES", 1, "Machines.", at_least(1), unit="machines")
+    declare(
+        cfg,
+        "SLURM.GPUS_PER_NODE",
+        1,
+        "GPUs on each machine: one process for each of them. 0: TASKS_PER_NODE processes on CPUs.",
+        at_least(0),
+        unit="GPUs",
+    )
+    declare(
+        cfg,
+        "SLURM.TASKS_PER_NODE",
+        1,
+        "Processes on each machine where GPUS_PER_NODE is 0.",
+        at_least(1),
+        unit="processes",
+    )
+    declare(
+        cfg,
+        "SLURM.CPUS_PER_TASK",
+        0,
+        "CPUs of each process, its loader's workers included; 0: one more than DATA_LOADER.NUM_WORKERS.",
+        at_least(0),
+        unit="CPUs",
+    )
+    declare(cfg, "SLURM.MEM_GB", 0.0, "Memory of each machine; 0: Slurm's default.", at_least(0), unit="GB")
+    declare(
+        cfg,
+        "SLURM.TIME",
+        "1-00:00:00",
+        'Time limit of one attempt: minutes ("90"), "HH:MM:SS", "D-HH" or "D-HH:MM:SS".',
+        _time_limit(),
+    )
+    declare(
+        cfg,
+        "SLURM.SIGNAL_DELAY",
+        120,
+        "Time before the limit at which the job is told to save and to go back to the queue. Slurm looks every 30 "
+        "seconds and may be a minute early.",
+        at_least(30),
+        unit="seconds",
+    )
+    declare(
+        cfg,
+        "SLURM.MAX_TIMEOUTS",
+        20,
+        "How often the job may go on after its time limit. Preemptions do not count.",
+        at_least(0),
+        unit="times",
+    )
+    declare(cfg, "SLURM.CONSTRAINT", "", "Features that the machines must have, as sbatch takes them.")
+    declare(cfg, "SLURM.EXCLUDE", "", "Machines to leave out, as sbatch takes them.")
+    declare(cfg, "SLURM.COMMENT", "", "A note to keep with the job.")
+    declare(
+        cfg,
+        "SLURM.SETUP",
+        [],
+        'Shell commands before the processes start, on the first machine: ["module load cuda", "export '
+        'NCCL_DEBUG=INFO"].',
+        texts(),
+    )
+    declare(
+        cfg,
+        "SLURM.SRUN_ARGS",
+        [],
+        'Arguments of srun, for containers: ["--container-image=pvbias.sqsh", "--container-mounts=/datasets"].',
+        texts(),
+    )
+    declare(
+        cfg,
+        "SLURM.SBATCH",
+        [],
+        'Further options of sbatch, without dashes: ["reservation=cvpr", "exclusive"].',
+        texts(),
+    )
+
+
+def _time_limit() -> Rule:
+    def holds(value: str) -> bool:
+        try:
+            return minutes(value) > 0
+        except ValueError:
+            return False
+
+    form = "minutes ('90'), 'HH:MM:SS', 'D-HH' or 'D-HH:MM:SS'"
+    return Rule(holds, f"must be {form}", form)
