@@ -31,8 +31,8 @@ class Effect(Enum):
     NOTHING = "nothing"
     #: Which videos there are to train on: as EVERYTHING, but what counts is what is found there, not where it is.
     VIDEOS = "videos"
-    #: Which weights something starts from: likewise.
-    WEIGHTS = "weights"
+    #: A file or folder, of weights mostly: as EVERYTHING, but what counts is what is in it.
+    CONTENT = "content"
 
 
 #: By key or group; what is said of a key goes before what is said of its group.
@@ -62,7 +62,7 @@ EFFECTS: Mapping[str, Effect] = {
     "DATA.TEST_SHORT_SIDE": Effect.VIEWS,
     "DATA.WINDOW_STRIDE": Effect.VIEWS,
     "TRAIN.ENABLE": Effect.NOTHING,
-    "TRAIN.CHECKPOINT_FILE_PATH": Effect.WEIGHTS,
+    "TRAIN.CHECKPOINT_FILE_PATH": Effect.CONTENT,
     "TRAIN.CHECKPOINT_SHA256": Effect.NOTHING,
     "TRAIN.AUTO_RESUME": Effect.NOTHING,
     "TRAIN.RESUME_CHANGED": Effect.NOTHING,
@@ -70,7 +70,7 @@ EFFECTS: Mapping[str, Effect] = {
     "TRAIN.CHECKPOINT_MINUTES": Effect.NOTHING,
     "TRAIN.CHECKPOINT_KEEP": Effect.NOTHING,
     "TRAIN.EVAL_PERIOD": Effect.NOTHING,
-    "STUDENT.CHECKPOINT_FILE_PATH": Effect.WEIGHTS,
+    "STUDENT.CHECKPOINT_FILE_PATH": Effect.CONTENT,
     "TEST": Effect.VIEWS,
     "TEST.ENABLE": Effect.MEASURING,
     "TEST.DATASET": Effect.MEASURING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ _SPLIT_KEYS = {"train": "DATA.TRAIN_SPLIT", "val": "DATA.VAL_SPLIT"}
 _CONTENTS = {
     "list": "names, labels, class names or order of the videos",
     "files": "sizes of the videos' files",
-    "file": "content of the file",
+    "file": "content",
 }
 
 #: Keys of an identity that are not there where they say nothing.
@@ -73,15 +74,26 @@ def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Ident
         effect = effect_of(key, declared)
         if effect is Effect.EVERYTHING:
             identity[key] = value
-        elif effect is Effect.WEIGHTS:
-            path = Path(value).expanduser()
-            identity[key] = {"said": value, "content": {"file": sha256_of(path)} if value and path.is_file() else {}}
+        elif effect is Effect.CONTENT:
+            identity[key] = {"said": value, "content": _content_of(value)}
     if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS:
         identity["NUM_SHARDS"] = cfg.NUM_SHARDS
     for split, source in sources.items():
         said = f"{source.description} ({len(source.records):,} videos)"
         identity[_SPLIT_KEYS[split]] = {"said": said, "content": list_fingerprints(source)}
     return identity
+
+
+def _content_of(path: str) -> dict[str, str]:
+    """A fingerprint of a file, or of the files of a model in a folder; nothing of what is not on this machine."""
+    file = Path(path).expanduser()
+    if not path or not file.exists():
+        return {}
+    if file.is_file():
+        return {"file": sha256_of(file)}
+    files = sorted(inner for inner in file.iterdir() if inner.suffix in (".json", ".safetensors", ".bin"))
+    listed = repr([(inner.name, sha256_of(inner)) for inner in files])
+    return {"file": hashlib.sha256(listed.encode()).hexdigest()}
 
 
 def identify(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
@@ -203,7 +215,7 @@ def _why_not_longer(key: str, cfg: CfgNode, old_cfg: Mapping[str, Any], checkpoi
 
 
 def _decides(effect: Effect) -> bool:
-    return effect in (Effect.EVERYTHING, Effect.VIDEOS, Effect.WEIGHTS)
+    return effect in (Effect.EVERYTHING, Effect.VIDEOS, Effect.CONTENT)
 
 
 def _difference(old: Any, new: Any) -> str | None:

@@ -23,6 +23,7 @@ from ..errors import ConfigError, WeightsError, did_you_mean
 from ..models.zoo_model import Weights, ZooModel
 from ..registries import MODEL, SOURCE
 from .hub_folders import FILES, weights_file
+from .reading import why_no_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +32,17 @@ TIMEOUT = 60.0
 
 _CHUNK = 1 << 20
 
+_BY_HAND = "where a server asks for a password or for consent, download the file by hand and give its path."
+
 
 def fetch(source: str, sha256: str = "") -> str:
     """The local path of a checkpoint, downloaded where necessary.
 
     A download is kept in iopath's cache folder (``$FVCORE_CACHE``, else ``~/.torch/iopath_cache``) under
-    ``<host>/<path>``, and a cached file is used without asking the server. It gets its name there only when it is whole
-    and its checksum is right, so neither an interrupted download nor another process fetching the same file can leave a
-    broken one.
+    ``<host>/<path>``, and a cached file is used without asking the server. It gets its name there only when it is
+    whole, its checksum is right and it begins as checkpoints do, so neither an interrupted download, another process
+    fetching the same file nor a page that asks for a password can leave a broken one. What comes without protection
+    (http) and without a checksum is a warning.
 
     iopath's own download is not used: it confuses files of the same path on two servers, waits forever for a server
     that has gone silent, and keeps a file that was cut off by a server that had not said how long it is.
@@ -140,10 +144,10 @@ def _cached(url: str, sha256: str) -> Path:
     """The cached file of ``url``, downloaded by whichever process comes first."""
     path = _cache_path(url)
     try:
-        if not path.is_file():
+        if not _is_kept(path, sha256):
             path.parent.mkdir(parents=True, exist_ok=True)
             with file_lock(str(path)):
-                if not path.is_file():  # nobody else has fetched it meanwhile
+                if not _is_kept(path, sha256):  # nobody else has fetched it meanwhile
                     _download(url, path, sha256)
         advice = f"Delete {str(path)!r} to download it again, or correct the checksum."
         _verify(path, sha256, f"{url}, cached as {str(path)!r}", advice)
@@ -153,6 +157,12 @@ def _cached(url: str, sha256: str) -> Path:
             "Set the environment variable FVCORE_CACHE to another folder, with enough space."
         ) from error
     return path
+
+
+def _is_kept(path: Path, sha256: str) -> bool:
+    """Whether a file is in the cache. An answer of a server that is no checkpoint, which earlier versions have kept, is
+    as good as none; unless its checksum is asked for, which then says what is wrong."""
+    return path.is_file() and (bool(sha256) or not why_no_checkpoint(path))
 
 
 def _cache_path(url: str) -> Path:
@@ -166,10 +176,10 @@ def _cache_path(url: str) -> Path:
 
 
 def _download(url: str, path: Path, sha256: str) -> None:
-    """Download ``url`` to a temporary name beside ``path`` and rename it when it is whole.
+    """Download ``url`` to a temporary name beside ``path`` and rename it when it is whole and a checkpoint.
 
     Raises:
-        WeightsError: it cannot be had whole.
+        WeightsError: it cannot be had whole, or is something else.
         OSError: it cannot be written.
     """
     logger.info("Downloading %s to %s", url, path)
@@ -178,11 +188,27 @@ def _download(url: str, path: Path, sha256: str) -> None:
         with os.fdopen(handle, "wb") as file:
             for chunk in _read(url, checked=bool(sha256)):
                 file.write(chunk)
-        _verify(Path(temporary), sha256, url, "Correct the checksum, or get the file from elsewhere.")
+        why = why_no_checkpoint(temporary)
+        if why and not sha256:
+            raise WeightsError(f"{url}: {why}. Nothing was kept. Check the address; {_BY_HAND}")
+        also = f"And {why}: {_BY_HAND} " if why else ""
+        _verify(Path(temporary), sha256, url, f"{also}Correct the checksum, or get the file from elsewhere.")
         os.chmod(temporary, 0o644)  # mkstemp's files are private, a cache may be shared
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _warn_of_http(url: str, answered_by: str) -> None:
+    """Who is in between can put other weights in the place of these where any of the way is http."""
+    if "http" in (urlsplit(url).scheme, urlsplit(answered_by).scheme):
+        redirected = f" (redirected to {answered_by})" if answered_by != url else ""
+        logger.warning(
+            "%s%s comes over http, so anybody in between can change the file, and it has no checksum that would show "
+            "it. Give an https address, or its SHA-256 (TRAIN.CHECKPOINT_SHA256).",
+            url,
+            redirected,
+        )
 
 
 def _read(url: str, *, checked: bool) -> Iterator[bytes]:
@@ -195,6 +221,8 @@ def _read(url: str, *, checked: bool) -> Iterator[bytes]:
     received, total = 0, None
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            if not checked:
+                _warn_of_http(url, response.geturl())
             length = response.headers.get("Content-Length")
             total = int(length) if length else None
             if total is None and not response.chunked and not checked:

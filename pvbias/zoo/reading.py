@@ -25,6 +25,9 @@ _OLD_FORMAT = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 _SHOWN = 10
 
+#: Bytes at the beginning of a file that tell what it is.
+_HEAD = 1024
+
 
 def read_checkpoint(path: str) -> dict[str, Any]:
     """The dict in a checkpoint, on the CPU; no code in it is run.
@@ -135,6 +138,30 @@ def _checked(path: str) -> Any:
 def is_safetensors(path: str, start: bytes) -> bool:
     """A file of the safetensors format: by its name, or by its beginning (a length in 8 bytes, then a JSON object)."""
     return Path(path).suffix == ".safetensors" or (start[6:8] == b"\0\0" and start[8:9] == b"{")
+
+
+def why_no_checkpoint(path: str | Path) -> str:
+    """Why a file is no checkpoint of any kind, by how it begins, in words; empty: it may be one.
+
+    Kinds: PyTorch's (zip, pickle, tar) and other programs' pickles, safetensors.
+    """
+    with open(path, "rb") as file:
+        start = file.read(_HEAD)
+    if start.startswith((ZIP_START, b"\x80")) or start[257:262] == b"ustar" or is_safetensors("", start):
+        return ""
+    if not start:
+        return "the file is empty"
+    shown = repr(start[:60].decode(errors="replace"))
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"<"):
+        return f"the answer is a web page, not a checkpoint ({shown})"
+    if text.startswith((b"{", b"[")):
+        return f"the answer is a message in JSON, not a checkpoint ({shown})"
+    if text.startswith(b"version https://git-lfs"):
+        return "the answer is Git LFS's pointer to the file, not the file itself: take the address of the raw download"
+    if b"\0" not in start and all(byte >= 32 or byte in b"\t\n\r" for byte in start):
+        return f"the answer is text, not a checkpoint ({shown})"
+    return f"the answer begins as no checkpoint does ({start[:8].hex(' ')})"
 
 
 def _why_unreadable(path: str, start: bytes, safetensors: bool, error: Exception) -> str:

@@ -17,7 +17,7 @@ from pvbias.engine.identity import refuse_another
 from pvbias.errors import ConfigError
 from pvbias.interruption import Interrupted
 from pvbias.plugins import drl
-from pvbias.registries import OBJECTIVE
+from pvbias.registries import MODEL_FAMILY, OBJECTIVE
 
 from .killed import EventfulLoader, Noisy, ask
 from .toys import make_cfg, tiny_recognizer
@@ -254,7 +254,26 @@ def test_the_same_path_with_other_weights_is_refused(runs, tmp_path, state):
         message = check(runs, tmp_path, "cosine", state, (), ["TRAIN.CHECKPOINT_FILE_PATH"])
     finally:
         (files / "start.pyth").write_bytes(b"weights")
-    assert "(other content of the file)" in message
+    assert "(other content)" in message
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_same_folder_with_other_weights_is_refused(runs, tmp_path, state):
+    """Weights as the hub keeps them."""
+    files, hub = runs / "files", tmp_path / "hub"
+    hub.mkdir()
+    (hub / "config.json").write_text("{}")
+    (hub / "model.safetensors").write_bytes(b"weights")
+    starts = ("TRAIN.CHECKPOINT_FILE_PATH", str(hub))
+    cfg = cfg_for(tmp_path / "run", files, *starts)
+    start(cfg, Listed(files), events=dict(STATES[state]))
+    (hub / "README.md").write_text("nothing of the model")
+    shutil.copytree(hub, tmp_path / "moved")
+    moved = cfg_for(tmp_path / "run", files, "TRAIN.CHECKPOINT_FILE_PATH", str(tmp_path / "moved"))
+    assert start(moved, Listed(files)).resumed_from
+    (hub / "model.safetensors").write_bytes(b"weight!")
+    with pytest.raises(ConfigError, match=r"TRAIN\.CHECKPOINT_FILE_PATH: was .*, is .*hub' \(other content\)"):
+        start(cfg, Listed(files))
 
 
 def test_longer_training_with_a_schedule_in_steps_is_what_it_would_have_been(runs, tmp_path):
@@ -445,6 +464,8 @@ def test_every_key_decides_unless_it_is_known_not_to(tmp_path):
 
 def test_what_is_declared_is_there():
     cfg = load_cfg(None, [])
+    for _, family in MODEL_FAMILY:
+        family.add_config(cfg)
     keys = [key for key, _ in flat(cfg)]
     for name in effects(cfg):
         assert any(key == name or key.startswith(f"{name}.") for key in keys), name

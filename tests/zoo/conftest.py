@@ -68,10 +68,15 @@ def server():
     """A loopback server: ``server.url``, ``server.content`` (what it serves), ``server.requests`` (paths asked for).
 
     Paths: ``/whole/...``, ``/slow/...`` (half a second), ``/cut/...`` (half of what is announced), ``/cut-chunk/...``
-    (a chunk that is not finished), ``/endless/...`` (no length announced), ``/silent/...`` (half, then nothing);
-    others are missing. With ``server.mended`` set, all are whole.
+    (a chunk that is not finished), ``/endless/...`` (no length announced), ``/silent/...`` (half, then nothing),
+    ``/moved/...`` (to ``/whole/...``); others are missing. With ``server.mended`` set, all are whole.
     """
-    state = SimpleNamespace(content=bytes(range(256)) * 4000, requests=[], mended=False, stop=threading.Event())
+    state = SimpleNamespace(
+        content=b"PK\x03\x04" + bytes(range(4, 256)) + bytes(range(256)) * 3999,
+        requests=[],
+        mended=False,
+        stop=threading.Event(),
+    )
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -82,8 +87,14 @@ def server():
             if state.mended:
                 kind = "whole"
             self.close_connection = True
-            if kind not in {"whole", "slow", "cut", "cut-chunk", "endless", "silent"}:
+            if kind not in {"whole", "slow", "cut", "cut-chunk", "endless", "silent", "moved"}:
                 self.send_error(404)
+                return
+            if kind == "moved":
+                self.send_response(302)
+                self.send_header("Location", self.path.replace("moved", "whole"))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             self.send_response(200)
             if kind == "cut-chunk":

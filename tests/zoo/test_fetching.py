@@ -1,10 +1,15 @@
 """Fetching: the cache holds whole, verified files or nothing."""
 
 import hashlib
+import io
 import multiprocessing
+import pickle
+import re
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 from torch import nn
 
 from pvbias.clips import ClipSpec
@@ -57,6 +62,69 @@ def test_servers_and_queries_do_not_share_a_cached_file(server, cache):
 def test_an_address_cannot_lead_out_of_the_cache(server, cache):
     path = fetch(f"{server.url}/whole/%2e%2e/%2e%2e/%2e%2e/escaped.pyth")
     assert Path(path).resolve().is_relative_to(cache.resolve())
+
+
+#: What servers answer in the place of a file, and how it is called.
+ANSWERS = {
+    "login page": (b"\r\n<!DOCTYPE html><html><body>Please log in</body></html>", "a web page"),
+    "old page": (b"\xef\xbb\xbf<HTML><HEAD>", "a web page"),
+    "error": (b'{"error": "Invalid credentials in Authorization header"}', "a message in JSON"),
+    "list": (b'[{"message": "rate limit"}]', "a message in JSON"),
+    "storage": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "Git LFS's pointer"),
+    "text": (b"Quota exceeded\n", "text"),
+    "picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "begins as no checkpoint does (89 50 4e 47"),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_that_is_no_checkpoint_is_not_kept(server, cache, answer):
+    address = f"{server.url}/whole/model.pyth"
+    server.whole, server.content = server.content, ANSWERS[answer][0]
+    for _ in range(2):  # asked again
+        with pytest.raises(WeightsError, match=re.escape(ANSWERS[answer][1]) + r".*Nothing was kept.*by hand"):
+            fetch(address)
+    assert files_in(cache) == []
+    assert len(server.requests) == 2
+    with pytest.raises(WeightsError, match=r"SHA-256 is .*, but 1111.*" + re.escape(ANSWERS[answer][1])):
+        fetch(address, "1" * 64)
+    server.content = server.whole
+    assert Path(fetch(address)).read_bytes() == server.whole
+
+
+def test_an_answer_that_is_what_its_checksum_says_is_kept(server, cache):
+    server.content = b"text that somebody wants"
+    path = fetch(f"{server.url}/whole/model.pyth", hashlib.sha256(server.content).hexdigest())
+    assert Path(path).read_bytes() == server.content
+
+
+def test_an_answer_that_an_earlier_version_has_kept_is_fetched_again(server, cache):
+    address = f"{server.url}/whole/model.pyth"
+    path = Path(fetch(address))
+    path.write_bytes(ANSWERS["login page"][0])
+    assert Path(fetch(address)).read_bytes() == server.content
+
+
+def test_every_kind_of_checkpoint_is_kept(server, cache):
+    new, old = io.BytesIO(), io.BytesIO()
+    torch.save({"weight": torch.ones(2)}, new)
+    torch.save({"weight": torch.ones(2)}, old, _use_new_zipfile_serialization=False)
+    tensors = safetensors.torch.save({"weight": torch.ones(2)})
+    pickled = pickle.dumps({"blobs": [1]}, protocol=2)  # Caffe2's: what it is, reading it says
+    for number, server.content in enumerate([new.getvalue(), old.getvalue(), tensors, pickled]):
+        assert Path(fetch(f"{server.url}/whole/{number}/model.pth")).read_bytes() == server.content
+
+
+def test_http_without_a_checksum_is_a_warning(server, cache, caplog):
+    address = f"{server.url}/whole/model.pyth"
+    fetch(address, hashlib.sha256(server.content).hexdigest())
+    assert "http" not in caplog.text.replace("Downloading", "")
+    fetch(f"{server.url}/whole/other.pyth")
+    assert f"{server.url}/whole/other.pyth comes over http" in caplog.text
+    assert "TRAIN.CHECKPOINT_SHA256" in caplog.text
+    caplog.clear()
+    fetch(f"{server.url}/moved/model.pyth")
+    assert f"(redirected to {server.url}/whole/model.pyth) comes over http" in caplog.text
 
 
 @pytest.mark.parametrize(
