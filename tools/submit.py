@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
-from pvbias.cluster import Submission, write_sbatch_script
+from pvbias.cluster import Submission, slurm, write_sbatch_script
 from pvbias.cluster.jobs import Job, current_states, is_over
 from pvbias.cluster.submission import CLUSTERS, placed
 from pvbias.config import load_cfg
@@ -118,7 +119,12 @@ def carry_out(submission: Submission, *, wait_for_end: bool, dry_run: bool) -> i
         ClusterError: see :meth:`Submission.submit` and :func:`wait`.
     """
     if dry_run:
-        submission.check()
+        submission.check(elsewhere=True)
+        if submission.cluster == "slurm" and not slurm.is_here():
+            print(
+                "There is no sbatch on PATH: whether the cluster has what is asked for was not checked.",
+                file=sys.stderr,
+            )
         script = [write_sbatch_script(submission)] if submission.cluster == "slurm" else []
         configs = dict.fromkeys(placed(cfg).dump() for cfg in submission.cfgs)
         print("\n---\n".join([*script, *configs]))

@@ -89,7 +89,12 @@ def add_config(cfg: CfgNode) -> None:
         cfg, "DECOUPLED.PLACES", 8, "Places+Faces+MNIST: the number of place classes (x).", at_least(1), unit="classes"
     )
     declare(
-        cfg, "DECOUPLED.MOTIONS", 16, "Places+Faces+MNIST: the number of motions (y).", between(1, 100), unit="motions"
+        cfg,
+        "DECOUPLED.MOTIONS",
+        16,
+        "Places+Faces+MNIST: the number of motions (y). The paper's Table 2 goes to 256, of places as well.",
+        between(1, 1000),
+        unit="motions",
     )
     declare(
         cfg,

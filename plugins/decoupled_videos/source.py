@@ -26,6 +26,9 @@ from .rendering import Format, MovingImage
 
 logger = logging.getLogger(__name__)
 
+#: Of P+F+M: the numbers of three digits. The paper's Table 2 goes to 256.
+_MOST_MOTIONS = 1000
+
 #: Part of the videos' names. To be raised by whatever change gives other pixels for the same configuration.
 ALGORITHM = 1
 #: Trajectories of digits, and ways of the pen along them, that a process keeps; 1 or 2 kB each.
@@ -268,10 +271,16 @@ def build_places_faces_mnist(cfg: CfgNode, split: str) -> DecoupledVideos:
         DataError: a folder holds too few images, or MNIST's files are broken.
     """
     keys = cfg.DECOUPLED
-    if not 1 <= keys.MOTIONS <= 100:
+    if not 1 <= keys.MOTIONS <= _MOST_MOTIONS:
         raise ConfigError(
-            f"DECOUPLED.MOTIONS = {keys.MOTIONS} must lie in [1, 100]: motions are the numbers from 0 on, with two "
-            "digits at most."
+            f"DECOUPLED.MOTIONS = {keys.MOTIONS} must lie in [1, {_MOST_MOTIONS}]: motions are the numbers from 0 on, "
+            "with three digits at most."
+        )
+    digits = len(str(keys.MOTIONS - 1))
+    if keys.FRAMES < 2 * digits:
+        raise ConfigError(
+            f"DECOUPLED.FRAMES = {keys.FRAMES} must be at least {2 * digits}: DECOUPLED.MOTIONS = {keys.MOTIONS} has "
+            f"numbers of {digits} digits, and each digit needs two frames to move."
         )
     scene = FaceOverPlace(places(keys.PLACES_DIR, split, count=keys.PLACES), faces(keys.FACES_DIR, split))
     return _build("places_faces_mnist", scene, cfg, split, motions=keys.MOTIONS, brush_share=1 / 4)

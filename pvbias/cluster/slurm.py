@@ -42,6 +42,11 @@ class Partition:
     minutes: int | None
 
 
+def is_here() -> bool:
+    """Whether this machine can submit to Slurm."""
+    return shutil.which("sbatch") is not None
+
+
 def check_request(cfg: CfgNode) -> None:
     """Whether this machine can submit what ``SLURM`` asks for, as far as that can be known.
 
@@ -50,10 +55,10 @@ def check_request(cfg: CfgNode) -> None:
             the partition has.
     """
     asked = cfg.SLURM
-    if shutil.which("sbatch") is None:
+    if not is_here():
         raise ClusterError(
             "There is no sbatch on PATH: this machine cannot submit to Slurm. Submit from one that can (a login node), "
-            "or run here with --cluster local."
+            "run here with --cluster local, or look at what would be submitted with --dry-run."
         )
     known = partitions()
     partition = (

@@ -27,7 +27,7 @@ from ..errors import ClusterError
 from ..run import run
 from .jobs import FOLDER, Job, current_states, find_jobs, is_over
 from .run import ClusterRun
-from .slurm import check_request
+from .slurm import check_request, is_here
 
 CLUSTERS = ("slurm", "local", "debug")
 
@@ -63,8 +63,12 @@ class Submission:
         """What Slurm shows."""
         return re.sub(r"[^\w.=,+-]", "_", self.folder.resolve().name) or "pvbias"
 
-    def check(self) -> None:
+    def check(self, *, elsewhere: bool = False) -> None:
         """Find what would go wrong, before anything is queued.
+
+        Args:
+            elsewhere: it may be submitted from another machine: where this one has no Slurm, what Slurm has is not
+                looked at.
 
         Raises:
             ClusterError: no job is asked for, the request is more than there is (:func:`.slurm.check_request`; with
@@ -85,7 +89,8 @@ class Submission:
                 "at True, and choose an OUTPUT_DIR without checkpoints to begin anew."
             )
         if self.cluster == "slurm":
-            check_request(cfg)
+            if is_here() or not elsewhere:
+                check_request(cfg)
         else:
             self._check_machine(cfg.SLURM)
         outputs = {str(Path(cfg.OUTPUT_DIR).resolve()) for cfg in self.cfgs}
@@ -183,8 +188,8 @@ def _wait_for_room(jobs: Sequence[Job], most: int) -> None:
 
 
 def write_sbatch_script(submission: Submission) -> str:
-    """The script that sbatch would get."""
-    executor = _slurm_executor(submission)
+    """The script that sbatch would get; also on a machine without Slurm."""
+    executor = _slurm_executor(submission, kind=_Writer)
     if len(submission.cfgs) > 1:
         executor.parameters["map_count"] = len(submission.cfgs)
     return executor._make_submission_file_text(executor._submitit_command_str, "")
@@ -245,7 +250,17 @@ def _local_executor(cfg: CfgNode, folder: Path) -> LocalExecutor:
     return executor
 
 
-def _slurm_executor(submission: Submission, after: str = "") -> SlurmExecutor:
+class _Writer(SlurmExecutor):
+    """Writes scripts, and submits nothing: it does not look for Slurm."""
+
+    @classmethod
+    def affinity(cls) -> int:
+        return 2
+
+
+def _slurm_executor(
+    submission: Submission, after: str = "", kind: type[SlurmExecutor] = SlurmExecutor
+) -> SlurmExecutor:
     cfg, folder = submission.cfgs[0], submission.folder.resolve() / FOLDER
     asked = cfg.SLURM
     cpus = asked.CPUS_PER_TASK or cfg.DATA_LOADER.NUM_WORKERS + 1
@@ -274,7 +289,7 @@ def _slurm_executor(submission: Submission, after: str = "") -> SlurmExecutor:
     if after:
         parameters["dependency"] = f"afterok:{after}"
         parameters["additional_parameters"]["kill-on-invalid-dep"] = "yes"
-    executor = SlurmExecutor(folder, max_num_timeout=asked.MAX_TIMEOUTS)
+    executor = kind(folder, max_num_timeout=asked.MAX_TIMEOUTS)
     executor.update_parameters(**{name: value for name, value in parameters.items() if value})
     return executor
 

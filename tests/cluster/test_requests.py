@@ -74,6 +74,13 @@ def test_dry_run(cluster, config, tmp_path, capsys):
 def test_without_slurm(config, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "There is no sbatch on PATH" in refused(capsys, config)
+    assert main(["submit", "--cfg", str(config), "SLURM.PARTITION", "elsewhere", "OUTPUT_DIR", "run", "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("#!/bin/bash")
+    assert "#SBATCH --partition=elsewhere\n" in said.out
+    assert yaml.safe_load(said.out.split("\n---\n")[1])["SLURM"]["PARTITION"] == "elsewhere"
+    assert "was not checked" in said.err
+    assert "would begin anew" in refused(capsys, config, "--dry-run", "TRAIN.AUTO_RESUME", "False")
     assert "but this machine shows" in refused(capsys, config, "--cluster", "local", "SLURM.GPUS_PER_NODE", 99)
     assert "this machine alone" in refused(capsys, config, "--cluster", "local", "SLURM.NODES", 2)
     assert "keys that do not vary go before --sweep" in refused(

@@ -92,6 +92,20 @@ def test_motions_are_drawn_as_their_numbers():
         assert half[-1] > 24
 
 
+def test_the_papers_largest_set():
+    """P+F+M_256_256, Table 2: 65,536 classes; each third of 111 is a 1."""
+    source = source_of("places_faces_mnist", PLACES=256, MOTIONS=256, FRAMES=24, TEST_VIDEOS=256)
+    assert len(source.class_names) == 65536
+    assert len({record.label % 256 for record in source.records}) == 256
+    (record,) = (record for record in source.records if record.name.split("/")[-2].endswith("_motion111"))
+    video = source.open(record)
+    frames = video.read(list(video.timestamps), lambda height, width: (height, width)).astype(int)
+    moved = np.abs(frames - np.median(frames, axis=0)).sum(axis=3) > 20
+    heights = [np.nonzero(frame)[0].mean() for frame in moved]
+    for first in (0, 8, 16):
+        assert heights[first + 7] > heights[first] + 8
+
+
 def test_labels_and_class_names():
     expected = {
         "joint": (100, "brush 3 + shape 7", 37),
@@ -241,7 +255,8 @@ def test_an_unreadable_picture_is_a_bad_video(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"MOTIONS": 101}, r"DECOUPLED\.MOTIONS = 101 must lie in \[1, 100\]"),
+        ({"MOTIONS": 1001}, r"DECOUPLED\.MOTIONS = 1001 must lie in \[1, 1000\]"),
+        ({"MOTIONS": 256, "FRAMES": 5}, r"DECOUPLED\.FRAMES = 5 must be at least 6: DECOUPLED\.MOTIONS = 256"),
         ({"MOTIONS": 0}, r"DECOUPLED\.MOTIONS = 0"),
         ({"PLACES": 0}, r"DECOUPLED\.PLACES = 0"),
         ({"BRUSH_SIZE": 33}, r"DECOUPLED\.BRUSH_SIZE = 33 must lie in \[1, 32\]"),
