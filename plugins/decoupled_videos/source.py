@@ -277,7 +277,7 @@ def build_places_faces_mnist(cfg: CfgNode, split: str) -> DecoupledVideos:
             "with three digits at most."
         )
     digits = len(str(keys.MOTIONS - 1))
-    if keys.FRAMES < 2 * digits:
+    if 2 * digits > keys.FRAMES:
         raise ConfigError(
             f"DECOUPLED.FRAMES = {keys.FRAMES} must be at least {2 * digits}: DECOUPLED.MOTIONS = {keys.MOTIONS} has "
             f"numbers of {digits} digits, and each digit needs two frames to move."
