@@ -384,7 +384,12 @@ def _evaluator_names(cfg: CfgNode) -> list[str]:
 def _evaluators(
     cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str], names: Sequence[str]
 ) -> dict[str, Evaluator]:
-    return {name: EVALUATOR.get(name)(cfg, recognizer, class_names) for name in names}
+    made: dict[str, Evaluator] = {name: EVALUATOR.get(name)(cfg, recognizer, class_names) for name in names}
+    if "accuracy" in made:
+        # It keeps the predictions: all that the figures of predictions are made of.
+        wanted = [variant for each in made.values() if each.of_predictions for variant in each.modulations]
+        made["accuracy"].kept = tuple(variant for variant in dict.fromkeys(wanted) if variant != ORIGINAL)
+    return made
 
 
 def _measure(

@@ -1,6 +1,7 @@
 """The main job on real files: from videos to report, through the command line."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,19 @@ def test_figures_do_not_depend_on_the_number_of_processes(measured, weights, bar
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_a_run_fused_with_itself_is_the_run(measured, tmp_path):
+    """Every figure of predictions at video level, of every variant."""
+    out, document = measured
+    shutil.copytree(out, tmp_path / "again")
+    assert main(["fuse", str(out), str(tmp_path / "again"), "--out", str(tmp_path / "fused")]) == 0
+    fused = json.loads((tmp_path / "fused" / "results.json").read_text())
+    found = figures(fused)
+    for evaluator in ("accuracy", "modulated_accuracy", "dynamic_score"):
+        expected = {key: value for key, value in figures(document).items() if key[0] == evaluator and key[2] == "video"}
+        assert expected
+        assert {key: value for key, value in found.items() if key[0] == evaluator} == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_saved_configuration_rebuilds_the_run(measured, tmp_path):

@@ -17,12 +17,16 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from pvbias.config import get_cfg
+from pvbias.clips import ORIGINAL, ClipSpec
+from pvbias.config import get_cfg, load_cfg
 from pvbias.errors import DataError
-from pvbias.evaluation import Figure, Predictions, Result
+from pvbias.evaluation import Evaluator, Figure, Predictions, Result, VideoViews
 from pvbias.evaluation.accuracy import top_k_credit
 from pvbias.evaluation.statistics import difference_figure, mean_figures
+from pvbias.models import Recognizer
+from pvbias.registries import EVALUATOR
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
+from pvbias.report.console import headline_table
 from pvbias.versions import versions
 
 EXAMPLES = """examples:
@@ -30,8 +34,12 @@ EXAMPLES = """examples:
   pvbias fuse runs/rgb runs/flow --weights 1 1.5 --out runs/two_stream
   pvbias compare runs/rgb runs/flow runs/two_stream --out runs/comparison
 
-All figures are those of the videos that every run has.
+All figures are those of the videos that every run has: accuracy, and whatever else all runs have measured that follows
+from predictions alone (on shuffled, reversed and frozen clips: the dynamic score, the agreement, accuracies).
 Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/predictions.npz."""
+
+#: Of the smallest probability above zero in float32.
+_LEAST_LOG = math.log(np.finfo(np.float32).smallest_subnormal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
         len(own.predictions.names) - len(common.predictions.names)
         for own, common in zip(all_videos, streams, strict=True)
     ]
-    results = measure(streams, fuse(streams), left_out)
+    fused = fuse(streams)
+    results = measure(streams, fused, left_out) | measure_variants(streams, fused)
     run = replace(
         _describe(streams, results),
         name=args.out.resolve().name,
@@ -90,6 +99,7 @@ def main(argv: Sequence[str]) -> int:
     write_results(args.out, run)
     page = write_report(args.out)
     print(tabulate(results["late_fusion"].tables["runs"], headers="keys", floatfmt=".4g"))
+    print(f"\n{headline_table([run])}\n")
     print(page)
     return 0
 
@@ -129,15 +139,27 @@ def on_common_videos(streams: Sequence[Stream]) -> list[Stream]:
 
 
 def fuse(streams: Sequence[Stream]) -> Predictions:
-    """The weighted mean of the runs' class probabilities, ``sum_i w_i p_i / sum_i w_i``, on common videos."""
+    """The weighted mean of the runs' class probabilities, ``sum_i w_i p_i / sum_i w_i``, on common videos: on original
+    clips, and on those modulated clips that all runs have predictions of."""
     weighted = [stream.weight * stream.predictions.probabilities.astype(np.float64) for stream in streams]
     total = sum(stream.weight for stream in streams)
     first = streams[0].predictions
+    common = [name for name in first.variants if all(name in stream.predictions.variants for stream in streams)]
+    shares = [math.log(stream.weight / total) for stream in streams]
     return Predictions(
         names=first.names,
         labels=first.labels,
         probabilities=(np.sum(weighted, axis=0) / total).astype(np.float32),
         class_names=max((stream.predictions.class_names for stream in streams), key=len),
+        variants={
+            name: np.logaddexp.reduce(
+                [
+                    share + stream.predictions.variants[name].astype(np.float64)
+                    for share, stream in zip(shares, streams, strict=True)
+                ]
+            ).astype(np.float32)
+            for name in common
+        },
     )
 
 
@@ -175,6 +197,62 @@ def measure(streams: Sequence[Stream], fused: Predictions, left_out: Sequence[in
         "accuracy": Result(figures=figures[-2 * len(ks) : -len(ks)], predictions=fused),
         "late_fusion": Result(figures=figures[-len(ks) :], tables={"runs": rows}),
     }
+
+
+def measure_variants(streams: Sequence[Stream], fused: Predictions) -> dict[str, Result]:
+    """What else than accuracy all runs have measured and follows from predictions alone, of the fused ones.
+
+    Each evaluator gets the fused predictions as those of one view; its figures of video level are what they would be of
+    a model that says the same.
+    """
+    cfg = load_cfg()
+    cfg.RNG_SEED = streams[0].run.seed
+    frozen = [name.removeprefix("freeze_") for name in fused.variants if name.startswith("freeze_")]
+    if frozen:
+        cfg.BIAS.FREEZE_FRAME = frozen[0]
+    names = [name for name in streams[0].run.results if all(name in stream.run.results for stream in streams[1:])]
+    results = {}
+    for name in names:
+        if name == "accuracy" or name not in EVALUATOR:
+            continue
+        evaluator: Evaluator = EVALUATOR.get(name)(cfg, _classifier(fused.probabilities.shape[1]), fused.class_names)
+        if not evaluator.of_predictions:
+            continue
+        missing = [each for each in evaluator.modulations if each not in (ORIGINAL, *fused.variants)]
+        if missing:
+            reason = (
+                f"Not all runs have kept their predictions on {', '.join(missing)} clips: measure them again, with "
+                "TEST.ENABLE and with one BIAS.FREEZE_FRAME."
+            )
+            results[name] = Result(not_applicable=reason)
+        else:
+            results[name] = _of_fused(evaluator, fused)
+    return results
+
+
+def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
+    """The result of an evaluator of predictions, at video level."""
+    with np.errstate(divide="ignore"):
+        variants = {ORIGINAL: np.log(fused.probabilities.astype(np.float64)), **fused.variants}
+    # A probability of zero is as small as float32 has them, so that a logarithm is finite.
+    logs = {name: torch.from_numpy(np.maximum(values, _LEAST_LOG)) for name, values in variants.items()}
+    nothing = torch.empty(1, 3, 0, 0, 0, dtype=torch.uint8)
+    for index, (name, label) in enumerate(zip(fused.names, fused.labels.tolist(), strict=True)):
+        video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)
+        evaluator.process(video, {each: logs[each][index, None] for each in evaluator.modulations})
+    result = evaluator.evaluate()
+    result.predictions = None
+    result.figures = [figure for figure in result.figures if figure.level != "clip"]
+    result.tables = {
+        table: [row for row in rows if row.get("level") != "clip"] for table, rows in result.tables.items()
+    }
+    return result
+
+
+def _classifier(classes: int) -> Recognizer:
+    """What evaluators ask for the number of classes."""
+    spec = ClipSpec(num_frames=1, sampling_rate=1, crop_size=1, test_crop_size=1, short_side=1)
+    return Recognizer(torch.nn.Sequential(torch.nn.Linear(1, classes)), clip_spec=spec, head="0")
 
 
 def _read(folders: Sequence[str], weights: Sequence[float]) -> list[Stream]:
@@ -235,6 +313,7 @@ def _select(predictions: Predictions, places: Sequence[int]) -> Predictions:
         labels=predictions.labels[places],
         probabilities=predictions.probabilities[places],
         class_names=predictions.class_names,
+        variants={name: values[list(places)] for name, values in predictions.variants.items()},
     )
 
 

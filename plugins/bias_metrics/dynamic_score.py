@@ -34,6 +34,8 @@ class DynamicScore(Evaluator):
     - Agreement: the share of clips (videos) whose most probable class stays the same.
     """
 
+    of_predictions = True
+
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.compared = (f"freeze_{cfg.BIAS.FREEZE_FRAME}", "shuffle")

@@ -69,6 +69,7 @@ class FactorErrors(Evaluator):
     """
 
     modulations = (ORIGINAL, "reverse", "shuffle", "footprint_max")
+    of_predictions = True
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)

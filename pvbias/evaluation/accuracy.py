@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from fvcore.common.config import CfgNode
@@ -29,12 +29,14 @@ class AccuracyRow:
         label: class index; -1: none.
         probabilities: float32 ``(K,)``, mean over the views of the original clips.
         credits: in [0, 1], by (variant, level, k); none without a label.
+        variants: log-probabilities, float32 ``(K,)``, of the mean over the views of modulated clips, by modulation.
     """
 
     name: str
     label: int
     probabilities: np.ndarray
     credits: dict[tuple[str, str, int], float]
+    variants: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @EVALUATOR.register(name="accuracy")
@@ -47,12 +49,14 @@ class Accuracy(Evaluator):
       on average: a model that says the same for all classes is at chance, whatever the label's number.
     - With five classes or fewer top-5 is always right, and left out.
     - Videos without a label are left out, and counted in the notes.
-    - The predictions of all videos, with a label or without, are in the result, too.
+    - The predictions of all videos, with a label or without, are in the result, too: on the original clips, and on
+      those of :attr:`kept`.
 
     Tables: ``per_class``, one row for each class that occurs and each level.
     """
 
     modulations: tuple[str, ...] = (ORIGINAL,)
+    of_predictions = True
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
@@ -67,7 +71,12 @@ class Accuracy(Evaluator):
                 for k in self.ks:
                     credits[variant, level, k] = float(top_k_credit(scores, label, k).mean())
         probabilities = logits[ORIGINAL].double().softmax(1).mean(0).float().numpy()
-        self.rows[video.index] = AccuracyRow(video.name, label, probabilities, credits)
+        variants = {
+            variant: log_probabilities_by_level(logits[variant])["video"][0].float().numpy()
+            for variant in self.kept
+            if variant in logits
+        }
+        self.rows[video.index] = AccuracyRow(video.name, label, probabilities, credits, variants)
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
@@ -103,6 +112,7 @@ class Accuracy(Evaluator):
             labels=np.array([row.label for row in rows], np.int64),
             probabilities=np.stack([row.probabilities for row in rows]),
             class_names=list(self.class_names),
+            variants={variant: np.stack([row.variants[variant] for row in rows]) for variant in rows[0].variants},
         )
 
     @staticmethod

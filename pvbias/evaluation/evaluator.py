@@ -65,12 +65,18 @@ class Evaluator(abc.ABC):
     Attributes:
         modulations: names in the MODULATION registry whose logits :meth:`process` needs; ``()`` for an evaluator that
             only looks at the model's weights. Set in ``__init__`` when it depends on the configuration.
+        of_predictions: its figures follow from the name, the label and the logits of a video alone; those of video
+            level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
+            what several models say together, too (``pvbias fuse``).
+        kept: further modulations whose logits :meth:`process` gets where another evaluator needs them.
         rows: all that is kept of the videos; small (no clips, no logits of whole data sets on large vocabularies unless
             it must). Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what else can be
             pickled is possible, too, but is measured again after an interruption.
     """
 
     modulations: tuple[str, ...] = ()
+    of_predictions: bool = False
+    kept: tuple[str, ...] = ()
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         self.cfg = cfg

@@ -42,19 +42,21 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """What a model says of each of ``n`` videos, of the class probabilities averaged over its views.
+    """What a model says of each of ``n`` videos: the class probabilities averaged over its views.
 
     Attributes:
         names: the videos' paths as the annotation file writes them, in its order; parts of a video share one.
         labels: int64 ``(n,)``, class indices; -1 where a video has none.
         probabilities: float32 ``(n, K)``; a row sums to 1.
         class_names: in label order; empty when the classes have none.
+        variants: on modulated clips, by modulation: natural logarithms of the probabilities, float32 ``(n, K)``.
     """
 
     names: list[str]
     labels: np.ndarray
     probabilities: np.ndarray
     class_names: list[str] = field(default_factory=list)
+    variants: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         videos, classes = self.probabilities.shape

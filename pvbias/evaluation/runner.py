@@ -320,7 +320,8 @@ def _hand_over(video: TestVideo, logits: Mapping[str, Tensor], evaluators: Seque
             )
     views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
     for evaluator in evaluators:
-        evaluator.process(views, {variant: logits[variant] for variant in evaluator.modulations})
+        taken = [*evaluator.modulations, *(variant for variant in evaluator.kept if variant in logits)]
+        evaluator.process(views, {variant: logits[variant] for variant in taken})
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:

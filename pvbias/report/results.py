@@ -15,8 +15,8 @@ an interval's null end is infinite (-infinity for the lower, infinity for the up
 older reader would misread gets a new format number.
 
 ``predictions.npz``, where accuracy was measured, has the arrays of :class:`pvbias.evaluation.Predictions` under their
-names; ``numpy.load`` reads it without pickle. ``per_video.npz`` has what the figures are means of
-(:mod:`.per_video`).
+names, those of its ``variants`` as ``variants/shuffle`` and the like; ``numpy.load`` reads it without pickle.
+``per_video.npz`` has what the figures are means of (:mod:`.per_video`).
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from .folder import PAGE, RESULTS, write_files
 FORMAT = "pvbias-results/1"
 FILE_NAME = RESULTS
 PREDICTIONS = "predictions.npz"
+_VARIANT = "variants/"
 
 
 @dataclass(kw_only=True, repr=False)
@@ -135,9 +136,10 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
             "not_applicable": result.not_applicable,
         }
     files |= {f"tables/{file}": _csv(rows) for file, rows in _tables(run).items()}
-    # Several evaluators of accuracy have the same ones.
-    predictions = next((r.predictions for r in run.results.values() if r.predictions is not None), None)
-    if predictions is not None:
+    # Several evaluators of accuracy have the same ones, and one of them those on modulated clips, too.
+    found = [result.predictions for result in run.results.values() if result.predictions is not None]
+    if found:
+        predictions = max(found, key=lambda each: len(each.variants))
         files[PREDICTIONS] = _npz(predictions)
     values = per_video.pack(run.videos, run.results)
     if values is not None:
@@ -213,6 +215,9 @@ def read_predictions(run_dir: str | Path) -> Predictions:
                 labels=arrays["labels"],
                 probabilities=arrays["probabilities"],
                 class_names=arrays["class_names"].tolist(),
+                variants={
+                    name.removeprefix(_VARIANT): arrays[name] for name in arrays.files if name.startswith(_VARIANT)
+                },
             )
     except FileNotFoundError:
         raise DataError(
@@ -223,6 +228,8 @@ def read_predictions(run_dir: str | Path) -> Predictions:
         raise DataError(f"Cannot read the predictions in {file}: {error}. Measure again.") from error
     if found.probabilities.ndim != 2 or not len(found.names) == len(found.labels) == len(found.probabilities):
         raise DataError(f"{file} does not have one row of probabilities and one label for each video. Measure again.")
+    if any(values.shape != found.probabilities.shape for values in found.variants.values()):
+        raise DataError(f"{file} has not as many predictions on modulated clips as on the others. Measure again.")
     return found
 
 
@@ -295,6 +302,7 @@ def _npz(predictions: Predictions) -> bytes:
         labels=predictions.labels,
         probabilities=predictions.probabilities,
         class_names=np.array(predictions.class_names, dtype=np.str_),
+        **{f"{_VARIANT}{name}": values for name, values in predictions.variants.items()},  # type: ignore[arg-type]
     )
     return file.getvalue()
 

@@ -16,12 +16,15 @@ FLOW = [[0.2, 0.8], [0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]  # wrong, right, right, 
 EQUAL = [[0.55, 0.45], [0.65, 0.35], [0.3, 0.7], [0.65, 0.35]]  # their means: right, right, right, wrong
 
 
-def write_run(folder, names, labels, probabilities, class_names=("run", "walk"), **changes):
+def write_run(
+    folder, names, labels, probabilities, class_names=("run", "walk"), variants=None, results=None, **changes
+):
     predictions = Predictions(
         names=list(names),
         labels=np.array(labels),
         probabilities=np.array(probabilities, np.float32),
         class_names=list(class_names),
+        variants=variants or {},
     )
     run = {
         "name": folder.name,
@@ -30,7 +33,7 @@ def write_run(folder, names, labels, probabilities, class_names=("run", "walk"),
         "num_videos": len(names),
         "data_fingerprint": "f1",
         "views": "1 clips, centre crop",
-        "results": {"accuracy": Result(predictions=predictions)},
+        "results": {"accuracy": Result(predictions=predictions), **(results or {})},
     }
     write_results(folder, RunResults(**run | changes))
     return str(folder)
@@ -75,6 +78,59 @@ def test_the_mean_of_two_runs(tmp_path, runs, capsys):
     assert (run.model, run.views) == ("model of rgb / model of flow", "1 clips, centre crop")
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "fused" / "report.html")
     assert "late fusion" in (tmp_path / "fused" / "report.html").read_text(encoding="utf-8")
+
+
+#: What the two say of the same videos when their frames are shuffled, and frozen.
+SHUFFLED = {"rgb": [[0.8, 0.2]] * 4, "flow": [[0.5, 0.5]] * 4}
+FROZEN = {"rgb": [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]], "flow": [[0.5, 0.5]] * 4}
+
+
+def write_runs_with_variants(folder, **changes):
+    results = {name: Result() for name in ("modulated_accuracy", "dynamic_score", "asdt")}
+    runs = []
+    for name, original in (("rgb", RGB), ("flow", FLOW)):
+        logs = {"shuffle": SHUFFLED[name], "reverse": original, "freeze_middle": FROZEN[name]}
+        variants = {variant: np.log(np.array(values, np.float32)) for variant, values in logs.items()}
+        runs.append(write_run(folder / name, NAMES, LABELS, original, variants=variants, results=results | changes))
+    return runs
+
+
+def test_every_variants_figures_of_the_fused_model(tmp_path):
+    """At weights 1 and 3 the fused model says of clips (0.9 + 3 * 0.2) / 4 = 0.375 and so on, and of shuffled ones
+    (0.8 + 3 * 0.5) / 4 = 0.575."""
+    run, fused = fuse(tmp_path, *write_runs_with_variants(tmp_path), "--weights", 1, 3)
+    p = np.array([0.375, 0.775, 0.35, 0.625])
+    q = {"shuffle": np.full(4, 0.575), "freeze_middle": np.array([0.6, 0.475, 0.425, 0.55])}
+    for variant, expected in q.items():
+        np.testing.assert_allclose(np.exp(fused.variants[variant])[:, 0], expected, atol=1e-6)
+    found = {
+        (evaluator, figure.name, figure.variant): figure.value
+        for evaluator in ("dynamic_score", "modulated_accuracy")
+        for figure in run.results[evaluator].figures
+    }
+    assert {figure.level for result in run.results.values() for figure in result.figures} == {"video"}
+    for variant in q:
+        divergence = p * np.log(p / q[variant]) + (1 - p) * np.log((1 - p) / (1 - q[variant]))
+        assert found["dynamic_score", "dynamic_score", variant] == pytest.approx(divergence.mean(), abs=1e-6)
+        assert found["dynamic_score", "agreement", variant] == 50  # in b and d; in c and d
+    # Right about b and c; shuffled, all are said to be of class 0; frozen, right about a and c.
+    top1 = {variant: found["modulated_accuracy", "top1", variant] for variant in ("original", *q, "reverse")}
+    assert top1 == {"original": 50, "shuffle": 50, "freeze_middle": 50, "reverse": 50}
+    assert found["modulated_accuracy", "log_ratio", "shuffle"] == pytest.approx(0)
+    assert run.results["accuracy"].figures[0].value == 50
+    assert "asdt" not in run.results  # a measure of weights, of which a fused model has none
+    assert {row["level"] for row in run.results["modulated_accuracy"].tables["per_class"]} == {"video"}
+    again, _ = fuse(tmp_path, tmp_path / "fused", tmp_path / "rgb")
+    assert set(again.results) == {"accuracy", "late_fusion", "modulated_accuracy", "dynamic_score"}
+
+
+def test_variants_that_a_run_has_not_kept(tmp_path):
+    first, _ = write_runs_with_variants(tmp_path)
+    other = write_run(tmp_path / "older", NAMES, LABELS, FLOW, results={"dynamic_score": Result()})
+    run, fused = fuse(tmp_path, first, other)
+    assert fused.variants == {}
+    assert "freeze_middle, shuffle clips: measure them again" in run.results["dynamic_score"].not_applicable
+    assert "modulated_accuracy" not in run.results
 
 
 def test_weights(tmp_path, runs):

@@ -29,6 +29,8 @@ class Confidence(Evaluator):
     Tables: ``per_video``, one row for each video and level.
     """
 
+    of_predictions = True
+
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.modulations = (ORIGINAL, f"freeze_{cfg.BIAS.FREEZE_FRAME}")
