@@ -120,8 +120,9 @@ def test_every_variants_figures_of_the_fused_model(tmp_path):
     assert run.results["accuracy"].figures[0].value == 50
     assert "asdt" not in run.results  # a measure of weights, of which a fused model has none
     assert {row["level"] for row in run.results["modulated_accuracy"].tables["per_class"]} == {"video"}
-    again, _ = fuse(tmp_path, tmp_path / "fused", tmp_path / "rgb")
-    assert set(again.results) == {"accuracy", "late_fusion", "modulated_accuracy", "dynamic_score"}
+    folder = tmp_path / "fused_again"
+    assert main(["fuse", str(tmp_path / "fused"), str(tmp_path / "rgb"), "--out", str(folder)]) == 0
+    assert set(read_results(folder).results) == {"accuracy", "late_fusion", "modulated_accuracy", "dynamic_score"}
 
 
 def test_variants_that_a_run_has_not_kept(tmp_path):
