@@ -3,7 +3,7 @@ classifier of single frames can learn of them, and from its weights."""
 
 from fvcore.common.config import CfgNode
 
-from pvbias.config.keys import declare
+from pvbias.config.keys import Effect, declare
 
 from .distilled import DatasetBias, DistilledDynamicScore
 from .dynamic_score import DynamicScore
@@ -30,4 +30,5 @@ def add_config(cfg: CfgNode) -> None:
         0.0,
         "self_convolution: a kernel is temporal where the sum of products of neighbouring time slices is below "
         "this number.",
+        effect=Effect.MEASURING,
     )

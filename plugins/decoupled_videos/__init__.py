@@ -2,8 +2,7 @@
 
 from fvcore.common.config import CfgNode
 
-from pvbias.config.effects import Effect
-from pvbias.config.keys import above, at_least, between, declare, one_of
+from pvbias.config.keys import Effect, above, at_least, between, declare, one_of
 
 from .factor_errors import FactorErrors
 from .feature_maps import class_activation
@@ -12,7 +11,6 @@ from .source import DecoupledVideos
 from .temporal_activation import TemporalActivation
 
 __all__ = [
-    "EFFECTS",
     "DecoupledVideos",
     "FactorErrors",
     "TemporalActivation",
@@ -21,13 +19,6 @@ __all__ = [
     "footprint_max",
     "footprint_sum",
 ]
-
-#: Training videos are the same whatever these are; those of validations are compared by themselves.
-EFFECTS = {
-    "DECOUPLED.VAL_VIDEOS": Effect.MEASURING,
-    "DECOUPLED.TEST_VIDEOS": Effect.MEASURING,
-    "DECOUPLED.CONTEXT": Effect.MEASURING,
-}
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -66,8 +57,10 @@ def add_config(cfg: CfgNode) -> None:
         at_least(1),
         unit="videos",
     )
-    declare(cfg, "DECOUPLED.VAL_VIDEOS", 1000, "Validation videos.", at_least(1), unit="videos")
-    declare(cfg, "DECOUPLED.TEST_VIDEOS", 2000, "Test videos.", at_least(1), unit="videos")
+    declare(
+        cfg, "DECOUPLED.VAL_VIDEOS", 1000, "Validation videos.", at_least(1), unit="videos", effect=Effect.MEASURING
+    )
+    declare(cfg, "DECOUPLED.TEST_VIDEOS", 2000, "Test videos.", at_least(1), unit="videos", effect=Effect.MEASURING)
     declare(
         cfg,
         "DECOUPLED.RHO",
@@ -84,6 +77,7 @@ def add_config(cfg: CfgNode) -> None:
         "The same for validation and test videos: all pairs equally likely (balanced), tied pairs only (in "
         "context), or all pairs but those (out of context).",
         one_of("balanced", "in", "out"),
+        effect=Effect.MEASURING,
     )
     declare(
         cfg, "DECOUPLED.PLACES", 8, "Places+Faces+MNIST: the number of place classes (x).", at_least(1), unit="classes"

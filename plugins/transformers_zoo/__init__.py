@@ -3,10 +3,6 @@
 transformers itself is imported where a network is built, or fetched from the hub, and not before.
 """
 
-from pvbias.config.effects import Effect
-
 from . import family, hub, key_layout
 
-__all__ = ["EFFECTS", "family", "hub", "key_layout"]
-
-EFFECTS = {"TRANSFORMERS.CONFIG": Effect.CONTENT}
+__all__ = ["family", "hub", "key_layout"]

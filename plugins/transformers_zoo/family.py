@@ -13,6 +13,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from pvbias.config.keys import Effect, declare
 from pvbias.errors import ConfigError
 from pvbias.models import ModelFamily, ZooModel
 from pvbias.registries import MODEL_FAMILY
@@ -26,10 +27,14 @@ ZOO = "transformers"
 
 def add_config(cfg: CfgNode) -> None:
     """Keys of the family."""
-    cfg.TRANSFORMERS = CfgNode()
-    # Folder, or hf:// address, whose config.json and image processor say what the model is; weights in it are not read.
-    # Empty: those of the weights that are measured or trained from.
-    cfg.TRANSFORMERS.CONFIG = ""
+    declare(
+        cfg,
+        "TRANSFORMERS.CONFIG",
+        "",
+        "Folder, or hf:// address, whose config.json and image processor say what the model is; weights in it are not "
+        "read. Empty: those of the weights that are measured or trained from.",
+        effect=Effect.CONTENT,
+    )
 
 
 def configure(cfg: CfgNode) -> ZooModel:

@@ -7,7 +7,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..registries import MODULATION
-from .keys import Rule, above, are_numbers, at_least, between, declare, one_of, pair, registered, texts
+from .keys import Effect, Rule, above, are_numbers, at_least, between, declare, one_of, pair, registered, texts
 
 
 def add_keys(cfg: CfgNode) -> None:
@@ -19,8 +19,11 @@ def add_keys(cfg: CfgNode) -> None:
         "Plugins to import, dotted module names, beside those that installed packages announce (entry points "
         '"pvbias.plugins").',
         texts(),
+        effect=Effect.NOTHING,
     )
-    declare(cfg, "OUTPUT_DIR", "./output", "Folder for everything a run writes. Made when missing.")
+    declare(
+        cfg, "OUTPUT_DIR", "./output", "Folder for everything a run writes. Made when missing.", effect=Effect.NOTHING
+    )
     declare(cfg, "RNG_SEED", 0, "Seed of everything random.", at_least(0))
     declare(
         cfg,
@@ -30,6 +33,7 @@ def add_keys(cfg: CfgNode) -> None:
         "torchrun.",
         at_least(0),
         unit="processes",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -38,14 +42,18 @@ def add_keys(cfg: CfgNode) -> None:
         "Machines in the job. They meet at MASTER_ADDR:MASTER_PORT (from the environment). Ignored under torchrun.",
         at_least(1),
         unit="machines",
+        effect=Effect.NOTHING,
     )
-    declare(cfg, "SHARD_ID", 0, "Which of the machines this is, 0 to NUM_SHARDS - 1.", at_least(0))
+    declare(
+        cfg, "SHARD_ID", 0, "Which of the machines this is, 0 to NUM_SHARDS - 1.", at_least(0), effect=Effect.NOTHING
+    )
     declare(
         cfg,
         "DIST_BACKEND",
         "auto",
         'Backend of torch.distributed; "auto": nccl on GPUs, gloo on CPUs.',
         one_of("auto", "nccl", "gloo"),
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -63,9 +71,16 @@ def add_keys(cfg: CfgNode) -> None:
         'Memory layout of clips and weights: "channels_last_3d", "contiguous", or "auto" (chosen for the model and '
         "the machine).",
         one_of("auto", "channels_last_3d", "contiguous"),
+        effect=Effect.NOTHING,
     )
-    declare(cfg, "LOG_PERIOD", 10, "Steps between two log lines.", at_least(1), unit="steps")
-    declare(cfg, "TENSORBOARD.ENABLE", True, "Write TensorBoard event files to OUTPUT_DIR/tensorboard.")
+    declare(cfg, "LOG_PERIOD", 10, "Steps between two log lines.", at_least(1), unit="steps", effect=Effect.NOTHING)
+    declare(
+        cfg,
+        "TENSORBOARD.ENABLE",
+        True,
+        "Write TensorBoard event files to OUTPUT_DIR/tensorboard.",
+        effect=Effect.NOTHING,
+    )
     declare(cfg, "MODEL.MODEL_NAME", "", "Name in the MODEL registry: `pvbias list models`. Has to be set.")
     declare(
         cfg,
@@ -92,6 +107,7 @@ def add_keys(cfg: CfgNode) -> None:
         "to fill. A file that fills less, or nothing, is an error.",
         between(0, 1),
         unit="of the parameters",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -101,7 +117,9 @@ def add_keys(cfg: CfgNode) -> None:
         'the names of those that are meant begin with: "state_dict.encoder_k.". Empty: the plain ones, or the '
         "largest set; loading says so.",
     )
-    declare(cfg, "DATA.PATH_TO_DATA_DIR", "", "Folder that the three splits below are relative to.")
+    declare(
+        cfg, "DATA.PATH_TO_DATA_DIR", "", "Folder that the three splits below are relative to.", effect=Effect.VIDEOS
+    )
     declare(
         cfg,
         "DATA.TRAIN_SPLIT",
@@ -110,9 +128,14 @@ def add_keys(cfg: CfgNode) -> None:
         'comma, semicolon or tab), a table with a heading, a .jsonl with {"path": ..., "label": ...} lines or '
         "another form of JSON, or a folder (one subfolder a class; or videos alone, which then have no labels): "
         "pvbias/data/annotations/reading.py. Empty: there is no such split.",
+        effect=Effect.VIDEOS,
     )
-    declare(cfg, "DATA.VAL_SPLIT", "val.csv", "Annotation of the validation split, as TRAIN_SPLIT.")
-    declare(cfg, "DATA.TEST_SPLIT", "test.csv", "Annotation of the test split, as TRAIN_SPLIT.")
+    declare(
+        cfg, "DATA.VAL_SPLIT", "val.csv", "Annotation of the validation split, as TRAIN_SPLIT.", effect=Effect.VIDEOS
+    )
+    declare(
+        cfg, "DATA.TEST_SPLIT", "test.csv", "Annotation of the test split, as TRAIN_SPLIT.", effect=Effect.MEASURING
+    )
     declare(
         cfg,
         "DATA.LIST_FORMAT",
@@ -120,6 +143,7 @@ def add_keys(cfg: CfgNode) -> None:
         'Form of lists: "auto" (as the list shows), or "tsn": `path frames label`, of which the last column is the '
         "label.",
         one_of("auto", "tsn"),
+        effect=Effect.VIDEOS,
     )
     declare(
         cfg,
@@ -129,12 +153,14 @@ def add_keys(cfg: CfgNode) -> None:
         "classes an error that asks for this key.",
         one_of(0, 1),
         kind=int,
+        effect=Effect.VIDEOS,
     )
     declare(
         cfg,
         "DATA.PATH_PREFIX",
         "",
         "Folder that relative video paths in an annotation are relative to; empty: the annotation's own folder.",
+        effect=Effect.VIDEOS,
     )
     declare(
         cfg,
@@ -153,6 +179,7 @@ def add_keys(cfg: CfgNode) -> None:
         "the names of their classes: zoo://pytorchvideo/x3d_s/kinetics400, a checkpoint of pvbias. Empty: those of "
         "the weights where they are known (when measuring), else of the training split, else the annotation's own, "
         "sorted.",
+        effect=Effect.VIDEOS,
     )
     declare(
         cfg,
@@ -191,6 +218,7 @@ def add_keys(cfg: CfgNode) -> None:
         'Step between consecutive windows for "windows", in frames at TARGET_FPS.',
         at_least(1),
         unit="frames at TARGET_FPS",
+        effect=Effect.VIEWS,
     )
     declare(
         cfg,
@@ -234,6 +262,7 @@ def add_keys(cfg: CfgNode) -> None:
         at_least(1),
         unit="pixels",
         kind=int,
+        effect=Effect.VIEWS,
     )
     declare(
         cfg,
@@ -244,6 +273,7 @@ def add_keys(cfg: CfgNode) -> None:
         at_least(1),
         unit="pixels",
         kind=int,
+        effect=Effect.VIEWS,
     )
     declare(
         cfg,
@@ -301,6 +331,7 @@ def add_keys(cfg: CfgNode) -> None:
         "not there or have labels that are no classes.",
         between(0, 1),
         unit="of the files",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -318,8 +349,15 @@ def add_keys(cfg: CfgNode) -> None:
         "crashes then ends. (A worker that one ends is replaced, and the file is listed as bad.)",
         at_least(0),
         unit="processes",
+        effect=Effect.NOTHING,
     )
-    declare(cfg, "DATA_LOADER.PIN_MEMORY", True, "Copy batches through page-locked memory (GPU only).")
+    declare(
+        cfg,
+        "DATA_LOADER.PIN_MEMORY",
+        True,
+        "Copy batches through page-locked memory (GPU only).",
+        effect=Effect.NOTHING,
+    )
 
 
 def _colour(*, zero: bool) -> Rule:

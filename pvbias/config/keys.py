@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from fvcore.common.config import CfgNode
@@ -29,6 +30,25 @@ class Rule:
     choices: tuple[Any, ...] = ()
 
 
+class Effect(Enum):
+    """What a key decides. A run goes on from a checkpoint only where nothing has changed that decides its training."""
+
+    #: Training and measuring: what is not declared otherwise.
+    EVERYTHING = "everything"
+    #: What is measured of a model, not how it is trained.
+    MEASURING = "measuring"
+    #: Likewise, and the validations of a training, too.
+    VIEWS = "views"
+    #: Figures over what was measured of each video, nothing else.
+    FIGURES = "figures"
+    #: Where, when and on which machine things are done: at most the last digits of a figure.
+    NOTHING = "nothing"
+    #: Which videos there are to train on: as EVERYTHING, but what counts is what is found there, not where that is.
+    VIDEOS = "videos"
+    #: A file or folder, of weights mostly: as EVERYTHING, but what counts is what is in it.
+    CONTENT = "content"
+
+
 @dataclass(frozen=True)
 class Key:
     """A declared key.
@@ -39,6 +59,7 @@ class Key:
         rule: which values it may have, apart from None.
         kind: type of its value.
         optional: it may be None.
+        effect: what it decides.
     """
 
     about: str
@@ -46,6 +67,7 @@ class Key:
     rule: Rule
     kind: type
     optional: bool
+    effect: Effect
 
 
 #: Every key that was declared, by its dotted name.
@@ -66,6 +88,7 @@ def declare(
     *,
     unit: str = "",
     kind: type | None = None,
+    effect: Effect = Effect.EVERYTHING,
 ) -> None:
     """Add a key to a configuration.
 
@@ -81,6 +104,7 @@ def declare(
         rule: which values it may have; None: any of its type.
         unit: pixels, seconds, epochs, ...
         kind: type of the value, where the default is None.
+        effect: what it decides.
     """
     if (default is None) == (kind is None):
         raise TypeError(f"{key}: `kind` is the type of a key whose default is None, and of no other")
@@ -91,7 +115,7 @@ def declare(
             node[group] = CfgNode()
         node = node[group]
     node[name] = default
-    DECLARED[key] = Key(about, unit, rule or anything(), kind or type(default), default is None)
+    DECLARED[key] = Key(about, unit, rule or anything(), kind or type(default), default is None, effect)
 
 
 def at_least(low: float) -> Rule:

@@ -5,24 +5,46 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, EVALUATOR
-from .keys import Rule, at_least, declare, one_of, registered, texts
+from .keys import Effect, Rule, at_least, declare, one_of, registered, texts
 from .time_limit import minutes
 
 
 def add_keys(cfg: CfgNode) -> None:
     """Add the keys of testing and measuring, and what Slurm is asked for."""
-    declare(cfg, "TEST.ENABLE", True, "Measure accuracy on DATA.TEST_SPLIT.")
-    declare(cfg, "TEST.DATASET", "videos", "Name in the DATASET registry.", registered(DATASET, "datasets"))
-    declare(cfg, "TEST.BATCH_SIZE", 16, "Views (clips x crops) in a forward pass.", at_least(1), unit="views")
+    declare(cfg, "TEST.ENABLE", True, "Measure accuracy on DATA.TEST_SPLIT.", effect=Effect.MEASURING)
+    declare(
+        cfg,
+        "TEST.DATASET",
+        "videos",
+        "Name in the DATASET registry.",
+        registered(DATASET, "datasets"),
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "TEST.BATCH_SIZE",
+        16,
+        "Views (clips x crops) in a forward pass.",
+        at_least(1),
+        unit="views",
+        effect=Effect.MEASURING,
+    )
     declare(
         cfg,
         "TEST.CHECKPOINT_FILE_PATH",
         "",
         "Weights to test when not training: as TRAIN.CHECKPOINT_FILE_PATH. Empty: those of the training, else the "
         "newest in OUTPUT_DIR.",
+        effect=Effect.MEASURING,
     )
     declare(
-        cfg, "TEST.NUM_ENSEMBLE_VIEWS", 10, "Clips of a video, spread uniformly in time.", at_least(1), unit="clips"
+        cfg,
+        "TEST.NUM_ENSEMBLE_VIEWS",
+        10,
+        "Clips of a video, spread uniformly in time.",
+        at_least(1),
+        unit="clips",
+        effect=Effect.VIEWS,
     )
     declare(
         cfg,
@@ -31,14 +53,18 @@ def add_keys(cfg: CfgNode) -> None:
         "Crops of a clip: 1 (centre) or 3 (along the long side).",
         one_of(1, 3),
         unit="crops",
+        effect=Effect.VIEWS,
     )
-    declare(cfg, "BIAS.ENABLE", True, "Measure bias on DATA.TEST_SPLIT, in the same pass as TEST.")
+    declare(
+        cfg, "BIAS.ENABLE", True, "Measure bias on DATA.TEST_SPLIT, in the same pass as TEST.", effect=Effect.MEASURING
+    )
     declare(
         cfg,
         "BIAS.EVALUATORS",
         ["sample_clips"],
         "Names in the EVALUATOR registry: `pvbias list evaluators`. Plugins add theirs to the default.",
         registered(EVALUATOR, "evaluators"),
+        effect=Effect.MEASURING,
     )
     declare(
         cfg,
@@ -46,15 +72,22 @@ def add_keys(cfg: CfgNode) -> None:
         "middle",
         'Frame that a frozen clip repeats: "first", "middle" or "random".',
         one_of("first", "middle", "random"),
+        effect=Effect.MEASURING,
     )
     declare(
-        cfg, "BIAS.BOOTSTRAP_SAMPLES", 2000, "Resamples for the bootstrap intervals.", at_least(100), unit="resamples"
+        cfg,
+        "BIAS.BOOTSTRAP_SAMPLES",
+        2000,
+        "Resamples for the bootstrap intervals.",
+        at_least(100),
+        unit="resamples",
+        effect=Effect.FIGURES,
     )
     # What `pvbias submit` asks Slurm for. With `--cluster local`: TIME, GPUS_PER_NODE, TASKS_PER_NODE, SETUP.
-    declare(cfg, "SLURM.PARTITION", "", "Partition; empty: Slurm's default.")
-    declare(cfg, "SLURM.ACCOUNT", "", "Account; empty: Slurm's default.")
-    declare(cfg, "SLURM.QOS", "", "Quality of service; empty: Slurm's default.")
-    declare(cfg, "SLURM.NODES", 1, "Machines.", at_least(1), unit="machines")
+    declare(cfg, "SLURM.PARTITION", "", "Partition; empty: Slurm's default.", effect=Effect.NOTHING)
+    declare(cfg, "SLURM.ACCOUNT", "", "Account; empty: Slurm's default.", effect=Effect.NOTHING)
+    declare(cfg, "SLURM.QOS", "", "Quality of service; empty: Slurm's default.", effect=Effect.NOTHING)
+    declare(cfg, "SLURM.NODES", 1, "Machines.", at_least(1), unit="machines", effect=Effect.NOTHING)
     declare(
         cfg,
         "SLURM.GPUS_PER_NODE",
@@ -62,6 +95,7 @@ def add_keys(cfg: CfgNode) -> None:
         "GPUs on each machine: one process for each of them. 0: TASKS_PER_NODE processes on CPUs.",
         at_least(0),
         unit="GPUs",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -70,6 +104,7 @@ def add_keys(cfg: CfgNode) -> None:
         "Processes on each machine where GPUS_PER_NODE is 0.",
         at_least(1),
         unit="processes",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -78,14 +113,24 @@ def add_keys(cfg: CfgNode) -> None:
         "CPUs of each process, its loader's workers included; 0: one more than DATA_LOADER.NUM_WORKERS.",
         at_least(0),
         unit="CPUs",
+        effect=Effect.NOTHING,
     )
-    declare(cfg, "SLURM.MEM_GB", 0.0, "Memory of each machine; 0: Slurm's default.", at_least(0), unit="GB")
+    declare(
+        cfg,
+        "SLURM.MEM_GB",
+        0.0,
+        "Memory of each machine; 0: Slurm's default.",
+        at_least(0),
+        unit="GB",
+        effect=Effect.NOTHING,
+    )
     declare(
         cfg,
         "SLURM.TIME",
         "1-00:00:00",
         'Time limit of one attempt: minutes ("90"), "HH:MM:SS", "D-HH" or "D-HH:MM:SS".',
         _time_limit(),
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -95,6 +140,7 @@ def add_keys(cfg: CfgNode) -> None:
         "seconds and may be a minute early.",
         at_least(30),
         unit="seconds",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -103,10 +149,17 @@ def add_keys(cfg: CfgNode) -> None:
         "How often the job may go on after its time limit. Preemptions do not count.",
         at_least(0),
         unit="times",
+        effect=Effect.NOTHING,
     )
-    declare(cfg, "SLURM.CONSTRAINT", "", "Features that the machines must have, as sbatch takes them.")
-    declare(cfg, "SLURM.EXCLUDE", "", "Machines to leave out, as sbatch takes them.")
-    declare(cfg, "SLURM.COMMENT", "", "A note to keep with the job.")
+    declare(
+        cfg,
+        "SLURM.CONSTRAINT",
+        "",
+        "Features that the machines must have, as sbatch takes them.",
+        effect=Effect.NOTHING,
+    )
+    declare(cfg, "SLURM.EXCLUDE", "", "Machines to leave out, as sbatch takes them.", effect=Effect.NOTHING)
+    declare(cfg, "SLURM.COMMENT", "", "A note to keep with the job.", effect=Effect.NOTHING)
     declare(
         cfg,
         "SLURM.SETUP",
@@ -114,6 +167,7 @@ def add_keys(cfg: CfgNode) -> None:
         'Shell commands before the processes start, on the first machine: ["module load cuda", "export '
         'NCCL_DEBUG=INFO"].',
         texts(),
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -121,6 +175,7 @@ def add_keys(cfg: CfgNode) -> None:
         [],
         'Arguments of srun, for containers: ["--container-image=pvbias.sqsh", "--container-mounts=/datasets"].',
         texts(),
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -128,6 +183,7 @@ def add_keys(cfg: CfgNode) -> None:
         [],
         'Further options of sbatch, without dashes: ["reservation=cvpr", "exclusive"].',
         texts(),
+        effect=Effect.NOTHING,
     )
 
 

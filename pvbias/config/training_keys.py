@@ -5,7 +5,7 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, OBJECTIVE
-from .keys import DECLARED, above, at_least, below_one, declare, one_of, registered, texts
+from .keys import DECLARED, Effect, above, at_least, below_one, declare, one_of, registered, texts
 
 
 def add_keys(cfg: CfgNode) -> None:
@@ -25,7 +25,7 @@ def add_keys(cfg: CfgNode) -> None:
         below_one(),
         unit="probability",
     )
-    declare(cfg, "TRAIN.ENABLE", True, "Train.")
+    declare(cfg, "TRAIN.ENABLE", True, "Train.", effect=Effect.NOTHING)
     declare(cfg, "TRAIN.DATASET", "videos", "Name in the DATASET registry.", registered(DATASET, "datasets"))
     declare(cfg, "TRAIN.BATCH_SIZE", 16, "Clips in a mini-batch over all processes.", at_least(1), unit="clips")
     declare(
@@ -41,6 +41,7 @@ def add_keys(cfg: CfgNode) -> None:
         "TRAIN.CHECKPOINT_FILE_PATH",
         "",
         "Weights to start from: a path, an https URL, or zoo://pytorchvideo/x3d_s/kinetics400. Empty: random weights.",
+        effect=Effect.CONTENT,
     )
     declare(
         cfg,
@@ -48,13 +49,15 @@ def add_keys(cfg: CfgNode) -> None:
         "",
         "SHA-256 of that file, hexadecimal; empty: not verified (a catalogue entry's own checksum is, where it has "
         "one).",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
         "TRAIN.AUTO_RESUME",
         True,
         "Go on from the newest checkpoint in OUTPUT_DIR when there is one. It has to be of this training: what "
-        "decides the result has to be as it was (pvbias/config/effects.py), else that is an error.",
+        "decides the result has to be as it was (`effect` where keys are declared), else that is an error.",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -63,6 +66,7 @@ def add_keys(cfg: CfgNode) -> None:
         "Keys or groups that may be other than they were in that checkpoint, as the error names them; "
         '["SOLVER.MAX_EPOCH"]. The results then say so.',
         texts(),
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -71,6 +75,7 @@ def add_keys(cfg: CfgNode) -> None:
         "Between checkpoints; the last epoch always has one.",
         at_least(1),
         unit="epochs",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -80,6 +85,7 @@ def add_keys(cfg: CfgNode) -> None:
         "run is asked to stop (a cluster that takes its nodes back).",
         at_least(0),
         unit="minutes",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -88,6 +94,7 @@ def add_keys(cfg: CfgNode) -> None:
         "Checkpoints of finished epochs that are kept, the last ones; 0: all.",
         at_least(0),
         unit="checkpoints",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -96,7 +103,15 @@ def add_keys(cfg: CfgNode) -> None:
         'Figure of the validation ("top1", ...) whose highest value makes checkpoint_best.pyth, beside the others; '
         "empty: none.",
     )
-    declare(cfg, "TRAIN.EVAL_PERIOD", 0, "Between validations on DATA.VAL_SPLIT; 0: never.", at_least(0), unit="epochs")
+    declare(
+        cfg,
+        "TRAIN.EVAL_PERIOD",
+        0,
+        "Between validations on DATA.VAL_SPLIT; 0: never.",
+        at_least(0),
+        unit="epochs",
+        effect=Effect.NOTHING,
+    )
     declare(cfg, "SOLVER.OPTIMIZING_METHOD", "sgd", "The optimizer.", one_of("sgd", "adam", "adamw"))
     declare(cfg, "SOLVER.BASE_LR", 0.1, "Learning rate at the start (after warm-up).", above(0))
     declare(
@@ -176,6 +191,7 @@ def _add_student(cfg: CfgNode) -> None:
         "",
         'Weights to start from: "imagenet" (those of torchvision, fetched), a path, or an https URL. Empty: random '
         "weights.",
+        effect=Effect.CONTENT,
     )
     declare(
         cfg,
@@ -189,4 +205,4 @@ def _add_student(cfg: CfgNode) -> None:
     for name in list(cfg.SOLVER):
         own = DECLARED[f"SOLVER.{name}"]
         about = f"The student's {name}: see SOLVER.{name}. None: as in SOLVER."
-        declare(cfg, f"STUDENT.SOLVER.{name}", None, about, own.rule, unit=own.unit, kind=own.kind)
+        declare(cfg, f"STUDENT.SOLVER.{name}", None, about, own.rule, unit=own.unit, kind=own.kind, effect=own.effect)

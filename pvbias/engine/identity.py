@@ -13,7 +13,8 @@ from fvcore.common.config import CfgNode
 
 from ..config import load_cfg
 from ..config.checks import value_of
-from ..config.effects import Effect, effect_of, effects, flat
+from ..config.effects import effects, flat
+from ..config.keys import Effect
 from ..data import VideoSource, list_fingerprints
 from ..distributed import all_gather_objects, is_main_process
 from ..errors import ConfigError, did_you_mean
@@ -37,6 +38,7 @@ _CONTENTS = {
 _BY_NEED = frozenset({*_SPLIT_KEYS.values(), "NUM_SHARDS"})
 
 _SCHEDULE_LENGTHS = ("SOLVER.MAX_EPOCH", "STUDENT.SOLVER.MAX_EPOCH")
+_EVERYTHING = Effect.EVERYTHING
 _SHOWN = 25
 
 
@@ -60,9 +62,9 @@ class Change:
 
 
 def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
-    """What decides the result of a training: the keys that :mod:`pvbias.config.effects` does not except, with names,
-    labels and file sizes of the videos in the place of the keys that lead to them, and the contents of files of
-    weights. Not what an objective, a model or a reader finds by itself under a path that another key names.
+    """What decides the result of a training, by key: all that are not declared otherwise (:class:`.keys.Effect`),
+    with names, labels and file sizes of the videos in the place of the keys that lead to them, and the contents of
+    files of weights. Not what an objective, a model or a reader finds by itself under a path that another key names.
 
     Args:
         cfg: completed configuration.
@@ -71,7 +73,7 @@ def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Ident
     declared = effects(cfg)
     identity: Identity = {}
     for key, value in flat(cfg):
-        effect = effect_of(key, declared)
+        effect = declared.get(key, _EVERYTHING)
         if effect is Effect.EVERYTHING:
             identity[key] = value
         elif effect is Effect.CONTENT:
@@ -143,9 +145,13 @@ def _changes(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any]) ->
     declared = effects(cfg)
     old_cfg = dict(flat(yaml.safe_load(checkpoint["cfg"])))
     old, new = checkpoint.get("identity"), identity
-    if old is None:  # by a version that kept none: the keys are all there is
-        old = {key: value for key, value in old_cfg.items() if _decides(effect_of(key, declared))}
-        new = {key: value for key, value in flat(cfg) if _decides(effect_of(key, declared))}
+    if old is not None:
+        # What was not thought to matter when it was written, and what is not thought to any more.
+        old = {key: old_cfg[key] for key in new if key in old_cfg and not _is_content(new[key])} | dict(old)
+        old = {key: value for key, value in old.items() if key in new or _decides(declared.get(key, _EVERYTHING))}
+    else:  # by a version that kept none: the keys are all there is
+        old = {key: value for key, value in old_cfg.items() if _decides(declared.get(key, _EVERYTHING))}
+        new = {key: value for key, value in flat(cfg) if _decides(declared.get(key, _EVERYTHING))}
     found: dict[str, Change] = {}
     for change in (*_compared(cfg, old, new), *_of_validations(cfg, old_cfg, checkpoint, declared)):
         why = change.why
@@ -193,7 +199,7 @@ def _of_validations(
     if not cfg.TRAIN.CHECKPOINT_BEST or checkpoint["epoch"] + 1 >= cfg.SOLVER.MAX_EPOCH:
         return
     for key, value in flat(cfg):
-        if effect_of(key, declared) is Effect.VIEWS and old_cfg.get(key, value) != value:
+        if declared.get(key, _EVERYTHING) is Effect.VIEWS and old_cfg.get(key, value) != value:
             why = "TRAIN.CHECKPOINT_BEST would compare validations that are not made alike"
             yield Change(key, _shown(old_cfg[key]), _shown(value), why)
 

@@ -37,7 +37,8 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 
-from ..config.effects import Effect, effect_of, effects, flat
+from ..config.effects import effects, flat
+from ..config.keys import Effect
 from ..data import BadVideo, VideoSource, fingerprint
 from ..models.recognizer import Recognizer
 from ..registries import MODULATION
@@ -209,7 +210,7 @@ def _effective(cfg: CfgNode) -> list[tuple[str, Any]]:
     """The keys that a row may depend on."""
     declared = effects(cfg)
     without = (Effect.NOTHING, Effect.FIGURES)
-    return [(key, value) for key, value in flat(cfg) if effect_of(key, declared) not in without]
+    return [(key, value) for key, value in flat(cfg) if declared.get(key, Effect.EVERYTHING) not in without]
 
 
 def _code(modules: set[str]) -> list[tuple[str, bytes]]:

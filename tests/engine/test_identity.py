@@ -8,16 +8,18 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from fvcore.common.config import CfgNode
 
 from pvbias.config import complete, load_cfg
-from pvbias.config.effects import EFFECTS, Effect, effect_of, effects, flat
+from pvbias.config.effects import effects, flat
+from pvbias.config.keys import DECLARED, Effect
 from pvbias.data import VideoRecord
 from pvbias.engine import identify, newest_checkpoint, refuse_another_training, train, training
 from pvbias.engine.identity import refuse_another
 from pvbias.errors import ConfigError
 from pvbias.interruption import Interrupted
 from pvbias.plugins import drl
-from pvbias.registries import MODEL_FAMILY, OBJECTIVE
+from pvbias.registries import OBJECTIVE
 
 from .killed import EventfulLoader, Noisy, ask
 from .toys import make_cfg, tiny_recognizer
@@ -462,17 +464,22 @@ def test_every_key_decides_unless_it_is_known_not_to(tmp_path):
                 refuse_another(changed, identify(changed, {}), checkpoint, tmp_path)
 
 
-def test_what_is_declared_is_there():
+def test_what_is_not_declared_decides_everything():
+    """Such as a key of a plugin that sets it by itself."""
+    cfg = load_cfg(None, ["MODEL.MODEL_NAME", "PTVSlowFast"])
+    cfg.LAB = CfgNode({"STRENGTH": 1})
+    cfg.SLURM.NEW = 1
+    found = effects(cfg)
+    assert found["LAB.STRENGTH"] is found["SLURM.NEW"] is found["RESNET.DEPTH"] is Effect.EVERYTHING
+    assert found["SLURM.NODES"] is Effect.NOTHING
+
+
+def test_what_plugins_declare_holds_in_a_process_that_has_not_loaded_the_configuration(monkeypatch):
+    """A job of a cluster, which gets it from the process that has submitted it."""
     cfg = load_cfg(None, [])
-    for _, family in MODEL_FAMILY:
-        family.add_config(cfg)
-    keys = [key for key, _ in flat(cfg)]
-    for name in effects(cfg):
-        assert any(key == name or key.startswith(f"{name}.") for key in keys), name
-    assert effect_of("SOLVER.NEW_KEY", EFFECTS) is Effect.EVERYTHING
-    assert effect_of("LAB.STRENGTH", EFFECTS) is Effect.EVERYTHING
-    assert effect_of("SLURM.NEW_KEY", EFFECTS) is Effect.NOTHING
-    assert effect_of("TEST.NEW_KEY", EFFECTS) is Effect.VIEWS
+    for key in [key for key in DECLARED if key.startswith("DECOUPLED.")]:
+        monkeypatch.delitem(DECLARED, key)
+    assert effects(cfg)["DECOUPLED.TEST_VIDEOS"] is Effect.MEASURING
 
 
 def test_keys_that_came_or_went(tmp_path):
@@ -481,7 +488,9 @@ def test_keys_that_came_or_went(tmp_path):
     was = {
         key: value for key, value in identity.items() if key not in ("SOLVER.NESTEROV", "AUG.COLOR_JITTER", "DATA.MEAN")
     }
-    checkpoint = {"cfg": cfg.dump(), "identity": was | {"LAB.STRENGTH": 2}, "epoch": 0}
+    kept = cfg.clone()
+    del kept.SOLVER["NESTEROV"], kept.AUG["COLOR_JITTER"], kept.DATA["MEAN"]
+    checkpoint = {"cfg": kept.dump(), "identity": was | {"LAB.STRENGTH": 2}, "epoch": 0}
     with pytest.raises(ConfigError) as caught:  # nobody knows any more what it decided
         refuse_another(cfg, identity, checkpoint, tmp_path)
     assert "  LAB.STRENGTH: was 2, is no key that there is\n" in str(caught.value)
@@ -489,4 +498,16 @@ def test_keys_that_came_or_went(tmp_path):
     cfg.AUG.COLOR_JITTER = 0.5
     cfg.TRAIN.RESUME_CHANGED = ["LAB"]
     with pytest.raises(ConfigError, match=r"  AUG.COLOR_JITTER: was no key that there was, is 0\.5"):
+        refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path)
+
+
+def test_keys_whose_declaration_has_changed(tmp_path):
+    """By another version: what decides now was kept in the configuration, and what does not any more is let pass."""
+    cfg = load_cfg(None, ["MODEL.MODEL_NAME", "x3d_xs"])
+    identity = identify(cfg, {})
+    was = {key: value for key, value in identity.items() if key != "AUG.COLOR_JITTER"} | {"LOG_PERIOD": 5}
+    checkpoint = {"cfg": cfg.dump(), "identity": was, "epoch": 0}
+    assert refuse_another(cfg, identity, checkpoint, tmp_path) == []
+    cfg.AUG.COLOR_JITTER = 0.5
+    with pytest.raises(ConfigError, match=r"  AUG.COLOR_JITTER: was 0\.0, is 0\.5"):
         refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path)
