@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver, process, queues, resource_tracker, spawn
+from multiprocessing import connection, process, queues, spawn
 from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
@@ -78,8 +78,18 @@ def worker_context(*modules: str, sent: object) -> WorkerContext:
     if _SERVED:
         preload = [fork_server.__name__, *modules]
         context.set_forkserver_preload([name for name in preload if name != "__main__"])
-        _start_server()
+        fork_server.start(_TELLING_TO_LEAVE)
     return context
+
+
+@contextmanager
+def sharing_imports() -> Iterator[None]:
+    """Workers started inside have what this process, which has not begun its work, has imported, in one memory.
+
+    Otherwise, and where that cannot be, their fork server imports all again.
+    """
+    with fork_server.sharing_memory(_TELLING_TO_LEAVE) if _SERVED else contextlib.nullcontext():
+        yield
 
 
 def refuse_in_import() -> None:
@@ -321,19 +331,3 @@ def _without_main_script() -> Iterator[None]:
             yield
         finally:
             spawn.get_preparation_data = original
-
-
-def _start_server() -> None:
-    """Start the fork server, with the signals that this process answers blocked in it (and in what it starts): they
-    may go to all processes at once, and no worker can be started without it."""
-    handled = {number for number in _TELLING_TO_LEAVE if callable(signal.getsignal(number))}
-    handled.discard(signal.SIGINT)  # the server ignores it by itself
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    os.environ[fork_server.PARENT] = str(os.getpid())
-    try:
-        for start in (resource_tracker.ensure_running, forkserver.ensure_running):  # the first one unblocks SIGTERM
-            signal.pthread_sigmask(signal.SIG_BLOCK, handled)
-            start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.environ.pop(fork_server.PARENT, None)

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from fvcore.common.config import CfgNode
 
-from ..data.workers import end_with_parent, main_script_left_out, worker_context
+from ..data.workers import end_with_parent, main_script_left_out, sharing_imports, worker_context
 from ..errors import ConfigError, PvbiasError
 from ..interruption import Interrupted, Stopped, answering_signals, forwarding
 from ..machine import prepare_process
@@ -75,7 +76,8 @@ def launch(job: Job, cfg: CfgNode) -> None:
     elif cfg.NUM_GPUS > 1 or cfg.NUM_SHARDS > 1:
         _spawn(job, cfg)
     else:
-        run_at(Place(), job, cfg)
+        with sharing_imports() if cfg.DATA_LOADER.NUM_WORKERS > 0 else nullcontext():
+            run_at(Place(), job, cfg)
 
 
 def _torchrun_place() -> Place:

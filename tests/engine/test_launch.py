@@ -1,5 +1,6 @@
 import logging.handlers
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from pvbias.data.workers import worker_context
 from pvbias.distributed import all_gather_objects, barrier, get_rank, get_world_size
 from pvbias.engine import CrossEntropy, launch, parallel
 from pvbias.errors import ConfigError, DataError, TrainingError
@@ -158,6 +160,52 @@ def test_under_torchrun(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
     assert (tmp_path / "rank_0").read_text() == (tmp_path / "rank_1").read_text() == "[0, 1] of 2"
+
+
+def inherited(cfg):
+    """Write down what a worker has of this process."""
+    queue = (context := worker_context(sent=put_inherited)).Queue()
+    worker = context.Process(target=put_inherited, args=(queue,))
+    worker.start()
+    Path(cfg.OUTPUT_DIR, "inherited").write_text(f"{queue.get(timeout=60)}")
+    worker.join()
+
+
+def put_inherited(queue):
+    handlers = {name: signal.getsignal(name) is signal.SIG_DFL for name in (signal.SIGTERM, signal.SIGUSR1)}
+    files = {os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
+    queue.put([getattr(sys, "told", None), set(handlers.values()), any("held.txt" in name for name in files)])
+
+
+#: In a process of its own, since one that has begun its work shares nothing.
+SHARING = """
+import signal, sys, threading
+from pvbias.engine import launch
+from pvbias.interruption import answering_signals
+from tests.engine.test_launch import inherited
+from tests.engine.toys import make_cfg
+
+folder, workers, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sys.told = "by the parent"
+held = open(folder + "/held.txt", "w")
+wait = threading.Event()
+for _ in range(threads):
+    threading.Thread(target=wait.wait).start()
+with answering_signals(signal.SIGTERM, signal.SIGUSR1):
+    launch(inherited, make_cfg(folder, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", workers))
+wait.set()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks share memory on Linux alone")
+@pytest.mark.parametrize(("workers", "threads", "told"), [(2, 0, "by the parent"), (0, 0, None), (2, 1, None)])
+def test_workers_share_what_the_process_has_imported(tmp_path, workers, threads, told):
+    script = tmp_path / "sharing.py"
+    script.write_text(SHARING)
+    command = [sys.executable, str(script), str(tmp_path), str(workers), str(threads)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    assert (tmp_path / "inherited").read_text() == f"{[told, {True}, False]}"
 
 
 def fail_here(cfg):
