@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing import forkserver, resource_tracker, util
+from multiprocessing import forkserver, process, resource_tracker, util
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -63,8 +63,8 @@ def start(answered: Iterable[signal.Signals]) -> None:
 @contextlib.contextmanager
 def sharing_memory(answered: Iterable[signal.Signals]) -> Iterator[None]:
     """Inside, the server is a fork of this process: it has, in one memory with it, all that was imported (300 MB less
-    than a new interpreter, and seconds sooner). It ends on leaving, since this process, in ending, would write to what
-    they share, and so copy it.
+    than a new interpreter, and seconds sooner). It ends on leaving: this process, in ending, would write to what they
+    share, and so copy it.
 
     For a process that has not begun its work, and so has no threads but those of libraries that know of forks: others
     would be copied in whatever state they are. With some, or where forks are not to be trusted, this does nothing, and
@@ -79,15 +79,13 @@ def sharing_memory(answered: Iterable[signal.Signals]) -> Iterator[None]:
         yield
         return
     gc.freeze()  # the collector would write to, and so copy, all that is shared
-    try:
-        with _forked(answered):
-            start(answered)
-        yield
-    finally:
-        gc.unfreeze()
-        if server._forkserver_pid is not None:
-            os.kill(server._forkserver_pid, signal.SIGKILL)  # and with it workers, which nobody needs any more
-            server._stop()
+    with _forked(answered):
+        start(answered)
+    yield
+    # Not after an error, which may have left workers: they and the server see by themselves when this process ends.
+    gc.unfreeze()
+    if not process.active_children():
+        server._stop()
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ _requested = False
 _signal: int | None = None
 _speaks = False
 _followers: Sequence[int] = ()
+_delayed: list[int] | None = None
 
 
 def request_stop() -> bool:
@@ -119,6 +120,23 @@ def abandonable(save: Callable[[], Path]) -> Iterator[None]:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """A moment's work that must not be left half done, such as the start of other processes: what this process is told
+    inside is answered at its end. (Not blocked: any other thread would then get the signal, and have it answered.)"""
+    global _delayed
+    if _delayed is not None:
+        yield
+        return
+    _delayed = []
+    try:
+        yield
+    finally:
+        told, _delayed = _delayed, None
+        for number in told:
+            _answer(number, None)
+
+
+@contextmanager
 def forwarding(processes: Sequence[int]) -> Iterator[None]:
     """Forward what this process is told to the processes that it has started, by their numbers."""
     global _followers
@@ -158,6 +176,9 @@ def exit_code() -> int:
 
 def _answer(number: int, frame: FrameType | None) -> None:
     global _signal
+    if _delayed is not None and number not in _delayed:
+        _delayed.append(number)
+        return
     earlier, _signal = _signal, number
     if number == earlier == signal.SIGINT:
         raise KeyboardInterrupt  # twice: whoever presses it does not want to wait

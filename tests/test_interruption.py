@@ -8,7 +8,15 @@ import time
 
 import pytest
 
-from pvbias.interruption import Interrupted, Stopped, abandonable, answering, answering_signals, request_stop
+from pvbias.interruption import (
+    Interrupted,
+    Stopped,
+    abandonable,
+    answering,
+    answering_signals,
+    request_stop,
+    undisturbed,
+)
 from pvbias.tools.main import guard
 
 
@@ -102,3 +110,18 @@ def test_what_is_ignored_stays_ignored():
         assert guard(lambda argv: tell(signal.SIGINT) or 0, []) == 0
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_must_not_be_left_half_done_is_done_first(capfd):
+    done = []
+
+    def program(argv):
+        with undisturbed(), undisturbed():
+            tell(signal.SIGTERM)
+            tell(signal.SIGTERM)
+            done.append("all of it")
+        done.append("and more")
+
+    assert guard(program, []) == 143
+    assert done == ["all of it"]
+    assert capfd.readouterr().err.count("stopped as asked") == 1

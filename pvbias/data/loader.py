@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ..clips import ORIGINAL, Modulation
 from ..errors import ConfigError, DataError
+from ..interruption import undisturbed
 from ..registries import MODULATION
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TestVideo, TrainBatch, TrainDataset, collate
@@ -248,7 +249,7 @@ class _Loader:
             loader, context = self._running or self._start()
             self._running = (loader, context) if self._persistent else None
             try:
-                for item in loader:
+                for item in _iterate(loader):
                     start += 1
                     yield item
                 return
@@ -302,6 +303,12 @@ class _Loader:
         if death.record is None:
             return str(death)
         return f"{death}, at {self._dataset.records[death.record].name}"
+
+
+def _iterate(loader: DataLoader) -> Iterator[Any]:
+    with undisturbed():  # torch's iterator cannot be cleared away before all of its workers have been started
+        items = iter(loader)
+    yield from items
 
 
 def _start_worker(worker: int) -> None:
