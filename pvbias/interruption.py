@@ -122,7 +122,7 @@ def abandonable(save: Callable[[], Path]) -> Iterator[None]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """A moment's work that must not be left half done, such as the start of other processes: what this process is told
-    inside is answered at its end. (Not blocked: any other thread would then get the signal, and have it answered.)"""
+    inside is answered at its end, but for a second Ctrl-C. (Not blocked: any other thread would then get the signal, and have it answered.)"""
     global _delayed
     if _delayed is not None:
         yield
@@ -132,7 +132,7 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         told, _delayed = _delayed, None
-        for number in told:
+        for number in dict.fromkeys(told):
             _answer(number, None)
 
 
@@ -176,7 +176,7 @@ def exit_code() -> int:
 
 def _answer(number: int, frame: FrameType | None) -> None:
     global _signal
-    if _delayed is not None and number not in _delayed:
+    if _delayed is not None and not (number == signal.SIGINT and number in _delayed):
         _delayed.append(number)
         return
     earlier, _signal = _signal, number
