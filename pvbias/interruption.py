@@ -122,7 +122,10 @@ def abandonable(save: Callable[[], Path]) -> Iterator[None]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """A moment's work that must not be left half done, such as the start of other processes: what this process is told
-    inside is answered at its end, but for a second Ctrl-C. (Not blocked: any other thread would then get the signal, and have it answered.)"""
+    inside is answered at its end, but for a second Ctrl-C.
+
+    Not blocked: any other thread would then get the signal, and have it answered.
+    """
     global _delayed
     if _delayed is not None:
         yield
