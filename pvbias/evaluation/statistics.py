@@ -25,6 +25,9 @@ _OUTSIDE = 0.05
 #: Standard errors from the middle of a normal distribution to the ends of its 95 %.
 _Z = NormalDist().inv_cdf(1 - _OUTSIDE / 2)
 
+#: Variance over videos up to which they all count the same: that of rounding.
+_ALIKE = 1e-12
+
 #: Entries of the resampling matrix (resamples x videos) that are held in memory at a time.
 _CHUNK = 1 << 22
 
@@ -87,7 +90,8 @@ def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
 
     Where videos count in part (the share of a video's views that are right), m is the effective number of trials: as
     many as give the mean the variance that it has over videos, ``m = n p (1 - p) / var``. It is n at least: were all
-    views of a video alike, it would be n. At 0 and at 1, where nothing tells how alike they are, it is n.
+    views of a video alike, it would be n. Where all videos count the
+    same, as at 0 and at 1, nothing tells how alike they are, and it is n.
 
     Args:
         values: ``(n,)``, one a video, in [0, 1], n >= 1.
@@ -97,11 +101,9 @@ def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
     if trials < 2:
         return None
     p, variance = float(values.mean()), float(values.var())
-    if 0 < p < 1:
+    if variance > _ALIKE:
         # Videos that count 0 or 1 have the variance p (1 - p); max: rounding.
-        trials = max(trials, math.inf if variance == 0 else trials * p * (1 - p) / variance)
-    if math.isinf(trials):
-        return p, p
+        trials = max(trials, trials * p * (1 - p) / variance)
     middle = p + _Z**2 / (2 * trials)
     half = _Z * math.sqrt(p * (1 - p) / trials + _Z**2 / (4 * trials**2))
     low, high = ((middle + sign * half) / (1 + _Z**2 / trials) for sign in (-1, 1))
@@ -214,12 +216,8 @@ def _tango(differences: np.ndarray) -> tuple[float, float] | None:
     gained, lost = float(differences.clip(min=0).mean()), float((-differences).clip(min=0).mean())
     value = gained - lost
     variance, of_whole_videos = float(differences.var()), gained + lost - value**2
-    if of_whole_videos <= 0:  # no difference, or one in all videos
-        trials = float(n)
-    elif variance <= 0:
-        return value, value
-    else:
-        trials = max(n, n * of_whole_videos / variance)
+    # The same in all videos: nothing tells how alike a video's views are.
+    trials = max(n, n * of_whole_videos / variance) if variance > _ALIKE else float(n)
 
     def outside(difference: float) -> float:
         q_of = (2 - gained + lost) * difference - gained - lost

@@ -204,6 +204,18 @@ def test_one_video_has_no_interval():
     assert log_ratio(np.array([1.0]), np.array([0.5]), samples=100, seed=0).interval is None
 
 
+def test_videos_that_all_count_the_same_in_part_are_not_known_for_certain():
+    """Two videos, one view of two right in each: as much as one video right and one wrong, until more are seen."""
+    assert proportion_interval(np.array([0.5, 0.5])) == pytest.approx(proportion_interval(np.array([0.0, 1.0])))
+    third = np.full(5, 1 / 3)
+    # 1.96 sqrt(2/9/5 + 3.8415/100) / 1.7683 = 0.31905 to both sides of (1/3 + 0.38415) / 1.7683 = 0.40575
+    assert proportion_interval(third) == pytest.approx((0.0867, 0.7248), abs=1e-4)
+    difference = paired_difference(third, third + 0.1, proportion=True, samples=10, seed=0)
+    assert difference.value == pytest.approx(0.1)
+    assert difference.interval[0] < -0.2
+    assert difference.interval[1] > 0.4
+
+
 def test_percentiles_are_taken_outwards_and_survive_infinities():
     assert percentile_interval(np.arange(100.0)) == (2.0, 97.0)
     draws = np.concatenate([np.arange(95.0), np.full(5, np.inf)])
