@@ -23,6 +23,7 @@ from submitit.core.utils import FailedJobError
 from submitit.helpers import clean_env
 
 from ..config.time_limit import minutes
+from ..engine import refuse_another_configuration
 from ..errors import ClusterError
 from ..run import run
 from .jobs import FOLDER, Job, current_states, find_jobs, is_over
@@ -74,6 +75,7 @@ class Submission:
             ClusterError: no job is asked for, the request is more than there is (:func:`.slurm.check_request`; with
                 "local" more GPUs than are visible, or more than one machine), a run could not be resumed, a part of
                 some work would have several processes, or a job of an earlier submission still writes into the folder.
+            ConfigError: an ``OUTPUT_DIR`` holds another training.
         """
         if not self.cfgs or self.parallel < 1:
             raise ClusterError(f"{len(self.cfgs)} jobs, {self.parallel} at a time: at least 1 of each.")
@@ -88,6 +90,8 @@ class Submission:
                 "TRAIN.AUTO_RESUME = False: a job that comes back from the queue would begin anew each time. Leave it "
                 "at True, and choose an OUTPUT_DIR without checkpoints to begin anew."
             )
+        for each in self.cfgs:
+            refuse_another_configuration(each)
         if self.cluster == "slurm":
             if is_here() or not elsewhere:
                 check_request(cfg)

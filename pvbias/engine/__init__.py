@@ -1,6 +1,6 @@
 """Training: objectives with phases, the trainer and its hooks, checkpoints, several processes."""
 
-from .checkpoint import newest_checkpoint, refuse_another_training
+from .checkpoint import newest_checkpoint, refuse_another_configuration, refuse_another_training
 from .cross_entropy import CrossEntropy, classification
 from .hooks import Hook
 from .identity import identify
@@ -21,6 +21,7 @@ __all__ = [
     "identify",
     "launch",
     "newest_checkpoint",
+    "refuse_another_configuration",
     "refuse_another_training",
     "train",
 ]

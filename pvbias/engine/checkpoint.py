@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from ..config import complete
 from ..distributed import all_gather_objects, barrier, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, WeightsError
 from ..versions import versions
 from ..zoo import atomic_save, model_state, peek_checkpoint, read_checkpoint
-from .identity import Identity, refuse_another
+from .identity import Identity, refuse_another, training_identity
 from .seeding import generator_states
 
 if TYPE_CHECKING:
@@ -131,6 +133,21 @@ def refuse_another_training(cfg: CfgNode, identity: Identity) -> None:
     said = all_gather_objects(said)[0]
     if said:
         raise ConfigError(said)
+
+
+def refuse_another_configuration(cfg: CfgNode) -> None:
+    """:func:`refuse_another_training` by the keys alone, without a look at the videos: for who submits a run that is to
+    start elsewhere, later.
+
+    Args:
+        cfg: checked, not completed.
+    """
+    found = _newest(cfg.OUTPUT_DIR, peek_checkpoint) if cfg.TRAIN.ENABLE and cfg.TRAIN.AUTO_RESUME else None
+    if found:
+        path, checkpoint = found
+        classes = yaml.safe_load(checkpoint["cfg"])["MODEL"]["NUM_CLASSES"]
+        completed = complete(cfg, num_classes=classes)
+        refuse_another(completed, training_identity(completed, {}), checkpoint, path)
 
 
 def resume(trainer: Trainer) -> Path | None:

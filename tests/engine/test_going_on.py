@@ -61,8 +61,12 @@ def run(bar_videos, tmp_path):
             "NUM_GPUS": 0,
             "OUTPUT_DIR": tmp_path / "run",
         }
+        command = (
+            ["run", "--cfg", str(empty)] if "--cluster" not in keys else ["submit", "--cfg", str(empty), *keys[:2]]
+        )
+        keys = keys[2:] if "--cluster" in keys else keys
         merged = basic | dict(zip(keys[::2], keys[1::2], strict=True))
-        return main(["run", "--cfg", str(empty), *(str(part) for pair in merged.items() for part in pair)])
+        return main([*command, *(str(part) for pair in merged.items() for part in pair)])
 
     start.folder = tmp_path / "run"
     return start
@@ -92,6 +96,17 @@ def test_another_training_in_the_same_folder_is_refused_and_nothing_is_touched(r
         assert named in said
         assert "checkpoint_epoch_00001.pyth" in said
         assert content(run.folder) == before
+
+
+def test_it_is_refused_when_it_is_submitted(run, capsys):
+    """Not in the queue."""
+    assert run() == 0
+    before = content(run.folder)
+    for keys in (["RNG_SEED", 1], ["DATA.TRAIN_CROP_SIZE", 8], ["MODEL.NUM_CLASSES", 3]):
+        capsys.readouterr()
+        assert run("--cluster", "debug", "SLURM.GPUS_PER_NODE", 0, *keys) == 2
+        assert f"  {keys[0]}: was" in capsys.readouterr().err
+    assert content(run.folder) == before
 
 
 def test_other_measuring_keeps_the_training_and_measures_anew(run, caplog):
