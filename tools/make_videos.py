@@ -4,6 +4,7 @@ programs to read, or for a look at them."""
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +18,8 @@ from pvbias.data.batch_encoding import Outcome, encode_all, plan_jobs
 from pvbias.data.encoding import Encoding
 from pvbias.errors import DataError
 from pvbias.hardware import available_cores
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 #: Short side up to which videos keep their size, pixels.
@@ -45,6 +48,14 @@ def main(argv: Sequence[str]) -> int:
     if not splits:
         parser.error(f"argument --splits: {args.splits[0]!r} is none of {', '.join(SPLITS)}")
     cfg = load_cfg(args.cfg, [*args.splits[len(splits) :], *args.overrides])
+    for split in splits:
+        if (cfg.TEST if split == "test" else cfg.TRAIN).DATASET == "videos":
+            logger.warning(
+                "%s.DATASET is 'videos': the files that DATA.%s_SPLIT names are re-encoded. For videos that are made "
+                "up name another data set (`pvbias list datasets`).",
+                "TEST" if split == "test" else "TRAIN",
+                split.upper(),
+            )
     encoding = Encoding(short_side=_LARGEST, crf=args.crf, lossless=args.lossless)
     print(make_videos(cfg, args.out, splits, encoding=encoding, workers=args.workers, suffix=args.suffix))
     return 0

@@ -187,3 +187,17 @@ def test_command_line(tmp_path, capsys):
         main(["make-videos", "--help"])
     assert exit_info.value.code == 0
     assert "examples:" in capsys.readouterr().out
+
+
+def test_videos_of_a_list_are_not_made_up(bar_videos, tmp_path, caplog):
+    """Written they are, for whoever wants that."""
+    arguments = ["make-videos", str(tmp_path / "out"), "--workers", "0", "--splits", "test"]
+    assert main([*arguments, "DATA.TEST_SPLIT", str(bar_videos / "test.csv")]) == 0
+    assert "TEST.DATASET is 'videos': the files that DATA.TEST_SPLIT names are re-encoded" in caplog.text
+
+    caplog.clear()
+    assert main([*arguments[:1], str(tmp_path / "brush"), *arguments[2:], *BRUSH]) == 0
+    assert "re-encoded" not in caplog.text
+
+
+BRUSH = ["TEST.DATASET", "brush_mnist", "DECOUPLED.TEST_VIDEOS", "1", "DECOUPLED.SIZE", "32", "DECOUPLED.FRAMES", "4"]
