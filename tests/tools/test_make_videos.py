@@ -196,8 +196,15 @@ def test_videos_of_a_list_are_not_made_up(bar_videos, tmp_path, caplog):
     assert "TEST.DATASET is 'videos': the files that DATA.TEST_SPLIT names are re-encoded" in caplog.text
 
     caplog.clear()
-    assert main([*arguments[:1], str(tmp_path / "brush"), *arguments[2:], *BRUSH]) == 0
+    made_up = [
+        "TEST.DATASET",
+        "brush_mnist",
+        "DECOUPLED.TEST_VIDEOS",
+        "1",
+        "DECOUPLED.SIZE",
+        "32",
+        "DECOUPLED.FRAMES",
+        "4",
+    ]
+    assert main([arguments[0], str(tmp_path / "brush"), *arguments[2:], *made_up]) == 0
     assert "re-encoded" not in caplog.text
-
-
-BRUSH = ["TEST.DATASET", "brush_mnist", "DECOUPLED.TEST_VIDEOS", "1", "DECOUPLED.SIZE", "32", "DECOUPLED.FRAMES", "4"]
