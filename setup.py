@@ -88,6 +88,7 @@ setup(
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "drl = pvbias.plugins.drl",
+            "mmaction2_names = pvbias.plugins.mmaction2_names",
             "optical_flow = pvbias.plugins.optical_flow",
             "rev2net = pvbias.plugins.rev2net",
             "transformers_zoo = pvbias.plugins.transformers_zoo",

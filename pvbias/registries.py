@@ -124,8 +124,9 @@ frames ``(h, w, 3)``; float32 ``(h, w, 2)``, pixels to the right and down to whe
 
 KEY_LAYOUT = Registry("KEY_LAYOUT")
 """Foreign names for a model's weights: functions ``(weights, own) -> weights under the model's own keys``, or None
-where the file or the model is not of that layout; ``own`` is the model's state dict. They go by names and shapes, never
-by values (both may be on the meta device), and leave names that they cannot place as they are."""
+where the file or the model is not of that layout, or a :class:`pvbias.zoo.key_layouts.Refusal`; ``own`` is the model's
+state dict. They go by names and shapes, never by values (both may be on the meta device), and leave names that they
+cannot place as they are."""
 
 SOURCE = Registry("SOURCE")
 """Where weights come from: functions ``fetch(address) -> local path``, by what stands before ``://`` in the address;

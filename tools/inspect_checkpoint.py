@@ -17,7 +17,7 @@ from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL, MODEL_FAMILY
 from pvbias.zoo import Match, equally_good, fetch, match_catalogue, model_weights, read_checkpoint, weight_sets
-from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets, percent
+from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets, percent, trained_with
 from pvbias.zoo.reading import is_safetensors
 from pvbias.zoo.weight_sets import STATE_KEYS
 
@@ -174,7 +174,7 @@ def _advise(
             *clips,
             "",
         ]
-    keys = _differing_keys(entry, configured)
+    keys = _differing_keys(entry, configured) | trained_with(found.reading.layout, entry.clip_spec)
     if args.key:
         keys["CHECKPOINT.STATE_KEY"] = args.key
     if entry.clip_spec.modality == "flow":

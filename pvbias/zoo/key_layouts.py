@@ -13,7 +13,7 @@ registry KEY_LAYOUT, which the architecture's plugin brings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -43,6 +43,7 @@ class Reading:
         averaged: names of the kernels that were averaged over RGB, since the model sees other channels.
         head: name in the file of what was read as the final projection; empty: that has the model's name, or is not
             there.
+        refused: why weights of this layout are none for the model; ``weights`` is then empty.
     """
 
     weights: Mapping[str, Tensor]
@@ -51,6 +52,37 @@ class Reading:
     inflated: tuple[str, ...]
     averaged: tuple[str, ...] = ()
     head: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a layout's function returns for weights that it knows, but that the model computes something else from.
+
+    Attributes:
+        reason: what is different.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalisedLayout:
+    """A function for KEY_LAYOUT, with the normalisation that weights of that layout were trained with.
+
+    Attributes:
+        convert: the function.
+        mean, std: of RGB in [0, 1], per channel. Loading refuses a model with another one.
+    """
+
+    convert: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor] | Refusal | None]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(
+        self, weights: Mapping[str, Tensor], own: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor] | Refusal | None:
+        return self.convert(weights, own)
 
 
 def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[Reading]:
@@ -63,7 +95,9 @@ def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterat
     for prefix, unwrapped in _unwrapped(collapse_sub_batch_norm(_without_inner_wrappers(weights)), own):
         named = {"": unwrapped} | {name: convert(unwrapped, own) for name, convert in KEY_LAYOUT}
         for layout, renamed in named.items():
-            if renamed is not None:
+            if isinstance(renamed, Refusal):
+                yield Reading(weights={}, prefix=prefix, layout=layout, inflated=(), refused=renamed.reason)
+            elif renamed is not None:
                 inflated, averaged = inflate(renamed, own), average_over_rgb(renamed, own)
                 yield Reading(
                     weights={**renamed, **inflated, **averaged},

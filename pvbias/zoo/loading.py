@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
+from ..clips import ClipSpec
 from ..distributed import is_main_process
 from ..errors import WeightsError
 from ..models import Recognizer
+from ..registries import KEY_LAYOUT
 from .fetching import fetch
+from .key_layouts import NormalisedLayout
 from .matching import Match, match, match_catalogue
 from .reading import read_checkpoint
 from .weight_sets import model_weights, weight_sets
@@ -130,6 +134,7 @@ def load_weights(
         min_match=min_match,
         state_key=state_key,
         key="MODEL.MODEL_NAME",
+        clip_spec=recognizer.clip_spec,
     )
 
 
@@ -142,6 +147,7 @@ def load_module_weights(
     min_match: float = MIN_MATCH,
     state_key: str = "",
     key: str,
+    clip_spec: ClipSpec | None = None,
 ) -> LoadReport:
     """:func:`load_weights` for a bare module.
 
@@ -150,6 +156,7 @@ def load_module_weights(
         head_name: dotted name of its final projection.
         source, sha256, min_match, state_key: as for :func:`load_weights`.
         key: the configuration key that names the architecture, for messages.
+        clip_spec: the clips that the module gets; None: their normalisation is not compared with the weights'.
 
     Raises:
         WeightsError: as for :func:`load_weights`.
@@ -178,7 +185,9 @@ def load_module_weights(
         head_loaded=found.head_fits,
     )
     if not found.fitting or found.backbone_fraction < min_match:
-        raise WeightsError(_does_not_fit(report, min_match, key, match_catalogue(file_weights)))
+        raise WeightsError(_does_not_fit(report, found.refused, min_match, key, match_catalogue(file_weights)))
+    if clip_spec is not None:
+        _check_normalisation(report, clip_spec)
     module.load_state_dict({name: weights[name] for name in found.fitting}, strict=False)
     if report.caution and is_main_process():
         logger.warning("%s", report.caution)
@@ -241,7 +250,35 @@ def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence
     return steps
 
 
-def _does_not_fit(report: LoadReport, min_match: float, key: str, catalogue: Mapping[str, Match]) -> str:
+def trained_with(layout: str, clip_spec: ClipSpec) -> dict[str, list[float]]:
+    """``DATA.MEAN`` and ``DATA.STD`` of weights of a layout, where they are not those of a model's clips; else nothing.
+
+    Args:
+        layout: name in KEY_LAYOUT; empty: none.
+        clip_spec: of the model.
+    """
+    known = KEY_LAYOUT.get(layout) if layout else None
+    if not isinstance(known, NormalisedLayout):
+        return {}
+    theirs, ours = (*known.mean, *known.std), (*clip_spec.mean, *clip_spec.std)
+    if all(math.isclose(one, other, abs_tol=1e-3) for one, other in zip(theirs, ours, strict=True)):
+        return {}
+    return {"DATA.MEAN": list(known.mean), "DATA.STD": list(known.std)}
+
+
+def _check_normalisation(report: LoadReport, clip_spec: ClipSpec) -> None:
+    keys = trained_with(report.layout, clip_spec)
+    if keys:
+        listed = " ".join(f"{key} '{value}'" for key, value in keys.items())
+        raise WeightsError(
+            f"{report.source!r} has the names of {report.layout}, whose networks see pictures of another mean and "
+            f"standard deviation than the model's {clip_spec.mean} and {clip_spec.std}: set {listed}."
+        )
+
+
+def _does_not_fit(
+    report: LoadReport, refused: Sequence[str], min_match: float, key: str, catalogue: Mapping[str, Match]
+) -> str:
     nearest = [
         f"{name} ({percent(found.backbone_fraction)})"
         for name, found in list(catalogue.items())[:_NEAREST]
@@ -253,6 +290,7 @@ def _does_not_fit(report: LoadReport, min_match: float, key: str, catalogue: Map
         f"CHECKPOINT.MIN_MATCH). Nothing was loaded. Check {key}. "
         + (f"Nearest in the catalogue: {', '.join(nearest)}." if nearest else "They fit no model of the catalogue.")
     ]
+    lines += [f"  {reason}" for reason in refused]
     lines += _listed("in the file, not used", report.skipped)
     lines += _listed("in the model, not filled", report.initialised)
     return "\n".join(lines)

@@ -27,6 +27,7 @@ class Match:
         head_fits: it fills the final projection, too.
         num_classes: of the file's final projection; None: it has none that belongs to the model's features.
         other_prefixes: of names under which the file has as much for the model, with other values.
+        refused: why layouts that know the file's names do not take it for this model.
     """
 
     reading: Reading
@@ -36,6 +37,7 @@ class Match:
     head_fits: bool
     num_classes: int | None
     other_prefixes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> Match:
@@ -73,7 +75,10 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
     others = [found.reading.prefix for found in every if rank(found) == rank(best) and _differ(found, best, weights)]
     if best.num_classes is None and best.backbone_fraction >= _ENOUGH:
         best = compare(adopt_head(best.reading, own, head_name))
-    return replace(best, other_prefixes=tuple(dict.fromkeys(others)))
+    refused = dict.fromkeys(
+        f"{found.reading.refused} ({found.reading.layout})" for found in every if found.reading.refused
+    )
+    return replace(best, other_prefixes=tuple(dict.fromkeys(others)), refused=tuple(refused))
 
 
 def match_catalogue(weights: Mapping[str, Tensor], entries: Mapping[str, ZooModel] | None = None) -> dict[str, Match]:
