@@ -117,6 +117,10 @@ MODULATION = Registry("MODULATION")
 DATASET = Registry("DATASET")
 """Sources of videos: ``build(cfg, split) -> pvbias.data.VideoSource``, ``split`` one of "train", "val", "test"."""
 
+SAMPLING = Registry("SAMPLING")
+"""Ways to choose the frames of clips: ``build(cfg) -> pvbias.data.sampling.SamplingRule``. A model names the one that
+its weights were trained with (``ClipSpec.sampling``); DATA.TEMPORAL_SAMPLING another."""
+
 FLOW = Registry("FLOW")
 """Estimators of optical flow: ``build() -> estimator``, called as ``estimator(first, second)`` with two uint8 RGB
 frames ``(h, w, 3)``; float32 ``(h, w, 2)``, pixels to the right and down to where each pixel of ``first`` is in
@@ -141,6 +145,7 @@ ALL = {
     "evaluators": EVALUATOR,
     "modulations": MODULATION,
     "datasets": DATASET,
+    "samplings": SAMPLING,
     "flow": FLOW,
     "layouts": KEY_LAYOUT,
     "sources": SOURCE,

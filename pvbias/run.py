@@ -30,7 +30,7 @@ from .data import (
     video_key,
 )
 from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
-from .data.sampling import TemporalSampling
+from .data.sampling import sampling_rule
 from .data.sharing import Shard
 from .data.workers import refuse_in_import
 from .distributed import barrier, is_main_process
@@ -451,7 +451,7 @@ def _write(
         data_fingerprint=same.videos,
         label_fingerprints=[same.label_numbers, same.label_names],
         sampling=_sampling(cfg),
-        clip_seconds=TemporalSampling.from_cfg(cfg).span,
+        clip_seconds=sampling_rule(cfg).span,
         views=_views(cfg),
         precision=settings.describe()["precision"],
         settings=settings.describe(),
@@ -480,12 +480,8 @@ def _measured_videos(source: VideoSource, bad: Sequence[BadVideo], measured: int
 
 
 def _sampling(cfg: CfgNode) -> str:
-    data = cfg.DATA
-    if data.TEMPORAL_SAMPLING == "duration":
-        frames = f"{data.NUM_FRAMES} frames over {data.CLIP_DURATION:g} s"
-    else:
-        frames = f"{data.NUM_FRAMES} frames, every {data.SAMPLING_RATE} at {data.TARGET_FPS:g} frames per second"
-    return frames if data.MODULATION == ORIGINAL else f"{frames}, each clip as {data.MODULATION}"
+    frames, modulation = sampling_rule(cfg).words, cfg.DATA.MODULATION
+    return frames if modulation == ORIGINAL else f"{frames}, each clip as {modulation}"
 
 
 def _views(cfg: CfgNode) -> str:

@@ -105,6 +105,7 @@ _CLIP = ClipSpec(
     short_side=112,
     mean=(0.4345, 0.4051, 0.3775),
     std=(0.2768, 0.2713, 0.2737),
+    sampling="hara",
 )
 # RGB in [0, 255], written for RGB in [0, 1].
 _CLIP_2017 = _CLIP.replace(mean=(114.7748 / 255, 107.7354 / 255, 99.4750 / 255), std=(1 / 255, 1 / 255, 1 / 255))

@@ -220,6 +220,8 @@ _CLIPS = ClipSpec(
     fps=25.0,
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
+    # Consecutive frames at 25 per second. Neither DeepMind's code nor the port says which: both test whole videos.
+    sampling="rate",
 )
 
 # To be inflated: torchvision's GoogLeNet has kernels of 3x3 where I3D has, and takes RGB between -1 and 1, too.

@@ -176,7 +176,7 @@ def _register(depth: int, imagenet: str) -> None:
         model = ZooModel(
             zoo="classic_models",
             build=partial(build_temporal_segments, DEPTHS[depth], shift=shift),
-            # The authors' "dense" sampling: 8 of 64 frames.
+            # 8 frames over the video; with the sampling "tsm_dense", 8 of 64 frames.
             clip_spec=ClipSpec(
                 num_frames=8,
                 sampling_rate=8,
@@ -185,6 +185,7 @@ def _register(depth: int, imagenet: str) -> None:
                 short_side=256,
                 mean=(0.485, 0.456, 0.406),
                 std=(0.229, 0.224, 0.225),
+                sampling="tsn",
             ),
             head="new_fc",
             weights={**_PUBLISHED.get(name, {}), "imagenet": Weights(url=imagenet, num_classes=1000)},
@@ -205,8 +206,8 @@ def _register_on_flow(name: str) -> None:
     MODEL.register(flow, name=f"{name}_flow")
 
 
-def _weights(num_classes: int, file: str, top1: float) -> Weights:
-    return Weights(url=f"{_ADDRESS}/TSM_{file}.pth", num_classes=num_classes, top1=top1)
+def _weights(num_classes: int, file: str, top1: float, **clips: object) -> Weights:
+    return Weights(url=f"{_ADDRESS}/TSM_{file}.pth", num_classes=num_classes, top1=top1, clips=clips)
 
 
 _kinetics, _something = partial(_weights, 400), partial(_weights, 174)
@@ -216,13 +217,19 @@ _kinetics, _something = partial(_weights, 400), partial(_weights, 174)
 _PUBLISHED = {
     "tsn_r50": {"kinetics400": _kinetics("kinetics_RGB_resnet50_avg_segment5_e50", 70.6)},
     "tsm_r50": {
-        "kinetics400": _kinetics("kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e100_dense", 74.1),
+        "kinetics400": _kinetics(
+            "kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e100_dense", 74.1, sampling="tsm_dense"
+        ),
         "kinetics400_uniform": _kinetics("kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50", 72.8),
-        "kinetics400_uniform_16": _kinetics("kinetics_RGB_resnet50_shift8_blockres_avg_segment16_e50", 73.7),
+        "kinetics400_uniform_16": _kinetics(
+            "kinetics_RGB_resnet50_shift8_blockres_avg_segment16_e50", 73.7, num_frames=16
+        ),
         "something_v1": _something("something_RGB_resnet50_shift8_blockres_avg_segment8_e45", 47.2),
-        "something_v1_16": _something("something_RGB_resnet50_shift8_blockres_avg_segment16_e45", 48.4),
+        "something_v1_16": _something("something_RGB_resnet50_shift8_blockres_avg_segment16_e45", 48.4, num_frames=16),
         "something_v2": _something("somethingv2_RGB_resnet50_shift8_blockres_avg_segment8_e45", 61.2),
-        "something_v2_16": _something("somethingv2_RGB_resnet50_shift8_blockres_avg_segment16_e45", 63.1),
+        "something_v2_16": _something(
+            "somethingv2_RGB_resnet50_shift8_blockres_avg_segment16_e45", 63.1, num_frames=16
+        ),
     },
     "tsm_r101": {
         "something_v1": _something("something_RGB_resnet101_shift8_blockres_avg_segment8_e45", 48.7),

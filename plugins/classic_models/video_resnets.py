@@ -144,6 +144,7 @@ def _register(
             short_side=short_side,
             mean=(0.43216, 0.394666, 0.37645),
             std=(0.22803, 0.22145, 0.216989),
+            sampling="vmz",
         ),
         head="fc",
         weights={

@@ -66,7 +66,12 @@ def _register(
 
 def _clip(frames: int, rate: int, crop: int, test_crop: int, short_side: int) -> ClipSpec:
     return ClipSpec(
-        num_frames=frames, sampling_rate=rate, crop_size=crop, test_crop_size=test_crop, short_side=short_side
+        num_frames=frames,
+        sampling_rate=rate,
+        crop_size=crop,
+        test_crop_size=test_crop,
+        short_side=short_side,
+        sampling=ZOO,
     )
 
 

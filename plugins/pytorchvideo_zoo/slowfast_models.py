@@ -293,6 +293,8 @@ def _clip(cfg: CfgNode) -> ClipSpec:
         crop_size=crop,
         test_crop_size=test_crop,
         short_side=max(short_side, test_crop),
+        # SlowFast's data set of that name is PyTorchVideo's loader.
+        sampling="pytorchvideo" if test.DATASET == "ptvkinetics" else "slowfast",
     )
 
 

@@ -15,6 +15,9 @@ def _add_common(cfg: CfgNode, arch: str) -> None:
     cfg.MODEL.DROPOUT_RATE = 0.5
     # Channels of each pathway's clips: 3, since they are RGB.
     cfg.DATA.INPUT_CHANNEL_NUM = [3]
+    # Test clips from a video's beginning to its end, a single one in the middle; else the k-th of n begins at k / n of
+    # the room, a single one at the beginning.
+    cfg.DATA.USE_OFFSET_SAMPLING = False
     cfg.DETECTION = CfgNode()
     # A head for boxes instead of whole clips: False, since there is none here.
     cfg.DETECTION.ENABLE = False

@@ -1,5 +1,5 @@
 """The video classifiers of ``torchvision.models.video``, with clips and published weights."""
 
-from . import models
+from . import models, sampling
 
-__all__ = ["models"]
+__all__ = ["models", "sampling"]

@@ -48,6 +48,7 @@ def _register(
             short_side=min(preset.resize_size),
             mean=tuple(preset.mean),
             std=tuple(preset.std),
+            sampling="torchvision",
         ),
         head=head,
         weights={

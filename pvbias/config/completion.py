@@ -31,7 +31,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
     cfg.defrost()
     if clip_spec is None and not cfg.MODEL.MODEL_NAME:
         raise ConfigError(f"MODEL.MODEL_NAME is not set. {did_you_mean('', MODEL.names())}")
-    spec = clip_spec or find_model(cfg).clip_spec
+    spec = clip_spec or _clips_of(cfg)
     if cfg.MODEL.NUM_CLASSES is None:
         cfg.MODEL.NUM_CLASSES = num_classes
     data = cfg.DATA
@@ -47,6 +47,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
         "TEST_SHORT_SIDE": max(round(spec.short_side * test_crop / spec.test_crop_size), test_crop),
         "TRAIN_JITTER_SCALES": [round(spec.short_side * scale), round(1.25 * spec.short_side * scale)],
         "MODALITY": spec.modality,
+        "TEMPORAL_SAMPLING": spec.sampling,
         "MEAN": list(spec.mean),
         "STD": list(spec.std),
     }
@@ -57,6 +58,16 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
     check(cfg)
     cfg.freeze()
     return cfg
+
+
+def _clips_of(cfg: CfgNode) -> ClipSpec:
+    """The clips that the model was trained on, or the weights of its catalogue that the run starts from or measures."""
+    model = find_model(cfg)
+    trained, tested = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
+    source = trained if cfg.TRAIN.ENABLE else tested or trained
+    address, _, name = source.rpartition("/")
+    own = address == f"zoo://{model.zoo}/{cfg.MODEL.MODEL_NAME}" and name in model.weights
+    return model.clip_spec.replace(**model.weights[name].clips) if own else model.clip_spec
 
 
 def save_cfg(cfg: CfgNode, run_dir: str) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from ..registries import MODULATION
+from ..registries import MODULATION, SAMPLING
 from .keys import Effect, Rule, above, are_numbers, at_least, between, declare, one_of, pair, registered, texts
 
 
@@ -184,19 +184,21 @@ def add_keys(cfg: CfgNode) -> None:
     declare(
         cfg,
         "DATA.TEMPORAL_SAMPLING",
-        "rate",
-        'Sampling of frames: "rate" (NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS), "duration" (NUM_FRAMES '
-        'frames spread over CLIP_DURATION seconds, so that scores compare across models), or "windows" (the same '
-        'frames as "rate", but the test views are all consecutive windows, WINDOW_STRIDE apart, instead of '
-        "NUM_ENSEMBLE_VIEWS).",
-        one_of("rate", "duration", "windows"),
+        None,
+        'Name in the SAMPLING registry: "rate" (NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS), "duration" '
+        '(NUM_FRAMES frames spread over CLIP_DURATION seconds, so that scores compare across models), "windows" (the '
+        'same frames as "rate", but the test views are all consecutive windows, WINDOW_STRIDE apart, instead of '
+        'NUM_ENSEMBLE_VIEWS), or what a model zoo does ("pytorchvideo", ...). None: as the weights were trained.',
+        registered(SAMPLING, "samplings"),
+        kind=str,
     )
     declare(cfg, "DATA.NUM_FRAMES", None, "Frames in a clip. None: the model's.", at_least(1), unit="frames", kind=int)
     declare(
         cfg,
         "DATA.SAMPLING_RATE",
         None,
-        "Step between a clip's frames, in frames at TARGET_FPS. None: the model's.",
+        "Step between a clip's frames, in frames at TARGET_FPS; with a zoo's sampling, NUM_FRAMES * SAMPLING_RATE is its "
+        "window, in frames at TARGET_FPS or of the video, as the zoo counts. None: the model's.",
         at_least(1),
         unit="frames at TARGET_FPS",
         kind=int,
@@ -205,7 +207,8 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "DATA.TARGET_FPS",
         None,
-        "Frames per second that SAMPLING_RATE and WINDOW_STRIDE count in. Videos of another rate are sampled by time.",
+        "Frames per second that SAMPLING_RATE and WINDOW_STRIDE count in. Videos of another rate are sampled by time "
+        "(but with a zoo's sampling that counts a video's own frames).",
         above(0),
         unit="frames per second",
         kind=float,

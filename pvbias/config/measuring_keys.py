@@ -41,7 +41,7 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "TEST.NUM_ENSEMBLE_VIEWS",
         10,
-        "Clips of a video, spread uniformly in time.",
+        "Clips of a video, spread in time.",
         at_least(1),
         unit="clips",
         effect=Effect.VIEWS,

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from ..clips import Modulation, view_seeds
 from .bad_videos import BadVideo
 from .flow import FlowSource, clip_flow
-from .sampling import TemporalSampling, part_of_video
+from .sampling import SamplingRule, part_of_video
 from .transforms import TestViews, TrainAugmentation
 from .video import BadVideoError, VideoRecord, VideoSource, check_label
 from .workers import Crashes
@@ -131,7 +131,7 @@ class TrainDataset(SourceDataset):
         self,
         source: VideoSource,
         *,
-        sampling: TemporalSampling,
+        sampling: SamplingRule,
         augmentation: TrainAugmentation,
         num_classes: int,
         seed: int,
@@ -169,7 +169,8 @@ class TrainDataset(SourceDataset):
     def _clip(self, record: VideoRecord, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         check_label(record, self._num_classes)
         with closing(self._source.open(record)) as video:
-            times = self._sampling.random_clip(*part_of_video(record, video.duration), rng).tolist()
+            part = part_of_video(record, video.duration)
+            times = self._sampling.random_clip(*part, rng, video.timestamps).tolist()
             view = self._augmentation.draw(rng)
             frames, duration = video.read(times, view.size), video.duration
         clip = view.clip(frames)
@@ -200,7 +201,7 @@ class TestDataset(SourceDataset):
         self,
         source: VideoSource,
         *,
-        sampling: TemporalSampling,
+        sampling: SamplingRule,
         views: TestViews,
         num_classes: int,
         split: str,
@@ -231,7 +232,8 @@ class TestDataset(SourceDataset):
     def _views_of(self, index: int, record: VideoRecord) -> TestVideo:
         check_label(record, self._num_classes)
         with closing(self._source.open(record)) as video:
-            times = self._sampling.test_clips(*part_of_video(record, video.duration))  # (clips, T)
+            part = part_of_video(record, video.duration)
+            times = self._sampling.test_clips(*part, video.timestamps)  # (clips, T)
             distinct, place = np.unique(times, return_inverse=True)  # windows overlap: one pass, each frame once
             frames, duration = video.read(distinct.tolist(), self._views.size), video.duration
         order = place.reshape(times.shape)

@@ -18,7 +18,7 @@ from ..registries import MODULATION
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TestVideo, TrainBatch, TrainDataset, collate
 from .flow import FlowClips, FlowSource, find_flow
-from .sampling import TemporalSampling
+from .sampling import sampling_rule
 from .sharing import cut, deal
 from .transforms import TestViews, TrainAugmentation
 from .video import VideoSource
@@ -115,7 +115,7 @@ def build_train_loader(
     shown, targets = _shown(cfg, source, flow)
     dataset = TrainDataset(
         shown,
-        sampling=TemporalSampling.from_cfg(cfg),
+        sampling=sampling_rule(cfg),
         augmentation=TrainAugmentation.from_cfg(cfg),
         num_classes=cfg.MODEL.NUM_CLASSES,
         seed=cfg.RNG_SEED,
@@ -154,10 +154,11 @@ def build_test_loader(
         ConfigError: there is no optical flow.
     """
     shown, targets = _shown(cfg, source, flow)
+    sampling = sampling_rule(cfg)
     dataset = TestDataset(
         shown,
-        sampling=TemporalSampling.from_cfg(cfg),
-        views=TestViews.from_cfg(cfg),
+        sampling=sampling,
+        views=TestViews.from_cfg(cfg, center_up=sampling.center_up),
         num_classes=cfg.MODEL.NUM_CLASSES,
         split=split,
         seed=cfg.RNG_SEED,

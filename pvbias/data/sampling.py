@@ -1,21 +1,69 @@
-"""Which moments of a video make a clip: pure functions from durations to frame times."""
+"""Which moments of a video make a clip: pure functions from a video's times to frame times."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 from fvcore.common.config import CfgNode
 
+from ..registries import SAMPLING
 from .video import BadVideoError, VideoRecord
 
 #: Slack where times are compared, seconds: far below a frame, far above rounding.
 _SLACK = 1e-6
 
 
+class SamplingRule(Protocol):
+    """How frames of a clip are spread, and which clips of a video are tested: what SAMPLING entries build.
+
+    It goes to the processes that load videos: it has to be picklable, and of a module that is quickly imported.
+
+    Attributes:
+        num_clips: test clips of a video; "windows" have more or fewer.
+        words: the frames of a clip, in words for the report.
+        span: seconds that a clip covers, the time its last frame is shown included; None: the whole video.
+        center_up: where a test crop cannot be exactly in the centre, it lies down and to the right.
+    """
+
+    @property
+    def num_clips(self) -> int: ...
+
+    @property
+    def words(self) -> str: ...
+
+    @property
+    def span(self) -> float | None: ...
+
+    @property
+    def center_up(self) -> bool: ...
+
+    def test_clips(self, start: float, end: float, timestamps: np.ndarray) -> np.ndarray:
+        """Times ``(clips, T)``, seconds in [start, end), of the test clips of a part of a video.
+
+        Args:
+            start, end: the part, seconds from the video's first frame.
+            timestamps: float64 ``(F,)``, when each frame of the video comes up.
+        """
+        ...
+
+    def random_clip(self, start: float, end: float, rng: np.random.Generator, timestamps: np.ndarray) -> np.ndarray:
+        """Times ``(T,)`` of a training clip; arguments as in :meth:`test_clips`."""
+        ...
+
+
+def sampling_rule(cfg: CfgNode) -> SamplingRule:
+    """The rule that DATA.TEMPORAL_SAMPLING names, for the configured clips.
+
+    ``cfg`` is completed. Where it was filled by hand and names none (there is no model to ask): "rate".
+    """
+    return SAMPLING.get(cfg.DATA.TEMPORAL_SAMPLING or "rate")(cfg)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TemporalSampling:
-    """How frames of a clip are spread, and which clips of a video are tested.
+    """Frames at an even stride in time: a :class:`SamplingRule`, by which clips of any model compare.
 
     ::
 
@@ -32,27 +80,34 @@ class TemporalSampling:
         step: seconds from one frame to the next, > 0.
         num_clips: test clips, spread uniformly over the video, >= 1.
         stride: seconds from one test clip to the next; None: ``num_clips`` clips instead.
+        words: as for :class:`SamplingRule`.
     """
 
     num_frames: int
     step: float
     num_clips: int = 1
     stride: float | None = None
+    words: str = ""
+
+    center_up: ClassVar[bool] = False
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> TemporalSampling:
-        """What the keys under DATA and TEST.NUM_ENSEMBLE_VIEWS ask for; ``cfg`` is completed."""
+        """What the keys under DATA and TEST.NUM_ENSEMBLE_VIEWS ask for; ``cfg`` is completed, its
+        DATA.TEMPORAL_SAMPLING "duration", "windows", or else taken as "rate"."""
         data = cfg.DATA
-        windows = data.TEMPORAL_SAMPLING == "windows"
         if data.TEMPORAL_SAMPLING == "duration":
             step = data.CLIP_DURATION / data.NUM_FRAMES
+            words = f"{data.NUM_FRAMES} frames over {data.CLIP_DURATION:g} s"
         else:
             step = data.SAMPLING_RATE / data.TARGET_FPS
+            words = f"{data.NUM_FRAMES} frames, every {data.SAMPLING_RATE} at {data.TARGET_FPS:g} frames per second"
         return cls(
             num_frames=data.NUM_FRAMES,
             step=step,
             num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS,
-            stride=data.WINDOW_STRIDE / data.TARGET_FPS if windows else None,
+            stride=data.WINDOW_STRIDE / data.TARGET_FPS if data.TEMPORAL_SAMPLING == "windows" else None,
+            words=words,
         )
 
     @property
@@ -60,13 +115,15 @@ class TemporalSampling:
         """Seconds that a clip covers, the time its last frame is shown included."""
         return self.num_frames * self.step
 
-    def random_clip(self, start: float, end: float, rng: np.random.Generator) -> np.ndarray:
+    def random_clip(
+        self, start: float, end: float, rng: np.random.Generator, timestamps: np.ndarray | None = None
+    ) -> np.ndarray:
         """Times ``(T,)`` of a training clip that begins anywhere in ``start`` .. ``end`` where it fits, uniformly."""
         begin = start + rng.random() * max(end - start - self.span, 0.0)
         return self._frames(np.array([begin]), start, end)[0]
 
-    def test_clips(self, start: float, end: float) -> np.ndarray:
-        """Times ``(clips, T)`` of the test clips of ``start`` .. ``end``.
+    def test_clips(self, start: float, end: float, timestamps: np.ndarray | None = None) -> np.ndarray:
+        """Times ``(clips, T)`` of the test clips of ``start`` .. ``end``, whenever frames come up.
 
         The first of several clips begins with the video and the last one ends with it; a single clip is in the
         middle. Windows begin with the video; what remains at the end and is shorter than a window is not tested,
@@ -87,6 +144,24 @@ class TemporalSampling:
         # beginning.
         looped = start + np.mod(times - start + _SLACK, end - start) - _SLACK
         return np.where(times < end - _SLACK, times, np.maximum(looped, start))
+
+
+@SAMPLING.register(name="rate")
+def every_nth(cfg: CfgNode) -> TemporalSampling:
+    """NUM_FRAMES frames, SAMPLING_RATE apart at TARGET_FPS; test clips spread from the video's beginning to its end."""
+    return TemporalSampling.from_cfg(cfg)
+
+
+@SAMPLING.register(name="duration")
+def over_a_duration(cfg: CfgNode) -> TemporalSampling:
+    """NUM_FRAMES frames spread over CLIP_DURATION seconds, so that scores compare between models; else as "rate"."""
+    return TemporalSampling.from_cfg(cfg)
+
+
+@SAMPLING.register(name="windows")
+def all_windows(cfg: CfgNode) -> TemporalSampling:
+    """Frames as for "rate"; tested are all consecutive windows, WINDOW_STRIDE apart."""
+    return TemporalSampling.from_cfg(cfg)
 
 
 def part_of_video(record: VideoRecord, duration: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fvcore.common.config import CfgNode
 
-from .sampling import TemporalSampling
+from .sampling import sampling_rule
 from .video import VideoRecord
 
 #: Shares that a data set is cut into at least, where it has as many videos: enough for processes to get equal parts.
@@ -55,11 +55,11 @@ def deal(cfg: CfgNode, records: Sequence[VideoRecord], shares: Sequence[range], 
     however long it is; its seconds, where "windows" are sampled and the annotation says where all videos end. Where it
     does not, nothing tells how long they are before they are opened.
     """
-    sampling = TemporalSampling.from_cfg(cfg)
     ends = [record.end for record in records if record.end is not None]
     sizes: list[float] = [len(share) for share in shares]
-    if sampling.stride is not None and len(ends) == len(records):
-        seconds = [max(end - (record.start or 0.0), sampling.span) for end, record in zip(ends, records, strict=True)]
+    if cfg.DATA.TEMPORAL_SAMPLING == "windows" and len(ends) == len(records):
+        window = sampling_rule(cfg).span or 0.0
+        seconds = [max(end - (record.start or 0.0), window) for end, record in zip(ends, records, strict=True)]
         sizes = [sum(seconds[index] for index in share) for share in shares]
     dealt: list[list[range]] = [[] for _ in range(world_size)]
     loads = [(0.0, rank) for rank in range(world_size)]

@@ -25,6 +25,7 @@ class TestViews:
         short_side: pixels, >= ``crop_size``.
         crop_size: pixels.
         num_crops: 1 or 3.
+        center_up: a crop that cannot be exactly in the centre lies down and to the right.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of its name
@@ -32,11 +33,12 @@ class TestViews:
     short_side: int
     crop_size: int
     num_crops: int
+    center_up: bool = False
 
     @classmethod
-    def from_cfg(cls, cfg: CfgNode) -> TestViews:
+    def from_cfg(cls, cfg: CfgNode, *, center_up: bool = False) -> TestViews:
         """What DATA.TEST_* and TEST.NUM_SPATIAL_CROPS ask for; ``cfg`` is completed."""
-        return cls(cfg.DATA.TEST_SHORT_SIDE, cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS)
+        return cls(cfg.DATA.TEST_SHORT_SIDE, cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS, center_up)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Size that frames of ``height`` x ``width`` are decoded to."""
@@ -48,8 +50,9 @@ class TestViews:
         rooms = [length - self.crop_size for length in frames.shape[1:3]]
         shares = [0.5] if self.num_crops == 1 else [0.0, 0.5, 1.0]
         along_height = rooms[0] > rooms[1]
+        whole = math.ceil if self.center_up else round
         corners = [
-            (round(rooms[0] * (share if along_height else 0.5)), round(rooms[1] * (0.5 if along_height else share)))
+            (whole(rooms[0] * (share if along_height else 0.5)), whole(rooms[1] * (0.5 if along_height else share)))
             for share in shares
         ]
         return [_crop(frames, corner, self.crop_size) for corner in corners]

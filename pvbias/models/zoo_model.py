@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fvcore.common.config import CfgNode
 from torch import nn
@@ -22,6 +23,7 @@ class Weights:
         top1: published top-1 accuracy in percent, where there is one.
         sha256: of the file, where known; verified after fetching.
         class_names: of its outputs, in order; empty: not known.
+        clips: attributes in which the clips that it was trained on differ from the model's ``clip_spec``.
     """
 
     url: str
@@ -29,6 +31,7 @@ class Weights:
     top1: float | None = None
     sha256: str = ""
     class_names: Sequence[str] = ()
+    clips: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.class_names and len(self.class_names) != self.num_classes:

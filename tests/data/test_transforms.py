@@ -20,6 +20,15 @@ def test_test_crops_lie_along_the_long_side():
     assert centre[0, 0, 0, 0] == 40
 
 
+def test_crops_that_cannot_be_exactly_in_the_centre():
+    """40 x 100 pixels less 27: 6.5 and 36.5 are left on either side. torchvision's centre crop rounds to even,
+    PyTorchVideo's and SlowFast's up."""
+    position = np.stack(np.broadcast_arrays(np.arange(40)[:, None], np.arange(100), 0), axis=-1).astype(np.uint8)[None]
+    for center_up, corners in ((False, [(6, 0), (6, 36), (6, 73)]), (True, [(7, 0), (7, 37), (7, 73)])):
+        views = TestViews(short_side=40, crop_size=27, num_crops=3, center_up=center_up)
+        assert [tuple(crop[0, 0, 0, :2]) for crop in views.crops(position)] == corners
+
+
 @pytest.mark.parametrize("areas", [(), (0.08, 1.0)])
 @pytest.mark.parametrize("shape", [(2, 2), (4, 10_000), (9_000, 3), (1080, 1920), (17, 16), (1, 1)])
 def test_any_frame_gives_a_crop_of_exactly_the_right_size(areas, shape):
