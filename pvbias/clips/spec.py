@@ -19,9 +19,8 @@ class ClipSpec:
         test_crop_size: side of the square test crop, pixels.
         short_side: length the short side is resized to before a test crop, pixels, >= ``test_crop_size``.
         fps: frames per second that ``sampling_rate`` counts in.
-            mean, std: normalisation of RGB in [0, 1], per channel; means in [0, 1], standard deviations in (0, 1].
-            sampling: how frames are chosen, a name in the SAMPLING registry: "rate" is every ``sampling_rate``-th one.
-
+        mean, std: normalisation of RGB in [0, 1], per channel; means in [0, 1], standard deviations in (0, 1].
+        sampling: how frames are chosen, a name in the SAMPLING registry: "rate" is every ``sampling_rate``-th one.
         modality: what the clips show, ``rgb`` or ``flow`` (coded as :func:`pvbias.data.flow.encode_flow` does).
 
     Raises:
