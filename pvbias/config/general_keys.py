@@ -197,8 +197,8 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "DATA.SAMPLING_RATE",
         None,
-        "Step between a clip's frames, in frames at TARGET_FPS; with a zoo's sampling, NUM_FRAMES * SAMPLING_RATE is its "
-        "window, in frames at TARGET_FPS or of the video, as the zoo counts. None: the model's.",
+        "Step between a clip's frames, in frames at TARGET_FPS; with a zoo's sampling, NUM_FRAMES * SAMPLING_RATE is "
+        "its window, in frames at TARGET_FPS or of the video, as the zoo counts. None: the model's.",
         at_least(1),
         unit="frames at TARGET_FPS",
         kind=int,
