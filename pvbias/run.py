@@ -357,8 +357,8 @@ def _changed_on_the_way(history: Sequence[str]) -> list[str]:
     if not history:
         return []
     return [
-        f"The training was changed on the way ({'; '.join(history)}): its weights are not what either configuration "
-        "alone would have given."
+        f"The training did not go on as it had begun ({'; '.join(history)}): from beginning to end in the one way or "
+        "in the other it would have given other weights."
     ]
 
 

@@ -197,8 +197,8 @@ def _take_up_history(trainer: Trainer, checkpoint: Mapping[str, Any], changed: S
             notes.append(f"processes {processes} -> {get_world_size()}")
     trainer.history = [*checkpoint.get("history", ())]
     if notes:
-        steps = f" and {trainer.step} steps" if trainer.step else ""
-        trainer.history.append(f"after {trainer.epoch} epochs{steps}: {', '.join(notes)}")
+        place = f"epoch {trainer.epoch}" + (f" and {trainer.step} steps" if trainer.step else "")
+        trainer.history.append(f"after {place}: {', '.join(notes)}")
         if is_main_process():
             logger.warning("The training is not what it was before this checkpoint: %s", ", ".join(notes))
 

@@ -216,7 +216,7 @@ def _why_not_longer(key: str, cfg: CfgNode, old_cfg: Mapping[str, Any], checkpoi
     if finished > old_cfg[key]:
         return "it ended inside an epoch, of which a longer training would have done the rest"
     if value_of(cfg, key) < finished + (step > 0):
-        return f"{finished} epochs{f' and {step} steps' if step else ''} are done already"
+        return f"epoch {finished}{f' and {step} steps' if step else ''} of it is done already"
     return ""
 
 

@@ -11,6 +11,9 @@ from typing import Any
 #: Bytes read and checked at a time.
 _CHUNK = 1 << 20
 
+#: Bytes of the records in which PyTorch says how the others are written, at most.
+_SMALL = 64
+
 #: How a record begins: signature, ..., lengths of its name and of what follows that, before its content.
 _HEADER = struct.Struct("<4s22xHH")
 
@@ -67,17 +70,37 @@ class CheckedFile(io.FileIO):
             return
         with zipfile.ZipFile(self) as file:
             for record in list(self._unchecked.values()):
-                try:
-                    with file.open(record) as content:
-                        while content.read(_CHUNK):
-                            pass
-                # The last two for a method of compression, or a part of a header, that there is not.
-                except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-                    self._note(record, whole=False)
-                else:
-                    self._note(record, whole=True)
+                self._note(record, whole=_is_whole(file, record))
 
     def _note(self, record: zipfile.ZipInfo, whole: bool) -> None:
         self._unchecked.pop(record.header_offset, None)
         if not whole and record.filename not in self.damaged:
             self.damaged.append(record.filename)
+
+
+def look_into(path: str) -> tuple[list[str], bool]:
+    """What can be told of a zip file without most of its content.
+
+    Returns:
+        The names of those records that say what the others are, and are not what was written; whether all records are
+        stored as they are, so that they can be mapped into memory.
+
+    Raises:
+        zipfile.BadZipFile: it is no zip file, or its end is missing.
+    """
+    with zipfile.ZipFile(path) as file:
+        records = file.infolist()
+        describing = [record for record in records if record.filename.endswith(".pkl") or record.file_size <= _SMALL]
+        damaged = [record.filename for record in describing if not _is_whole(file, record)]
+    return damaged, all(record.compress_type == zipfile.ZIP_STORED for record in records)
+
+
+def _is_whole(file: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
+    try:
+        with file.open(record) as content:
+            while content.read(_CHUNK):
+                pass
+    # The last two for a method of compression, or a part of a header, that there is not.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False
+    return True

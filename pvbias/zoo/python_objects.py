@@ -60,12 +60,14 @@ class Unread:
         return f"<{self.name}, not read>"
 
 
-def load_with_stand_ins(path: str, load: Callable[[], Any]) -> Any:
+def load_with_stand_ins(path: str, peek: Callable[[], Any], load: Callable[[], Any]) -> Any:
     """What ``load()`` reads from a file whose Python objects are replaced by plain values, or by :class:`Unread`.
 
     Args:
         path: a file that ``torch.save`` has written, in either format.
-        load: ``torch.load`` of it, with ``weights_only=True``.
+        peek: ``torch.load`` of it, with ``weights_only=True``, without the values of tensors where that can be; called
+            until all kinds of stand-ins are right.
+        load: the same with the values.
 
     Raises:
         pickle.UnpicklingError: a call of ``os`` or ``sys``, or what torch's restricted reader does not take at all.
@@ -76,7 +78,8 @@ def load_with_stand_ins(path: str, load: Callable[[], Any]) -> Any:
     while True:
         with torch.serialization.safe_globals([(kind, name) for name, kind in kinds.items()]):
             try:
-                return _plain(load(), {})
+                found = peek()
+                return _plain(found if load is peek else load(), {})
             except pickle.UnpicklingError as error:
                 wrong = _WRONG_KIND.search(str(error))
                 if wrong is None or not issubclass(kinds[wrong[2]], Unread):

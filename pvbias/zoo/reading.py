@@ -7,6 +7,7 @@ import re
 import struct
 import warnings
 import zipfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..errors import WeightsError
-from .checked_file import ZIP_START, CheckedFile
+from .checked_file import ZIP_START, CheckedFile, look_into
 from .hub_folders import read_folder
 from .python_objects import Unread, load_with_stand_ins
 
@@ -51,7 +52,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
 def peek_checkpoint(path: str) -> dict[str, Any]:
     """:func:`read_checkpoint` without the values of the tensors of PyTorch's files, which come from the disk only where
-    they are used, unchecked: for names, shapes and all that is not a tensor, in no time.
+    they are used, and unchecked: for names, shapes and all that is not a tensor, in no time.
 
     Raises:
         WeightsError: as for :func:`read_checkpoint`, but for damage that only the values show.
@@ -101,17 +102,20 @@ def _read_file(path: str, *, values: bool) -> dict[str, Any]:
 
 
 def _load(path: str, start: bytes, *, values: bool) -> Any:
-    def load() -> Any:
-        if not start.startswith(ZIP_START):
-            return _unpickled(path)
-        return _checked(path) if values else _unpickled(path, mmap=True)
-
+    peek = read = partial(_unpickled, path)
+    if start.startswith(ZIP_START):
+        damaged, mappable = look_into(path)
+        _refuse_damaged(path, damaged)
+        peek = partial(_unpickled, path, mmap=mappable)
+        read = partial(_checked, path) if values else peek
+    # How it has to be read is found out without the values, which are then read once.
     try:
-        return load()
+        found = peek()
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise
-    return load_with_stand_ins(path, load)
+        return load_with_stand_ins(path, peek, read)
+    return found if read is peek else read()
 
 
 def _unpickled(file: str | CheckedFile, **options: Any) -> Any:
@@ -126,13 +130,17 @@ def _checked(path: str) -> Any:
         except Exception:  # whatever torch makes of a damaged record
             if not file.damaged:
                 raise
-        if file.damaged:
-            named = ", ".join(file.damaged[:_SHOWN]) + (" is" if len(file.damaged) == 1 else " are")
-            raise WeightsError(
-                f"{path!r} is damaged: {named} not what was written (by the checksum, CRC-32). Fetch it again, or use "
-                "another; of a training's checkpoints, delete this one to go on from the one before."
-            )
+        _refuse_damaged(path, file.damaged)
     return checkpoint
+
+
+def _refuse_damaged(path: str, records: Sequence[str]) -> None:
+    if records:
+        named = ", ".join(records[:_SHOWN]) + (" is" if len(records) == 1 else " are")
+        raise WeightsError(
+            f"{path!r} is damaged: {named} not what was written (by the checksum, CRC-32). Fetch it again, or use "
+            "another; of a training's checkpoints, delete this one to go on from the one before."
+        )
 
 
 def is_safetensors(path: str, start: bytes) -> bool:

@@ -130,7 +130,7 @@ def test_what_was_changed_on_the_way_is_on_the_page(run):
     assert run() == 0
     assert results(run)["run"]["cautions"] == []
     assert run("SOLVER.MAX_EPOCH", 2, "TRAIN.RESUME_CHANGED", "['SOLVER.MAX_EPOCH']") == 0
-    said = "The training was changed on the way (after 1 epochs: SOLVER.MAX_EPOCH 1.0 -> 2.0)"
+    said = "The training did not go on as it had begun (after epoch 1: SOLVER.MAX_EPOCH 1.0 -> 2.0)"
     for _ in range(2):
         (caution,) = results(run)["run"]["cautions"]
         assert caution.startswith(said)

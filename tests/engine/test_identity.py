@@ -304,12 +304,12 @@ def cosine():
 def test_a_training_cannot_be_shortened_to_what_it_has_behind_it(runs, tmp_path):
     shorter = ("SOLVER.MAX_EPOCH", 2.0)
     message = check(runs, tmp_path / "finished", "steps", "finished", shorter, ["SOLVER.MAX_EPOCH"])
-    assert "(3 epochs are done already)" in message
+    assert "(epoch 3 of it is done already)" in message
     files = runs / "files"
     start(cfg_for(tmp_path / "whole", files, *STEPS, *shorter), Listed(files))
     check(runs, tmp_path / "half", "steps", "half", shorter, GOES_ON, like=tmp_path / "whole")
     message = check(runs, tmp_path / "below", "steps", "half", ("SOLVER.MAX_EPOCH", 1.0), ["SOLVER.MAX_EPOCH"])
-    assert "(1 epochs and 3 steps are done already)" in message
+    assert "(epoch 1 and 3 steps of it is done already)" in message
 
 
 def test_a_training_that_ended_inside_an_epoch_is_not_made_longer(runs, tmp_path):
@@ -342,7 +342,7 @@ def test_what_is_allowed_goes_on_and_is_noted(runs, tmp_path, state):
     cfg.TRAIN.RESUME_CHANGED += ["OBJECTIVE"]
     summary = start(cfg, Listed(files))
     assert summary.epochs == 4
-    place = "3 epochs" if state == "finished" else "1 epochs and 3 steps"
+    place = "epoch 3" if state == "finished" else "epoch 1 and 3 steps"
     note = f"after {place}: OBJECTIVE.LABEL_SMOOTHING 0.0 -> 0.5, SOLVER.MAX_EPOCH 3.0 -> 4.0, DRL.LAMBDA 0.5 -> 0.0"
     assert list(summary.history) == [note]
     # It is this training now, and its checkpoints know what became of it.
@@ -387,7 +387,7 @@ def test_other_versions_are_noted(runs, tmp_path, caplog):
     checkpoint["precision"] = "bf16"  # a GPU that "auto" has taken
     torch.save(checkpoint, path)
     (note,) = start(cfg_for(folder, files), Listed(files)).history
-    assert note == f"after 1 epochs and 3 steps: torch 2.6.0 -> {now}, precision bf16 -> fp32"
+    assert note == f"after epoch 1 and 3 steps: torch 2.6.0 -> {now}, precision bf16 -> fp32"
     assert f"torch 2.6.0 -> {now}" in caplog.text
     # A finished training is not another one for that.
     shutil.copytree(runs / "cosine/finished", tmp_path / "finished")

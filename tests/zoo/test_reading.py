@@ -1,5 +1,7 @@
 """Checkpoint files: read once, and nothing but what was written comes out of them."""
 
+import argparse
+import pathlib
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -60,6 +62,9 @@ def test_damage_in_any_record_is_noticed_and_named(path):
     for name, start, length in contents(path):
         for place in {0, length // 2, length - 1} if length else ():
             flip(path, start + place)
+            if name.endswith(".pkl"):
+                with pytest.raises(WeightsError, match=f"is damaged: {name} is"):
+                    peek_checkpoint(path)
             with pytest.raises(WeightsError, match=rf"model\.pyth' is damaged: {name} is .*delete this one"):
                 read_checkpoint(path)
             Path(path).write_bytes(whole)
@@ -105,9 +110,11 @@ def test_every_length_but_the_whole_is_cut_off(path, tmp_path):
                 read(str(cut))
 
 
-def test_it_is_read_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize("beside", [3, argparse.Namespace(lr=0.1), pathlib.PurePosixPath("/a"), Counter(a=1)])
+def test_it_is_read_once(tmp_path, monkeypatch, beside):
+    """Also where there are Python objects beside the weights."""
     path, read = str(tmp_path / "large.pyth"), Counter()
-    torch.save({str(number): torch.rand(250_000) for number in range(8)}, path)
+    torch.save({str(number): torch.rand(250_000) for number in range(8)} | {"args": beside}, path)
 
     class Counted(CheckedFile):
         def readinto(self, buffer, /):
