@@ -73,10 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metrics", nargs="+", metavar="NAME", help="evaluators (default: all built-in ones that train nothing)"
     )
-    parser.add_argument("--clips", type=int, default=1, help="clips of a video, spread in time (default 1)")
+    parser.add_argument(
+        "--clips", type=int, default=1, help="clips of a video, where the model's own test has them (default 1)"
+    )
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="crops of a clip (default 1)")
     parser.add_argument(
-        "--clip-seconds", type=float, help="clips of this length instead of the model's own sampling rate"
+        "--clip-seconds", type=float, help="an even stride over this length instead of the model's own sampling"
     )
     parser.add_argument("--frames", type=int, help="frames in a clip (default: the model's)")
     parser.add_argument(

@@ -56,6 +56,7 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
         short_side=data.TEST_SHORT_SIDE,
         fps=data.TARGET_FPS,
         modality=data.MODALITY,
+        sampling=data.TEMPORAL_SAMPLING or entry.clip_spec.sampling,
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
     )
