@@ -236,6 +236,12 @@ def _measure_and_write(
     settings = choose_settings(cfg, recognizer, training=False)
     settings.place(recognizer)
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
+    if is_main_process():
+        logger.info(
+            "Clips: %s (%s); %s of %d pixels, of frames whose short side is %d",
+            *(_sampling(cfg), cfg.DATA.TEMPORAL_SAMPLING, _views(cfg)),
+            *(cfg.DATA.TEST_CROP_SIZE, cfg.DATA.TEST_SHORT_SIDE),
+        )
     results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log, keep=_partial(cfg))
     bad, counts = bad_log.videos(), bad_log.summary()
     measured = counts["read"] - counts["bad"]
