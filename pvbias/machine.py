@@ -154,7 +154,7 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
 
 def _is_convolutional(recognizer: Recognizer) -> bool:
     """Whether more than half of the weights, the final projection's left out, belong to convolutions."""
-    head = recognizer.head
+    head = recognizer.head if recognizer.head_name else None
     counts = {True: 0, False: 0}
     for module in recognizer.module.modules():
         if module is not head:

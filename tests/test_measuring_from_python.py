@@ -42,6 +42,25 @@ def test_a_wrapped_network_is_measured(bar_videos, tmp_path):
     assert "Network" in (tmp_path / "report.html").read_text()
 
 
+def test_a_network_without_a_final_projection_is_measured_where_none_is_needed(bar_videos, tmp_path):
+    class Similarities(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv3d(3, 4, 3, padding=1)
+            self.texts = nn.Parameter(torch.randn(2, 4))
+
+        def forward(self, clip):
+            features = nn.functional.normalize(self.conv(clip).relu().mean((2, 3, 4)), dim=1)
+            return 10 * features @ nn.functional.normalize(self.texts, dim=1).T
+
+    overrides = keys(bar_videos / "test.csv", tmp_path)
+    overrides += ["BIAS.EVALUATORS", "[dynamic_score,modulated_accuracy,asdt,sample_clips,temporal_activation]"]
+    recognizer = pvbias.Recognizer.wrap(Similarities(), SPEC)
+    results = pvbias.measure(pvbias.load_cfg(overrides=overrides), recognizer)
+    assert "has no final projection" in results["temporal_activation"].not_applicable
+    assert not any(results[name].not_applicable for name in ("dynamic_score", "modulated_accuracy", "asdt"))
+
+
 def test_the_figures_are_those_of_the_command(bar_videos, tmp_path):
     """A catalogue model on the same clips: given from Python, and built and loaded by the command."""
     size = ["MODEL.MODEL_NAME", "r3d_small", "DATA.NUM_FRAMES", "4", "DATA.TRAIN_CROP_SIZE", "16"]

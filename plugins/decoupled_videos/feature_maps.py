@@ -82,6 +82,8 @@ def last_feature_map(recognizer: Recognizer, clip: Tensor, label: int) -> Featur
     Raises:
         NoFeatureMapError: the model has no such convolution, or goes on with tokens after it.
     """
+    if not recognizer.head_name:
+        raise NoFeatureMapError("The network has no final projection that its feature maps would come before.")
     # Not inference tensors, whoever calls: those have no gradients.
     with torch.inference_mode(False), evaluation_mode(recognizer):
         clips = (clip.float() / 255 if clip.dtype == torch.uint8 else clip.float().clone())[None]

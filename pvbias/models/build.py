@@ -96,6 +96,7 @@ def freeze_parameters(recognizer: Recognizer, patterns: Sequence[str]) -> list[s
     frozen: dict[str, None] = {}
     for pattern in patterns:
         if pattern == BACKBONE:
+            assert recognizer.head  # raises where there is none
             pattern = f"^(?!{re.escape(recognizer.head_name)}\\.)"
         try:
             matching = [name for name in parameters if re.search(pattern, name)]

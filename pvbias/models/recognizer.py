@@ -13,8 +13,8 @@ from torch.utils.hooks import RemovableHandle
 
 from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
-from .evaluation_mode import evaluation_mode
 from .frame_stages import count_frame_stages
+from .wrapping import find_head, refuse_wrapped
 
 
 class Recognizer(nn.Module):
@@ -36,7 +36,8 @@ class Recognizer(nn.Module):
     Args:
         module: a classifier that returns logits, never probabilities.
         clip_spec: the clips it takes.
-        head: dotted name, inside ``module``, of the final projection (a linear layer, or a 1x1x1 convolution).
+        head: dotted name, inside ``module``, of the final projection (a linear layer, or a 1x1x1 convolution). Empty:
+            it has none (:meth:`wrap`).
         pathways: packs a normalised clip into what ``module.forward`` takes.
         stages: dotted name, inside ``module``, of the list of modules that, applied one after another, are the whole
             module; empty: it is not made that way. One pathway only.
@@ -61,6 +62,7 @@ class Recognizer(nn.Module):
         self.module = module
         self.clip_spec = clip_spec
         self.head_name = head
+        self._num_classes = 0
         self._pathways = pathways
         self.stages_name = stages
         self.tap = tap
@@ -69,7 +71,9 @@ class Recognizer(nn.Module):
         self.register_buffer("std", torch.tensor(clip_spec.std).view(1, -1, 1, 1, 1), persistent=False)
 
     @classmethod
-    def wrap(cls, module: nn.Module, clip_spec: ClipSpec, *, head: str = "") -> Recognizer:
+    def wrap(
+        cls, module: nn.Module, clip_spec: ClipSpec, *, head: str = "", pathways: Pathways = single_pathway
+    ) -> Recognizer:
         """Any network as a recognizer: one that takes normalised clips ``(N, C, T, H, W)`` and gives logits ``(N, K)``.
 
         ::
@@ -77,59 +81,51 @@ class Recognizer(nn.Module):
             spec = ClipSpec(num_frames=16, sampling_rate=4, crop_size=112, test_crop_size=112, short_side=128)
             recognizer = Recognizer.wrap(network, spec)
 
-        The network sees one grey clip of ``clip_spec``'s size, in evaluation mode, and what does not fit is said here
-        and not in the figures later. Neither its weights nor its statistics nor its mode change.
+        The network sees one grey clip of ``clip_spec``'s crop and one of its test crop, in evaluation mode, and what
+        does not fit is said here, with what to write instead, and not in the figures later. Neither its weights nor its
+        statistics nor its mode change.
+
+        A network whose logits are no layer's output (similarities of features and texts, as CLIP has them) has no
+        final projection: :attr:`head_name` is then empty. What needs one says so; all else works.
 
         Args:
-            module: the network, with its weights.
+            module: the network, with its weights in float32.
             clip_spec: the clips it was trained on; mean and std are its normalisation.
-            head: dotted name of its final projection. Empty: of its linear layers and 1x1x1 convolutions, the last one
-                that it *runs* (not the last one it has, which may be an auxiliary classifier) with K outputs.
+            head: dotted name of its final projection. Empty: of its linear layers and 1x1x1 convolutions with K outputs
+                that it *runs* (an auxiliary classifier does not), the last one whose output is the logits.
+            pathways: makes of a normalised clip what the network takes, where that is not ``(N, C, T, H, W)``: another
+                order of axes (``lambda clip: clip.transpose(1, 2)``), several pathways
+                (:func:`pvbias.clips.slow_fast_pathways`).
 
         Raises:
-            ConfigError: the network is in a DataParallel wrapper; it fails on such a clip, or gives no ``(1, K)``; it
-                has no such final projection; it gives probabilities. (Log-probabilities, which are logits of
-                themselves, will do. A sigmoid that is no module of its own is not noticed.)
+            ConfigError: the network is in a DataParallel wrapper, compiled or traced; it fails on such clips, has
+                weights in half precision, takes another order of axes, or gives no ``(1, K)``; it has no such final
+                projection; it gives probabilities. (Log-probabilities, which are logits of themselves, will do. A
+                sigmoid that is no module of its own is not noticed.)
         """
-        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            raise ConfigError(f"The network is in a {type(module).__name__}: wrap what is in it, `network.module`.")
-        recognizer = cls(module, clip_spec=clip_spec, head=head)
-        ran, output = _run_on_one_clip(recognizer)
-        classes = output.shape[1]
-        projections = [name for name, layer in ran if _projects_to(layer) == classes]
-        if not projections:
-            listed = ", ".join(f"{name} ({type(layer).__name__})" for name, layer in ran[-5:])
-            raise ConfigError(
-                f"The network runs no linear layer or 1x1x1 convolution with {classes} outputs, as many as its logits: "
-                f"its final projection has to be one. What runs last: {listed}."
-            )
-        if head and head not in projections:
-            recognizer.submodule(head)  # raises where there is none
-            raise ConfigError(
-                f"head = {head!r} is no linear layer or 1x1x1 convolution that the network runs and that has {classes} "
-                f"outputs, as many as its logits. Those that are: {', '.join(projections)}."
-            )
-        recognizer.head_name = head or projections[-1]
-        names = [name for name, _ in ran]
-        after_head = ran[len(names) - names[::-1].index(recognizer.head_name) :]
-        within = 0 <= float(output.min()) <= float(output.max()) <= 1
-        sums_to_one = abs(float(output.sum()) - 1) < 1e-3
-        if within and (sums_to_one or any(isinstance(layer, nn.Sigmoid) for _, layer in after_head)):
-            raise ConfigError(
-                "The network gives probabilities, not logits (PyTorchVideo's do in evaluation mode only). Leave its "
-                "softmax or sigmoid out: nn.Identity() in the place of that module has no weights either."
-            )
+        refuse_wrapped(module)
+        recognizer = cls(module, clip_spec=clip_spec, head=head, pathways=pathways)
+        recognizer.head_name, recognizer._num_classes = find_head(recognizer, head)
         return recognizer
 
     @property
     def head(self) -> nn.Module:
-        """The final projection."""
+        """The final projection.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not self.head_name:
+            raise ConfigError(
+                "The network has no final projection, which this needs: no linear layer or 1x1x1 convolution of it puts "
+                "its logits out."
+            )
         return self.submodule(self.head_name)
 
     @property
     def num_classes(self) -> int:
         """K."""
-        return self.head.weight.shape[0]  # type: ignore[union-attr, return-value, index]
+        return self._num_classes or self.head.weight.shape[0]  # type: ignore[union-attr, return-value, index]
 
     def forward(self, clip: Tensor) -> Tensor:
         """Logits ``(N, K)`` of clips ``(N, C, T, H, W)``, uint8 or float in [0, 1]."""
@@ -244,41 +240,3 @@ def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: boo
     if inputs:
         return module.register_forward_pre_hook(lambda _, args: keep(args[0]))
     return module.register_forward_hook(lambda _, args, output: keep(output))
-
-
-def _run_on_one_clip(recognizer: Recognizer) -> tuple[list[tuple[str, nn.Module]], Tensor]:
-    """For :meth:`Recognizer.wrap`: (name, layer) in the order in which the layers run, and the output ``(1, K)``."""
-    module, spec = recognizer.module, recognizer.clip_spec
-    reference = next(module.parameters(), recognizer.mean)
-    recognizer.to(reference.device)
-    size = (1, len(spec.mean), spec.num_frames, spec.crop_size, spec.crop_size)
-    ran: list[tuple[str, nn.Module]] = []
-
-    def note(name: str, layer: nn.Module) -> RemovableHandle:
-        return layer.register_forward_hook(lambda *_: ran.append((name, layer)))
-
-    # A layer whose weight is reparametrised has inner modules, too.
-    layers = [item for item in module.named_modules() if _projects_to(item[1]) or not any(item[1].children())]
-    handles = [note(name, layer) for name, layer in layers]
-    try:
-        with torch.no_grad(), evaluation_mode(recognizer):
-            output = recognizer(torch.full(size, 0.5, device=reference.device))
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise ConfigError(
-            f"The network fails on a clip {size} (N, C, T, H, W), which is what clip_spec says that it takes: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != 1:
-        given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ConfigError(f"The network makes {given} of one clip; it has to give logits (1, K).")
-    return ran, output
-
-
-def _projects_to(layer: nn.Module) -> int:
-    """Outputs of a linear layer or 1x1x1 convolution; 0: it is neither."""
-    if isinstance(layer, nn.Conv3d) and layer.kernel_size == (1, 1, 1):
-        return layer.out_channels
-    return layer.out_features if isinstance(layer, nn.Linear) else 0

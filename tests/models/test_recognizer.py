@@ -1,12 +1,14 @@
 """The Recognizer: normalisation, embedding, taps, and the untouched module underneath."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from pvbias.clips import ClipSpec, slow_fast_pathways
 from pvbias.errors import ConfigError
-from pvbias.models import Recognizer
+from pvbias.models import Recognizer, freeze_parameters
 
 SPEC = ClipSpec(
     num_frames=4,
@@ -212,16 +214,122 @@ class PerFrame(nn.Module):
         return self.proj(clip.mean(dim=(3, 4)).transpose(1, 2))
 
 
+class FirstAxis(nn.Module):
+    """A network that takes another order of axes."""
+
+    def __init__(self, arrange) -> None:
+        super().__init__()
+        self.arrange = arrange
+        self.inner = Network()
+
+    def forward(self, clip):
+        return self.inner(self.arrange(clip))
+
+
+class Answer(nn.Module):
+    """Always gives the same."""
+
+    def __init__(self, answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, clip):
+        return self.answer
+
+
+class Similarities(nn.Module):
+    """Logits as CLIP has them: cosines of features with those of K texts. ``visual`` has K outputs, too."""
+
+    def __init__(self, classes: int = 7) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 5, 3)
+        self.visual = nn.Linear(5, 7)
+        self.texts = nn.Parameter(torch.randn(classes, 7))
+
+    def forward(self, clip):
+        features = nn.functional.normalize(self.visual(self.conv(clip).mean(dim=(2, 3, 4))), dim=1)
+        return 10 * features @ nn.functional.normalize(self.texts, dim=1).T
+
+
+@pytest.mark.parametrize("classes", [7, 4])
+def test_a_network_without_a_final_projection_is_wrapped_without_one(clips, classes):
+    network = Similarities(classes)
+    recognizer = Recognizer.wrap(network, SPEC)
+    assert (recognizer.head_name, recognizer.num_classes) == ("", classes)
+    assert recognizer(clips).shape == (2, classes)
+    for needing in (
+        lambda: recognizer.head,
+        lambda: recognizer.embed(clips),
+        lambda: freeze_parameters(recognizer, ["backbone"]),
+    ):
+        with pytest.raises(ConfigError, match="has no final projection"):
+            needing()
+
+
+@pytest.mark.parametrize("after", [nn.Identity(), nn.LogSoftmax(dim=1)])
+def test_the_head_is_the_layer_whose_output_is_the_logits(after):
+    """Not one that happens to have as many outputs."""
+
+    class Extra(Network):
+        def forward(self, clip):
+            logits = super().forward(clip)
+            self.auxiliary(torch.ones(1, 5))  # runs last
+            return logits
+
+    assert Recognizer.wrap(Extra(after), SPEC).head_name == "proj"
+
+
+def test_another_order_of_axes_and_pathways_can_be_given(clips):
+    network = FirstAxis(lambda clip: clip.transpose(1, 2)).eval()
+    recognizer = Recognizer.wrap(network, SPEC, pathways=lambda clip: clip.transpose(1, 2))
+    torch.testing.assert_close(recognizer(clips), network.inner(recognizer.normalize(clips)))
+    assert Recognizer.wrap(InPlacePathways(), SPEC, pathways=slow_fast_pathways(alpha=2)).num_classes == 2
+
+
+def test_test_crops_are_tried_too():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 8 * 8, 7))
+    assert Recognizer.wrap(network, SPEC).num_classes == 7
+    with pytest.raises(
+        ConfigError, match=r"clips of 8 pixels and fails on test crops of 12 .*give .* test_crop_size 8"
+    ):
+        Recognizer.wrap(network, SPEC.replace(test_crop_size=12, short_side=12))
+    assert Recognizer.wrap(Network(), SPEC.replace(test_crop_size=12, short_side=12)).num_classes == 7
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:")
+def test_programs_and_compiled_networks_say_what_to_wrap():
+    traced = torch.jit.trace(Network().eval(), torch.rand(1, 3, 4, 8, 8))
+    with pytest.raises(ConfigError, match=r"TorchScript program.*first argument of torch\.jit\.trace"):
+        Recognizer.wrap(traced, SPEC)
+    with pytest.raises(ConfigError, match=r"compiled.*`network\._orig_mod`"):
+        Recognizer.wrap(torch.compile(Network()), SPEC)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
         (nn.DataParallel(LinearHead()), r"DataParallel: wrap .* `network\.module`"),
         (nn.Linear(4, 2), r"clip \(1, 3, 4, 8, 8\).*RuntimeError"),
         (PerFrame(), r"makes \(1, 4, 7\) of one clip"),
-        (nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten()), r"no linear layer .* 3 outputs.*1 \(Flatten\)"),
+        (Network().half(), r"weights are float16.*wrap `network\.float\(\)`"),
+        (Network().double(), r"weights are float64"),
+        (FirstAxis(lambda clip: clip.transpose(1, 2)), r"\(N, T, C, H, W\).*lambda clip: clip\.transpose\(1, 2\)\)"),
+        (
+            FirstAxis(lambda clip: clip.permute(0, 4, 1, 2, 3)),
+            r"\(N, T, H, W, C\).*lambda clip: clip\.permute\(0, 2, 3, 4, 1\)\)",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 7)),
+            r"takes single frames",
+        ),
+        (Answer(SimpleNamespace(logits=torch.zeros(1, 7))), r"a SimpleNamespace and not a tensor.*output\.logits\)"),
+        (Answer([torch.zeros(1, 7)]), r"makes a list of one clip"),
         (InPlacePathways(), r"fails on a clip"),
     ],
-    ids=["data parallel", "not for clips", "frames", "no projection", "pathways"],
+    ids=[
+        *("data parallel", "not for clips", "frames", "half", "double", "time first", "channels last", "single frames"),
+        *("an object", "a list", "pathways"),
+    ],
 )
 def test_what_cannot_be_wrapped_says_why(network, message):
     with pytest.raises(ConfigError, match=message):
