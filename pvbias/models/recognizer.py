@@ -117,8 +117,8 @@ class Recognizer(nn.Module):
         """
         if not self.head_name:
             raise ConfigError(
-                "The network has no final projection, which this needs: no linear layer or 1x1x1 convolution of it puts "
-                "its logits out."
+                "The network has no final projection, which this needs: its logits are the output of none of its "
+                "linear layers and 1x1x1 convolutions."
             )
         return self.submodule(self.head_name)
 
