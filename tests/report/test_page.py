@@ -410,3 +410,17 @@ def test_trainings_side_by_side(tmp_path):
     assert html.count('aria-label="Line plot') == 2
     assert "Top-1 accuracy, training clips" in html
     assert "Steps: phases" in html
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_tables_scroll_by_themselves_and_configurations_are_not_printed(tmp_path, runs):
+    """So that a phone shows a table that is wider than its screen, and paper no pages of YAML."""
+    html = page_of(tmp_path, *[labelled_run(f"run {number}") for number in range(runs)])
+    style = html[html.index("<style>") : html.index("</style>")]
+    screen, _, paper = style.partition("@media print")
+
+    assert html.count("<table") == html.count('<div class="scroll"><table')
+    assert re.search(r"\.scroll \{[^}]*overflow-x: auto", screen)
+    assert 'content: "scroll sideways' in screen
+    assert html.count('<details class="unprinted"><summary>Configuration') == runs
+    assert "details.unprinted > :not(summary) { display: none; }" in paper
