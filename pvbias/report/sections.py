@@ -92,7 +92,7 @@ _CONDITIONS = (
     _Condition(
         "The videos are not the same: figures differ because of the data as well as the model.",
         "the videos are not the same",
-        lambda run: f"{run.num_videos:,} videos, fingerprint {run.data_fingerprint[:12]}",
+        lambda run: f"{words.counted(run.num_videos, 'video')}, fingerprint {run.data_fingerprint[:12]}",
     ),
     _Condition(
         "Clips were sampled differently, and dynamic scores grow with the time a clip covers: do not compare them.",
@@ -107,7 +107,7 @@ _CONDITIONS = (
     _Condition(
         "The models tell different numbers of classes apart: accuracies and scores are not on the same scale.",
         "the models tell different numbers of classes apart",
-        lambda run: f"{run.num_classes} classes",
+        lambda run: words.counted(run.num_classes, "class"),
     ),
     _Condition(
         "Number formats differ: small differences between scores may come from rounding.",

@@ -7,6 +7,8 @@ from typing import Any
 
 import jinja2
 
+from . import words
+
 
 def render_template(name: str, context: Mapping[str, Any]) -> bytes:
     """A page as UTF-8: the same context gives the same bytes, a name that it lacks is an error.
@@ -22,5 +24,6 @@ def render_template(name: str, context: Mapping[str, Any]) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = words.counted
     page = environment.get_template(name).render(context)
     return page.encode("utf-8", "replace")  # a file name in no encoding becomes "?"

@@ -80,6 +80,11 @@ def figure_words(name: str) -> str:
     return FIGURES.get(name, name.replace("_", " "))
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 video", "2,000 videos", "1 class", "3 classes"."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "es" if thing.endswith("s") else "s")
+
+
 def shown(figure: Figure) -> str:
     """A figure's value as readers see it: "none" where it says how far something moves and that is less than
     RESOLUTION."""
@@ -124,7 +129,7 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
             f"Shuffling the frames {'costs' if lost > 0 else 'gains'} {abs(lost):.1f} points of accuracy: {numbers}"
         )
     chance = 100.0 / num_classes
-    guessing = f"guessing among {num_classes} classes ({chance:.1f} %)"
+    guessing = f"guessing among {counted(num_classes, 'class')} ({chance:.1f} %)"
     low, _ = _ends(original)
     shuffled_low, shuffled_high = _ends(shuffled)
     if is_guessing(original, num_classes):
@@ -231,5 +236,5 @@ def _ends(figure: Figure) -> tuple[float, float]:
 
 def _thin(original: Figure) -> str:
     if 0 < original.count < 50:
-        return f"Only {original.count} {original.level}s: read the numbers as a hint."
+        return f"Only {counted(original.count, original.level)}: read the numbers as a hint."
     return ""

@@ -345,7 +345,7 @@ def test_a_confusion_matrix_of_very_many_classes_is_a_list(tmp_path):
     html = page_of(tmp_path, labelled_run(results={"accuracy": Result(predictions=predictions)}))
 
     assert '<table class="confusion">' not in html
-    assert "Most frequent confusions (1 rows)" in words_of(html)
+    assert "Most frequent confusions (1 row)" in words_of(html)
 
 
 def test_curves_of_a_training(tmp_path):

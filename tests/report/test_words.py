@@ -128,3 +128,17 @@ def test_a_model_that_guesses_has_nothing_to_be_moved():
     score = Figure(name="dynamic_score", value=3.09e-09, unit="nats", level="video", variant="shuffle")
 
     assert "no better than guessing" in words.read_dynamic_score(score, None, guessing=True).caveat
+
+
+@pytest.mark.parametrize(
+    ("number", "thing", "expected"),
+    [
+        (1, "video", "1 video"),
+        (0, "clip", "0 clips"),
+        (2000, "video", "2,000 videos"),
+        (1, "class", "1 class"),
+        (4, "class", "4 classes"),
+    ],
+)
+def test_grammar_for_any_number(number, thing, expected):
+    assert words.counted(number, thing) == expected

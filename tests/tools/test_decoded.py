@@ -95,7 +95,7 @@ def test_rows_of_each_clip_and_errors_beside_those_of_doing_nothing(tmp_path):
     assert [error for error, _ in flow_errors] == [zero for _, zero in flow_errors]
     assert float(flow_errors[0][0]) > 0
     (mean, _), *each = flow_errors
-    assert "Mean of the 2 clips" in page
+    assert "Mean of 2 clips" in page
     assert float(mean) == pytest.approx(np.mean([float(error) for error, _ in each]), abs=0.011)
     assert len(re.findall(r"<td>0\.00 grey levels of 255", page)) == 1 + 2
     assert "There is no true optical flow" not in page
