@@ -49,7 +49,8 @@ def test_its_configuration_runs_from_the_command_line(elsewhere):
     python(elsewhere, "-m", "pvbias.tools.main", *command, *shorter)
     document = json.loads((elsewhere / "run" / "results.json").read_text())
     assert document["run"]["model"] == "frames_attention"
-    assert set(document["results"]) == {"accuracy", "confidence", "modulated_accuracy", "dynamic_score"}
+    measured = {"accuracy", "confidence", "modulated_accuracy", "dynamic_score"}
+    assert set(document["results"]) == {*measured, "training"}  # and its curves
     logged = (elsewhere / "run" / "train_log.jsonl").read_text().splitlines()
     assert "agreement" in logged[-1]
     assert "confidence" in (elsewhere / "run" / "report.html").read_text()
