@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +22,8 @@ from .data import (
     count_classes,
     forget,
     look_up,
-    set_fingerprints,
-    video_key,
 )
 from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
-from .data.sampling import sampling_rule
 from .data.sharing import Shard
 from .data.workers import refuse_in_import
 from .distributed import barrier, is_main_process
@@ -44,11 +37,11 @@ from .machine import Settings, choose_settings
 from .models import Recognizer, build_recognizer, find_model
 from .plugin_loading import load_plugins
 from .registries import EVALUATOR
-from .report import TRAINING, RunResults, read_training, write_report, write_results
+from .report import TRAINING, read_training, write_report, write_results
 from .report.console import headline_table
 from .report.folder import read_document, remove_files, write_atomically
 from .run_log import kept_log
-from .versions import versions
+from .run_results import describe_run, describe_sampling, describe_views
 from .zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
 from .zoo.heads import refuse_random_head
 
@@ -239,7 +232,7 @@ def _measure_and_write(
     if is_main_process():
         logger.info(
             "Clips: %s (%s); %s of %d pixels, of frames whose short side is %d",
-            *(_sampling(cfg), cfg.DATA.TEMPORAL_SAMPLING, _views(cfg)),
+            *(describe_sampling(cfg), cfg.DATA.TEMPORAL_SAMPLING, describe_views(cfg)),
             *(cfg.DATA.TEST_CROP_SIZE, cfg.DATA.TEST_SHORT_SIDE),
         )
     results = _measure(cfg, recognizer, source, _evaluator_names(cfg), settings, bad_log, keep=_partial(cfg))
@@ -443,55 +436,12 @@ def _write(
     model: Mapping[str, Any],
     started: float,
 ) -> None:
-    same = set_fingerprints(source)
     trained = read_training(Path(cfg.OUTPUT_DIR) / TRAIN_LOG)
     if trained is not None and _origin(model["weights"], Path(cfg.OUTPUT_DIR)) == _TRAINED:
         results = {**results, TRAINING: trained}
-    run_results = RunResults(
-        name=Path(cfg.OUTPUT_DIR).resolve().name,
-        num_classes=cfg.MODEL.NUM_CLASSES,
-        class_names=list(source.class_names),
-        num_videos=measured,
-        bad_videos=[asdict(video) for video in bad],
-        data=source.description,
-        data_fingerprint=same.videos,
-        label_fingerprints=[same.label_numbers, same.label_names],
-        sampling=_sampling(cfg),
-        clip_seconds=sampling_rule(cfg).span,
-        views=_views(cfg),
-        precision=settings.describe()["precision"],
-        settings=settings.describe(),
-        seed=cfg.RNG_SEED,
-        config=cfg.dump(),
-        versions=versions(),
-        date=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
-        duration_seconds=time.time() - started,
-        command=shlex.join(sys.argv),
-        results=results,
-        videos=_measured_videos(source, bad, measured),
-        **model,
+    described = describe_run(
+        cfg, source, results, settings=settings, measured=measured, bad=bad, model=model, started=started
     )
-    write_results(cfg.OUTPUT_DIR, run_results)
+    write_results(cfg.OUTPUT_DIR, described)
     page = write_report(cfg.OUTPUT_DIR)
-    logger.info("Results: %s\n\n%s\n", page, headline_table([run_results]))
-
-
-def _measured_videos(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> dict[str, bool]:
-    """Keys of the videos that were measured, and whether they have a label; nothing where keys do not tell them apart,
-    since a list has a video twice."""
-    left_out = {video.index for video in bad if video.split == "test"}
-    records = [record for index, record in enumerate(source.records) if index not in left_out]
-    keys = {video_key(record): record.label is not None for record in records}
-    return keys if len(keys) == len(records) == measured else {}
-
-
-def _sampling(cfg: CfgNode) -> str:
-    frames, modulation = sampling_rule(cfg).words, cfg.DATA.MODULATION
-    return frames if modulation == ORIGINAL else f"{frames}, each clip as {modulation}"
-
-
-def _views(cfg: CfgNode) -> str:
-    crops = "centre crop" if cfg.TEST.NUM_SPATIAL_CROPS == 1 else f"{cfg.TEST.NUM_SPATIAL_CROPS} crops"
-    if cfg.DATA.TEMPORAL_SAMPLING == "windows":
-        return f"all windows, {cfg.DATA.WINDOW_STRIDE} frames apart, {crops}"
-    return f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} clips, {crops}"
+    logger.info("Results: %s\n\n%s\n", page, headline_table([described]))

@@ -120,7 +120,7 @@ def test_other_measuring_keeps_the_training_and_measures_anew(run, caplog):
     assert "Going on after step 3 of 3" in caplog.text
     assert content(run.folder / "checkpoints") == weights
     assert set(second["results"]) - {"training"} == {"accuracy", "modulated_accuracy"}
-    assert (first["run"]["views"], second["run"]["views"]) == ("1 clips, centre crop", "3 clips, centre crop")
+    assert (first["run"]["views"], second["run"]["views"]) == ("1 clip, centre crop", "3 clips, centre crop")
     assert yaml.safe_load((run.folder / "config.yaml").read_text())["BIAS"]["FREEZE_FRAME"] == "first"
     assert second["run"]["weights"] == first["run"]["weights"] == "trained in this run, from random initialisation"
 

@@ -1,0 +1,96 @@
+"""What a run's results say of how they came about."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from .clips import ORIGINAL
+from .data import BadVideo, VideoSource, set_fingerprints, video_key
+from .data.sampling import sampling_rule
+from .evaluation import Result
+from .machine import Settings
+from .report import RunResults
+from .report.words import counted
+from .versions import versions
+
+
+def describe_run(
+    cfg: CfgNode,
+    source: VideoSource,
+    results: Mapping[str, Result],
+    *,
+    settings: Settings,
+    measured: int,
+    bad: Sequence[BadVideo],
+    model: Mapping[str, Any],
+    started: float,
+) -> RunResults:
+    """The results of a run with everything that says what was measured how.
+
+    Args:
+        cfg: completed configuration.
+        source: the test videos.
+        results: by evaluator.
+        settings: that the recognizer was measured with.
+        measured: number of videos.
+        bad: those that were left out.
+        model: further fields of :class:`RunResults`: what was measured, with which weights.
+        started: when the run began, seconds since the epoch.
+    """
+    same = set_fingerprints(source)
+    return RunResults(
+        name=Path(cfg.OUTPUT_DIR).resolve().name,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        class_names=list(source.class_names),
+        num_videos=measured,
+        bad_videos=[asdict(video) for video in bad],
+        data=source.description,
+        data_fingerprint=same.videos,
+        label_fingerprints=[same.label_numbers, same.label_names],
+        sampling=describe_sampling(cfg),
+        clip_seconds=sampling_rule(cfg).span,
+        views=describe_views(cfg),
+        precision=settings.describe()["precision"],
+        settings=settings.describe(),
+        seed=cfg.RNG_SEED,
+        config=cfg.dump(),
+        versions=versions(),
+        date=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
+        duration_seconds=time.time() - started,
+        command=shlex.join(sys.argv),
+        results=dict(results),
+        videos=_measured_videos(source, bad, measured),
+        **model,
+    )
+
+
+def describe_sampling(cfg: CfgNode) -> str:
+    """The frames of a clip, in words."""
+    frames, modulation = sampling_rule(cfg).words, cfg.DATA.MODULATION
+    return frames if modulation == ORIGINAL else f"{frames}, each clip as {modulation}"
+
+
+def describe_views(cfg: CfgNode) -> str:
+    """The views of a video, in words."""
+    crops = "centre crop" if cfg.TEST.NUM_SPATIAL_CROPS == 1 else f"{cfg.TEST.NUM_SPATIAL_CROPS} crops"
+    if cfg.DATA.TEMPORAL_SAMPLING == "windows":
+        return f"all windows, {cfg.DATA.WINDOW_STRIDE} frames apart, {crops}"
+    return f"{counted(cfg.TEST.NUM_ENSEMBLE_VIEWS, 'clip')}, {crops}"
+
+
+def _measured_videos(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> dict[str, bool]:
+    """Keys of the videos that were measured, and whether they have a label; nothing where keys do not tell them apart,
+    since a list has a video twice."""
+    left_out = {video.index for video in bad if video.split == "test"}
+    records = [record for index, record in enumerate(source.records) if index not in left_out]
+    keys = {video_key(record): record.label is not None for record in records}
+    return keys if len(keys) == len(records) == measured else {}
