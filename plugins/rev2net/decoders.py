@@ -91,7 +91,7 @@ class FrameDecoder(nn.Module):
     def __init__(self, features: int, *, factor: _Factor, channels: tuple[int, int]) -> None:
         super().__init__()
         first, (time, space) = _split(factor)
-        middle = (time, 2 if space == 4 else 1)
+        middle = (time, space // 2)
         self.first = _enlarge(features, channels[0], first)
         self.norm = nn.BatchNorm3d(channels[0])
         self.middle = _enlarge(channels[0], channels[1], middle)
@@ -161,7 +161,7 @@ def _split(factor: _Factor) -> tuple[_Factor, _Factor]:
     As little as possible in time: it sees the most channels.
     """
     time, space = factor
-    first = (2 if time == 4 else 1, {2: 1, 4: 2, 8: 2, 16: 4}[space])
+    first = (2 if time == 4 else 1, 1 if space == 2 else 2)
     return first, (time // first[0], space // first[1])
 
 

@@ -24,8 +24,8 @@ class Layout:
     Attributes:
         form: ``channels first`` (N, D, t, h, w), ``channels last`` (N, t, h, w, D), ``tokens`` (N, t h w, D), a class
             token before them or not, or ``pathways``: several maps (N, D, t, h, w) of the same height and width.
-        grid: t, h, w; of pathways, of the one with most frames.
-        channels: D, of all pathways together.
+        grid: t, h, w of what :meth:`read` gives.
+        channels: D of it.
     """
 
     form: str
@@ -40,10 +40,11 @@ class Layout:
     def read(self, output: Any) -> Tensor:
         """The feature maps ``(N, D, t, h, w)`` in what the module gave.
 
-        Pathways are joined along their channels; the frames of those that have fewer are repeated.
+        Pathways are joined along their channels. In one that has more frames than ``grid``, those that share a moment
+        become channels; in one that has fewer they are repeated.
         """
         if self.form == "pathways":
-            return torch.cat([F.interpolate(each, size=self.grid, mode="nearest") for each in output], dim=1)
+            return torch.cat([_in_frames(each, self.grid) for each in output], dim=1)
         tensor = _first_tensor(output)
         assert tensor is not None
         if self.form == "channels first":
@@ -64,9 +65,7 @@ def layouts(output: Any, grids: Iterable[_Grid]) -> list[Layout]:
         grids: of maps that other modules gave in the same forward.
     """
     if _is_pathways(output):
-        frames = max(each.shape[2] for each in output)
-        grid = (frames, *output[0].shape[3:])
-        return [Layout("pathways", grid, sum(each.shape[1] for each in output))]
+        return _joined(output)
     tensor = _first_tensor(output)
     if tensor is None:
         return []
@@ -79,6 +78,24 @@ def layouts(output: Any, grids: Iterable[_Grid]) -> list[Layout]:
     own = _grid_beside(output)
     found = {grid for grid in ([own] if own else grids) if tokens - math.prod(grid) in _CLASS_TOKENS}
     return [Layout("tokens", grid, channels) for grid in found] if len(found) == 1 else []
+
+
+def _joined(pathways: Sequence[Tensor]) -> list[Layout]:
+    """In as few frames as the slowest pathway has, which takes the smallest decoders, or in more."""
+    counts = [each.shape[2] for each in pathways]
+    found = []
+    for frames in sorted({max(counts) // part for part in (1, 2, 4) if max(counts) // part >= min(counts)}):
+        if all(count % frames == 0 or frames % count == 0 for count in counts):
+            channels = sum(each.shape[1] * max(1, each.shape[2] // frames) for each in pathways)
+            found.append(Layout("pathways", (frames, *pathways[0].shape[3:]), channels))
+    return found
+
+
+def _in_frames(maps: Tensor, grid: _Grid) -> Tensor:
+    """``(N, D, t, h, w)`` in as many frames as the grid has."""
+    if maps.shape[2] <= grid[0]:
+        return F.interpolate(maps, size=grid, mode="nearest")
+    return maps.unflatten(2, (grid[0], -1)).movedim(3, 2).flatten(1, 2)
 
 
 def _is_pathways(output: Any) -> bool:

@@ -46,14 +46,26 @@ def test_five_dimensions_either_way_round():
     assert torch.equal(last.read(output), MAPS)
 
 
-def test_pathways_are_joined_and_the_slow_one_waits():
-    slow = MAPS[:, :3, ::2]
-    (layout,) = layouts([slow, MAPS], [])
-    assert layout.shape == (8, *GRID)
-    read = layout.read([slow, MAPS])
-    assert torch.equal(read[:, 3:], MAPS)
-    assert torch.equal(read[:, :3, 0], slow[:, :, 0])
-    assert torch.equal(read[:, :3, 1], slow[:, :, 0])
+def test_pathways_are_joined_in_the_slow_ones_frames():
+    """A fast pathway's frames of one moment are channels of that moment."""
+    fast, slow = torch.randn(2, 5, 8, 3, 4), torch.randn(2, 3, 2, 3, 4)
+    layout, *_ = layouts([slow, fast], [])
+    assert layout.shape == (3 + 5 * 4, 2, 3, 4)
+    read = layout.read([slow, fast])
+    assert torch.equal(read[:, :3], slow)
+    for channel in range(5):
+        for part in range(4):
+            assert torch.equal(read[:, 3 + 4 * channel + part], fast[:, channel, part::4])
+
+
+def test_pathways_are_joined_in_more_frames_and_the_slow_one_waits():
+    """Where decoders cannot make up for so few."""
+    fast, slow = torch.randn(2, 5, 8, 3, 4), torch.randn(2, 3, 1, 3, 4)
+    found = layouts([slow, fast], [])
+    assert [layout.shape for layout in found] == [(23, 2, 3, 4), (13, 4, 3, 4), (8, 8, 3, 4)]
+    read = found[-1].read([slow, fast])
+    assert torch.equal(read[:, 3:], fast)
+    assert torch.equal(read[:, :3], slow.expand(-1, -1, 8, -1, -1))
 
 
 def test_what_is_no_map():

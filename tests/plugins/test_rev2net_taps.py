@@ -67,11 +67,11 @@ def test_default_taps(model, frames, size, tap):
         ("torchvision_mvit_v1_b", 16, 224, "blocks.7", (384, 8, 14, 14)),
         ("torchvision_swin3d_t", 32, 224, "features.4.1", (384, 16, 14, 14)),
         ("torchvision_swin3d_s", 32, 224, "features.4.7", (384, 16, 14, 14)),
-        ("slowfast_r50", 32, 224, "blocks.3", (1280 + 128, 32, 14, 14)),
+        ("slowfast_r50", 32, 224, "blocks.3", (1280 + 128 * 4, 8, 14, 14)),
     ],
 )
 def test_default_taps_of_transformers_and_of_several_pathways(model, frames, size, tap, shape):
-    """Half of 16, 12 and 24 blocks; SlowFast's third stage, its slow pathway with what comes from the fast one."""
+    """Half of 16, 12 and 24 blocks; SlowFast's third stage, where the slow pathway has channels of the fast one, too."""
     assert (MODEL.get(model).clip_spec.num_frames, MODEL.get(model).clip_spec.crop_size) == (frames, size)
     found = tap_of(model)
     assert (found.name, found.layout.shape) == (tap, shape)
