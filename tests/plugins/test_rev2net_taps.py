@@ -71,7 +71,7 @@ def test_default_taps(model, frames, size, tap):
     ],
 )
 def test_default_taps_of_transformers_and_of_several_pathways(model, frames, size, tap, shape):
-    """Half of 16, 12 and 24 blocks; SlowFast's third stage, where the slow pathway has channels of the fast one, too."""
+    """Half of 16, 12 and 24 blocks; SlowFast's third stage, its slow pathway with what comes from the fast one."""
     assert (MODEL.get(model).clip_spec.num_frames, MODEL.get(model).clip_spec.crop_size) == (frames, size)
     found = tap_of(model)
     assert (found.name, found.layout.shape) == (tap, shape)
