@@ -10,6 +10,7 @@ from torch import nn
 
 from pvbias.clips import ClipSpec
 from pvbias.models import ZooModel
+from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL
 from pvbias.tools.main import main
 
@@ -26,6 +27,7 @@ class Net(nn.Module):
 
 @pytest.fixture(autouse=True)
 def registered():
+    load_plugins()  # what they register stays
     restore = MODEL.snapshot()
     entry = ZooModel(
         zoo="tests",

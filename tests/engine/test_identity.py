@@ -18,6 +18,7 @@ from pvbias.engine import identify, newest_checkpoint, refuse_another_training, 
 from pvbias.engine.identity import refuse_another
 from pvbias.errors import ConfigError
 from pvbias.interruption import Interrupted
+from pvbias.plugin_loading import load_plugins
 from pvbias.plugins import drl
 from pvbias.registries import OBJECTIVE
 
@@ -27,6 +28,7 @@ from .toys import make_cfg, tiny_recognizer
 
 @pytest.fixture(autouse=True)
 def registered():
+    load_plugins()  # what they register stays
     restore = OBJECTIVE.snapshot()
     OBJECTIVE.register(Noisy)
     yield
@@ -116,12 +118,10 @@ def runs(tmp_path_factory):
     """Folders of runs, by base and state, and what they have been trained on."""
     root = tmp_path_factory.mktemp("runs")
     files = write_files(root / "files")
-    restore = OBJECTIVE.snapshot()
     for base, overrides in BASES.items():
         for state, events in STATES.items():
             cfg = cfg_for(root / base / state, files, *overrides)
             assert (start(cfg, Listed(files), events=dict(events)) is None) == bool(events)
-    restore()
     return root
 
 
