@@ -59,6 +59,8 @@ def _read(value: Any, wanted: type, optional: bool, where: str) -> Any:
     if isinstance(value, Given) and wanted is list:
         with contextlib.suppress(ConfigError):  # some text that is no list
             value = read_yaml(value, where)
+    elif isinstance(value, Given) and wanted is not str:
+        value = Given(value.strip())
     given_text = isinstance(value, Given) and wanted is str
     if value is None or (isinstance(value, (Plain, Given)) and value in _NOTHING and not (given_text and not value)):
         if optional:

@@ -204,8 +204,9 @@ def _warn_of_http(url: str, answered_by: str) -> None:
     if "http" in (urlsplit(url).scheme, urlsplit(answered_by).scheme):
         redirected = f" (redirected to {answered_by})" if answered_by != url else ""
         logger.warning(
-            "%s%s comes over http, so anybody in between can change the file, and it has no checksum that would show "
-            "it. Give an https address, or its SHA-256 (TRAIN.CHECKPOINT_SHA256).",
+            "%s%s comes over http, so anybody in between can change the file, and there is no checksum that would show "
+            "it. Give an https address; or the SHA-256 (for TRAIN.CHECKPOINT_FILE_PATH: TRAIN.CHECKPOINT_SHA256); or "
+            "the path of a file that you have compared.",
             url,
             redirected,
         )

@@ -35,6 +35,7 @@ VALUES = [
     ("RNG_SEED", "1_000", 1000),
     ("RNG_SEED", "1_0", REFUSED),  # YAML 1.1: 10
     ("RNG_SEED", "+7", 7),
+    ("RNG_SEED", " 7 ", 7),
     ("RNG_SEED", "None", REFUSED),
     ("RNG_SEED", "2026-01-01", REFUSED),
     ("RNG_SEED", "0b11", REFUSED),
