@@ -95,13 +95,19 @@ def add_config(cfg: CfgNode) -> None:
         "DECOUPLED.MNIST_DIR",
         "",
         "Folder with MNIST's four IDX files (gzipped or not; torchvision's MNIST/raw). Empty: scikit-learn's digits.",
+        effect=Effect.CONTENT,
     )
     declare(
         cfg,
         "DECOUPLED.PLACES_DIR",
         "",
         "Folder with one subfolder of images a place class. Empty: images that are made up.",
+        effect=Effect.CONTENT,
     )
     declare(
-        cfg, "DECOUPLED.FACES_DIR", "", "Folder of face images (searched to any depth). Empty: images that are made up."
+        cfg,
+        "DECOUPLED.FACES_DIR",
+        "",
+        "Folder of face images (searched to any depth). Empty: images that are made up.",
+        effect=Effect.CONTENT,
     )

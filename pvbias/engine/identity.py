@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ _CONTENTS = {
     "list": "names, labels, class names or order of the videos",
     "files": "sizes of the videos' files",
     "file": "content",
+    "names": "names of the files in it",
 }
 
 #: Keys of an identity that are not there where they say nothing.
@@ -87,15 +89,22 @@ def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Ident
 
 
 def _content_of(path: str) -> dict[str, str]:
-    """A fingerprint of a file, or of the files of a model in a folder; nothing of what is not on this machine."""
+    """A fingerprint of a file; of the files of a model in a folder; of the names below another folder, which may have
+    millions. Nothing of what is not on this machine."""
     file = Path(path).expanduser()
     if not path or not file.exists():
         return {}
     if file.is_file():
         return {"file": sha256_of(file)}
-    files = sorted(inner for inner in file.iterdir() if inner.suffix in (".json", ".safetensors", ".bin"))
-    listed = repr([(inner.name, sha256_of(inner)) for inner in files])
-    return {"file": hashlib.sha256(listed.encode()).hexdigest()}
+    model = sorted(inner for inner in file.iterdir() if inner.suffix in (".json", ".safetensors", ".bin"))
+    if model:
+        return {"file": _digest([(inner.name, sha256_of(inner)) for inner in model])}
+    names = [(os.path.relpath(folder, file), sorted(names)) for folder, _, names in os.walk(file) if names]
+    return {"names": _digest(sorted(names))}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode(errors="surrogateescape")).hexdigest()
 
 
 def identify(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:

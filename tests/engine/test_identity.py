@@ -278,6 +278,21 @@ def test_the_same_folder_with_other_weights_is_refused(runs, tmp_path, state):
         start(cfg, Listed(files))
 
 
+def test_the_same_folder_of_pictures_with_others_is_refused(tmp_path):
+    """Of which videos are made up."""
+    pictures = tmp_path / "faces"
+    (pictures / "inner").mkdir(parents=True)
+    for name in ("a.png", "inner/b.png"):
+        (pictures / name).touch()
+    cfg = load_cfg(None, ["MODEL.MODEL_NAME", "x3d_xs", "DECOUPLED.FACES_DIR", str(pictures)])
+    checkpoint = {"cfg": cfg.dump(), "identity": identify(cfg, {}), "epoch": 0}
+    cfg.DECOUPLED.FACES_DIR = str(shutil.copytree(pictures, tmp_path / "moved"))
+    assert refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path) == []
+    (tmp_path / "moved/inner/b.png").rename(tmp_path / "moved/inner/c.png")
+    with pytest.raises(ConfigError, match=r"FACES_DIR: was .*faces', is .*moved' \(other names of the files in it\)"):
+        refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path)
+
+
 def test_longer_training_with_a_schedule_in_steps_is_what_it_would_have_been(runs, tmp_path):
     """And with a cosine it would not."""
     files = runs / "files"
