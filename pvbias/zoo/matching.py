@@ -25,7 +25,8 @@ class Match:
         reasons: keys that both have but that cannot be taken, with the reason.
         backbone_fraction: part of the parameters outside the head that it fills, counted one by one, [0, 1].
         head_fits: it fills the final projection, too.
-        num_classes: of the file's final projection; None: it has none that belongs to the model's features.
+        num_classes: of the file's final projection; None: it has none, or only a part of one, that belongs to the
+            model's features.
         other_prefixes: of names under which the file has as much for the model, with other values.
         refused: why layouts that know the file's names do not take it for this model.
     """
@@ -55,9 +56,10 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
     def compare(reading: Reading) -> Match:
         reasons = _misfits(reading.weights, own, head)
         fitting = tuple(name for name in own if name in reading.weights and name not in reasons)
-        rows = reading.weights.get(f"{head_name}.weight")
-        ours = own.get(f"{head_name}.weight")
-        classes = len(rows) if rows is not None and ours is not None and rows.shape[1:] == ours.shape[1:] else None
+        theirs = {name: reading.weights[name] for name in head if name in reading.weights}
+        alike = all(value.dim() > 0 and value.shape[1:] == own[name].shape[1:] for name, value in theirs.items())
+        lengths = {len(value) for value in theirs.values()} if alike and theirs.keys() == head else set()
+        classes = lengths.pop() if len(lengths) == 1 else None
         return Match(
             reading=reading,
             fitting=fitting,

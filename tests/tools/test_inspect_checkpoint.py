@@ -119,9 +119,10 @@ def test_clips_of_its_own_configuration_are_part_of_the_command(capsys, tmp_path
     assert "DATA: {NUM_FRAMES: 8, TARGET_FPS: 25.0}" in text
 
 
-def test_a_backbone_without_a_head_is_not_suggested_for_measuring(capsys, tmp_path, state):
+@pytest.mark.parametrize("lacking", ["proj", "proj.bias"])
+def test_a_backbone_without_a_head_is_not_suggested_for_measuring(capsys, tmp_path, state, lacking):
     path = tmp_path / "model.pyth"
-    torch.save({name: value for name, value in state.items() if "proj" not in name}, path)
+    torch.save({name: value for name, value in state.items() if lacking not in name}, path)
     code, text = inspect(capsys, path)
     assert code == 0
     assert "pvbias measure" not in text
