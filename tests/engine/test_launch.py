@@ -80,7 +80,8 @@ class PartlyBright(FakeLoader):
 
 def train_spare(cfg):
     """In small buckets, one with what no process has a gradient of; process 0 writes the weights and the warnings."""
-    parallel._BUCKET_BYTES = 8
+    if get_world_size() > 1:  # a process of its own
+        parallel._BUCKET_BYTES = 8
     warnings = logging.handlers.BufferingHandler(100)
     logging.getLogger("pvbias.engine.trainer").addHandler(warnings)
     torch.manual_seed(0)
