@@ -15,8 +15,9 @@ from torch import Tensor
 from pvbias.config import load_cfg
 from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
-from pvbias.registries import MODEL, MODEL_FAMILY
+from pvbias.registries import KEY_LAYOUT, MODEL, MODEL_FAMILY
 from pvbias.zoo import Match, equally_good, fetch, match_catalogue, model_weights, read_checkpoint, weight_sets
+from pvbias.zoo.key_layouts import NormalisedLayout
 from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets, percent, trained_with
 from pvbias.zoo.reading import is_safetensors
 from pvbias.zoo.weight_sets import STATE_KEYS
@@ -37,6 +38,7 @@ CLIP_KEYS = {
     "crop_size": "TRAIN_CROP_SIZE",
     "test_crop_size": "TEST_CROP_SIZE",
     "fps": "TARGET_FPS",
+    "sampling": "TEMPORAL_SAMPLING",
     "mean": "MEAN",
     "std": "STD",
 }
@@ -175,6 +177,9 @@ def _advise(
             "",
         ]
     keys = _differing_keys(entry, configured) | trained_with(found.reading.layout, entry.clip_spec)
+    layout = KEY_LAYOUT.get(found.reading.layout) if found.reading.layout else None
+    if isinstance(layout, NormalisedLayout) and layout.sampling not in ("", entry.clip_spec.sampling):
+        keys["DATA.TEMPORAL_SAMPLING"] = layout.sampling
     if args.key:
         keys["CHECKPOINT.STATE_KEY"] = args.key
     if entry.clip_spec.modality == "flow":
@@ -225,6 +230,8 @@ def _differing_keys(entry: ZooModel, configured: Mapping[str, Any]) -> dict[str,
         own = list(own) if isinstance(own, tuple) else own
         if theirs is not None and theirs != own:
             keys[f"DATA.{key}"] = theirs
+    if keys.get("DATA.TEMPORAL_SAMPLING") == "duration" and "DATA.CLIP_DURATION" in configured:
+        keys["DATA.CLIP_DURATION"] = configured["DATA.CLIP_DURATION"]
     return keys
 
 

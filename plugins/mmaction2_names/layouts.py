@@ -174,10 +174,10 @@ def _rename(name: str, names: _Names) -> str:
 
 _Convert = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], "dict[str, Tensor] | Refusal | None"]
 
-for _name, _convert, _normalisation in (
-    ("mmaction2 TSN, TSM", _frames, _IMAGENET),
-    ("mmaction2 SlowOnly", _slow, _IMAGENET),
-    ("mmaction2 X3D", _x3d, _GREY),
-    ("mmaction2 CSN", _separated, _IMAGENET),
+for _name, _convert, _normalisation, _sampling in (
+    ("mmaction2 TSN, TSM", _frames, _IMAGENET, ""),
+    ("mmaction2 SlowOnly", _slow, _IMAGENET, "rate"),
+    ("mmaction2 X3D", _x3d, _GREY, ""),  # converted from SlowFast's
+    ("mmaction2 CSN", _separated, _IMAGENET, "rate"),
 ):
-    KEY_LAYOUT.register(NormalisedLayout(convert=_convert, **_normalisation), name=_name)
+    KEY_LAYOUT.register(NormalisedLayout(convert=_convert, sampling=_sampling, **_normalisation), name=_name)

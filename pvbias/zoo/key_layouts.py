@@ -68,16 +68,18 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class NormalisedLayout:
-    """A function for KEY_LAYOUT, with the normalisation that weights of that layout were trained with.
+    """A function for KEY_LAYOUT, with the clips that weights of that layout were trained with.
 
     Attributes:
         convert: the function.
         mean, std: of RGB in [0, 1], per channel. Loading refuses a model with another one.
+        sampling: name in SAMPLING; empty: as the model's own weights.
     """
 
     convert: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor] | Refusal | None]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    sampling: str = ""
 
     def __call__(
         self, weights: Mapping[str, Tensor], own: Mapping[str, Tensor]

@@ -11,6 +11,7 @@ from pvbias.errors import WeightsError
 from pvbias.models import Recognizer
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import KEY_LAYOUT, MODEL
+from pvbias.tools.main import main
 from pvbias.zoo import load_module_weights, load_weights, match
 
 from .models import recognizer_of
@@ -249,3 +250,13 @@ def test_other_arithmetic_is_refused_with_the_reason(tmp_path, monkeypatch, mode
     frames = 32 if model == "slowfast_r50" else 8
     with pytest.raises(WeightsError, match=reason):
         load_weights(recognizer_of(model, num_frames=frames, crop_size=64), str(tmp_path / "model.pth"))
+
+
+def test_inspect_suggests_the_clips_that_the_weights_were_trained_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(MODEL, "_obj_map", {"slow_r50": MODEL.get("slow_r50")})
+    torch.save({"state_dict": in_mmaction2(state_of("slow_r50"), "slow")}, tmp_path / "model.pth")
+    assert main(["inspect", str(tmp_path / "model.pth")]) == 0
+    text = capsys.readouterr().out
+    assert (
+        "--set DATA.MEAN '[0.485, 0.456, 0.406]' DATA.STD '[0.229, 0.224, 0.225]' DATA.TEMPORAL_SAMPLING rate" in text
+    )
