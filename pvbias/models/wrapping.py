@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: What a network raises that is given something else than it takes.
-_MISFITS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
+_MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError)
 
 #: Other orders of a clip's axes, how they are made of ``(N, C, T, H, W)``, and what to write for that.
 _ORDERS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {

@@ -223,7 +223,9 @@ class FirstAxis(nn.Module):
         self.inner = Network()
 
     def forward(self, clip):
-        return self.inner(self.arrange(clip))
+        arranged = self.arrange(clip)
+        assert arranged.shape[1] == 3, "channels"  # as timm's networks look at what they get
+        return self.inner(arranged)
 
 
 class Answer(nn.Module):
