@@ -51,8 +51,7 @@ def save_checkpoint(trainer: Trainer) -> Path:
     ``torch.load(path, weights_only=True)`` reads it.
 
     Once it is there, earlier ones inside an epoch are removed, and all but the last ``TRAIN.CHECKPOINT_KEEP`` of those
-    after an epoch; and those that are further on, which a training has left that this one has begun anew over, or which
-    were damaged.
+    after an epoch; and those that are further on, which a training has left that this one has begun anew over.
 
     Raises:
         WeightsError: it cannot be written; the earlier ones are as they were.
@@ -77,7 +76,8 @@ def begin_checkpoint(trainer: Trainer) -> Callable[[], Path]:
             finished = [other for other in earlier if _place(other)[1] == 0]
             # The one just written is among those that are kept, where it is after an epoch.
             kept = finished[: keep - (here[1] == 0)] if keep else finished
-            further_on = [other for place, other in _checkpoints(output_dir) if place > here]
+            later = [other for place, other in _checkpoints(output_dir) if place > here]
+            further_on = [other for other in later if _is_trainings(other)]
             if further_on:
                 logger.warning("Checkpoints of an earlier training are removed: %s", ", ".join(map(str, further_on)))
             for other in {*earlier, *further_on} - {*kept}:
@@ -322,6 +322,14 @@ def _checkpoints(output_dir: str) -> list[tuple[tuple[int, int], Path]]:
     """Where each checkpoint was written and its path, the furthest on first."""
     paths = [path for path in _folder(output_dir).glob("checkpoint_epoch_*.pyth") if _NAME.fullmatch(path.name)]
     return sorted(((_place(path), path) for path in paths), reverse=True)
+
+
+def _is_trainings(path: Path) -> bool:
+    """Whether a file is a training's checkpoint, and not weights that somebody has put there."""
+    try:
+        return peek_checkpoint(str(path)).keys() >= set(KEYS)
+    except WeightsError:
+        return False
 
 
 def _newest(output_dir: str, read: Callable[[str], dict[str, Any]]) -> tuple[Path, dict[str, Any]] | None:

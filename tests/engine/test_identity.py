@@ -386,11 +386,14 @@ def test_a_training_that_starts_anew_leaves_nothing_of_the_other_behind(runs, tm
     """What is measured or exported afterwards is its own, though the other one had come further."""
     files, folder = runs / "files", tmp_path / "run"
     shutil.copytree(runs / "best/finished", folder)
+    others = folder / "checkpoints/checkpoint_epoch_00196.pyth"  # of SlowFast, or a file that is none
+    torch.save({"model_state": {"weight": torch.zeros(1)}, "epoch": 195}, others)
+    others.with_name("checkpoint_epoch_00197.pyth").write_text("text")
     cfg = cfg_for(folder, files, "RNG_SEED", 5, "SOLVER.MAX_EPOCH", 2.0, "TRAIN.AUTO_RESUME", False)
     assert start(cfg, Listed(files)).resumed_from is None
     names = [path.name for path in sorted((folder / "checkpoints").iterdir())]
-    assert names == ["checkpoint_epoch_00001.pyth", "checkpoint_epoch_00002.pyth"]
-    assert newest_checkpoint(str(folder)).name == names[-1]
+    assert names == [f"checkpoint_epoch_{number:05d}.pyth" for number in (1, 2, 196, 197)]
+    assert newest_checkpoint(str(folder)).name == names[1]
 
 
 def test_other_versions_are_noted(runs, tmp_path, caplog):
