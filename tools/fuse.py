@@ -294,7 +294,14 @@ def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResul
         seed=runs[0].seed,
         versions=versions(),
         results=results,
+        videos=_videos(fused),
     )
+
+
+def _videos(fused: Predictions) -> dict[str, bool]:
+    """The videos, and whether they have labels; nothing where names do not tell them apart, as those of parts."""
+    videos = {name: bool(label >= 0) for name, label in zip(fused.names, fused.labels, strict=True)}
+    return videos if len(videos) == len(fused.names) else {}
 
 
 def _keys(names: Sequence[str]) -> list[tuple[str, int, int]]:

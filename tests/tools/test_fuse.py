@@ -7,6 +7,7 @@ import pytest
 
 from pvbias.evaluation import Figure, Predictions, Result
 from pvbias.report import RunResults, read_predictions, read_results, write_results
+from pvbias.report.results import read_videos
 from pvbias.tools.main import main
 
 #: Two videos of class 0, two of class 1, as one network on RGB and one on flow see them.
@@ -275,3 +276,13 @@ def test_a_wrong_command_line(tmp_path, runs, capsys, arguments, message):
         main(["fuse", "--out", str(tmp_path / "fused"), *placed])
     assert error.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_fused_run_can_be_compared_video_by_video(tmp_path, runs):
+    fuse(tmp_path, *runs)
+
+    fused = read_videos(tmp_path / "fused")
+
+    assert list(fused.videos) == NAMES
+    (top1,) = fused.results["accuracy"].figures
+    assert top1.values.tolist() == [1, 1, 1, 0]
