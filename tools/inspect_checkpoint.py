@@ -63,6 +63,10 @@ def main(argv: Sequence[str]) -> int:
     checkpoint = read_checkpoint(path)
     weights = model_weights(checkpoint, path, args.key)
     print(_describe_file(path, checkpoint, weights, args.key))
+    configured = _configuration(checkpoint)
+    if of_family := _advise_family(args.checkpoint, path, configured):
+        print(f"\n{of_family}")
+        return 0
     entries = dict(MODEL) | _families(args.checkpoint, path)
     matches = {name: found for name, found in match_catalogue(weights, entries).items() if found.backbone_fraction > 0}
     if not matches:
@@ -73,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     print()
     print(_describe_fit(matches, entries))
     print()
-    print(_advise(args, matches, entries, _configuration(checkpoint)))
+    print(_advise(args, matches, entries, configured))
     return 0
 
 
@@ -123,6 +127,24 @@ def _describe_value(value: Any) -> str:
         return f"text of {len(value.splitlines())} lines"
     text = repr(value).replace("\n", " ")
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _advise_family(source: str, path: str, configured: Mapping[str, Any]) -> str:
+    """How to measure a checkpoint of a training of pvbias whose configuration describes a model by keys of a family;
+    empty: it is none. By its name alone it could not be built."""
+    family = configured.get("MODEL.MODEL_NAME")
+    if family not in MODEL_FAMILY or "OBJECTIVE.NAME" not in configured:
+        return ""
+    lines = [f"Its own configuration describes the model: MODEL.MODEL_NAME {family}, and the keys of that family."]
+    cfg = Path(path).resolve().parent.parent / "config.yaml"
+    if cfg.is_file():
+        keys = f"TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH {shlex.quote(source)} OUTPUT_DIR RUN"
+        lines += [
+            "",
+            "To measure it on the test videos of its run:",
+            f"  pvbias run --cfg {shlex.quote(str(cfg))} {keys}",
+        ]
+    return "\n".join(lines)
 
 
 def _families(source: str, path: str) -> dict[str, ZooModel]:

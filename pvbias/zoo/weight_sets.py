@@ -97,11 +97,9 @@ def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
     """All tensors in nested dicts, under dotted names."""
     found: dict[str, Tensor] = {}
     for name, value in tree.items():
-        if not isinstance(name, str) or _NO_MODEL.search(name):
-            continue
-        if isinstance(value, Tensor):
+        if isinstance(name, str) and isinstance(value, Tensor):
             found[name] = value
-        elif isinstance(value, Mapping):
+        elif isinstance(name, str) and isinstance(value, Mapping) and not _NO_MODEL.search(name):
             found |= {f"{name}.{key}": inner for key, inner in _flat(value).items()}
     return found
 

@@ -165,6 +165,13 @@ def test_training_and_back_into_the_librarys_own_form(hub_folder, bar_videos, tm
     assert load_weights(recognizer_of(out), str(checkpoint)).head_loaded
 
     capsys.readouterr()
+    assert main(["inspect", str(checkpoint)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "pvbias run --cfg" in line]
+    assert main([*line.replace("OUTPUT_DIR RUN", f"OUTPUT_DIR {tmp_path / 'again'}").split()[1:]]) == 0
+    first, again = (json.loads((tmp_path / name / "results.json").read_text())["results"] for name in ("run", "again"))
+    assert {name: first[name] for name in again} == again
+
+    capsys.readouterr()
     assert main(["inspect", str(out)]) == 0
     text = capsys.readouterr().out
     assert "folder of the Hugging Face hub" in text

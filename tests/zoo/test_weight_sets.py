@@ -40,6 +40,9 @@ def test_sets_the_one_that_is_meant_first(checkpoint, sets):
 def test_parts_in_dicts_of_their_own_are_joined():
     parts = {"backbone": {"conv": {"weight": torch.ones(2)}}, "head": {"weight": torch.ones(3)}}
     assert list(model_weights(parts, "file")) == ["backbone.conv.weight", "head.weight"]
+    # A layer may well be named like what is no model.
+    parts["backbone"] |= {"random_projection": torch.ones(2)}
+    assert "backbone.random_projection" in model_weights(parts, "file")
 
 
 def test_a_key_takes_another_set_or_names_that_begin_so():
