@@ -39,7 +39,7 @@ class Reach(NamedTuple):
     share: float
 
     def __str__(self) -> str:
-        return f"{self.layers} of {self.all_layers} layers, {100 * self.share:.2g} % of the encoder's weights"
+        return f"{self.layers} of {self.all_layers} layers, {100 * self.share:.3g} % of the encoder's weights"
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class _Encoder:
         reach = self.reach(name)
         if reach.share < _LEAST_SHARE:
             raise ConfigError(
-                f"{what} comes so early that the decoders reach {reach}: less than {_LEAST_SHARE:.0%} of them. Set "
-                f"REV2NET.TAP to a module that comes later. {self.advice()}"
+                f"{what} comes so early that the decoders reach {reach}: less than {100 * _LEAST_SHARE:.0f} % of them. "
+                f"Set REV2NET.TAP to a module that comes later. {self.advice()}"
             )
         return Tap(name, self.usable[name], reach)
 

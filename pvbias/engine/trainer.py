@@ -301,7 +301,7 @@ class Trainer:
             return
         share = sum(trained[name].numel() for name in unreached) / sum(each.numel() for each in trained.values())
         logger.warning(
-            "The loss reaches %d of the %d parameters that are trained. No gradient, and no change, for %.2g %% of the "
+            "The loss reaches %d of the %d parameters that are trained. No gradient, and no change, for %.3g %% of the "
             "weights: %s. If they should learn, look at what %s computes its loss from.",
             len(trained) - len(unreached),
             len(trained),

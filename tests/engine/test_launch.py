@@ -133,7 +133,7 @@ def test_parameters_that_the_loss_does_not_reach(tmp_path):
         assert torch.equal(value, before[name]) == name.startswith("unused."), name
     (said,) = one["said"]
     assert said.startswith("The loss reaches 2 of the 6 parameters that are trained.")
-    assert "67 % of the weights: unused.weight, unused.bias, sometimes.weight, sometimes.bias." in said
+    assert "66.7 % of the weights: unused.weight, unused.bias, sometimes.weight, sometimes.bias." in said
     assert "CrossEntropy" in said
     assert two["said"] == [said]
 
