@@ -3,6 +3,6 @@
 transformers itself is imported where a network is built, or fetched from the hub, and not before.
 """
 
-from . import family, hub, key_layout
+from . import family, hub, key_layout, sampling
 
-__all__ = ["family", "hub", "key_layout"]
+__all__ = ["family", "hub", "key_layout", "sampling"]

@@ -29,6 +29,7 @@ class Architecture:
         name: class in transformers.
         frames, side: keys of ``config.json`` with a clip's frames and the crop's side, pixels.
         steps: frames between two of a clip by a clip's frames, as the published weights were trained; None: all others.
+        sampling: name in SAMPLING of the rule that they were trained or tested with.
         any_frames, any_side: it takes other clips than those, too.
     """
 
@@ -36,6 +37,7 @@ class Architecture:
     frames: str
     side: str
     steps: Mapping[int | None, int]
+    sampling: str = "rate"
     any_frames: bool = False
     any_side: bool = False
 
@@ -51,6 +53,7 @@ ARCHITECTURES = {
         frames="num_frames",
         side="image_size",
         steps={8: 32, 16: 16, 96: 4, None: 32},
+        sampling="timesformer",
         any_frames=True,
     ),
     "vivit": Architecture(name="VivitForVideoClassification", frames="num_frames", side="image_size", steps={None: 2}),
@@ -59,6 +62,7 @@ ARCHITECTURES = {
         frames="frames_per_clip",
         side="crop_size",
         steps={16: 4, None: 2},
+        sampling="vjepa2",
         any_frames=True,
         any_side=True,
     ),
@@ -130,6 +134,7 @@ def _clip_spec(path: Path, config: Mapping[str, Any], architecture: Architecture
     return ClipSpec(
         num_frames=frames,
         sampling_rate=1 if fps else step,
+        sampling="rate" if fps else architecture.sampling,
         fps=float(fps or 30),
         crop_size=crop,
         test_crop_size=crop,

@@ -11,6 +11,7 @@ from pvbias.config import complete, load_cfg
 from pvbias.errors import ConfigError, WeightsError
 from pvbias.models import build_recognizer, find_model
 from pvbias.plugins.transformers_zoo import folders
+from pvbias.plugins.transformers_zoo.sampling import SpreadToTheEnd
 from pvbias.tools.main import main
 from pvbias.zoo import fetch, load_weights
 
@@ -113,6 +114,7 @@ def test_clips_are_those_of_the_folder(hub_folder, kind):
     spec = folders.read_folder(str(hub_folder(kind))).clip_spec
     step = {"videomae": 4, "timesformer": 32, "vivit": 2, "vjepa2": 2}[kind]
     assert (spec.num_frames, spec.sampling_rate, spec.crop_size, spec.test_crop_size) == (4, step, 32, 32)
+    assert spec.sampling == (kind if kind in ("timesformer", "vjepa2") else "rate")
     # ViViT's own processor makes 4 x - 3 of x in [0, 1].
     mean = {"videomae": 0.5, "timesformer": 0.45, "vivit": 0.75, "vjepa2": 0.485}[kind]
     std = {"videomae": 0.5, "timesformer": 0.225, "vivit": 0.25, "vjepa2": 0.229}[kind]
@@ -122,7 +124,36 @@ def test_clips_are_those_of_the_folder(hub_folder, kind):
 def test_a_processor_that_samples_says_how(hub_folder, tmp_path):
     copy_json(hub_folder("vjepa2"), tmp_path, video_preprocessor_config={"do_sample_frames": True, "fps": 4})
     spec = folders.read_folder(str(tmp_path)).clip_spec
-    assert (spec.num_frames, spec.sampling_rate, spec.fps) == (4, 1, 4.0)
+    assert (spec.num_frames, spec.sampling_rate, spec.fps, spec.sampling) == (4, 1, 4.0, "rate")
+
+
+@pytest.mark.parametrize(
+    ("count", "clips", "expected"),
+    [
+        # linspace(0, 16, 4) is 0, 5.3, 10.7, 16, and the last frame is 15.
+        (40, 1, [[0, 5, 10, 15]]),
+        (40, 2, [[0, 5, 10, 15], [20, 25, 30, 35]]),
+        # 10 frames have two steps of 4: linspace(0, 10, 2), and the last frame from there on.
+        (10, 1, [[0, 9, 9, 9]]),
+        (16, 1, [[0, 5, 10, 15]]),
+        (3, 1, [[2, 2, 2, 2]]),
+        (1, 2, [[0, 0, 0, 0], [0, 0, 0, 0]]),
+    ],
+)
+def test_v_jepa_2s_frames(count, clips, expected):
+    rule = SpreadToTheEnd(num_frames=4, num_clips=clips, step=4, fps=30.0)
+    timestamps = np.arange(count) / 25.0
+    times = rule.test_clips(0.0, count / 25.0, timestamps)
+    assert np.searchsorted(timestamps, times).tolist() == expected
+    begins = set()
+    for seed in range(200):
+        numbers = np.searchsorted(
+            timestamps, rule.random_clip(0.0, count / 25.0, np.random.default_rng(seed), timestamps)
+        )
+        assert (numbers - numbers[0]).tolist() == [number - expected[0][0] for number in expected[0]] or clips == 2
+        begins.add(int(numbers[0]))
+    if clips == 1:
+        assert begins == (set(range(24)) if count == 40 else {expected[0][0]})
 
 
 QUICK = (
@@ -138,7 +169,8 @@ def test_measuring_knows_the_names_of_the_classes(hub_folder, bar_videos, tmp_pa
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["run"]["class_names"] == NAMES
     assert document["run"]["num_videos"] == 8
-    assert document["run"]["sampling"].startswith("4 frames, every 2")
+    words = {"timesformer": "4 frames spread over", "vjepa2": "4 frames spread over 8 frames"}
+    assert document["run"]["sampling"].startswith(words.get(kind, "4 frames, every 2"))
 
 
 @pytest.mark.parametrize(("kind", "objective"), [("videomae", "CrossEntropy"), ("vivit", "DRLFreeze")])
