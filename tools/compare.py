@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     from pvbias.report.console import headline_table
     from pvbias.report.folder import refuse_run
     from pvbias.report.page import read_runs
-    from pvbias.run_log import kept_log
+    from pvbias.run import kept_log
 
     refuse_run(args.out)
     runs = read_runs(args.runs)

@@ -114,7 +114,7 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
 
 def _run_children(places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
     # All that a job needs is imported once and shared; CUDA, which does not outlive a fork, is not touched by that.
-    method = worker_context("pvbias.run", job.__module__, sent=job).get_start_method()
+    method = worker_context("pvbias.run.job", job.__module__, sent=job).get_start_method()
     with main_script_left_out(job):
         children = mp.start_processes(
             _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method=method

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from pvbias import __version__
-from pvbias.run_log import kept_log
+from pvbias.run.log import kept_log
 
 
 def test_attempt_after_attempt(tmp_path, caplog):
@@ -29,7 +29,7 @@ def test_attempt_after_attempt(tmp_path, caplog):
 
 
 def test_other_processes_of_a_run_have_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("pvbias.run_log.is_main_process", lambda: False)
+    monkeypatch.setattr("pvbias.run.log.is_main_process", lambda: False)
 
     with kept_log(tmp_path / "run"):
         pass

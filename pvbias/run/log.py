@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import __version__
-from .distributed import is_main_process
+from .. import __version__
+from ..distributed import is_main_process
 
 FILE_NAME = "log.txt"
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from .clips import ORIGINAL
-from .data import BadVideo, VideoSource, set_fingerprints, video_key
-from .data.sampling import sampling_rule
-from .evaluation import Result
-from .machine import Settings
-from .report import RunResults
-from .report.words import counted
-from .versions import versions
+from ..clips import ORIGINAL
+from ..data import BadVideo, VideoSource, set_fingerprints, video_key
+from ..data.sampling import sampling_rule
+from ..evaluation import Result
+from ..machine import Settings
+from ..report import RunResults
+from ..report.words import counted
+from ..versions import versions
 
 
 def describe_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -12,44 +11,47 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from .clips import ORIGINAL
-from .config import complete, save_cfg
-from .data import (
+from ..clips import ORIGINAL
+from ..config import complete, save_cfg
+from ..data import (
     BadVideo,
     BadVideoLog,
     VideoSource,
     build_source,
-    count_classes,
     forget,
     look_up,
 )
-from .data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
-from .data.sharing import Shard
-from .data.workers import refuse_in_import
-from .distributed import barrier, is_main_process
-from .engine import identify, newest_checkpoint, refuse_another_training, train
-from .engine.hooks import Validate
-from .engine.identity import Identity
-from .engine.metric_log import FILE_NAME as TRAIN_LOG
-from .errors import ConfigError, WeightsError
-from .evaluation import Evaluator, Result, measure_shard, run_evaluators
-from .machine import Settings, choose_settings
-from .models import Recognizer, build_recognizer, find_model
-from .plugin_loading import load_plugins
-from .registries import EVALUATOR
-from .report import TRAINING, read_training, write_report, write_results
-from .report.console import headline_table
-from .report.folder import read_document, remove_files, write_atomically
-from .run_log import kept_log
-from .run_results import describe_run, describe_sampling, describe_views
-from .zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
-from .zoo.heads import refuse_random_head
+from ..data.labels import check_labels, check_same_kind
+from ..data.sharing import Shard
+from ..data.workers import refuse_in_import
+from ..distributed import barrier, is_main_process
+from ..engine import identify, newest_checkpoint, refuse_another_training, train
+from ..engine.hooks import Validate
+from ..engine.identity import Identity
+from ..engine.metric_log import FILE_NAME as TRAIN_LOG
+from ..errors import ConfigError
+from ..evaluation import Evaluator, Result, measure_shard, run_evaluators
+from ..machine import Settings, choose_settings
+from ..models import Recognizer, build_recognizer
+from ..plugin_loading import load_plugins
+from ..registries import EVALUATOR
+from ..report import TRAINING, read_training, write_report, write_results
+from ..report.console import headline_table
+from ..report.folder import read_document, remove_files
+from .description import describe_run, describe_sampling, describe_views
+from .log import kept_log
+from .starting_weights import (
+    RANDOM,
+    TRAINED,
+    changed_on_the_way,
+    load,
+    load_and_account,
+    num_classes_of,
+    weights_source,
+    with_class_names,
+)
 
 logger = logging.getLogger(__name__)
-
-#: Where weights come from, in words.
-_TRAINED, _RANDOM = "trained in this run", "random initialisation"
-_LOADED = "loaded_weights.json"
 
 
 def run(cfg: CfgNode) -> None:
@@ -75,16 +77,16 @@ def run(cfg: CfgNode) -> None:
     if not (cfg.TRAIN.ENABLE or measuring):
         raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
     started = time.time()
-    source = _weights_source(cfg)
-    cfg = _with_class_names(cfg, source)
-    cfg = complete(cfg, num_classes=_num_classes(cfg, source))
+    source = weights_source(cfg)
+    cfg = with_class_names(cfg, source)
+    cfg = complete(cfg, num_classes=num_classes_of(cfg, source))
     sources = _labelled_sources(cfg)
     identity: Identity = {}
     if cfg.TRAIN.ENABLE:
         identity = identify(cfg, {split: videos for split, videos in sources.items() if split != "test"})
         refuse_another_training(cfg, identity)
     if measuring:
-        _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, _TRAINED if cfg.TRAIN.ENABLE else source or _RANDOM)
+        _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, TRAINED if cfg.TRAIN.ENABLE else source or RANDOM)
     # Nothing in the folder has been changed so far.
     with kept_log(cfg.OUTPUT_DIR):
         _train_and_measure(cfg, source, sources, identity, started)
@@ -100,15 +102,15 @@ def _train_and_measure(
         _look_up(cfg, videos, split)
 
     recognizer = build_recognizer(cfg)
-    weights = _load(cfg, recognizer, source)
+    weights = load_and_account(cfg, recognizer, source, judged_by=_judges(cfg, recognizer))
     if measuring and is_main_process():
         remove_files(cfg.OUTPUT_DIR)
     if cfg.TRAIN.ENABLE:
         validate = _validation(cfg, recognizer, sources.get("val"))
         trained = train(cfg, recognizer, sources["train"], validate=validate, identity=identity)
         weights["training"] = trained.objective
-        weights["weights"] = f"{_TRAINED}, from {weights['weights']}"
-        weights["cautions"] += _changed_on_the_way(trained.history)
+        weights["weights"] = f"{TRAINED}, from {weights['weights']}"
+        weights["cautions"] += changed_on_the_way(trained.history)
     if measuring:
         _measure_and_write(cfg, recognizer, sources["test"], weights, started)
 
@@ -131,15 +133,15 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
         raise ConfigError(
             "Only a measurement is done in parts: set TRAIN.ENABLE to False, and TEST.ENABLE or BIAS.ENABLE to True."
         )
-    weights = _weights_source(cfg)
-    cfg = _with_class_names(cfg, weights)
-    cfg = complete(cfg, num_classes=_num_classes(cfg, weights))
-    _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, weights or _RANDOM)
+    weights = weights_source(cfg)
+    cfg = with_class_names(cfg, weights)
+    cfg = complete(cfg, num_classes=num_classes_of(cfg, weights))
+    _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, weights or RANDOM)
     source = build_source(cfg, "test")
     check_labels(cfg, source)
     recognizer = build_recognizer(cfg)
     if weights:
-        _load_weights(cfg, recognizer, weights)
+        load(cfg, recognizer, weights, judged_by=_judges(cfg, recognizer))
     settings = choose_settings(cfg, recognizer, training=False)
     settings.place(recognizer)
     evaluators = _evaluators(cfg, recognizer, source.class_names, _evaluator_names(cfg))
@@ -269,8 +271,8 @@ def _refuse_other_results(cfg: CfgNode, model: str, weights: str) -> None:
 def _origin(weights: str, folder: Path) -> str:
     """Weights as they are told apart: those of the folder's own training are the same ones."""
     path = Path(weights).expanduser().resolve()
-    if weights.startswith(_TRAINED) or path.is_relative_to((folder / "checkpoints").resolve()):
-        return _TRAINED
+    if weights.startswith(TRAINED) or path.is_relative_to((folder / "checkpoints").resolve()):
+        return TRAINED
     return str(path) if path.exists() else weights
 
 
@@ -286,98 +288,16 @@ def _splits_read_anew(cfg: CfgNode) -> set[str]:
     return splits
 
 
-def _weights_source(cfg: CfgNode) -> str:
-    """The checkpoint that the run starts from, or measures where it does not train; empty: none, random weights."""
-    if cfg.TRAIN.ENABLE:
-        return cfg.TRAIN.CHECKPOINT_FILE_PATH
-    if cfg.TEST.CHECKPOINT_FILE_PATH:
-        return cfg.TEST.CHECKPOINT_FILE_PATH
-    return str(newest_checkpoint(cfg.OUTPUT_DIR) or cfg.TRAIN.CHECKPOINT_FILE_PATH)
-
-
-def _checksum(cfg: CfgNode, source: str) -> str:
-    """The SHA-256 that the configuration gives for a checkpoint, if it does."""
-    return cfg.TRAIN.CHECKPOINT_SHA256 if source == cfg.TRAIN.CHECKPOINT_FILE_PATH else ""
-
-
-def _with_class_names(cfg: CfgNode, source: str) -> CfgNode:
-    """The configuration, with the checkpoint for DATA.CLASS_NAMES_FILE where it knows the names of its outputs and
-    keeps them: when it is measured, or trained further on a list of just these classes."""
-    if cfg.DATA.CLASS_NAMES_FILE or not source or not (names := checkpoint_names(source)):
-        return cfg
-    if cfg.TRAIN.ENABLE and not same_names(build_source(cfg, "train").class_names, names):
-        return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.DATA.CLASS_NAMES_FILE = source
-    return cfg
-
-
-def _num_classes(cfg: CfgNode, source: str) -> int:
-    """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
-    if cfg.MODEL.NUM_CLASSES is not None:
-        return cfg.MODEL.NUM_CLASSES
-    if cfg.TRAIN.ENABLE or not source:
-        videos = build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test")
-        counted = count_classes(videos)
-        check_first_label(cfg, videos, counted - 1)
-        return counted
-    entry = find_model(cfg)
-    path = fetch(source, _checksum(cfg, source))
-    classes = count_head_classes(model_weights(peek_checkpoint(path), path, cfg.CHECKPOINT.STATE_KEY), entry)
-    if classes is None:
-        raise WeightsError(
-            f"{source!r} has no final projection for {cfg.MODEL.MODEL_NAME} ({entry.head}.weight), so nothing says how "
-            "many classes it tells apart. `pvbias inspect` shows which models it fits. A backbone alone is something "
-            "to train from (`pvbias run`)."
-        )
-    return classes
-
-
-def _load(cfg: CfgNode, recognizer: Recognizer, source: str) -> dict[str, Any]:
-    """Load the weights the run starts from; what the results say of them."""
-    if not source:
-        if is_main_process():
-            (Path(cfg.OUTPUT_DIR) / _LOADED).unlink(missing_ok=True)
-        return {"weights": _RANDOM, "load_summary": "", "cautions": []}
-    report = _load_weights(cfg, recognizer, source)
-    if is_main_process():
-        logger.info("%s", report)
-        text = json.dumps(report.to_dict(), indent=1) + "\n"
-        write_atomically(Path(cfg.OUTPUT_DIR) / _LOADED, text.encode())
-    cautions = [report.caution] if report.caution else []
-    if not cfg.TRAIN.ENABLE:
-        cautions += _changed_on_the_way(peek_checkpoint(report.path).get("history", ()))
-    return {"weights": source, "load_summary": str(report), "cautions": cautions}
-
-
-def _changed_on_the_way(history: Sequence[str]) -> list[str]:
-    """For the page: what :class:`pvbias.engine.TrainSummary` and checkpoints call the history of a training."""
-    if not history:
-        return []
-    return [
-        f"The training did not go on as it had begun ({'; '.join(history)}): from beginning to end in the one way or "
-        "in the other it would have given other weights."
-    ]
-
-
-def _load_weights(cfg: CfgNode, recognizer: Recognizer, source: str) -> LoadReport:
-    """Load a checkpoint as the configuration says; an error where nothing has trained the head that is measured."""
-    report = load_weights(
-        recognizer,
-        source,
-        sha256=_checksum(cfg, source),
-        min_match=cfg.CHECKPOINT.MIN_MATCH,
-        state_key=cfg.CHECKPOINT.STATE_KEY,
-    )
-    if not cfg.TRAIN.ENABLE:
-        evaluators = _evaluators(cfg, recognizer, (), _evaluator_names(cfg))
-        refuse_random_head(recognizer, report, [name for name, one in evaluators.items() if one.modulations])
-    return report
-
-
 def _evaluator_names(cfg: CfgNode) -> list[str]:
     return (["accuracy"] if cfg.TEST.ENABLE else []) + (list(cfg.BIAS.EVALUATORS) if cfg.BIAS.ENABLE else [])
+
+
+def _judges(cfg: CfgNode, recognizer: Recognizer) -> list[str]:
+    """Names of the evaluators that read the predictions of the weights as they are loaded."""
+    if cfg.TRAIN.ENABLE:
+        return []
+    evaluators = _evaluators(cfg, recognizer, (), _evaluator_names(cfg))
+    return [name for name, evaluator in evaluators.items() if evaluator.modulations]
 
 
 def _evaluators(
@@ -437,7 +357,7 @@ def _write(
     started: float,
 ) -> None:
     trained = read_training(Path(cfg.OUTPUT_DIR) / TRAIN_LOG)
-    if trained is not None and _origin(model["weights"], Path(cfg.OUTPUT_DIR)) == _TRAINED:
+    if trained is not None and _origin(model["weights"], Path(cfg.OUTPUT_DIR)) == TRAINED:
         results = {**results, TRAINING: trained}
     described = describe_run(
         cfg, source, results, settings=settings, measured=measured, bad=bad, model=model, started=started

@@ -1,0 +1,134 @@
+"""The weights that a run starts from: which ones, what their names and number of classes are, loading them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fvcore.common.config import CfgNode
+
+from ..data import build_source, count_classes
+from ..data.labels import check_first_label, checkpoint_names, same_names
+from ..distributed import is_main_process
+from ..engine import newest_checkpoint
+from ..errors import WeightsError
+from ..models import Recognizer, find_model
+from ..report.folder import write_atomically
+from ..zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
+from ..zoo.heads import refuse_random_head
+
+logger = logging.getLogger(__name__)
+
+#: Where weights come from, in words.
+TRAINED, RANDOM = "trained in this run", "random initialisation"
+
+_LOADED = "loaded_weights.json"
+
+
+def weights_source(cfg: CfgNode) -> str:
+    """The checkpoint that the run starts from, or measures where it does not train; empty: none, random weights."""
+    if cfg.TRAIN.ENABLE:
+        return cfg.TRAIN.CHECKPOINT_FILE_PATH
+    if cfg.TEST.CHECKPOINT_FILE_PATH:
+        return cfg.TEST.CHECKPOINT_FILE_PATH
+    return str(newest_checkpoint(cfg.OUTPUT_DIR) or cfg.TRAIN.CHECKPOINT_FILE_PATH)
+
+
+def _checksum(cfg: CfgNode, source: str) -> str:
+    """The SHA-256 that the configuration gives for a checkpoint, if it does."""
+    return cfg.TRAIN.CHECKPOINT_SHA256 if source == cfg.TRAIN.CHECKPOINT_FILE_PATH else ""
+
+
+def with_class_names(cfg: CfgNode, source: str) -> CfgNode:
+    """The configuration, with the checkpoint for DATA.CLASS_NAMES_FILE where it knows the names of its outputs and
+    keeps them: when it is measured, or trained further on a list of just these classes."""
+    if cfg.DATA.CLASS_NAMES_FILE or not source or not (names := checkpoint_names(source)):
+        return cfg
+    if cfg.TRAIN.ENABLE and not same_names(build_source(cfg, "train").class_names, names):
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATA.CLASS_NAMES_FILE = source
+    return cfg
+
+
+def num_classes_of(cfg: CfgNode, source: str) -> int:
+    """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
+    if cfg.MODEL.NUM_CLASSES is not None:
+        return cfg.MODEL.NUM_CLASSES
+    if cfg.TRAIN.ENABLE or not source:
+        videos = build_source(cfg, "train" if cfg.TRAIN.ENABLE else "test")
+        counted = count_classes(videos)
+        check_first_label(cfg, videos, counted - 1)
+        return counted
+    entry = find_model(cfg)
+    path = fetch(source, _checksum(cfg, source))
+    classes = count_head_classes(model_weights(peek_checkpoint(path), path, cfg.CHECKPOINT.STATE_KEY), entry)
+    if classes is None:
+        raise WeightsError(
+            f"{source!r} has no final projection for {cfg.MODEL.MODEL_NAME} ({entry.head}.weight), so nothing says how "
+            "many classes it tells apart. `pvbias inspect` shows which models it fits. A backbone alone is something "
+            "to train from (`pvbias run`)."
+        )
+    return classes
+
+
+def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequence[str]) -> dict[str, Any]:
+    """Load the weights that the run starts from, and write down what became of each key.
+
+    Args:
+        cfg, recognizer, source, judged_by: as of :func:`load`; ``source`` may be empty.
+
+    Returns:
+        What the results say of the weights.
+    """
+    if not source:
+        if is_main_process():
+            (Path(cfg.OUTPUT_DIR) / _LOADED).unlink(missing_ok=True)
+        return {"weights": RANDOM, "load_summary": "", "cautions": []}
+    report = load(cfg, recognizer, source, judged_by=judged_by)
+    if is_main_process():
+        logger.info("%s", report)
+        text = json.dumps(report.to_dict(), indent=1) + "\n"
+        write_atomically(Path(cfg.OUTPUT_DIR) / _LOADED, text.encode())
+    cautions = [report.caution] if report.caution else []
+    if not cfg.TRAIN.ENABLE:
+        cautions += changed_on_the_way(peek_checkpoint(report.path).get("history", ()))
+    return {"weights": source, "load_summary": str(report), "cautions": cautions}
+
+
+def changed_on_the_way(history: Sequence[str]) -> list[str]:
+    """For the page: what :class:`pvbias.engine.TrainSummary` and checkpoints call the history of a training."""
+    if not history:
+        return []
+    return [
+        f"The training did not go on as it had begun ({'; '.join(history)}): from beginning to end in the one way or "
+        "in the other it would have given other weights."
+    ]
+
+
+def load(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequence[str]) -> LoadReport:
+    """Load a checkpoint as the configuration says.
+
+    Args:
+        cfg: completed configuration.
+        recognizer: to load it into.
+        source: of the weights.
+        judged_by: names of the evaluators that read the recognizer's predictions, without any training before.
+
+    Raises:
+        WeightsError: it does not fit, or nothing has trained the head that is to be judged.
+    """
+    report = load_weights(
+        recognizer,
+        source,
+        sha256=_checksum(cfg, source),
+        min_match=cfg.CHECKPOINT.MIN_MATCH,
+        state_key=cfg.CHECKPOINT.STATE_KEY,
+    )
+    if judged_by:
+        refuse_random_head(recognizer, report, judged_by)
+    return report
