@@ -99,9 +99,9 @@ class Recognizer(nn.Module):
 
         Raises:
             ConfigError: the network is in a DataParallel wrapper, compiled or traced; it fails on such clips, has
-                weights in half precision, takes another order of axes, or gives no ``(1, K)``; it has no such final
-                projection; it gives probabilities. (Log-probabilities, which are logits of themselves, will do. A
-                sigmoid that is no module of its own is not noticed.)
+                weights in half precision, takes another order of axes (failing, or taking channels of several frames
+                for those of one), or gives no ``(1, K)`` with K of 2 or more; it has no such final projection; it gives
+                probabilities. (Log-probabilities, which are logits of themselves, will do.)
         """
         refuse_wrapped(module)
         recognizer = cls(module, clip_spec=clip_spec, head=head, pathways=pathways)

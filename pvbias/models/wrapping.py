@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,6 +82,12 @@ def find_head(recognizer: Recognizer, named: str) -> tuple[str, int]:
                 f"{spec.crop_size}."
             )
     classes = run.logits.shape[1]
+    if classes < 2:
+        raise ConfigError(
+            "The network gives one number for a clip, and a prediction needs two classes or more. Of a single logit z, "
+            "those of both classes are torch.cat([torch.zeros_like(z), z], dim=1)."
+        )
+    _refuse_mixed_axes(recognizer)
     projections = {name: output for name, layer, output in run.layers if _projects_to(layer) == classes}
     if named and named not in projections:
         recognizer.submodule(named)  # raises where there is none
@@ -88,7 +96,7 @@ def find_head(recognizer: Recognizer, named: str) -> tuple[str, int]:
             f"outputs, as many as its logits. Those that are: {', '.join(projections) or 'none'}."
         )
     head = named or next((name for name in reversed(projections) if _makes(projections[name], run.logits)), "")
-    _refuse_probabilities(run, head)
+    _refuse_probabilities(run, head, projections.values())
     if not head:
         last = ", ".join(f"{name} ({type(layer).__name__})" for name, layer, _ in run.layers[-3:])
         logger.info(
@@ -138,6 +146,64 @@ def _why_it_fails(recognizer: Recognizer, side: int, error: Exception) -> str:
         f"The network fails on a clip {size} (N, C, T, H, W), which is what clip_spec says that it takes: "
         f"{type(error).__name__}: {error}"
     )
+
+
+def _refuse_mixed_axes(recognizer: Recognizer) -> None:
+    """Raise ConfigError where the network takes clips of another order without failing, as a ``view(-1, 3, H, W)`` of
+    them does: its pictures are then made up of several frames."""
+    spec = recognizer.clip_spec
+    channels = len(spec.mean)
+    device = next((value.device for value in recognizer.module.parameters()), recognizer.mean.device)
+    colour = torch.linspace(0.2, 0.8, channels, device=device).view(1, -1, 1, 1, 1)
+    clip = colour.expand(1, channels, spec.num_frames, spec.crop_size, spec.crop_size)
+    if not _mixes(recognizer, clip, partial(recognizer, clip)):
+        return
+    given = recognizer.normalize(clip)
+    for order, (arrange, text) in _ORDERS.items():
+        arranged = arrange(given)
+        if not _mixes(recognizer, given, partial(recognizer.module, arranged)) and _takes(recognizer, arranged, (1,)):
+            advice = f"It takes the order {order}: Recognizer.wrap(network, spec, pathways=lambda clip: {text})."
+            break
+    else:
+        advice = "Recognizer.wrap's `pathways` makes of a clip (N, C, T, H, W) what the network takes."
+    raise ConfigError(
+        "The network does not fail on a clip (N, C, T, H, W), but its first convolution then sees channels of several "
+        f"frames as those of one. {advice}"
+    )
+
+
+class _Seen(Exception):
+    """Ends a forward of which no more is needed."""
+
+
+def _mixes(recognizer: Recognizer, clip: Tensor, forward: Callable[[], Any]) -> bool:
+    """Whether a clip of one colour, whose channels differ, gets to the network's first convolution on as many channels
+    in another order from frame to frame."""
+    channels = clip.shape[1]
+    seen: list[Tensor] = []
+
+    def note(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            seen.append(args[0].detach())
+            raise _Seen
+
+    layers = [layer for layer in recognizer.module.modules() if isinstance(layer, (nn.Conv2d, nn.Conv3d))]
+    handles = [layer.register_forward_pre_hook(note) for layer in layers if layer.in_channels == channels]
+    if channels == 1 or not handles:
+        return False
+    try:
+        with evaluation_mode(recognizer), torch.no_grad(), contextlib.suppress(_Seen, *_MISFITS):
+            forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen or seen[0].dim() < 4 or seen[0].shape[1] != channels:
+        return False
+    frames = seen[0].flatten(-2).median(-1).values.movedim(1, -1).reshape(-1, channels)
+    frames = frames[frames.abs().amax(1) > 0]  # without padding in time
+    values = (frames / frames.abs().max()).mul(1e3).round() if len(frames) else frames
+    # What depends on the frame's number in some other way makes more values of three.
+    return len(values.unique(dim=0)) > 1 and len(values.unique()) <= channels
 
 
 def _takes(recognizer: Recognizer, given: Tensor, lengths: tuple[int, ...]) -> bool:
@@ -204,12 +270,15 @@ def _makes(output: Any, logits: Tensor) -> bool:
     return bool(factor > 0 and (given - factor * own).abs().max() <= 1e-3 * given.abs().max())
 
 
-def _refuse_probabilities(run: _Run, head: str) -> None:
+def _refuse_probabilities(run: _Run, head: str, projected: Iterable[Any]) -> None:
     names = [name for name, _, _ in run.layers]
     after_head = run.layers[len(names) - names[::-1].index(head) :] if head else []
     within = 0 <= float(run.logits.min()) <= float(run.logits.max()) <= 1
+    if not within:
+        return
     sums_to_one = abs(float(run.logits.sum()) - 1) < 1e-3
-    if within and (sums_to_one or any(isinstance(layer, nn.Sigmoid) for _, layer, _ in after_head or run.layers[-1:])):
+    sigmoid = any(isinstance(layer, nn.Sigmoid) for _, layer, _ in after_head or run.layers[-1:])
+    if sums_to_one or sigmoid or any(_makes(output, torch.logit(run.logits, 1e-6)) for output in projected):
         raise ConfigError(
             "The network gives probabilities, not logits (PyTorchVideo's do in evaluation mode only). Leave its "
             "softmax or sigmoid out: nn.Identity() in the place of that module has no weights either."

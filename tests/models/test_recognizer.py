@@ -195,7 +195,14 @@ class Softmaxed(Network):
         return logits if self.training else logits.softmax(1)
 
 
-@pytest.mark.parametrize("network", [Network(nn.Softmax(dim=1)), Network(nn.Sigmoid()), Softmaxed()])
+class Sigmoided(Network):
+    """A sigmoid without a module."""
+
+    def forward(self, clip):
+        return super().forward(clip).sigmoid()
+
+
+@pytest.mark.parametrize("network", [Network(nn.Softmax(dim=1)), Network(nn.Sigmoid()), Softmaxed(), Sigmoided()])
 def test_probabilities_are_refused(network):
     with pytest.raises(ConfigError, match="probabilities, not logits"):
         Recognizer.wrap(network, SPEC)
@@ -298,6 +305,34 @@ def test_test_crops_are_tried_too():
     assert Recognizer.wrap(Network(), SPEC.replace(test_crop_size=12, short_side=12)).num_classes == 7
 
 
+class Folding(nn.Module):
+    """TSN and TSM as they are usually written: they take (N, T, C, H, W), or (N, T C, H, W), and look at nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 7))
+
+    def forward(self, clip):
+        return self.frames(clip.reshape(-1, 3, *clip.shape[-2:])).view(len(clip), -1, 7).mean(1)
+
+
+class Padding(Network):
+    """Pads before its first convolution, in time, too, as Inception-I3D does."""
+
+    def forward(self, clip):
+        return super().forward(nn.functional.pad(clip, (1, 1, 1, 1, 1, 1)))
+
+
+def test_frames_made_up_of_several_frames_are_noticed(clips):
+    with pytest.raises(ConfigError, match=r"channels of several frames.*pathways=lambda clip: clip\.transpose\(1, 2\)"):
+        Recognizer.wrap(Folding(), SPEC)
+    network = Folding().eval()
+    recognizer = Recognizer.wrap(network, SPEC, pathways=lambda clip: clip.transpose(1, 2))
+    frames = recognizer.normalize(clips).unbind(2)
+    torch.testing.assert_close(recognizer(clips), torch.stack([network.frames(frame) for frame in frames]).mean(0))
+    assert Recognizer.wrap(Padding(), SPEC).num_classes == 7
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit:")
 def test_programs_and_compiled_networks_say_what_to_wrap():
     traced = torch.jit.trace(Network().eval(), torch.rand(1, 3, 4, 8, 8))
@@ -315,6 +350,7 @@ def test_programs_and_compiled_networks_say_what_to_wrap():
         (PerFrame(), r"makes \(1, 4, 7\) of one clip"),
         (Network().half(), r"weights are float16.*wrap `network\.float\(\)`"),
         (Network().double(), r"weights are float64"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 8 * 8, 1)), r"one number .* two classes or more"),
         (FirstAxis(lambda clip: clip.transpose(1, 2)), r"\(N, T, C, H, W\).*lambda clip: clip\.transpose\(1, 2\)\)"),
         (
             FirstAxis(lambda clip: clip.permute(0, 4, 1, 2, 3)),
@@ -329,8 +365,8 @@ def test_programs_and_compiled_networks_say_what_to_wrap():
         (InPlacePathways(), r"fails on a clip"),
     ],
     ids=[
-        *("data parallel", "not for clips", "frames", "half", "double", "time first", "channels last", "single frames"),
-        *("an object", "a list", "pathways"),
+        *("data parallel", "not for clips", "frames", "half", "double", "one logit"),
+        *("time first", "channels last", "single frames", "an object", "a list", "pathways"),
     ],
 )
 def test_what_cannot_be_wrapped_says_why(network, message):
