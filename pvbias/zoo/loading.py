@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..clips import ClipSpec
 from ..distributed import is_main_process
@@ -186,12 +187,30 @@ def load_module_weights(
     )
     if not found.fitting or found.backbone_fraction < min_match:
         raise WeightsError(_does_not_fit(report, found.refused, min_match, key, match_catalogue(file_weights)))
+    _check_types(report, {name: weights[name] for name in found.fitting}, module)
     if clip_spec is not None:
         _check_normalisation(report, clip_spec)
     module.load_state_dict({name: weights[name] for name in found.fitting}, strict=False)
     if report.caution and is_main_process():
         logger.warning("%s", report.caution)
     return report
+
+
+def _check_types(report: LoadReport, weights: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Raise for numbers of another kind than the model's, which would lose what they mean when they are copied."""
+    own = module.state_dict()
+    for name, value in weights.items():
+        if value.layout != torch.strided:
+            what = "is sparse"
+        elif value.is_complex():
+            what = "is complex, and half of it would be lost"
+        elif value.is_quantized or (own[name].is_floating_point() and not value.is_floating_point()):
+            what = f"is {str(value.dtype).removeprefix('torch.')}: quantised weights mean nothing without their scales"
+        else:
+            continue
+        raise WeightsError(
+            f"{report.source!r}: {name} {what}. Nothing was loaded. Save the weights as dense floating-point numbers."
+        )
 
 
 def _random(module: nn.Module, head_name: str, initialised: Iterable[str]) -> tuple[str, ...]:

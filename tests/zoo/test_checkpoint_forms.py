@@ -60,6 +60,10 @@ def prefixed(state, prefix):
     return OrderedDict((prefix + name, value) for name, value in state.items())
 
 
+def converted(network, convert):
+    return {name: convert(v) if v.is_floating_point() else v for name, v in network.state_dict().items()}
+
+
 def averaged(network):
     """Weights of another network in an average of training, as torch keeps it."""
     other = copy.deepcopy(network)
@@ -244,6 +248,19 @@ CASES = {
     "an optimizer alone": Case(
         lambda path, network: torch.save({"optimizer": optimizer_of(network), "epoch": 1}, path),
         refused="no model weights, only the state of an optimizer",
+    ),
+    "quantised by hand": Case(
+        lambda path, network: torch.save(converted(network, lambda value: (50 * value).round().to(torch.int8)), path),
+        refused=r"is int8: quantised weights .*without their scales",
+    ),
+    "complex numbers": Case(
+        lambda path, network: torch.save(converted(network, lambda value: value + 1j), path), refused="is complex"
+    ),
+    "a sparse projection": Case(
+        lambda path, network: torch.save(
+            network.state_dict() | {"blocks.5.proj.weight": network.blocks[5].proj.weight.detach().to_sparse()}, path
+        ),
+        refused="blocks.5.proj.weight is sparse",
     ),
     "a network of other layers": Case(
         lambda path, network: torch.save(nn.Linear(3, 3).state_dict(), path), refused="0 keys match"
