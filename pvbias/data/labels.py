@@ -9,11 +9,11 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, DataError
-from ..registries import SOURCE
 from ..zoo import fetch, find_weights, peek_checkpoint
 from ..zoo.hub_folders import class_names, read_json
-from .annotations import loosely
+from .annotations import loosely, read_class_names
 from .annotations.files import expand
+from .source import is_checkpoint
 from .video import VideoSource
 
 logger = logging.getLogger(__name__)
@@ -92,23 +92,50 @@ def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> No
         )
 
 
-def checkpoint_names(source: str) -> tuple[str, ...]:
+def checkpoint_names(source: str, sha256: str = "") -> tuple[str, ...]:
     """Names of the classes of a checkpoint's outputs, in order; empty: they are not known.
 
     Args:
         source: ``zoo://<zoo>/<model>/<weights>``, a file that a training of pvbias has written, or a folder as the
-            Hugging Face hub has them (or its address, of the registry SOURCE).
+            Hugging Face hub has them; or the address of one.
+        sha256: expected checksum of what an address leads to, as for :func:`pvbias.zoo.fetch`.
 
     Raises:
         WeightsError: there is no such entry, or the file cannot be read.
     """
     if source.startswith("zoo://"):
         return tuple(find_weights(source).class_names)
-    path = Path(fetch(source)) if source.partition("://")[0] in SOURCE else expand(source)
+    path = Path(fetch(source, sha256)) if "://" in source else expand(source)
     if path.is_dir():
         config = path / "config.json"
         return tuple(class_names(read_json(config))) if config.is_file() else ()
     return tuple(peek_checkpoint(str(path)).get("class_names", ())) if path.is_file() else ()
+
+
+def check_order(file: str, names: Sequence[str], source: str) -> None:
+    """Raise where a file has the classes of a checkpoint's outputs at other places.
+
+    Args:
+        file: DATA.CLASS_NAMES_FILE.
+        names: those of the checkpoint's outputs, in order, as it says itself.
+        source: of the checkpoint.
+
+    Raises:
+        ConfigError: each output would be taken for another class.
+    """
+    given = checkpoint_names(file) if is_checkpoint(file) else read_class_names(file)
+    places = {loosely(name): number for number, name in enumerate(names)}
+    if len(places) < len(names) or len({*map(loosely, given)}) < len(given):
+        return  # names that are told apart by their spelling alone
+    moved = [(number, name) for number, name in enumerate(given) if places.get(loosely(name), number) != number]
+    if moved:
+        number, name = moved[0]
+        raise ConfigError(
+            f"DATA.CLASS_NAMES_FILE = {file!r} has {name!r} as class {number}, and in {source!r}, which knows the "
+            f"names of its outputs, that is {places[loosely(name)]} ({len(moved)} of {len(given)} classes differ). "
+            "Leave DATA.CLASS_NAMES_FILE (--class-names) out to take the checkpoint's order. If the list has numbers "
+            "in the file's order, write its names in their place."
+        )
 
 
 def same_names(names: Sequence[str], others: Sequence[str]) -> bool:

@@ -98,11 +98,11 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
     split which lacks a class agrees with it), else by the sorted names of the split itself.
     """
     file = cfg.DATA.CLASS_NAMES_FILE
-    known = () if _is_checkpoint(file) else read_class_names(file) if file else ()
+    known = () if is_checkpoint(file) else read_class_names(file) if file else ()
 
     def other_names() -> Sequence[str]:
         """Asked for only where the list has names: numbers do not get any from a checkpoint or another list."""
-        if _is_checkpoint(file):
+        if is_checkpoint(file):
             from .labels import checkpoint_names  # with the zoo, which processes that load videos do without
 
             names = checkpoint_names(file)
@@ -136,7 +136,7 @@ def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:
     )
 
 
-def _is_checkpoint(file: str) -> bool:
+def is_checkpoint(file: str) -> bool:
     """Whether this is weights, which may know the names of their classes, or their address, and no list of names."""
     known = Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
     return "://" in file or known

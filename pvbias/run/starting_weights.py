@@ -11,7 +11,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..data import build_source, count_classes
-from ..data.labels import check_first_label, checkpoint_names, same_names
+from ..data.labels import check_first_label, check_order, checkpoint_names, same_names
 from ..distributed import is_main_process
 from ..engine import newest_checkpoint
 from ..errors import WeightsError
@@ -44,8 +44,16 @@ def _checksum(cfg: CfgNode, source: str) -> str:
 
 def with_class_names(cfg: CfgNode, source: str) -> CfgNode:
     """The configuration, with the checkpoint for DATA.CLASS_NAMES_FILE where it knows the names of its outputs and
-    keeps them: when it is measured, or trained further on a list of just these classes."""
-    if cfg.DATA.CLASS_NAMES_FILE or not source or not (names := checkpoint_names(source)):
+    keeps them: when it is measured, or trained further on a list of just these classes.
+
+    Raises:
+        ConfigError: DATA.CLASS_NAMES_FILE has them in another order, and the checkpoint is measured.
+    """
+    if not source or not (names := checkpoint_names(source, _checksum(cfg, source))):
+        return cfg
+    if cfg.DATA.CLASS_NAMES_FILE:
+        if not cfg.TRAIN.ENABLE:
+            check_order(cfg.DATA.CLASS_NAMES_FILE, names, source)
         return cfg
     if cfg.TRAIN.ENABLE and not same_names(build_source(cfg, "train").class_names, names):
         return cfg

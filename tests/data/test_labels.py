@@ -1,14 +1,27 @@
 """Labels of a list against the outputs of a network."""
 
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 import torch
 
+from pvbias.config import load_cfg
 from pvbias.config.defaults import get_cfg
 from pvbias.data import build_source
-from pvbias.data.labels import check_first_label, check_labels, check_same_kind, checkpoint_names, same_names
+from pvbias.data.labels import (
+    check_first_label,
+    check_labels,
+    check_order,
+    check_same_kind,
+    checkpoint_names,
+    same_names,
+)
 from pvbias.errors import ConfigError, DataError
 from pvbias.models import Weights
 from pvbias.plugin_loading import load_plugins
+from pvbias.run import run
 
 
 def config(tmp_path, text="", classes=3, **keys):
@@ -150,6 +163,33 @@ def test_the_same_classes_in_another_order_and_spelling():
     assert same_names(["Air_Drumming", "zumba"], ["zumba", "air drumming"])
     assert not same_names(["zumba"], ["zumba", "yoga"])
     assert not same_names(["zumba", "judo"], ["zumba", "yoga"])
+
+
+def test_a_file_of_names_in_another_order_than_the_outputs(tmp_path):
+    load_plugins()
+    torch.save({"model_state": {"a": torch.zeros(1)}, "class_names": ["walk", "jump", "run"]}, tmp_path / "w.pyth")
+    (tmp_path / "names.txt").write_text("Walk\nrun\njump\n")
+    keys = ["TEST.CHECKPOINT_FILE_PATH", str(tmp_path / "w.pyth"), "DATA.CLASS_NAMES_FILE", str(tmp_path / "names.txt")]
+    measured = load_cfg(overrides=["MODEL.MODEL_NAME", "x3d_xs", "TRAIN.ENABLE", "False", *keys])
+    with pytest.raises(
+        ConfigError, match=r"has 'run' as class 1, and in .*w\.pyth'.* that is 2 \(2 of 3 classes differ"
+    ):
+        run(measured)
+    check_order(str(tmp_path / "names.txt"), ["walk", "run", "hop"], "w.pyth")  # another name for one of them
+    check_order(str(tmp_path / "w.pyth"), ["walk", "jump", "run"], "w.pyth")
+    with pytest.raises(ConfigError, match="as class 0"):
+        check_order(str(tmp_path / "w.pyth"), ["jump", "walk", "run"], "other.pyth")
+
+
+def test_names_of_a_checkpoint_on_a_server(tmp_path, monkeypatch):
+    """As those of the same file on this machine."""
+    torch.save({"model_state": {"a": torch.zeros(1)}, "class_names": ["walk", "jump"]}, tmp_path / "w.pyth")
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        assert checkpoint_names(f"http://127.0.0.1:{server.server_port}/w.pyth") == ("walk", "jump")
+        server.shutdown()
 
 
 def test_a_file_of_weights_without_names(tmp_path):
