@@ -65,11 +65,14 @@ class Table:
 
 
 def find(run: RunResults, name: str, variant: str, *, level: str = "") -> Figure | None:
-    """The run's figure with a defined value; without ``level``, the video-level one, else the clip-level one."""
+    """The run's figure with a defined value; without ``level``, the video-level one, else the clip-level one. Where the
+    video-level one is undefined that is what there is to say: the clip-level one beside other figures of video level
+    would pass for it."""
+    named = [figure for figure in all_figures(run) if (figure.name, figure.variant) == (name, variant)]
     for wanted in [level] if level else LEVELS:
-        for figure in all_figures(run):
-            if (figure.name, figure.variant, figure.level) == (name, variant, wanted) and figure.value is not None:
-                return figure
+        found = [figure for figure in named if figure.level == wanted]
+        if found:
+            return next((figure for figure in found if figure.value is not None), None)
     return None
 
 

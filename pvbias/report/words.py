@@ -139,9 +139,11 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
         compared = "is no better than" if after <= chance else "cannot be told from"
         text = f"{numbers} The second {compared} {guessing}: without the order, nothing is left."
         return Reading("Depends on the order of frames", text, _thin(original))
-    ratio = math.log(before / after)
+    ratio = math.log(before / after) if after else math.inf
     verdict, meaning = _ratio_words(ratio)
     caveat = _thin(original)
+    if not after:  # else it would have been "nothing is left"
+        caveat = "The intervals of the two accuracies overlap: measure more videos to be sure."
     if log_ratio is not None and log_ratio.interval is not None:
         others = {_ratio_words(end)[0] for end in log_ratio.interval} - {verdict}
         if others:

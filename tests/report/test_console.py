@@ -2,9 +2,10 @@
 
 import pytest
 
+from pvbias.evaluation import Figure
 from pvbias.report.console import headline_table
 
-from .runs import labelled_run, unlabelled_run
+from .runs import accuracy_figures, labelled_run, unlabelled_run
 from .test_comparison import measured, right
 
 
@@ -32,6 +33,19 @@ def test_two_runs_have_their_difference():
     assert top1 == ["top-1 accuracy, %", "100.0 [83.2, 100.0]", "100.0 [83.2, 100.0]", "0.0 [−16.8, +16.8]"]
     assert ratio[0] == "log ratio, shuffled"
     assert ratio[-1] == "0 [0, 0]"
+
+
+def test_an_undefined_figure_is_not_replaced_by_that_of_another_level():
+    """None of the videos is right shuffled, but some of their clips: the ratio beside video-level accuracy has no
+    value."""
+    run = labelled_run()
+    figures = accuracy_figures({"original": 88.0, "shuffle": 0.0})
+    figures.append(Figure(name="log_ratio", value=2.5, unit="log ratio", level="clip", variant="shuffle"))
+    run.results["modulated_accuracy"].figures = figures
+
+    rows = [[cell.strip() for cell in row] for row in rows_of(headline_table([run]))]
+
+    assert ["log ratio, shuffled", "undefined"] in rows
 
 
 def test_three_runs_have_a_column_each():

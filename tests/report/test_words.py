@@ -38,6 +38,20 @@ def test_few_videos_do_not_make_equal_accuracies_a_dependence_on_order():
     assert verdict(60.0, 60.0, 2, half_width=9.0) == "Almost blind to the order of frames"
 
 
+def test_few_videos_of_which_none_is_right_shuffled():
+    """4 of 5 videos, Wilson's [37.6, 96.4] %, against 0 of 5, [0, 43.4] %."""
+    figures = [
+        Figure(name="top1", value=value, unit="%", level="video", interval=ends, count=5)
+        for value, ends in ((80.0, (37.6, 96.4)), (0.0, (0.0, 43.4)))
+    ]
+
+    reading = words.read_shuffling(*figures, None, 400)
+
+    assert reading.verdict == "Leans on the order of frames"
+    assert "80.0 % in order, 0.0 % shuffled" in reading.explanation
+    assert reading.caveat == "The intervals of the two accuracies overlap: measure more videos to be sure."
+
+
 def test_the_sentence_has_the_numbers():
     reading = words.read_shuffling(accuracy(64.3), accuracy(32.7), None, 400)
 
