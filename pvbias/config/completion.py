@@ -51,11 +51,13 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
         "MEAN": list(spec.mean),
         "STD": list(spec.std),
     }
+    origins = {}
     for name, value in own.items():
+        origins[f"DATA.{name}"] = "the configuration" if data[name] is not None else "as the model was trained"
         if data[name] is None:
             data[name] = value
     cfg.STUDENT.SOLVER = student_solver(cfg)
-    check(cfg)
+    check(cfg, origins)
     cfg.freeze()
     return cfg
 

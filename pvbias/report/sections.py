@@ -322,7 +322,7 @@ def headline_figures(run: RunResults) -> list[tuple[str, Figure]]:
         ("top-1 accuracy", find(run, "top1", "original")),
         ("log ratio, shuffled", find(run, "log_ratio", "shuffle") or _undefined(run, "log_ratio", "shuffle")),
         ("dynamic score, distilled", find(run, "dynamic_score", "distill")),
-        ("dynamic score, frozen", frozen),
+        (f"dynamic score, {words.frozen(frozen.variant)}" if frozen else "", frozen),
         ("dynamic score, shuffled", find(run, "dynamic_score", "shuffle")),
         ("dataset bias", find(run, DATASET_BIAS, "original")),
     ]

@@ -230,6 +230,11 @@ def _frame(variant: str) -> str:
     }.get(variant, f"“{variant_words(variant)}”")
 
 
+def frozen(variant: str) -> str:
+    """What was done to frozen clips, so that two frames are two things; plainly "frozen" where it is the usual one."""
+    return "frozen" if variant == "freeze_middle" else f"frozen to {_frame(variant)}"
+
+
 def _ends(figure: Figure) -> tuple[float, float]:
     """Of its interval, or of the bare value when it has none."""
     assert figure.value is not None

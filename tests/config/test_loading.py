@@ -106,6 +106,13 @@ def test_a_run_needs_a_model():
         complete(load_cfg(), num_classes=2)
 
 
+def test_what_contradicts_the_model_says_which_value_is_the_models():
+    cfg = load_cfg(None, ["MODEL.MODEL_NAME", "x3d_xs", "DATA.TEST_CROP_SIZE", "32"])
+
+    with pytest.raises(ConfigError, match=r"as the model was trained: DATA.TRAIN_CROP_SIZE = 160 .* = 32 \(the confi"):
+        complete(cfg, num_classes=2)
+
+
 def test_test_sizes_follow_the_training_crop():
     cfg = complete(load_cfg(None, ["MODEL.MODEL_NAME", "slow_r50", "DATA.TRAIN_CROP_SIZE", "112"]), num_classes=2)
     assert (cfg.DATA.TEST_CROP_SIZE, cfg.DATA.TEST_SHORT_SIDE) == (128, 128)

@@ -1,5 +1,7 @@
 """The headline figures on the console."""
 
+from dataclasses import replace
+
 import pytest
 
 from pvbias.evaluation import Figure
@@ -46,6 +48,17 @@ def test_an_undefined_figure_is_not_replaced_by_that_of_another_level():
     rows = [[cell.strip() for cell in row] for row in rows_of(headline_table([run]))]
 
     assert ["log ratio, shuffled", "undefined"] in rows
+
+
+def test_clips_frozen_to_different_frames_are_different_figures():
+    runs = [labelled_run("a"), labelled_run("b")]
+    middle, *others = runs[1].results["dynamic_score"].figures
+    runs[1].results["dynamic_score"].figures = [replace(middle, variant="freeze_first", value=3.0), *others]
+
+    rows = [[cell.strip() for cell in row] for row in rows_of(headline_table(runs))]
+
+    assert ["dynamic score, frozen, nats", "1.50 [1.20, 1.80]", "–"] in rows
+    assert ["dynamic score, frozen to its first frame, nats", "–", "3.00 [1.20, 1.80]"] in rows
 
 
 def test_three_runs_have_a_column_each():
