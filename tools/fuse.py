@@ -27,6 +27,7 @@ from pvbias.models import Recognizer
 from pvbias.registries import EVALUATOR
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
 from pvbias.report.console import headline_table
+from pvbias.report.folder import read_document, refuse_run
 from pvbias.versions import versions
 
 EXAMPLES = """examples:
@@ -38,6 +39,8 @@ All figures are those of the videos that every run has: accuracy, and whatever e
 from predictions alone (on shuffled, reversed and frozen clips: the dynamic score, the agreement, accuracies).
 Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/predictions.npz."""
 
+#: How the results of a fusion say where their weights are from.
+_FUSED = "late fusion of "
 #: Of the smallest probability above zero in float32.
 _LEAST_LOG = math.log(np.finfo(np.float32).smallest_subnormal)
 
@@ -81,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error("weights must be numbers above 0")
     if args.out.resolve() in [Path(folder).resolve() for folder in args.runs]:
         parser.error(f"--out {args.out} is one of the runs: its results would be lost")
+    _refuse_other_runs(args.out)
     all_videos = _read(args.runs, weights)
     streams = on_common_videos(all_videos)
     left_out = [
@@ -255,6 +259,12 @@ def _classifier(classes: int) -> Recognizer:
     return Recognizer(torch.nn.Sequential(torch.nn.Linear(1, classes)), clip_spec=spec, head="0")
 
 
+def _refuse_other_runs(out: Path) -> None:
+    """Raise ConfigError where a folder holds other results of a run than an earlier fusion, which this one replaces."""
+    if not read_document(out).get("run", {}).get("weights", _FUSED).startswith(_FUSED):
+        refuse_run(out)
+
+
 def _read(folders: Sequence[str], weights: Sequence[float]) -> list[Stream]:
     runs = [read_results(folder) for folder in folders]
     names = [run.name for run in runs]
@@ -283,7 +293,7 @@ def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResul
         num_videos=len(fused.names),
         data_fingerprint=fingerprints.pop() if len(fingerprints) == 1 else hashlib.sha256(videos).hexdigest(),
         label_fingerprints=runs[0].label_fingerprints if len({str(r.label_fingerprints) for r in runs}) == 1 else [],
-        weights="late fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in streams),
+        weights=_FUSED + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in streams),
         cautions=[f"{stream.name}: {caution}" for stream in streams for caution in stream.run.cautions],
         class_names=fused.class_names,
         data=_joined(run.data for run in runs),

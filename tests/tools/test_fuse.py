@@ -286,3 +286,16 @@ def test_a_fused_run_can_be_compared_video_by_video(tmp_path, runs):
     assert list(fused.videos) == NAMES
     (top1,) = fused.results["accuracy"].figures
     assert top1.values.tolist() == [1, 1, 1, 0]
+
+
+def test_the_results_of_another_run_are_not_replaced_and_those_of_a_fusion_are(tmp_path, runs, capsys):
+    other = tmp_path / "other"
+    write_run(other, NAMES, LABELS, RGB)
+
+    assert main(["fuse", *runs, "--out", str(other)]) == 2
+    assert "holds the results of a run" in capsys.readouterr().err
+    assert read_results(other).model == "model of other"
+
+    fuse(tmp_path, *runs, "--weights", 1, 3)
+    run, _ = fuse(tmp_path, *runs)
+    assert table(run)["flow"]["weight"] == 1
