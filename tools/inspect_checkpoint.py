@@ -17,6 +17,7 @@ from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import KEY_LAYOUT, MODEL, MODEL_FAMILY
 from pvbias.zoo import Match, equally_good, fetch, match_catalogue, model_weights, read_checkpoint, weight_sets
+from pvbias.zoo.configurations import own_configuration
 from pvbias.zoo.key_layouts import NormalisedLayout
 from pvbias.zoo.loading import MIN_MATCH, describe_reading, describe_sets, other_sets, percent, trained_with
 from pvbias.zoo.reading import is_safetensors
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     checkpoint = read_checkpoint(path)
     weights = model_weights(checkpoint, path, args.key)
     print(_describe_file(path, checkpoint, weights, args.key))
-    configured = _configuration(checkpoint)
+    configured = own_configuration(checkpoint)
     if of_family := _advise_family(args.checkpoint, path, configured):
         print(f"\n{of_family}")
         return 0
@@ -254,29 +255,11 @@ def _differing_keys(entry: ZooModel, configured: Mapping[str, Any]) -> dict[str,
             keys[f"DATA.{key}"] = theirs
     if keys.get("DATA.TEMPORAL_SAMPLING") == "duration" and "DATA.CLIP_DURATION" in configured:
         keys["DATA.CLIP_DURATION"] = configured["DATA.CLIP_DURATION"]
+    crop, side = configured.get("DATA.TEST_CROP_SIZE"), configured.get("DATA.TEST_SHORT_SIDE")
+    spec = entry.clip_spec
+    # What a configuration takes for it where it does not say.
+    if crop and side and side != max(round(spec.short_side * crop / spec.test_crop_size), crop):
+        keys["DATA.TEST_SHORT_SIDE"] = side
+    if configured.get("DATA.MODULATION", "original") != "original":
+        keys["DATA.MODULATION"] = configured["DATA.MODULATION"]
     return keys
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads the tuples, too, that SlowFast's configurations have."""
-
-
-def _tuple(loader: yaml.SafeLoader, node: Any) -> list[Any]:
-    return loader.construct_sequence(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _tuple)
-
-
-def _configuration(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted key, of pvbias's or SlowFast's configuration in the file; empty: there is none."""
-    tree = checkpoint.get("cfg")
-    if isinstance(tree, str):
-        try:
-            tree = yaml.load(tree, _Loader)
-        except yaml.YAMLError:  # of another program
-            return {}
-    groups = tree.items() if isinstance(tree, Mapping) else ()
-    return {
-        f"{group}.{key}": value for group, keys in groups if isinstance(keys, Mapping) for key, value in keys.items()
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..errors import WeightsError
 from ..models import Recognizer, find_model
 from ..report.folder import write_atomically
 from ..zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
+from ..zoo.configurations import other_clips
 from ..zoo.heads import refuse_random_head
 
 logger = logging.getLogger(__name__)
@@ -104,8 +105,24 @@ def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judge
         write_atomically(Path(cfg.OUTPUT_DIR) / _LOADED, text.encode())
     cautions = [report.caution] if report.caution else []
     if not cfg.TRAIN.ENABLE:
-        cautions += changed_on_the_way(peek_checkpoint(report.path).get("history", ()))
+        checkpoint = peek_checkpoint(report.path)
+        cautions += _other_clips(cfg, source, checkpoint) + changed_on_the_way(checkpoint.get("history", ()))
     return {"weights": source, "load_summary": str(report), "cautions": cautions}
+
+
+def _other_clips(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> list[str]:
+    """For the page: that a checkpoint's own configuration has other clips than are measured."""
+    other = other_clips(checkpoint, cfg.DATA)
+    if not other:
+        return []
+    listed = "; ".join(f"{key} {theirs} (here {ours})" for key, (theirs, ours) in other.items())
+    caution = (
+        f"The configuration in {source} has other clips than are measured: {listed}. To measure on those that it was "
+        "trained on, set these keys; `pvbias inspect` writes the command."
+    )
+    if is_main_process():
+        logger.warning("%s", caution)
+    return [caution]
 
 
 def changed_on_the_way(history: Sequence[str]) -> list[str]:

@@ -117,6 +117,13 @@ def test_clips_of_its_own_configuration_are_part_of_the_command(capsys, tmp_path
     text = inspect(capsys, path)[1]
     assert "--out RUN --set DATA.NUM_FRAMES 8 DATA.TARGET_FPS 25.0\n" in text
     assert "DATA: {NUM_FRAMES: 8, TARGET_FPS: 25.0}" in text
+    for cfg, keys in (
+        ("TEST_CROP_SIZE: 32, TEST_SHORT_SIDE: 48", "DATA.TEST_CROP_SIZE 32 DATA.TEST_SHORT_SIDE 48"),
+        ("MODULATION: shuffle", "DATA.MODULATION shuffle"),
+        ("MODULATION: original", ""),
+    ):
+        torch.save({"model_state": state, "cfg": f"DATA: {{{cfg}}}"}, path)
+        assert inspect(capsys, path)[1].count(f"--out RUN{' --set ' if keys else ''}{keys}\n") == 1
 
 
 @pytest.mark.parametrize("lacking", ["proj", "proj.bias"])

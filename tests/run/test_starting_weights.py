@@ -1,0 +1,51 @@
+"""Weights whose own configuration has other clips than are measured."""
+
+import json
+
+import pytest
+import torch
+
+from pvbias.config import complete, load_cfg
+from pvbias.models import build_recognizer
+from pvbias.run import run
+
+MODEL = "MODEL.MODEL_NAME r3d_small DATA.NUM_FRAMES 4 DATA.TRAIN_CROP_SIZE 16"
+
+
+@pytest.fixture
+def cautions(bar_videos, tmp_path):
+    """``cautions(cfg in the file)``: of a run that measures weights with that configuration on the clips of MODEL."""
+
+    def cautions(text):
+        torch.manual_seed(0)
+        network = build_recognizer(complete(load_cfg(overrides=MODEL.split()), num_classes=2)).module
+        torch.save({"model_state": network.state_dict(), "cfg": text}, tmp_path / "weights.pyth")
+        keys = (
+            f"{MODEL} TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 DATA_LOADER.NUM_WORKERS 0 TEST.ENABLE False "
+            f"BIAS.EVALUATORS [asdt] TRAIN.ENABLE False DATA.TEST_SPLIT {bar_videos / 'test.csv'} "
+            f"OUTPUT_DIR {tmp_path / 'run'} TEST.CHECKPOINT_FILE_PATH {tmp_path / 'weights.pyth'}"
+        )
+        run(load_cfg(overrides=keys.split()))
+        page = (tmp_path / "run/report.html").read_text()
+        found = json.loads((tmp_path / "run/results.json").read_text())["run"]["cautions"]
+        assert ("has other clips than are measured" in page) == bool(found)
+        return found
+
+    return cautions
+
+
+def test_other_clips_than_those_of_the_weights_are_a_caution(cautions):
+    own = load_cfg(overrides=[*MODEL.split(), "DATA.MEAN", "[0.1, 0.2, 0.3]", "DATA.SAMPLING_RATE", "7"])
+    (caution,) = cautions(complete(own, num_classes=2).dump())
+    assert "DATA.MEAN [0.1, 0.2, 0.3] (here [0.45, 0.45, 0.45])" in caution
+    assert "DATA.SAMPLING_RATE 7 (here " in caution
+    assert "NUM_FRAMES" not in caution
+    (caution,) = cautions("DATA: {MEAN: !!python/tuple [0.5, 0.5, 0.5], STD: [0.225, 0.225, 0.225]}\n")  # SlowFast's
+    assert "DATA.MEAN [0.5, 0.5, 0.5] (here" in caution
+    assert "STD" not in caution
+
+
+def test_the_same_clips_and_files_that_do_not_say_are_none(cautions):
+    assert cautions(complete(load_cfg(overrides=MODEL.split()), num_classes=2).dump()) == []
+    assert cautions("MODEL: {ARCH: slow}\n") == []
+    assert cautions("no: [configuration\n") == []
