@@ -204,7 +204,8 @@ def _summary_writer(folder: Path, iteration: int) -> Any:
         raise ConfigError(
             f"TENSORBOARD.ENABLE: TensorBoard cannot be imported ({error}). Install `tensorboard`, or set it to False."
         ) from error
-    return SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+    # What earlier attempts wrote after this point is not to be shown; neither is a training that is begun anew over.
+    return SummaryWriter(str(folder), purge_step=iteration + 1 if folder.exists() else None)
 
 
 def _json_number(value: Any) -> Any:

@@ -311,6 +311,18 @@ def test_tensorboard_shows_no_step_twice(tmp_path):
     assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 16))
 
 
+def test_tensorboard_shows_nothing_of_a_training_that_was_begun_anew(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for rate in (0.1, 0.2):
+        keys = ("TENSORBOARD.ENABLE", True, "LOG_PERIOD", 1, "TRAIN.AUTO_RESUME", False, "SOLVER.BASE_LR", rate)
+        attempt(cfg_for(tmp_path, *keys), EventfulLoader(5), small_recognizer())
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 16))
+
+
 def test_a_name_that_no_validation_gives(tmp_path):
     with pytest.raises(ConfigError, match=r"TRAIN.CHECKPOINT_BEST: no figure 'top2'. Did you mean 'top1'"):
         attempt(cfg_for(tmp_path, "TRAIN.CHECKPOINT_BEST", "top2"), EventfulLoader(5), small_recognizer())
