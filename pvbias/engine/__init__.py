@@ -3,7 +3,7 @@
 from .checkpoint import newest_checkpoint, refuse_another_configuration, refuse_another_training
 from .cross_entropy import CrossEntropy, classification
 from .hooks import Hook
-from .identity import identify
+from .identity import identify, otherwise_trained
 from .launch import launch
 from .objective import Objective, Phase, Step
 from .trainer import Trainer
@@ -21,6 +21,7 @@ __all__ = [
     "identify",
     "launch",
     "newest_checkpoint",
+    "otherwise_trained",
     "refuse_another_configuration",
     "refuse_another_training",
     "train",

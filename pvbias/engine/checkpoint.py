@@ -324,10 +324,15 @@ def _checkpoints(output_dir: str) -> list[tuple[tuple[int, int], Path]]:
     return sorted(((_place(path), path) for path in paths), reverse=True)
 
 
+def is_training_checkpoint(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint, as read, is a training's, and not weights alone."""
+    return checkpoint.keys() >= set(KEYS)
+
+
 def _is_trainings(path: Path) -> bool:
     """Whether a file is a training's checkpoint, and not weights that somebody has put there."""
     try:
-        return peek_checkpoint(str(path)).keys() >= set(KEYS)
+        return is_training_checkpoint(peek_checkpoint(str(path)))
     except WeightsError:
         return False
 

@@ -136,6 +136,18 @@ def refuse_another(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, An
     return [f"{change.key} {change.old} -> {change.new}" for change in changes]
 
 
+def otherwise_trained(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> list[str]:
+    """Where a configuration does not describe the training that a checkpoint is of, in words; but for the videos and
+    how clips of them are made.
+
+    Args:
+        cfg: completed configuration.
+        checkpoint: a training's, as it was read.
+    """
+    changes = _changes(cfg, training_identity(cfg, {}), checkpoint)
+    return [str(change) for change in changes if not change.key.startswith("DATA.")]
+
+
 def _refusal(cfg: CfgNode, refused: Sequence[Change], path: Path) -> str:
     lines = [f"  {change}" for change in refused[:_SHOWN]]
     lines += [f"  and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []

@@ -57,7 +57,8 @@ class RunResults:
         weights: where the weights came from (path, URL, ``zoo://...``, "trained in this run", "random").
         load_summary: what the load report says in a line.
         cautions: what a reader has to know before any figure, a sentence or two each.
-        training: the objective that this run trained with, and what it says of itself; empty: the run did not train.
+        training: the objective that this run trained with, and what it says of itself, or that the weights which it
+            measured were trained with, where they say so; empty: not known, or none.
         num_classes: classes the model tells apart, >= 1.
         class_names: their names in label order; empty when they have none.
         num_videos: videos that were measured (bad ones not counted).

@@ -13,12 +13,13 @@ from fvcore.common.config import CfgNode
 from ..data import build_source, count_classes
 from ..data.labels import check_first_label, check_order, checkpoint_names, same_names
 from ..distributed import is_main_process
-from ..engine import newest_checkpoint
+from ..engine import newest_checkpoint, otherwise_trained
+from ..engine.checkpoint import is_training_checkpoint
 from ..errors import WeightsError
 from ..models import Recognizer, find_model
 from ..report.folder import write_atomically
 from ..zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
-from ..zoo.configurations import other_clips
+from ..zoo.configurations import other_clips, own_configuration
 from ..zoo.heads import refuse_random_head
 
 logger = logging.getLogger(__name__)
@@ -103,11 +104,30 @@ def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judge
         logger.info("%s", report)
         text = json.dumps(report.to_dict(), indent=1) + "\n"
         write_atomically(Path(cfg.OUTPUT_DIR) / _LOADED, text.encode())
-    cautions = [report.caution] if report.caution else []
+    cautions, training = [report.caution] if report.caution else [], ""
     if not cfg.TRAIN.ENABLE:
         checkpoint = peek_checkpoint(report.path)
         cautions += _other_clips(cfg, source, checkpoint) + changed_on_the_way(checkpoint.get("history", ()))
-    return {"weights": source, "load_summary": str(report), "cautions": cautions}
+        if is_training_checkpoint(checkpoint):
+            training = own_configuration(checkpoint).get("OBJECTIVE.NAME", "")
+            cautions += _other_training(cfg, source, checkpoint)
+    return {"weights": source, "load_summary": str(report), "cautions": cautions, "training": training}
+
+
+def _other_training(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> list[str]:
+    """For the page: that a run's configuration is not the one by which the weights in its own folder were trained."""
+    if not Path(source).resolve().is_relative_to((Path(cfg.OUTPUT_DIR) / "checkpoints").resolve()):
+        return []  # what a configuration says of training, it then says of nothing
+    changes = otherwise_trained(cfg, checkpoint)
+    if not changes:
+        return []
+    caution = (
+        "The weights are those that the folder holds, and were not trained as the configuration on this page says. "
+        f"{'; '.join(changes)}."
+    )
+    if is_main_process():
+        logger.warning("%s", caution)
+    return [caution]
 
 
 def _other_clips(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> list[str]:

@@ -49,3 +49,24 @@ def test_the_same_clips_and_files_that_do_not_say_are_none(cautions):
     assert cautions(complete(load_cfg(overrides=MODEL.split()), num_classes=2).dump()) == []
     assert cautions("MODEL: {ARCH: slow}\n") == []
     assert cautions("no: [configuration\n") == []
+
+
+def test_a_folder_is_measured_with_a_configuration_that_is_not_of_its_training(bar_videos, tmp_path):
+    """The page has the new objective in its configuration: it says that the weights are not of it."""
+    keys = (
+        f"{MODEL} TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 DATA_LOADER.NUM_WORKERS 0 TEST.ENABLE False "
+        f"BIAS.EVALUATORS [asdt] DATA.PATH_TO_DATA_DIR {bar_videos} OUTPUT_DIR {tmp_path} TRAIN.BATCH_SIZE 4 "
+        "SOLVER.MAX_EPOCH 1.0"
+    )
+
+    def said(more):
+        run(load_cfg(overrides=[*keys.split(), *more.split()]))
+        found = json.loads((tmp_path / "results.json").read_text())["run"]
+        return found["training"], found["cautions"]
+
+    assert said("") == ("CrossEntropy", [])
+    assert said("TRAIN.ENABLE False") == ("CrossEntropy", [])
+    training, (caution,) = said("TRAIN.ENABLE False OBJECTIVE.NAME DRLFreeze")
+    assert training == "CrossEntropy"
+    assert "OBJECTIVE.NAME: was 'CrossEntropy', is 'DRLFreeze'" in caution
+    assert "DATA" not in caution
