@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,6 +59,7 @@ class LoadReport:
         initialised: keys of the model that keep their initial values, with the reason.
         random: those of them that are the backbone's parameters and statistics: layers that do not do what they did
             where the weights were trained.
+        surplus: names in the file of further layers in a row of which the model has fewer: it is of a deeper network.
         backbone_fraction: part of the backbone's parameters that was loaded, [0, 1].
         head_loaded: the final projection came from the file, too.
     """
@@ -75,6 +77,7 @@ class LoadReport:
     skipped: Mapping[str, str]
     initialised: Mapping[str, str]
     random: tuple[str, ...]
+    surplus: tuple[str, ...]
     backbone_fraction: float
     head_loaded: bool
 
@@ -97,6 +100,12 @@ class LoadReport:
     @property
     def caution(self) -> str:
         """What a reader of figures has to know of the backbone; empty: all of it was loaded."""
+        if self.surplus:
+            return (
+                f"{self.source} has more layers than the model, {len(self.surplus)} weights that it has no place for "
+                f"({', '.join(self.surplus[:_CAUTIONED])}, ...): it is of a deeper network, and what is left of that "
+                "was not trained so. `pvbias inspect` says of which."
+            )
         if not self.random:
             return ""
         named = ", ".join(f"{name} ({self.initialised[name]})" for name in self.random[:_CAUTIONED])
@@ -182,6 +191,7 @@ def load_module_weights(
         skipped={name: reasons.get(name, "unknown to the model") for name in weights if name not in fitting},
         initialised=initialised,
         random=_random(module, head_name, initialised),
+        surplus=_surplus(file_weights, found),
         backbone_fraction=found.backbone_fraction,
         head_loaded=found.head_fits,
     )
@@ -211,6 +221,23 @@ def _check_types(report: LoadReport, weights: Mapping[str, Tensor], module: nn.M
         raise WeightsError(
             f"{report.source!r}: {name} {what}. Nothing was loaded. Save the weights as dense floating-point numbers."
         )
+
+
+def _surplus(file_weights: Mapping[str, Tensor], found: Match) -> tuple[str, ...]:
+    """Names of weights that the model does not know and that differ from those that it takes in a number only."""
+
+    def row(name: str) -> str:
+        return re.sub(r"\d+", "#", name)
+
+    weights, fitting = found.reading.weights, set(found.fitting)
+    taken = {id(weights[name]) for name in fitting}
+    unknown = {id(value) for name, value in weights.items() if name not in fitting and name not in found.reasons}
+    rows = {row(name) for name, value in file_weights.items() if id(value) in taken}
+    return tuple(
+        name
+        for name, value in file_weights.items()
+        if id(value) in unknown and value.dim() > 0 and row(name) in rows and not name.startswith(found.other_prefixes)
+    )
 
 
 def _random(module: nn.Module, head_name: str, initialised: Iterable[str]) -> tuple[str, ...]:

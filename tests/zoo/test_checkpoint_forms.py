@@ -333,3 +333,18 @@ def test_networks_of_the_libraries_themselves(tmp_path, model, head, build, shap
     clip = torch.rand(shape)
     with torch.no_grad():
         assert torch.equal(ours(clip), theirs(clip))
+
+
+@pytest.mark.parametrize(
+    ("file", "model", "head"), [("x3d_l", "x3d_m", "blocks.5.proj"), ("tsm_r34", "tsn_r18", "new_fc")]
+)
+def test_a_deeper_network_is_not_taken_for_a_shallow_one_without_a_word(tmp_path, caplog, file, model, head):
+    for source in (file, model):
+        weights = MODEL.get(source).build(num_classes=2, num_frames=8, crop_size=64).state_dict()
+        torch.save({"state_dict": prefixed(weights, "module.")}, tmp_path / f"{source}.pth")
+    network = MODEL.get(model).build(num_classes=2, num_frames=8, crop_size=64)
+    own = load_module_weights(network, head, str(tmp_path / f"{model}.pth"), key="MODEL.MODEL_NAME")
+    assert (own.surplus, own.caution) == ((), "")
+    report = load_module_weights(network, head, str(tmp_path / f"{file}.pth"), key="MODEL.MODEL_NAME")
+    assert report.surplus
+    assert "has more layers than the model" in caplog.text
