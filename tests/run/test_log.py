@@ -8,8 +8,10 @@ from pvbias import __version__
 from pvbias.run.log import kept_log
 
 
-def test_attempt_after_attempt(tmp_path, caplog):
+def test_attempt_after_attempt(tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
+    # pytest's own would pass on what cannot be encoded.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     log = tmp_path / "run" / "log.txt"
     logger = logging.getLogger("some.plugin")
 
