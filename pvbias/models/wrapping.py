@@ -258,10 +258,9 @@ def _forward(recognizer: Recognizer, side: int) -> _Run:
 def _makes(output: Any, logits: Tensor) -> bool:
     """Whether a layer's output, averaged over positions, is the logits, but for a factor above 0 and a number that is
     added to all of them (log-probabilities)."""
-    if not isinstance(output, Tensor) or output.dim() < 2:
+    values = _averaged(output, logits.shape[1])
+    if values is None:
         return False
-    channels = 1 if output.shape[1] == logits.shape[1] and output.dim() == 5 else -1
-    values = output.movedim(channels, -1).reshape(-1, logits.shape[1]).double().mean(0)
     own, given = values - values.mean(), logits[0].double() - logits[0].double().mean()
     size = own.square().sum()
     if not size:
@@ -278,11 +277,27 @@ def _refuse_probabilities(run: _Run, head: str, projected: Iterable[Any]) -> Non
         return
     sums_to_one = abs(float(run.logits.sum()) - 1) < 1e-3
     sigmoid = any(isinstance(layer, nn.Sigmoid) for _, layer, _ in after_head or run.layers[-1:])
-    if sums_to_one or sigmoid or any(_makes(output, torch.logit(run.logits, 1e-6)) for output in projected):
+    if sums_to_one or sigmoid or any(_has_sigmoid(output, run.logits) for output in projected):
         raise ConfigError(
             "The network gives probabilities, not logits (PyTorchVideo's do in evaluation mode only). Leave its "
             "softmax or sigmoid out: nn.Identity() in the place of that module has no weights either."
         )
+
+
+def _has_sigmoid(output: Any, probabilities: Tensor) -> bool:
+    """Whether ``probabilities`` are the sigmoid of a layer's output, averaged over positions."""
+    values = _averaged(output, probabilities.shape[1])
+    return values is not None and torch.allclose(values.sigmoid(), probabilities[0].double(), rtol=1e-3, atol=1e-5)
+
+
+def _averaged(output: Any, num_classes: int) -> Tensor | None:
+    """A layer's output, averaged over positions, ``(K,)`` in double precision; None: it is not of that many classes."""
+    if not isinstance(output, Tensor) or output.dim() < 2:
+        return None
+    channels = 1 if output.shape[1] == num_classes and output.dim() == 5 else -1
+    if output.shape[channels] != num_classes:
+        return None
+    return output.movedim(channels, -1).reshape(-1, num_classes).double().mean(0)
 
 
 def _projects_to(layer: nn.Module) -> int:

@@ -14,6 +14,10 @@ SLOW = ("BRAKE.SECONDS", 0.4)
 
 # One test, not one for each way: all jobs are on the cluster at the same time, and most of it is waiting.
 def test_interrupted_runs_end_like_uninterrupted_ones(submit, cluster, config, tmp_path):
+    # Nor does it matter where a run's processes are: those of the second one are all here.
+    left_alone = {1: tmp_path / "left_alone", 2: tmp_path / "two_left_alone"}
+    for count, folder in left_alone.items():
+        assert main(["run", "--cfg", str(config), "NUM_GPUS", str(count), "OUTPUT_DIR", str(folder)]) == 0
     last = cluster.nodes[-1]
     two = ("SLURM.NODES", 2, "SLURM.SBATCH", f"['exclude={last}']")
     jobs = {
@@ -24,10 +28,6 @@ def test_interrupted_runs_end_like_uninterrupted_ones(submit, cluster, config, t
         "two_signalled": submit("two_signalled", *SLOW, *two, "DATA_LOADER.NUM_WORKERS", 1),
     }
     jobs = {name: job for name, (job,) in jobs.items()}
-    # Nor does it matter where a run's processes are: those of the second one are all here.
-    left_alone = {1: tmp_path / "left_alone", 2: tmp_path / "two_left_alone"}
-    for count, folder in left_alone.items():
-        assert main(["run", "--cfg", str(config), "NUM_GPUS", str(count), "OUTPUT_DIR", str(folder)]) == 0
     interruptions = {
         "timed_out": lambda job: submitit.SlurmJob(job.folder, job.id)._interrupt(timeout=True),
         "requeued": lambda job: cluster.run("scontrol", "requeue", job.id),

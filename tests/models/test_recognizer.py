@@ -208,6 +208,14 @@ def test_probabilities_are_refused(network):
         Recognizer.wrap(network, SPEC)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logits_between_0_and_1_are_logits(classes):
+    network = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, classes))
+    nn.init.zeros_(network[-1].weight)
+    network[-1].bias.data = torch.tensor([0.3, 0.6, 0.9])[:classes]
+    assert Recognizer.wrap(network, SPEC).head_name == "2"
+
+
 def test_log_probabilities_are_logits():
     assert Recognizer.wrap(Network(nn.LogSoftmax(dim=1)), SPEC).head_name == "proj"
 
