@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def export(run: Path, target: str, out: Path | None = None) -> Path:
         The file, or the folder.
 
     Raises:
-        ConfigError: the model is of a zoo that the target does not have.
+        ConfigError: the model is of a zoo that the target does not have, or was trained with another normalisation than
+            the target would keep.
         WeightsError: there is no checkpoint, it has no configuration, or it is of another model.
     """
     path = newest_checkpoint(str(run)) if run.is_dir() else run
@@ -100,10 +102,26 @@ def export(run: Path, target: str, out: Path | None = None) -> Path:
 
     out = out or (run if run.is_dir() else run.parent) / f"{cfg.MODEL.MODEL_NAME}_{target}{extension}"
     if not extension and model.save is not None:
+        _check_normalisation(cfg, model)
         _write_folder(model, bare, out, checkpoint.get("class_names") or ())
     else:
         _write_file(target, bare, weights, out)
     return out
+
+
+def _check_normalisation(cfg: CfgNode, model: ZooModel) -> None:
+    """Raise ConfigError where the image processor that goes with the weights would normalise clips as nobody did in
+    training."""
+    for key, trained, own in (
+        ("DATA.MEAN", cfg.DATA.MEAN, model.clip_spec.mean),
+        ("DATA.STD", cfg.DATA.STD, model.clip_spec.std),
+    ):
+        if not all(math.isclose(one, other, abs_tol=1e-6) for one, other in zip(trained, own, strict=True)):
+            raise ConfigError(
+                f"{cfg.MODEL.MODEL_NAME} was trained with {key} {list(trained)}, but the image processor of the folder "
+                f"that it was built from has {list(own)}, and would go into the new folder. Write the weights alone "
+                "(--to safetensors), and an image processor with the first values."
+            )
 
 
 def _write_folder(model: ZooModel, bare: nn.Module, out: Path, class_names: Sequence[str]) -> None:

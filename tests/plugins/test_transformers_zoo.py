@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from pvbias.config import complete, load_cfg
 from pvbias.errors import ConfigError, WeightsError
@@ -173,6 +174,18 @@ def test_measuring_knows_the_names_of_the_classes(hub_folder, bar_videos, tmp_pa
     assert document["run"]["sampling"].startswith(words.get(kind, "4 frames, every 2"))
 
 
+def refuse_another_normalisation(checkpoint, copy, capsys):
+    """The folder's image processor would go with weights that were trained with another mean."""
+    content = torch.load(checkpoint, weights_only=True)
+    configuration = yaml.safe_load(content["cfg"])
+    configuration["DATA"]["MEAN"] = [0.1, 0.2, 0.3]
+    torch.save({**content, "cfg": yaml.safe_dump(configuration)}, copy)
+    capsys.readouterr()
+    assert main(["export", str(copy), "--to", "transformers"]) == 2
+    assert "trained with DATA.MEAN [0.1, 0.2, 0.3], but the image processor" in capsys.readouterr().err
+    assert not list(copy.parent.glob("Transformers_*"))
+
+
 @pytest.mark.parametrize(("kind", "objective"), [("videomae", "CrossEntropy"), ("vivit", "DRLFreeze")])
 def test_training_and_back_into_the_librarys_own_form(hub_folder, bar_videos, tmp_path, capsys, kind, objective):
     keys = (
@@ -195,6 +208,7 @@ def test_training_and_back_into_the_librarys_own_form(hub_folder, bar_videos, tm
     assert all(torch.equal(own[name], value) for name, value in theirs.state_dict().items())
     checkpoint = next((tmp_path / "run/checkpoints").glob("*.pyth"))
     assert load_weights(recognizer_of(out), str(checkpoint)).head_loaded
+    refuse_another_normalisation(checkpoint, tmp_path / "other.pyth", capsys)
 
     capsys.readouterr()
     assert main(["inspect", str(checkpoint)]) == 0
