@@ -142,7 +142,9 @@ class _Merge:
                 self.left_out[key] = None
                 continue
             if name not in node and not any(other.startswith(f"{key}.") for other in self.foreign):
-                raise ConfigError(f"{source}: unknown key {key}. {did_you_mean(key, self._known(node, prefix))}")
+                known = self._known(node, prefix)
+                hint = f"In a file, groups are nested: {_nested(name)}" if key in known else did_you_mean(key, known)
+                raise ConfigError(f"{source}: unknown key {key}. {hint}")
             default = node.get(name, CfgNode())
             if isinstance(default, CfgNode):
                 if not isinstance(value, Mapping):
@@ -165,3 +167,9 @@ def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
     optional = declared is not None and declared.optional
     wanted = declared.kind if declared is not None and optional else type(default)
     return read_value(value, wanted, optional=optional, key=key, source=source)
+
+
+def _nested(key: str) -> str:
+    """A dotted key as YAML has it."""
+    *groups, name = key.split(".")
+    return "".join(f"{group}: {{" for group in groups) + f"{name}: ..." + "}" * len(groups)

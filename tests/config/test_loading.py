@@ -40,6 +40,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ("DATA: {NUM_FRAME: 8}", "DATA.NUM_FRAME", "'DATA.NUM_FRAMES'"),
         ("SOLVR: {BASE_LR: 1.0}", "SOLVR", "'SOLVER'"),
         ("BASE_LR: 1.0", "BASE_LR", "'SOLVER.BASE_LR'"),
+        ("DATA.NUM_FRAMES: 8", "DATA.NUM_FRAMES", "groups are nested: DATA: {NUM_FRAMES: ...}"),
         ("DATA: {NUM_FRAMES: sixteen}", "DATA.NUM_FRAMES", "a whole number"),
         ("DATA: {NUM_FRAMES: 8.5}", "DATA.NUM_FRAMES", "a whole number"),
         ("TRAIN: {ENABLE: 1}", "TRAIN.ENABLE", "True or False"),
