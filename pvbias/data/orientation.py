@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 #: How far off quarter turns a matrix may be, as a tangent: a degree, as for ffmpeg.
 _SLACK = math.tan(math.radians(1))
@@ -31,7 +31,9 @@ class Orientation:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
         """What the frame's display matrix asks for; nothing where it has none."""
-        data = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)  # its types know text keys only
+        # Not frame.side_data, which up to PyAV 18 refers to the frame and the frame to it: frames would stay in memory
+        # until Python looks for such circles.
+        data = cast(Any, SideDataContainer)(frame).get(Type.DISPLAYMATRIX)  # of which its types know nothing
         return UPRIGHT if data is None else orientation_of(np.frombuffer(memoryview(data), np.int32)[:9].reshape(3, 3))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

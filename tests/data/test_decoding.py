@@ -1,5 +1,6 @@
 """Decoding against a plain PyAV loop, against the numbers written into the frames, and on broken files."""
 
+import gc
 import os
 import struct
 from itertools import pairwise
@@ -186,6 +187,19 @@ def test_a_broken_display_matrix_leaves_frames_as_they_are():
         assert orientation_of(matrix) == Orientation()
     half_size = np.array([[0, -32768, 0], [20000, 0, 0], [5, 7, 1 << 30]], np.int32)
     assert orientation_of(half_size) == Orientation(transpose=True, flip_rows=True)
+
+
+def test_frames_go_when_they_are_done_with():
+    """And not when Python next looks for what refers to itself: of large frames that is hundreds of megabytes."""
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    gc.collect()
+    gc.disable()
+    try:
+        assert Orientation.of(frame) == Orientation()
+        del frame
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def _quarters(path: Path, matrix: tuple[int, int, int, int]) -> Path:
