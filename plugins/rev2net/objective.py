@@ -177,7 +177,7 @@ class Rev2Net(Objective):
     def _decode(
         self, output: Any, deep: Tensor, noise: Tensor | None
     ) -> tuple[dict[str, Decoded], dict[str, tuple[Tensor, Tensor]]]:
-        """What each task's decoder makes of the features, and the tasks' Gaussians (mean, log-variance).
+        """Decode the features for each task: the predictions, and the tasks' Gaussians (mean, log-variance).
 
         Args:
             output: of the module that the tap is.
@@ -186,9 +186,7 @@ class Rev2Net(Objective):
         """
         low = self.tap.layout.read(output)
         if self.gaussians:
-            # As Recognizer.embed does.
-            positions = deep.movedim(1, -1) if isinstance(self.base_recognizer.head, nn.Conv3d) else deep
-            deep = positions.flatten(1, -2).mean(1) if positions.dim() > 2 else positions
+            deep = self.base_recognizer.average_positions(deep)
         decoded: dict[str, Decoded] = {}
         gaussians: dict[str, tuple[Tensor, Tensor]] = {}
         for index, (task, decoder) in enumerate(self.decoders.items()):

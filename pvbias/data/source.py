@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from fvcore.common.config import CfgNode
 
@@ -23,6 +23,8 @@ from .video import Video, VideoRecord, VideoSource
 #: Threads that look files up, and files that one of them looks up before it takes the next ones.
 _THREADS = 32
 _LOOKED_UP_TOGETHER = 256
+
+_Found = TypeVar("_Found")
 
 
 class VideoFiles:
@@ -70,12 +72,9 @@ class VideoFiles:
         return FileVideo(record.path)
 
     def missing(self) -> list[int]:
-        """Numbers of the records whose file or folder is not there, found by many threads at once: a file system over
-        the network answers each of them slowly, and all of them together fast."""
+        """Numbers of the records whose file or folder is not there."""
         paths = list({record.path for record in self.records})
-        parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            missing = {path for part in pool.map(_not_there, parts) for path in part}
+        missing = {path for path, gone in zip(paths, _look_up(_is_missing, paths), strict=True) if gone}
         return [index for index, record in enumerate(self.records) if record.path in missing]
 
 
@@ -176,16 +175,22 @@ def count_classes(source: VideoSource) -> int:
     return max(labels) + 1
 
 
-def _not_there(paths: Sequence[str]) -> list[str]:
-    missing = []
-    for path in paths:
-        try:
-            os.stat(path)
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what no file name can hold
-            missing.append(path)
-        except OSError:
-            pass  # it is there, and opening it says what is wrong with it
-    return missing
+def _look_up(look: Callable[[str], _Found], paths: Sequence[str]) -> list[_Found]:
+    """What ``look`` says of each path, asked by many threads at once: a file system over the network answers each of
+    them slowly, and all of them together fast."""
+    parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [found for part in pool.map(lambda part: [look(path) for path in part], parts) for found in part]
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what no file name can hold
+        return True
+    except OSError:
+        pass  # it is there, and opening it says what is wrong with it
+    return False
 
 
 def fingerprint(source: VideoSource) -> str:
@@ -193,8 +198,8 @@ def fingerprint(source: VideoSource) -> str:
     sizes (bytes of a file, number of entries of a folder, nothing for what is neither) of all records, in order, and
     over the class names."""
     digest = hashlib.sha256(repr(tuple(source.class_names)).encode(errors="surrogateescape"))
-    for record in source.records:
-        line = (record.name, record.label, record.start, record.end, _extent(record.path))
+    for record, extent in zip(source.records, _extents(source.records), strict=True):
+        line = (record.name, record.label, record.start, record.end, extent)
         digest.update(repr(line).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -207,10 +212,7 @@ def list_fingerprints(source: VideoSource) -> dict[str, str]:
         their recipe, too); ``files``: over the sizes of the files, unless one of them is not there.
     """
     records = source.records
-    parts = [records[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(records), _LOOKED_UP_TOGETHER)]
-    with ThreadPoolExecutor(_THREADS) as pool:  # see VideoFiles.missing
-        found_by_part = pool.map(lambda part: [_extent(record.path) for record in part], parts)
-        extents = [extent for part in found_by_part for extent in part]
+    extents = _extents(records)
     lines = [repr((record.name, record.label, record.start, record.end)) for record in records]
     if all(extent is None for extent in extents):
         lines.append(source.description)
@@ -238,7 +240,7 @@ def set_fingerprints(source: VideoSource) -> SetFingerprints:
     """The fingerprints of a source's set of videos, for telling whether two runs measured the same."""
     names = [loosely(name) for name in source.class_names]
     videos, numbers, classes = [], [], []
-    extents = [_extent(record.path) for record in source.records]
+    extents = _extents(source.records)
     for record, extent in zip(source.records, extents, strict=True):
         video = (PurePath(record.name).name, extent, record.start, record.end)
         videos.append(repr(video))
@@ -267,6 +269,10 @@ def _digest_of(lines: Sequence[str]) -> str:
 
 def _digest_in_order(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _extents(records: Sequence[VideoRecord]) -> list[int | None]:
+    return _look_up(_extent, [record.path for record in records])
 
 
 def _extent(path: str) -> int | None:

@@ -184,10 +184,14 @@ class Recognizer(nn.Module):
         """Features ``(N, D)`` that the final projection sees, averaged over the positions it is applied to."""
         with self.taps(self.head_name, inputs=True) as features:
             self(clip)
-        feature = features[self.head_name]
+        return self.average_positions(features[self.head_name])
+
+    def average_positions(self, features: Tensor) -> Tensor:
+        """What the final projection sees, ``(N, D)`` or with positions before D (in a convolution, behind it), averaged
+        over these: ``(N, D)``."""
         if isinstance(self.head, nn.Conv3d):
-            feature = feature.movedim(1, -1)
-        return feature.flatten(1, -2).mean(1) if feature.dim() > 2 else feature
+            features = features.movedim(1, -1)
+        return features.flatten(1, -2).mean(1) if features.dim() > 2 else features
 
     @contextmanager
     def taps(self, *names: str, inputs: bool = False) -> Iterator[dict[str, Tensor]]:

@@ -9,7 +9,7 @@ from typing import Any
 from . import plots, words
 from .results import RunResults
 from .sections import ASDT, BY_VARIANT, SAMPLES, SELF_CONVOLUTION
-from .tables import FigureTable, Table, figure_table, image_uri, text_table
+from .tables import FigureTable, Table, figure_table, image_uri, text_table, title_for
 
 Row = dict[str, Any]
 
@@ -105,7 +105,7 @@ def layers(runs: Sequence[RunResults]) -> LayerSection | None:
             svg = plots.channel_shares(temporal, color=column, prefix=f"shares-{column}", alt=alt)
             section.shares.append((column, svg))
     section.tables = [
-        text_table(what if len(runs) == 1 else f"{what}: {run.name}", rows)
+        text_table(title_for(what, run, runs), rows)
         for what, found in (("ASDT", asdt), ("Temporal and static channels", shares))
         for run, rows in zip(runs, found, strict=True)
         if rows

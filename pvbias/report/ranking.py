@@ -1,4 +1,4 @@
-"""Which of several runs uses motion most: one sentence, or why that cannot be said."""
+"""Put runs in order by their use of motion, in one sentence, or say why that cannot be done."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from .results import RunResults
 from .sections import ACCURACY, BY_VARIANT, DYNAMIC, unlike
 from .tables import figure_index, find
 
-#: What runs are put in order by, the first one that all of them have: name, how it is called, what the most of it means
-#: and what the least.
+#: What runs are put in order by, the first that all of them have: name, how it is called, what the most of it means.
 _ORDERED_BY = (
-    ("log_ratio", "log ratio", "uses the order of frames most", "least"),
-    ("dynamic_score", "dynamic score", "changes its predictions most when frames are shuffled", "least"),
+    ("log_ratio", "log ratio", "uses the order of frames most"),
+    ("dynamic_score", "dynamic score", "changes its predictions most when frames are shuffled"),
 )
 
 
@@ -26,7 +25,7 @@ def summary(runs: Sequence[RunResults]) -> str:
     """
     if len(runs) < 2:
         return ""
-    for name, called, most_words, least_words in _ORDERED_BY:
+    for name, called, most_words in _ORDERED_BY:
         figures = [find(run, name, "shuffle", level="video") for run in runs]
         values = [figure.value for figure in figures if figure is not None and figure.value is not None]
         if len(values) < len(runs):
@@ -46,7 +45,7 @@ def summary(runs: Sequence[RunResults]) -> str:
             apart = f" (difference {change})" if change else ""
             return f"Which run uses the order of frames more cannot be told from these videos: {between}{apart}."
         return (
-            f"“{runs[first].name}” {most_words} ({called} {texts[first]}), “{runs[last].name}” {least_words} "
+            f"“{runs[first].name}” {most_words} ({called} {texts[first]}), “{runs[last].name}” least "
             f"({texts[last]}){f'; difference {change}' if change else ''}."
         )
     return ""

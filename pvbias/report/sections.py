@@ -29,6 +29,7 @@ from .tables import (
     ordered,
     result_of,
     text_table,
+    title_for,
 )
 
 #: The evaluators that the page knows; a plugin's own get the general section.
@@ -175,7 +176,7 @@ def dynamics(runs: Sequence[RunResults]) -> Section | None:
     )
     if section is not None:
         section.tables = [
-            text_table(title if len(runs) == 1 else f"{title}: {run.name}", rows)
+            text_table(title_for(title, run, runs), rows)
             for evaluator in (DISTILLED, DATASET_BIAS)
             for title in [f"Training of the student, {words.figure_words(evaluator)}"]
             for run in runs
@@ -222,7 +223,7 @@ def other_evaluators(runs: Sequence[RunResults]) -> list[tuple[str, FigureTable,
     for evaluator in ordered(name for run in runs for name in run.results if name not in KNOWN):
         figures = figure_table(runs, (evaluator,))
         tables = [
-            text_table(name if len(runs) == 1 else f"{name}: {run.name}", rows, result_of(run, evaluator).images)
+            text_table(title_for(name, run, runs), rows, result_of(run, evaluator).images)
             for run in runs
             for name, rows in result_of(run, evaluator).tables.items()
             if rows

@@ -147,6 +147,11 @@ def cell(figure: Figure | None) -> Cell:
     return Cell(value, "" if (value, interval) == ("none", "[0, 0]") else interval, note=figure.note)
 
 
+def title_for(title: str, run: RunResults, runs: Sequence[RunResults]) -> str:
+    """A table's title, with the name of its run where there are several."""
+    return title if len(runs) == 1 else f"{title}: {run.name}"
+
+
 def text_table(title: str, rows: Sequence[dict[str, Any]], images: Mapping[str, bytes] | None = None) -> Table:
     """An evaluator's table (with at least one row) as text: dashes for None, four significant digits, and pictures for
     names of ``images``, JPEG or PNG files."""

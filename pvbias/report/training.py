@@ -12,7 +12,7 @@ from ..evaluation.results import Result
 from . import plots
 from .results import RunResults
 from .sections import TRAINING
-from .tables import Table, text_table
+from .tables import Table, text_table, title_for
 
 #: Rows of a table that are kept, evenly over the training: as many as a plot can show.
 _KEPT = 200
@@ -94,7 +94,7 @@ def training(runs: Sequence[RunResults]) -> TrainingSection | None:
             svg = plots.curves(drawn, axis=axis, prefix=f"training-{axis.replace('%', 'accuracy')}", alt=alt)
             section.plots.append((caption, svg))
     section.tables = [
-        text_table(what if len(runs) == 1 else f"{what}: {run.name}", rows)
+        text_table(title_for(what, run, runs), rows)
         for what, found in (("Steps", steps), ("Validations", validations))
         for run, rows in zip(runs, found, strict=True)
         if rows
