@@ -1,4 +1,4 @@
-"""What is registered and which keys there are, as plain values, remembered from one process to the next.
+"""List registered names and configuration keys, as plain values, kept in a cache between processes.
 
 To know it, everything has to be imported, torch and the model zoos among it, which takes seconds. What was found is
 kept in a file of the user's cache folder (``$XDG_CACHE_HOME/pvbias`` or ``~/.cache/pvbias``) for as long as nothing has

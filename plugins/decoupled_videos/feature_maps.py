@@ -104,7 +104,7 @@ def last_feature_map(recognizer: Recognizer, clip: Tensor, label: int) -> Featur
 
 
 def _find(recognizer: Recognizer, clips: Tensor) -> tuple[int, int]:
-    """Which call of an inner module gives the last feature map, and which of its outputs that is."""
+    """Find the last feature map: the number of the inner module's call that gives it, and of its output."""
     calls: list[tuple[nn.Module, list[torch.Size]]] = []
     _forward(recognizer, clips, lambda _, module, outputs: calls.append((module, [out.shape for out in outputs])))
     convolutions = [

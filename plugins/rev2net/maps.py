@@ -1,4 +1,4 @@
-"""What inner modules give, as feature maps ``(N, D, t, h, w)``."""
+"""Bring the outputs of inner modules into the form of feature maps ``(N, D, t, h, w)``."""
 
 from __future__ import annotations
 

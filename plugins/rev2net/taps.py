@@ -1,4 +1,4 @@
-"""Which of a recognizer's feature maps decoders start from, and how much of the recognizer they reach from there."""
+"""Choose the feature map that decoders start from, and count the weights that they reach from there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder of the hub says of the clips that its model takes, read from its JSON files alone."""
+"""Read the clip specification of a model from the JSON files of its hub folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each key of a configuration decides, as it was declared (:class:`.keys.Effect`)."""
+"""Look up what each configuration key affects, as it was declared (:class:`.keys.Effect`)."""
 
 from __future__ import annotations
 

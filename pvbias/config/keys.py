@@ -94,7 +94,7 @@ def declare(
 
     ::
 
-        declare(cfg, "DRL.EPSILON", 8.0, "Largest change of a pixel.", at_least(0), unit="grey levels of 255")
+        declare(cfg, "MY_LAB.MARGIN", 8.0, "Largest change of a pixel.", at_least(0), unit="grey levels of 255")
 
     Args:
         cfg: where to; groups that are missing are made.
@@ -180,5 +180,5 @@ def registered(registry: Registry, listed: str = "") -> Rule:
 
 
 def are_numbers(value: Any) -> bool:
-    """Whether all items are int or float."""
+    """Tell whether all items are numbers: int or float, and no bool."""
     return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in value)

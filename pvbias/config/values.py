@@ -1,4 +1,4 @@
-"""What the text of a value means, by the type of its key; the same in files and on the command line."""
+"""Read the text of a value by the type of its key, alike in files and on the command line."""
 
 from __future__ import annotations
 

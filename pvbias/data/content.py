@@ -1,4 +1,4 @@
-"""Which video is which, by what is in the file and not by what it is called."""
+"""Fingerprints of videos by their content, not by their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a display matrix does to a frame: quarter turns and mirrorings, all eight of them."""
+"""Turn and mirror frames as their display matrix says: all eight orientations."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Summary:
 
     @property
     def lowest_psnr(self) -> float:
-        """That of the worst file, dB; NaN without files."""
+        """Peak signal-to-noise ratio of the worst file, dB; NaN without files."""
         return _decibels(max((file.squared_error for file in self.finished), default=math.nan))
 
     def __str__(self) -> str:

@@ -93,8 +93,8 @@ class TemporalSampling:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> TemporalSampling:
-        """What the keys under DATA and TEST.NUM_ENSEMBLE_VIEWS ask for; ``cfg`` is completed, its
-        DATA.TEMPORAL_SAMPLING "duration", "windows", or else taken as "rate"."""
+        """Build the rule from the keys under DATA and TEST.NUM_ENSEMBLE_VIEWS of a completed configuration; a
+        DATA.TEMPORAL_SAMPLING that is neither "duration" nor "windows" is taken as "rate"."""
         data = cfg.DATA
         if data.TEMPORAL_SAMPLING == "duration":
             step = data.CLIP_DURATION / data.NUM_FRAMES

@@ -1,4 +1,4 @@
-"""Which training this is: what decides its result, and whether a checkpoint is of the same one."""
+"""Identify a training by what decides its result, and refuse checkpoints of another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which classes a model takes for which."""
+"""Confusion matrices of runs, for the page."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Series:
-    """What one run puts into a plot: its colour (an index into COLORS), its name, and its values."""
+    """A run's values in a plot, with its colour (an index into COLORS) and its name."""
 
     color: int
     name: str

@@ -1,4 +1,4 @@
-"""What a run's results say of how they came about."""
+"""Describe a run in its results: data, sampling, settings, versions, command."""
 
 from __future__ import annotations
 

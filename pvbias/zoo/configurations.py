@@ -1,4 +1,4 @@
-"""What the configuration in a checkpoint says of the clips that its weights were trained on."""
+"""Read the configuration in a checkpoint, and compare its clip settings with those of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well weights fit a model, and which model of the catalogue they fit best."""
+"""Match weights with a model, and find the model of the catalogue that they fit best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a checkpoint's entries are a model's weights, where it keeps several sets of them."""
+"""Find the sets of model weights in a checkpoint, and choose one."""
 
 from __future__ import annotations
 
