@@ -83,6 +83,7 @@ setup(
         "pvbias.plugins": [
             "pytorchvideo_zoo = pvbias.plugins.pytorchvideo_zoo",
             "torchvision_zoo = pvbias.plugins.torchvision_zoo",
+            "attribution = pvbias.plugins.attribution",
             "bias_metrics = pvbias.plugins.bias_metrics",
             "classic_models = pvbias.plugins.classic_models",
             "decoupled_videos = pvbias.plugins.decoupled_videos",

@@ -1,37 +1,18 @@
-"""What is chosen automatically for a machine and a model: threads, allocator, device, memory format, number format."""
+"""Settings of a process on this machine: threads, allocator, number formats of the GPU."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
-from fvcore.common.config import CfgNode
-from torch import Tensor, nn
 
-from .errors import ConfigError
-from .hardware import available_cores, cpu_model
-from .layers import ExplicitPadding
-from .models.recognizer import Recognizer
+from .hardware import available_cores
 
 #: mallopt's parameters, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_FORMATS = {"channels_last_3d": torch.channels_last_3d, "contiguous": torch.contiguous_format}
-#: By a weight's number of dimensions: 2D convolutions (spatial students) follow the 3D ones.
-_WEIGHT_FORMATS = {
-    "channels_last_3d": {4: torch.channels_last, 5: torch.channels_last_3d},
-    "contiguous": {4: torch.contiguous_format, 5: torch.contiguous_format},
-}
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-_Module = TypeVar("_Module", bound=nn.Module)
 
 #: Whether glibc keeps freed memory in this process; for the record.
 _keeps_memory = False
@@ -65,102 +46,9 @@ def _keep_memory() -> None:
     _keeps_memory = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a model is run.
-
-    Attributes:
-        device: where.
-        memory_format: ``channels_last_3d`` or ``contiguous``, of weights and clips.
-        precision: ``fp32``, ``bf16`` or ``fp16``, of the forward pass; weights stay in fp32.
-    """
-
-    device: torch.device
-    memory_format: str
-    precision: str
-
-    def place(self, module: _Module) -> _Module:
-        """The module itself, moved to the device, the weights of its convolutions in the memory format."""
-        module.to(self.device)
-        formats = _WEIGHT_FORMATS[self.memory_format]
-        for parameter in module.parameters():
-            # Not module.to(memory_format=...): with a 3D format that fails on the first 2D convolution.
-            if parameter.dim() in formats:
-                parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
-        return module
-
-    def clips(self, clips: Tensor) -> Tensor:
-        """uint8 clips ``(N, C, T, H, W)`` as float in [0, 1], on the device, in the memory format."""
-        moved = clips.to(self.device, non_blocking=True)  # one byte a value until it is there
-        return moved.to(torch.float32, memory_format=_FORMATS[self.memory_format]).div_(255)
-
-    @contextmanager
-    def autocast(self) -> Iterator[None]:
-        """Forward passes inside run in the chosen precision, and their gradients are right on CPUs, too.
-
-        Each forward makes its own half-precision copies of the weights. torch would keep those of the first one for the
-        others; before torch 2.11 also those of a forward without gradients, and then the forward after it had no
-        gradient for any weight that they were copies of (https://github.com/pytorch/pytorch/issues/112583).
-        """
-        with ExitStack() as contexts:
-            if self.device.type == "cpu" and torch.is_grad_enabled():
-                contexts.enter_context(ExplicitPadding())
-            dtype, enabled = _DTYPES[self.precision], self.precision != "fp32"
-            contexts.enter_context(torch.autocast(self.device.type, dtype, enabled=enabled, cache_enabled=False))
-            yield
-
-    def describe(self) -> dict[str, str]:
-        """What a result's reader has to know of how it was computed."""
-        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_model()
-        return {
-            "device": f"{self.device.type} ({device})",
-            "precision": self.precision,
-            "memory_format": self.memory_format,
-            "threads": str(torch.get_num_threads()),
-            "openmp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "system default"),
-            "allocator": "glibc, keeps freed memory" if _keeps_memory else "system default",
-        }
-
-
-def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> Settings:
-    """The settings for a model on this machine, as far as the configuration leaves them open.
-
-    - device: the current GPU where there is one and ``NUM_GPUS > 0``, else the CPU;
-    - memory format: ``channels_last_3d`` for models whose weights are mostly convolutions, ``contiguous`` for
-      transformers. By this rule and not by timing both, which would make the last digits of a score depend on what
-      else the machine was doing;
-    - precision: fp32 for evaluation; for training bf16 on GPUs that compute in it, else fp32.
-
-    Args:
-        cfg: the configuration (``PRECISION``, ``MEMORY_FORMAT``, ``NUM_GPUS``).
-        recognizer: the model.
-        training: or evaluation.
-
-    Raises:
-        ConfigError: a precision that the device does not have.
-    """
-    use_gpu = cfg.NUM_GPUS > 0 and torch.cuda.is_available()
-    device = torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
-    precision = cfg.PRECISION
-    if precision == "auto":
-        precision = "bf16" if training and use_gpu and gpu_has_bf16(device) else "fp32"
-    if precision == "fp16" and not use_gpu:
-        raise ConfigError("PRECISION = 'fp16' needs a GPU, and this run uses the CPU: take 'bf16', 'fp32' or 'auto'.")
-    memory_format = cfg.MEMORY_FORMAT
-    if memory_format == "auto":
-        memory_format = "channels_last_3d" if _is_convolutional(recognizer) else "contiguous"
-    return Settings(device=device, memory_format=memory_format, precision=precision)
-
-
-def _is_convolutional(recognizer: Recognizer) -> bool:
-    """Whether more than half of the weights, the final projection's left out, belong to convolutions."""
-    head = recognizer.head if recognizer.head_name else None
-    counts = {True: 0, False: 0}
-    for module in recognizer.module.modules():
-        if module is not head:
-            own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-            counts[isinstance(module, _CONVOLUTIONS)] += own
-    return counts[True] > counts[False]
+def keeps_memory() -> bool:
+    """Whether glibc keeps freed memory in this process; for the record."""
+    return _keeps_memory
 
 
 def gpu_has_bf16(device: torch.device) -> bool:

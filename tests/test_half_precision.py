@@ -12,11 +12,11 @@ from pvbias.clips import ClipSpec
 from pvbias.config import complete
 from pvbias.data import TrainBatch
 from pvbias.engine import Trainer
-from pvbias.machine import choose_settings
 from pvbias.models import Recognizer
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.bias_metrics.students import Pupil
 from pvbias.registries import EVALUATOR, MODEL, OBJECTIVE, STUDENT
+from pvbias.runtime import choose_settings
 
 load_plugins([])
 

@@ -10,8 +10,8 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.errors import ConfigError
 from pvbias.hardware import available_cores, describe_machine
-from pvbias.machine import Settings, choose_settings
 from pvbias.models import Recognizer
+from pvbias.runtime import Settings, choose_settings
 
 SPEC = ClipSpec(num_frames=2, sampling_rate=1, crop_size=4, test_crop_size=4, short_side=4)
 

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from pvbias.data import BadVideoError
 from pvbias.data.annotations import read_annotation
-from pvbias.data.decoding import FileVideo
-from pvbias.data.packets import forget_indexes
 from pvbias.data.sampling import TemporalSampling
 from pvbias.data.transforms import short_side_to
 from pvbias.errors import DataError
+from pvbias.video import BadVideoError
+from pvbias.video.decoding import FileVideo
+from pvbias.video.packets import forget_indexes
 
 #: What is timed: frames in a clip, seconds of a clip, uniform clips of a video, length of the short side.
 NUM_FRAMES, DURATION, UNIFORM_CLIPS, SHORT_SIDE = 16, 1.0, 10, 128

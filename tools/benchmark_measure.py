@@ -17,9 +17,10 @@ from pvbias.clips import view_seeds
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, TestVideo, VideoSource, build_source, build_test_loader
 from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators
-from pvbias.machine import Settings, choose_settings, prepare_process
+from pvbias.machine import prepare_process
 from pvbias.models import Recognizer, build_recognizer
 from pvbias.registries import MODULATION
+from pvbias.runtime import Settings, choose_settings
 
 VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
 

@@ -22,9 +22,10 @@ from pvbias.data import TrainBatch
 from pvbias.data.workers import worker_context
 from pvbias.engine import Trainer
 from pvbias.engine.solver import build_optimizer
-from pvbias.machine import choose_settings, prepare_process
+from pvbias.machine import prepare_process
 from pvbias.models import build_recognizer
 from pvbias.registries import OBJECTIVE
+from pvbias.runtime import choose_settings
 
 BASELINE = "CrossEntropy"
 

@@ -13,13 +13,14 @@ import torch
 from fvcore.common.config import CfgNode
 
 from pvbias.config import complete, load_cfg
-from pvbias.data import BadVideo, BadVideoError, VideoSource, build_source, build_test_loader
+from pvbias.data import BadVideo, VideoSource, build_source, build_test_loader
 from pvbias.data.flow import find_flow
 from pvbias.engine import Objective, newest_checkpoint
 from pvbias.errors import ConfigError, DataError, WeightsError
 from pvbias.models import build_recognizer
+from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
 from pvbias.registries import OBJECTIVE
-from pvbias.report.decoded import DecodedClip, write_decoded
+from pvbias.video import BadVideoError
 from pvbias.zoo import read_checkpoint
 
 logger = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from functools import partial
 
 from fvcore.common.config import CfgNode
 
-from pvbias.data.sharing import Shard
+from pvbias.data.sharding import Shard
 from pvbias.hardware import available_cores
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.optical_flow import extract_flow
 
-from .arrays import add_work_options, do_or_submit
+from .job_arrays import add_work_options, do_or_submit
 
 EXAMPLES = """examples:
   # what an annotation names; training then takes it with DATA.FLOW_DIR flow/

@@ -14,10 +14,10 @@ from fvcore.common.config import CfgNode
 from pvbias.config import load_cfg
 from pvbias.data import BadVideoLog, VideoSource, build_source
 from pvbias.data.bad_videos import count_causes
-from pvbias.data.batch_encoding import Outcome, encode_all, plan_jobs
-from pvbias.data.encoding import Encoding
 from pvbias.errors import DataError
 from pvbias.hardware import available_cores
+from pvbias.transcoding.batch_encoding import Outcome, encode_all, plan_jobs
+from pvbias.transcoding.encoding import Encoding
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from functools import partial
 
 from fvcore.common.config import CfgNode
 
-from pvbias.data.encoding import Encoding
-from pvbias.data.prepare import prepare
-from pvbias.data.sharing import Shard
+from pvbias.data.sharding import Shard
+from pvbias.transcoding.encoding import Encoding
+from pvbias.transcoding.prepare import prepare
 
-from .arrays import add_work_options, do_or_submit
+from .job_arrays import add_work_options, do_or_submit
 
 EXAMPLES = """examples:
   # a folder of videos; its structure is kept

@@ -22,7 +22,7 @@ from pvbias.cluster import Submission, slurm, write_sbatch_script
 from pvbias.cluster.jobs import Job, current_states, is_over
 from pvbias.cluster.submission import CLUSTERS, placed
 from pvbias.config import load_cfg
-from pvbias.data.sharing import Shard
+from pvbias.data.sharding import Shard
 from pvbias.errors import ClusterError, ConfigError
 from pvbias.run import run, run_shard
 

@@ -30,7 +30,7 @@ from .dynamic_score import score_and_agreement
 from .students import Pupil, Subset, hold_out, student_fingerprint, train_student, training_cfg
 
 if TYPE_CHECKING:
-    from pvbias.machine import Settings
+    from pvbias.runtime import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from pvbias.clips import ClipSpec
-from pvbias.data import Video, VideoRecord, VideoSource, fingerprint
+from pvbias.data import VideoRecord, VideoSource, fingerprint
 from pvbias.distributed import all_gather_objects, barrier, is_main_process
 from pvbias.engine import Objective, Phase, Step, train
 from pvbias.engine.metric_log import FILE_NAME as LOG_NAME
@@ -25,6 +25,7 @@ from pvbias.errors import ConfigError, DataError
 from pvbias.evaluation.divergence import divergence
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import OBJECTIVE
+from pvbias.video import Video
 from pvbias.zoo import atomic_save, model_state, read_checkpoint
 from pvbias.zoo.fetching import sha256_of
 

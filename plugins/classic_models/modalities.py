@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pvbias.clips import ClipSpec
-from pvbias.data.flow import CODED_MEAN, CODED_STD
+from pvbias.video.flow_coding import CODED_MEAN, CODED_STD
 
 
 def on_flow(clips: ClipSpec) -> ClipSpec:

@@ -5,17 +5,13 @@ from fvcore.common.config import CfgNode
 from pvbias.config.keys import Effect, above, at_least, between, declare, one_of
 
 from .factor_errors import FactorErrors
-from .feature_maps import class_activation
 from .modulations import footprint_max, footprint_sum
 from .source import DecoupledVideos
-from .temporal_activation import TemporalActivation
 
 __all__ = [
     "DecoupledVideos",
     "FactorErrors",
-    "TemporalActivation",
     "add_config",
-    "class_activation",
     "footprint_max",
     "footprint_sum",
 ]

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
-from pvbias.data import BadVideoError
-from pvbias.data.frame_folder import is_image, natural_order
 from pvbias.errors import ConfigError, DataError
+from pvbias.video import BadVideoError
+from pvbias.video.frame_folder import is_image, natural_order
 
 from .procedural import face_image, place_image
 

@@ -9,10 +9,10 @@ import av
 import numpy as np
 from fvcore.common.config import CfgNode
 
-from pvbias.data.flow import resize_flow
-from pvbias.data.resizing import Resizer
-from pvbias.data.video import FrameSize, frames_shown, in_order
 from pvbias.errors import ConfigError
+from pvbias.video.flow_coding import resize_flow
+from pvbias.video.resizing import Resizer
+from pvbias.video.video import FrameSize, frames_shown, in_order
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pvbias.data import Video, VideoRecord, VideoSource
-from pvbias.data.flow import BOUND, FlowVideos, encode_flow
+from pvbias.data import VideoRecord, VideoSource
+from pvbias.data.flow import FlowVideos
 from pvbias.data.lookup import find_missing
-from pvbias.data.video import BadVideoError, FrameSize, frames_shown, in_order
+from pvbias.video import Video
+from pvbias.video.flow_coding import BOUND, encode_flow
+from pvbias.video.video import BadVideoError, FrameSize, frames_shown, in_order
 
 #: ``estimator(first, second)``; see :data:`pvbias.registries.FLOW`.
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from pvbias.data.annotations import read_annotation
 from pvbias.data.bad_videos import BadVideo, BadVideoLog, count_causes
-from pvbias.data.batch_encoding import Finished, check_outside, encode_all, list_folder, plan_jobs
-from pvbias.data.encoding import Encoding
-from pvbias.data.flow import BOUND
-from pvbias.data.sharing import Shard
+from pvbias.data.manifest import Finished, list_folder
+from pvbias.data.sharding import Shard
 from pvbias.data.source import VideoFiles
 from pvbias.registries import FLOW
+from pvbias.transcoding.batch_encoding import check_outside, encode_all, plan_jobs
+from pvbias.transcoding.encoding import Encoding
+from pvbias.video.flow_coding import BOUND
 
 from .estimated import EstimatedFlow
 
@@ -92,7 +93,7 @@ def extract_flow(
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
         list_format: DATA.LIST_FORMAT.
         fps: rate of the videos that are folders of frame images, frames per second.
-        frame_prefix: what the names of their images begin with; see :mod:`pvbias.data.frame_folder`.
+        frame_prefix: what the names of their images begin with; see :mod:`pvbias.video.frame_folder`.
         workers: processes, each on one thread; 0: this process does the work.
         max_bad_fraction: of the videos, [0, 1].
         shard: the part of the videos to do, while others do theirs; a run without it then goes on from all of them.

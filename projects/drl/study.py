@@ -26,8 +26,8 @@ import yaml
 
 from pvbias.config import load_cfg
 from pvbias.report.results import RunResults
+from pvbias.run.study import Run, Study, add_arguments
 from pvbias.tools.main import guard
-from pvbias.tools.study import Run, Study, add_arguments
 
 HERE = Path(__file__).resolve().parent
 

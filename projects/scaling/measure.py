@@ -27,12 +27,12 @@ from pvbias.config import complete, load_cfg
 from pvbias.data import build_source
 from pvbias.data.annotations import VIDEO_SUFFIXES, read_annotation
 from pvbias.data.loader import build_test_loader, build_train_loader
-from pvbias.data.packets import forget_indexes
 from pvbias.errors import ConfigError
 from pvbias.models.shapes import build_shapes
 from pvbias.registries import MODEL
 from pvbias.tools.main import guard
 from pvbias.versions import versions
+from pvbias.video.packets import forget_indexes
 from pvbias.zoo import atomic_save, read_checkpoint
 
 NUM_CLASSES = 700

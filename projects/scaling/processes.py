@@ -31,10 +31,10 @@ from pvbias.distributed import get_world_size, is_main_process
 from pvbias.engine import launch
 from pvbias.errors import TrainingError
 from pvbias.evaluation import run_evaluators
-from pvbias.machine import choose_settings
 from pvbias.models import build_recognizer
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import EVALUATOR
+from pvbias.runtime import choose_settings
 from pvbias.tools.main import guard
 
 #: Seconds between two looks at the memory of the processes.

@@ -22,8 +22,8 @@ import numpy as np
 from matplotlib import pyplot
 
 from pvbias.report.results import RunResults
+from pvbias.run.study import Run, Study, add_arguments
 from pvbias.tools.main import guard
-from pvbias.tools.study import Run, Study, add_arguments
 
 HERE = Path(__file__).parent
 

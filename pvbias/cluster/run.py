@@ -21,7 +21,7 @@ from submitit.helpers import DelayedSubmission
 from ..engine.launch import Place, run_at
 from ..interruption import Interrupted, Stopped, request_stop
 from ..run import run
-from .meeting import meet
+from .rendezvous import meet
 
 #: How the line of a job's log begins that says which attempt starts here.
 ATTEMPT = "pvbias: attempt"

@@ -12,7 +12,8 @@ from typing import Any
 
 from ..distributed import all_gather_objects
 from ..errors import DataError
-from .video import BadVideoError, VideoRecord
+from ..video.video import BadVideoError
+from .records import VideoRecord
 
 FILE_NAME = "bad_videos.jsonl"
 

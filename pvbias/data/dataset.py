@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..clips import Modulation, view_seeds
+from ..video.video import BadVideoError
 from .bad_videos import BadVideo
 from .flow import FlowSource, clip_flow
+from .records import VideoRecord, VideoSource, check_label
 from .sampling import SamplingRule, part_of_video
 from .transforms import TestViews, TrainAugmentation
-from .video import BadVideoError, VideoRecord, VideoSource, check_label
 from .workers import Crashes
 
 #: Videos tried for one training sample. At the largest sensible fraction of bad files, 10 %, one in 10**16 samples

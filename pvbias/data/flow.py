@@ -15,22 +15,16 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from fvcore.common.config import CfgNode
-from torch.nn import functional as F
 
 from ..clips import ORIGINAL
 from ..errors import ConfigError
-from .batch_encoding import FINISHED_FILE, read_finished
-from .decoding import FileVideo
-from .video import ROUNDING, BadVideoError, FrameSize, Video, VideoRecord, VideoSource, frames_shown
+from ..video.decoding import FileVideo
+from ..video.flow_coding import decode_flow, encode_flow, resize_flow
+from ..video.video import ROUNDING, BadVideoError, FrameSize, Video, frames_shown
+from .manifest import FINISHED_FILE, read_finished
+from .records import VideoRecord, VideoSource
 
-#: Largest component that a coded vector can have, pixels; what is beyond is cut.
-BOUND = 20.0
-#: The grey level of no motion, and how many there are from there to BOUND on either side.
-_ZERO, _LEVELS = 128, 127
-#: Normalisation of coded flow in [0, 1], as a picture's: no motion is 0, BOUND either way 1 and -1.
-CODED_MEAN, CODED_STD = _ZERO / 255, _LEVELS / 255
 #: Videos and their flow may differ this much in length, as a fraction: the last frame's end is not always known.
 _MAX_DIFFERENCE = 0.1
 
@@ -262,42 +256,3 @@ def clip_flow(
                 "(folders of images last as long as DATA.TARGET_FPS says, and `pvbias flow extract --fps`)",
             )
         return opened.velocity(times, lambda *_: (shape[0], shape[1])) / fps
-
-
-def encode_flow(vectors: np.ndarray) -> np.ndarray:
-    """Vectors as pictures: float ``(..., 2)``, pixels, to uint8 ``(..., 3)``.
-
-    ``128 + 127 / 20 * component``, rounded, between 1 and 255; the third channel is 128 throughout. Up to 20 pixels
-    either way the error is at most 10 / 127 < 0.079 pixels.
-    """
-    levels = np.rint(vectors * (_LEVELS / BOUND)).clip(-_LEVELS, _LEVELS) + _ZERO
-    coded = np.full((*vectors.shape[:-1], 3), _ZERO, np.uint8)
-    coded[..., :2] = levels
-    return coded
-
-
-def decode_flow(images: np.ndarray) -> np.ndarray:
-    """What :func:`encode_flow` coded: uint8 ``(..., 3)`` to float32 ``(..., 2)``, pixels."""
-    return (images[..., :2].astype(np.float32) - _ZERO) * (BOUND / _LEVELS)
-
-
-def mirror_coded_flow(images: np.ndarray) -> np.ndarray:
-    """Coded flow ``(..., w, 3)`` of clips that are mirrored left to right."""
-    mirrored = images[..., ::-1, :].copy()
-    mirrored[..., 0] = 2 * _ZERO - mirrored[..., 0].astype(np.int16)
-    return mirrored
-
-
-def mirror_flow(vectors: np.ndarray) -> np.ndarray:
-    """Vectors ``(..., w, 2)`` of clips that are mirrored left to right: what went to the right goes to the left."""
-    return vectors[..., ::-1, :] * np.array([-1, 1], vectors.dtype)
-
-
-def resize_flow(vectors: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Vectors of resized frames: float32 ``(T, h, w, 2)`` to ``(T, height, width, 2)``, in pixels of the new size."""
-    old_height, old_width = vectors.shape[1:3]
-    if (old_height, old_width) == (height, width):
-        return vectors
-    maps = torch.from_numpy(vectors).permute(0, 3, 1, 2)
-    resized = F.interpolate(maps, size=(height, width), mode="bilinear", antialias=True)
-    return resized.permute(0, 2, 3, 1).numpy() * np.array([width / old_width, height / old_height], np.float32)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .video import ROUNDING
+from ..video.video import ROUNDING
 
 #: Slack where times are compared, seconds: above what double precision makes of them, below any step of a time base.
 _SLACK = 1e-8

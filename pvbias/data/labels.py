@@ -13,8 +13,8 @@ from ..zoo import fetch, find_weights, peek_checkpoint
 from ..zoo.hub_folders import class_names, read_json
 from .annotations import loosely, read_class_names
 from .annotations.files import expand
+from .records import VideoSource
 from .source import is_checkpoint
-from .video import VideoSource
 
 logger = logging.getLogger(__name__)
 

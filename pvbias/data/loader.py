@@ -18,10 +18,10 @@ from ..registries import MODULATION
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TestVideo, TrainBatch, TrainDataset, collate
 from .flow import FlowClips, FlowSource, find_flow
+from .records import VideoSource
 from .sampling import sampling_rule
-from .sharing import cut, deal
+from .sharding import cut, deal
 from .transforms import TestViews, TrainAugmentation
-from .video import VideoSource
 from .workers import Death, WorkerContext, worker_context
 
 logger = logging.getLogger(__name__)

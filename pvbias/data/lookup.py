@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ..distributed import all_gather_objects, is_main_process
 from ..errors import DataError
+from ..video.video import BadVideoError
 from .bad_videos import BadVideo, BadVideoLog, count_causes
-from .video import BadVideoError, VideoSource, check_label
+from .records import VideoSource, check_label
 
 
 def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: int | None = None) -> None:

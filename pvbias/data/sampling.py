@@ -9,7 +9,8 @@ import numpy as np
 from fvcore.common.config import CfgNode
 
 from ..registries import SAMPLING
-from .video import BadVideoError, VideoRecord
+from ..video.video import BadVideoError
+from .records import VideoRecord
 
 #: Slack where times are compared, seconds: far below a frame, far above rounding.
 _SLACK = 1e-6

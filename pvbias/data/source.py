@@ -14,11 +14,12 @@ from fvcore.common.config import CfgNode
 
 from ..errors import DataError
 from ..registries import DATASET
+from ..video.decoding import FileVideo
+from ..video.frame_folder import FrameFolder
+from ..video.video import Video
 from .annotations import Annotation, loosely, read_annotation, read_class_names
 from .annotations.files import expand
-from .decoding import FileVideo
-from .frame_folder import FrameFolder
-from .video import Video, VideoRecord, VideoSource
+from .records import VideoRecord, VideoSource
 
 #: Threads that look files up, and files that one of them looks up before it takes the next ones.
 _THREADS = 32

@@ -10,7 +10,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from .flow import mirror_coded_flow, mirror_flow
+from ..video.flow_coding import mirror_coded_flow, mirror_flow
 
 #: Longer frames than this many times their short side are squeezed to it: a ribbon of 8 x 10,000 pixels would
 #: otherwise fill the memory.

@@ -22,7 +22,7 @@ from typing import Any
 
 from .. import fork_server
 from ..errors import ConfigError
-from .video import BadVideoError
+from ..video.video import BadVideoError
 
 #: With these a terminal, a supervisor or Slurm tells a job to leave, all of its processes at once. The main one
 #: answers; a worker that left by itself would take with it what the main one has still to save.

@@ -20,8 +20,8 @@ from ..data import TrainBatch, TrainLoader
 from ..distributed import get_rank, is_main_process
 from ..errors import TrainingError
 from ..interruption import answering
-from ..machine import Settings
 from ..models.recognizer import Recognizer
+from ..runtime import Settings
 from .hooks import Hook
 from .identity import Identity
 from .objective import Objective, Phase, Step

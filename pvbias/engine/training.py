@@ -14,9 +14,9 @@ from fvcore.common.config import CfgNode
 from ..data import BadVideoLog, VideoSource, build_train_loader
 from ..distributed import barrier, get_rank, get_world_size, is_main_process
 from ..errors import DataError
-from ..machine import choose_settings
 from ..models.recognizer import Recognizer
 from ..registries import OBJECTIVE
+from ..runtime import choose_settings
 from .checkpoint import resume
 from .hooks import BadVideos, Checkpoints, Hook, PreciseBatchNorm, Validate, Validation
 from .identity import Identity, identify

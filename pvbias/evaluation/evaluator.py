@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from ..data import VideoRecord, content_fingerprint
+from ..data import VideoRecord
 from ..models.recognizer import Recognizer
+from ..video import content_fingerprint
 from .results import Result
 
 if TYPE_CHECKING:
-    from ..machine import Settings
+    from ..runtime import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a measurement has so far, on disk: one that was killed goes on there.
 
 Each process appends to a file of its own in ``<folder>/<split>-<fingerprint>/``, one record for each share of videos
-(:func:`pvbias.data.sharing.cut`) that is through::
+(:func:`pvbias.data.sharding.cut`) that is through::
 
     length of the content (8 bytes, little-endian) | its BLAKE2b (16 bytes) | content: a pickled Part
 
@@ -45,7 +45,7 @@ from ..registries import MODULATION
 from .evaluator import Evaluator
 
 if TYPE_CHECKING:
-    from ..machine import Settings
+    from ..runtime import Settings
 
 logger = logging.getLogger(__name__)
 

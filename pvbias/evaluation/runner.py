@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..clips import Rearrangement, gather_frames, view_seeds
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
-from ..data.sharing import Shard, cut, deal
+from ..data.sharding import Shard, cut, deal
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
@@ -27,7 +27,7 @@ from .partial import Part, PartWriter, measurement_fingerprint, read_parts
 from .results import Result
 
 if TYPE_CHECKING:
-    from ..machine import Settings
+    from ..runtime import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from ..clips import ORIGINAL
 from ..data import BadVideo, VideoSource, set_fingerprints, video_key
 from ..data.sampling import sampling_rule
 from ..evaluation import Result
-from ..machine import Settings
 from ..report import RunResults
 from ..report.words import counted
+from ..runtime import Settings
 from ..versions import versions
 
 

@@ -22,7 +22,7 @@ from ..data import (
     look_up,
 )
 from ..data.labels import check_labels, check_same_kind
-from ..data.sharing import Shard
+from ..data.sharding import Shard
 from ..data.workers import refuse_in_import
 from ..distributed import barrier, is_main_process
 from ..engine import identify, newest_checkpoint, refuse_another_training, train
@@ -31,13 +31,13 @@ from ..engine.identity import Identity
 from ..engine.metric_log import FILE_NAME as TRAIN_LOG
 from ..errors import ConfigError
 from ..evaluation import Evaluator, Result, measure_shard, run_evaluators
-from ..machine import Settings, choose_settings
 from ..models import Recognizer, build_recognizer
 from ..plugin_loading import load_plugins
 from ..registries import EVALUATOR
 from ..report import TRAINING, read_training, write_report, write_results
 from ..report.console import headline_table
 from ..report.folder import read_document, remove_files
+from ..runtime import Settings, choose_settings
 from .description import describe_run, describe_sampling, describe_views
 from .log import kept_log
 from .starting_weights import (

@@ -14,7 +14,7 @@ from pvbias.plugins.decoupled_videos.mnist import load_digits
 from pvbias.registries import ALL
 from pvbias.tools.main import main
 
-from ..plugins.test_decoupled_mnist import idx, write_mnist
+from ..plugins.decoupled_videos.test_mnist import idx, write_mnist
 from .slurm import Cluster, missing
 
 CONFIG = """

@@ -9,13 +9,14 @@ from PIL import Image
 
 from pvbias.data import VideoRecord, build_source, build_test_loader, build_train_loader
 from pvbias.data.bad_videos import BadVideoLog
-from pvbias.data.batch_encoding import encode_all, plan_jobs
-from pvbias.data.encoding import Encoding
-from pvbias.data.flow import FlowFiles, decode_flow, encode_flow, mirror_coded_flow, mirror_flow
-from pvbias.data.video import frames_shown
+from pvbias.data.flow import FlowFiles
 from pvbias.errors import ConfigError, DataError
+from pvbias.transcoding.batch_encoding import encode_all, plan_jobs
+from pvbias.transcoding.encoding import Encoding
+from pvbias.video.flow_coding import decode_flow, encode_flow, mirror_coded_flow, mirror_flow
+from pvbias.video.video import frames_shown
 
-from .videos import data_cfg
+from ..video.videos import data_cfg
 
 SIDE, FRAMES = 64, 12
 #: Pixels to the right and down, from one frame of the videos to the next.

@@ -10,18 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pvbias.data import (
-    BadVideo,
-    BadVideoError,
-    BadVideoLog,
-    VideoRecord,
-    build_source,
-    build_test_loader,
-    build_train_loader,
-)
+from pvbias.data import BadVideo, BadVideoLog, VideoRecord, build_source, build_test_loader, build_train_loader
 from pvbias.errors import ConfigError, DataError
+from pvbias.video import BadVideoError
 
-from .videos import data_cfg, frame_number, write_video
+from ..video.videos import data_cfg, frame_number, write_video
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from pvbias.data import BadVideo, BadVideoError, BadVideoLog, VideoRecord, bad_videos, build_source, forget, look_up
-from pvbias.data.prepare import prepare
+from pvbias.data import BadVideo, BadVideoLog, VideoRecord, bad_videos, build_source, forget, look_up
 from pvbias.errors import ConfigError, DataError
 from pvbias.tools.main import main
+from pvbias.transcoding.prepare import prepare
+from pvbias.video import BadVideoError
 
-from .videos import data_cfg, write_video
+from ..video.videos import data_cfg, write_video
 
 
 def listed(folder):

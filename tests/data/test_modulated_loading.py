@@ -9,7 +9,7 @@ from pvbias.data import build_source, build_test_loader, build_train_loader
 from pvbias.errors import ConfigError
 from pvbias.registries import MODULATION
 
-from .videos import data_cfg, frame_number, write_video
+from ..video.videos import data_cfg, frame_number, write_video
 
 FRAMES = 8
 

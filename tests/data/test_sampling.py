@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from pvbias.data import BadVideoError, VideoRecord
+from pvbias.data import VideoRecord
 from pvbias.data.sampling import TemporalSampling, part_of_video
+from pvbias.video import BadVideoError
 
-from .videos import data_cfg
+from ..video.videos import data_cfg
 
 
 def sampling(tmp_path, **data):

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from pvbias.data import BadVideo, BadVideoError, VideoRecord, build_test_loader, build_train_loader
+from pvbias.data import BadVideo, VideoRecord, build_test_loader, build_train_loader
 from pvbias.data.bad_videos import BadVideoLog
-from pvbias.data.batch_encoding import encode_all, plan_jobs
-from pvbias.data.encoding import Encoding
 from pvbias.data.workers import worker_context
 from pvbias.errors import ConfigError, DataError
+from pvbias.transcoding.batch_encoding import encode_all, plan_jobs
+from pvbias.transcoding.encoding import Encoding
+from pvbias.video import BadVideoError
 
 from ..evaluation.toys import NoiseVideo, config
 from .test_flow import CodedVideo

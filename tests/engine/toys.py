@@ -11,8 +11,8 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.data import TrainBatch
 from pvbias.engine import Objective, Phase, Trainer
-from pvbias.machine import choose_settings
 from pvbias.models import Recognizer
+from pvbias.runtime import choose_settings
 
 CLASSES = 3
 SPEC = ClipSpec(num_frames=4, sampling_rate=1, crop_size=8, test_crop_size=8, short_side=8)

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 import pvbias
-from pvbias.data.sharing import Shard
+from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Accuracy, SampleClips, measure_shard
 from pvbias.evaluation.partial import Part, PartWriter, read_parts

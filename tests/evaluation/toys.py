@@ -9,9 +9,10 @@ from torch import nn
 
 from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
-from pvbias.data import BadVideoError, BadVideoLog, VideoRecord
+from pvbias.data import BadVideoLog, VideoRecord
 from pvbias.evaluation import Evaluator, Figure, Result, run_evaluators
 from pvbias.models.recognizer import Recognizer
+from pvbias.video import BadVideoError
 
 SPEC = ClipSpec(num_frames=4, sampling_rate=2, crop_size=8, test_crop_size=8, short_side=8)
 NUM_VIDEOS, NUM_CLASSES = 7, 6

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pvbias.layers import ExplicitPadding
-from pvbias.machine import Settings
+from pvbias.runtime import Settings
 
 #: (kernel, stride, padding, frames, precision). On a processor with AVX-512, oneDNN is wrong about some of them.
 CLIPS = [

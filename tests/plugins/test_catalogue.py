@@ -10,11 +10,11 @@ from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, TrainBatch, build_source
 from pvbias.engine import Trainer
 from pvbias.evaluation import run_evaluators
-from pvbias.machine import choose_settings
 from pvbias.models import build_recognizer
 from pvbias.models.shapes import build_shapes
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import EVALUATOR, MODEL, OBJECTIVE
+from pvbias.runtime import choose_settings
 from pvbias.zoo import load_weights, save_weights
 
 load_plugins([])

@@ -12,7 +12,7 @@ from pvbias.data.sampling import sampling_rule
 from pvbias.errors import ConfigError
 from pvbias.registries import MODEL, SAMPLING
 
-from ..data.videos import frame_number, write_video
+from ..video.videos import frame_number, write_video
 
 #: Frames of the first test clip of one, of 300 at 30 per second: worked by hand from each code's formula.
 FIRST = {

@@ -15,7 +15,7 @@ from pvbias.engine.solver import build_lr_schedule
 from pvbias.evaluation import Figure, Result
 from pvbias.models import build_recognizer
 from pvbias.report.results import RunResults, write_results
-from pvbias.tools.study import Study
+from pvbias.run.study import Study
 
 from .studies import script
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from pvbias.errors import ConfigError
+from pvbias.plugins.bias_metrics.profile_page import write_profiles
 from pvbias.report import write_comparison, write_report, write_results
 from pvbias.report.folder import remove_files, write_files
-from pvbias.report.profile import write_profiles
 
 from .runs import labelled_run
 

@@ -14,8 +14,8 @@ from pvbias.engine import CrossEntropy, Objective
 from pvbias.engine.checkpoint import KEYS, checkpoint_path
 from pvbias.models import build_recognizer
 from pvbias.plugin_loading import load_plugins
+from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
 from pvbias.registries import OBJECTIVE
-from pvbias.report.decoded import DecodedClip, write_decoded
 from pvbias.tools.main import main
 
 load_plugins()

@@ -15,15 +15,15 @@ import av
 import numpy as np
 import pytest
 
-from pvbias.data.decoding import FileVideo
 from pvbias.data.flow import FlowFiles
-from pvbias.data.sharing import Shard
-from pvbias.data.video import VideoRecord
+from pvbias.data.records import VideoRecord
+from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError, DataError
 from pvbias.plugins.optical_flow import extract_flow
 from pvbias.registries import FLOW
 from pvbias.tools.benchmark_flow import moved_photograph
 from pvbias.tools.main import main
+from pvbias.video.decoding import FileVideo
 
 from ..kills import kill_at_work
 

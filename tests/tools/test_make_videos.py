@@ -9,11 +9,11 @@ from PIL import Image
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import build_source, build_test_loader, build_train_loader
-from pvbias.data.decoding import FileVideo
-from pvbias.data.encoding import Encoding, encode
 from pvbias.errors import ConfigError, DataError
 from pvbias.tools.main import main
 from pvbias.tools.make_videos import make_videos
+from pvbias.transcoding.encoding import Encoding, encode
+from pvbias.video.decoding import FileVideo
 
 BRUSH = {"SIZE": 32, "FRAMES": 12, "TRAIN_VIDEOS": 8, "VAL_VIDEOS": 4, "TEST_VIDEOS": 6}
 LOSSLESS = Encoding(lossless=True, short_side=8192)

@@ -2,7 +2,7 @@
 
 Files are written by the libraries themselves where they are there (torch, torchvision, PyTorchVideo, fvcore,
 safetensors, numpy), and as their programs are documented to write them where not. Those of transformers are in
-tests/plugins/test_transformers_zoo.py, those of mmaction2 in tests/plugins/test_mmaction2_names.py.
+tests/plugins/transformers_zoo/test_folders.py, those of mmaction2 in tests/plugins/mmaction2_names/test_layouts.py.
 """
 
 from __future__ import annotations

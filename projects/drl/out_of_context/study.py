@@ -22,8 +22,8 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot
 
+from pvbias.run.study import Run, Study, add_arguments, figure, interval, start, text, verdict
 from pvbias.tools.main import guard
-from pvbias.tools.study import Run, Study, add_arguments, figure, interval, start, text, verdict
 
 HERE = Path(__file__).resolve().parent
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from pvbias.run.study import Run, Study, add_arguments, figure, start, text, verdict
 from pvbias.tools.main import guard
-from pvbias.tools.study import Run, Study, add_arguments, figure, start, text, verdict
 
 HERE = Path(__file__).resolve().parent
 #: The same pre-training, so that runs of that study serve this one.

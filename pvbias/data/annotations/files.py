@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ...errors import DataError
-from ..video import BadVideoError
+from ...video.video import BadVideoError
 from .entries import Entry
 from .names import loosely
 
@@ -126,7 +126,7 @@ def clip_name(entry: Entry) -> str:
 
 def _check_cut(entry: Entry, path: str) -> None:
     """Raise DataError where a file is longer than the part that it should hold."""
-    from ..decoding import FileVideo  # which reads no lists: only what is found here has to be opened
+    from ...video.decoding import FileVideo  # which reads no lists: only what is found here has to be opened
 
     if entry.end is None or os.path.isdir(path):
         return

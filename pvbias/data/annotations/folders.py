@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from ..frame_folder import is_image, natural_order
+from ...video.frame_folder import is_image, natural_order
 from .entries import Entry
 from .files import is_video
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
-from ..video import VideoRecord
+from ..records import VideoRecord
 from .entries import Entry
 from .files import Files, clip_name, expand, find_clips, is_video
 from .folders import folder_entries

@@ -10,7 +10,7 @@ from pvbias.data import build_source, count_classes, fingerprint, set_fingerprin
 from pvbias.data.annotations import read_annotation
 from pvbias.errors import DataError
 
-from ..videos import data_cfg
+from ...video.videos import data_cfg
 
 
 def labels(annotation):

@@ -7,7 +7,7 @@ import pytest
 from pvbias.data.annotations import read_annotation
 from pvbias.errors import DataError
 
-from ..videos import write_video
+from ...video.videos import write_video
 
 KINETICS = "label,youtube_id,time_start,time_end,split\n"
 

@@ -1,0 +1,203 @@
+"""Profiles: how temporal the kernels of several networks are over depth, on one page, beside the same architectures at
+random weights.
+
+``results.json`` is one object::
+
+    {"format": "pvbias-profile/1",
+     "architectures": [{every field of Architecture}, ...],
+     "not_applicable": {model: why there is nothing to look at},
+     "command": the command line, "versions": {package: version}}
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...evaluation.results import Figure
+from ...report import plots, words
+from ...report.folder import PAGE, RESULTS, refuse_run, write_files
+from ...report.tables import Cell, text_table
+from ...report.templating import render_template
+
+FORMAT = "pvbias-profile/1"
+
+#: What is drawn: a figure of the whole network, the column of its layers' values, and the axis.
+MEASURES = (
+    ("relative_asdt", "relative_asdt", "relative ASDT"),
+    ("temporal_channels", "temporal_share", "temporal channels, %"),
+    ("asdt", "asdt", "ASDT"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One network's kernels.
+
+    Attributes:
+        name: how the page calls it.
+        weights: where they come from.
+        load_summary: what was loaded and what was not; empty for random weights.
+        figures: over all layers, and over the first and the last third of them.
+        layers: a row for each layer with temporal kernels, first to last: ``depth``, ``layer``, ``kernel``,
+            ``asdt``, ``temporal_share``, ...
+    """
+
+    name: str
+    weights: str
+    load_summary: str = ""
+    figures: Sequence[Figure]
+    layers: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Networks of one architecture.
+
+    Attributes:
+        model: its name in the registry MODEL.
+        networks: with the weights in question; none where only the control is wanted.
+        controls: with random weights, one for each seed, at least one.
+    """
+
+    model: str
+    networks: Sequence[Profile]
+    controls: Sequence[Profile]
+
+
+def write_profiles(
+    out: str | Path,
+    architectures: Sequence[Architecture],
+    *,
+    not_applicable: Mapping[str, str],
+    command: str,
+    versions: Mapping[str, str],
+) -> Path:
+    """Write ``report.html`` and ``results.json`` below ``out`` (made when missing).
+
+    Args:
+        out: the folder.
+        architectures: what was looked at, at least one.
+        not_applicable: why there is nothing to look at, by model.
+        command: the command line.
+        versions: by package.
+
+    Returns:
+        The path of the page.
+    """
+    refuse_run(out)
+    about = {"not_applicable": not_applicable, "command": command, "versions": versions}
+    document = {"format": FORMAT, "architectures": [asdict(one) for one in architectures], **about}
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    page = render_template("profile.html", _context(architectures) | about)
+    write_files(out, {RESULTS: text.encode("utf-8", "replace"), PAGE: page})
+    return Path(out) / PAGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A line of each plot, and a row of the table: one network, or the control with its seeds."""
+
+    color: int
+    name: str
+    weights: str
+    is_control: bool
+    profiles: Sequence[Profile]
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.profiles[0].layers)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """For each measure: over all layers, the first third, the last third; mean and range over the profiles."""
+        cells = []
+        for name, part in itertools.product((name for name, _, _ in MEASURES), ("", "_first_third", "_last_third")):
+            found = [figure for profile in self.profiles for figure in profile.figures if figure.name == name + part]
+            values = [figure.value for figure in found if figure.value is not None]
+            if not values:
+                cells.append(Cell())
+                continue
+            low, mean, high = (words.number(f(values), found[0].unit) for f in (min, statistics.fmean, max))
+            cells.append(Cell(mean, interval=f"[{low}, {high}]" if len(values) > 1 else ""))
+        return cells
+
+
+def _context(architectures: Sequence[Architecture]) -> dict[str, Any]:
+    by_model = {one.model: lines for one, lines in zip(architectures, _lines(architectures), strict=True)}
+    lines = [line for own in by_model.values() for line in own]
+    (*shared, (_, asdt, asdt_axis)) = MEASURES
+    return {
+        "colors": plots.COLORS,
+        "lines": lines,
+        "shared_plots": [
+            (words.figure_words(name), _depth_plot(lines, column, axis, prefix=column)) for name, column, axis in shared
+        ],
+        "own_plots": [
+            (model, _depth_plot(own, asdt, asdt_axis, prefix=f"{asdt}-{index}"))
+            for index, (model, own) in enumerate(by_model.items())
+        ],
+        "measures": [axis for _, _, axis in MEASURES],
+        "networks": [network for architecture in architectures for network in architecture.networks],
+        "tables": [
+            text_table(network.name, [dict(row) for row in network.layers])
+            for architecture in architectures
+            for network in architecture.networks
+        ],
+        "seeds": max(len(architecture.controls) for architecture in architectures),
+    }
+
+
+def _lines(architectures: Sequence[Architecture]) -> Iterator[list[_Line]]:
+    """Of each architecture: its networks in a colour each, and the control in the first one's."""
+    colors = itertools.count()
+    for architecture in architectures:
+        own = [
+            _Line(color=next(colors), name=network.name, weights=network.weights, is_control=False, profiles=[network])
+            for network in architecture.networks
+        ]
+        control = _Line(
+            color=own[0].color if own else next(colors),
+            name=architecture.model,
+            weights="random",
+            is_control=True,
+            profiles=architecture.controls,
+        )
+        yield [*own, control]
+
+
+def _depth_plot(lines: Sequence[_Line], column: str, axis: str, *, prefix: str) -> str:
+    """One measure over relative depth: 0 is the first layer, 1 the last, so that networks of any depth share the axis.
+
+    Controls are dashed, the mean over seeds, with their range.
+    """
+    names = ", ".join(dict.fromkeys(line.name for line in lines))
+    alt = f"Line plot: {axis} from the first to the last layer with temporal kernels of {names}; dashed: random weights"
+    with plots.drawing(2.7, prefix, alt) as (canvas, result):
+        axes = canvas.add_subplot()
+        for line in lines:
+            color = plots.COLORS[line.color % len(plots.COLORS)]
+            depth = [layer / max(line.num_layers - 1, 1) for layer in range(line.num_layers)]
+            rows = zip(*(profile.layers for profile in line.profiles), strict=True)
+            layers = [[row[column] for row in seeds] for seeds in rows]
+            style: dict[str, Any] = {"linewidth": 1.2, "linestyle": (0, (4, 3))}
+            if not line.is_control:
+                marker = plots.MARKERS[line.color % len(plots.MARKERS)]
+                style = {"linewidth": 1.6, "marker": marker, "markersize": 3.5, "markeredgewidth": 0}
+            axes.fill_between(
+                depth, [min(seeds) for seeds in layers], [max(seeds) for seeds in layers], color=color, alpha=0.15, lw=0
+            )
+            axes.plot(depth, [statistics.fmean(seeds) for seeds in layers], color=color, **style)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+        axes.set_xlabel("first (0) to last (1) layer with temporal kernels")
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(axis)
+        axes.tick_params(axis="y", labelcolor=plots.MUTED, labelsize=8.5)
+        axes.grid(axis="y")
+    return result[0]

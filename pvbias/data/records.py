@@ -1,0 +1,62 @@
+"""What a list of videos is made of: records, and the source that opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..video import BadVideoError, Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRecord:
+    """One line of an annotation.
+
+    Attributes:
+        path: where the video is: a file or a folder of frame images (for a generated video, any unique name).
+        name: the path as the annotation writes it; identifies the video in reports and seeds its modulations.
+        label: class index, or None.
+        start, end: the part of the video that is meant, seconds; None for the whole.
+    """
+
+    path: str
+    name: str
+    label: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+class VideoSource(Protocol):
+    """What a DATASET entry builds: a list of videos that can be opened.
+
+    Attributes:
+        records: in annotation order.
+        class_names: names of the classes 0 .. K-1; empty when they have none.
+        description: what the videos are, in a line for the report: an annotation's path, a recipe in words.
+    """
+
+    @property
+    def records(self) -> Sequence[VideoRecord]: ...
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
+
+    @property
+    def description(self) -> str: ...
+
+    def open(self, record: VideoRecord) -> Video:
+        """Open a video.
+
+        Raises:
+            BadVideoError: it cannot be had.
+        """
+        ...
+
+
+def check_label(record: VideoRecord, num_classes: int) -> None:
+    """Raise BadVideoError when the label, if there is one, is none of the classes."""
+    if record.label is not None and not 0 <= record.label < num_classes:
+        raise BadVideoError(
+            "label out of range", f"the label is {record.label}, the {num_classes} classes are 0 to {num_classes - 1}"
+        )

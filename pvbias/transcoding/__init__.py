@@ -1,0 +1,1 @@
+"""Re-encoding whole data sets."""
