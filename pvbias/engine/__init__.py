@@ -2,10 +2,11 @@
 
 from .checkpoint import newest_checkpoint, refuse_another_configuration, refuse_another_training
 from .cross_entropy import CrossEntropy, classification
-from .hooks import Hook
+from .hook import Hook
 from .identity import identify, otherwise_trained
 from .launch import launch
 from .objective import Objective, Phase, Step
+from .state import TrainState
 from .trainer import Trainer
 from .training import TrainSummary, train
 
@@ -15,6 +16,7 @@ __all__ = [
     "Objective",
     "Phase",
     "Step",
+    "TrainState",
     "TrainSummary",
     "Trainer",
     "classification",

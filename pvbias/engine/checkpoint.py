@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import yaml
@@ -20,9 +20,7 @@ from ..versions import versions
 from ..zoo import atomic_save, model_state, peek_checkpoint, read_checkpoint
 from .identity import Identity, refuse_another, training_identity
 from .seeding import generator_states
-
-if TYPE_CHECKING:
-    from .trainer import RunningPhase, Trainer
+from .state import RunningPhase, TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +36,8 @@ def checkpoint_path(output_dir: str, epoch: int, step: int = 0) -> Path:
     return Path(output_dir) / "checkpoints" / f"checkpoint_epoch_{epoch:05d}{inside}.pyth"
 
 
-def save_checkpoint(trainer: Trainer) -> Path:
-    """Write the checkpoint of where the trainer is, after an epoch or inside one; call in all processes.
+def save_checkpoint(state: TrainState) -> Path:
+    """Write a checkpoint of the training, after an epoch or inside one; call in all processes.
 
     As in SlowFast: ``model_state`` (the bare zoo module's weights), ``optimizer_state``, ``epoch`` (of the latest
     finished one, counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them
@@ -56,22 +54,22 @@ def save_checkpoint(trainer: Trainer) -> Path:
     Raises:
         WeightsError: it cannot be written; the earlier ones are as they were.
     """
-    path = begin_checkpoint(trainer)()
+    path = begin_checkpoint(state)()
     barrier()  # nobody leaves before it is written
     return path
 
 
-def begin_checkpoint(trainer: Trainer) -> Callable[[], Path]:
+def begin_checkpoint(state: TrainState) -> Callable[[], Path]:
     """Do what all processes have a part in; what is returned writes the checkpoint, in the main process alone, as long
     as nothing is trained. See :func:`save_checkpoint`."""
-    output_dir, keep = trainer.cfg.OUTPUT_DIR, trainer.cfg.TRAIN.CHECKPOINT_KEEP
-    here = (trainer.epoch, trainer.step)
+    output_dir, keep = state.cfg.OUTPUT_DIR, state.cfg.TRAIN.CHECKPOINT_KEEP
+    here = (state.epoch, state.step)
     path = checkpoint_path(output_dir, *here)
-    state = _state(trainer)
+    checkpoint = _checkpoint(state)
 
     def write() -> Path:
         if is_main_process():
-            atomic_save(state, path)
+            atomic_save(checkpoint, path)
             earlier = [other for place, other in _checkpoints(output_dir) if place < here]
             finished = [other for other in earlier if _place(other)[1] == 0]
             # The one just written is among those that are kept, where it is after an epoch.
@@ -92,15 +90,15 @@ def best_path(output_dir: str) -> Path:
     return _folder(output_dir) / "checkpoint_best.pyth"
 
 
-def save_best(trainer: Trainer) -> None:
-    """Write where the trainer is as the best checkpoint; call in all processes.
+def save_best(state: TrainState) -> None:
+    """Write the state as the best checkpoint; call in all processes.
 
     Raises:
         WeightsError: it cannot be written; the earlier one is as it was.
     """
-    state = _state(trainer)
+    checkpoint = _checkpoint(state)
     if is_main_process():
-        atomic_save(state, best_path(trainer.cfg.OUTPUT_DIR))
+        atomic_save(checkpoint, best_path(state.cfg.OUTPUT_DIR))
 
 
 def newest_checkpoint(output_dir: str) -> Path | None:
@@ -150,8 +148,8 @@ def refuse_another_configuration(cfg: CfgNode) -> None:
         refuse_another(completed, training_identity(completed, {}), checkpoint, path)
 
 
-def resume(trainer: Trainer) -> Path | None:
-    """Bring the trainer to where the newest checkpoint of ``OUTPUT_DIR`` was written; call in all processes.
+def resume(state: TrainState) -> Path | None:
+    """Restore the state from the newest checkpoint of ``OUTPUT_DIR``; call in all processes.
 
     With as many processes as wrote it a run goes on bit for bit. With more or fewer it sees the same videos in the
     same order, but rounds sums differently and draws other random numbers; the log says so.
@@ -163,55 +161,55 @@ def resume(trainer: Trainer) -> Path | None:
         ConfigError: it is of another training (:mod:`.identity`).
         WeightsError: it does not fit, or is inside an epoch that is cut into other steps.
     """
-    output_dir = trainer.cfg.OUTPUT_DIR
+    output_dir = state.cfg.OUTPUT_DIR
     own = _newest(output_dir, read_checkpoint) if is_main_process() else None
     path = all_gather_objects(own[0] if own else None)[0]
     if path is None:
         return None
     checkpoint = own[1] if own else read_checkpoint(str(path))
-    changed = refuse_another(trainer.cfg, trainer.identity, checkpoint, path)
-    _check_plan(trainer, checkpoint, path)
+    changed = refuse_another(state.cfg, state.identity, checkpoint, path)
+    _check_plan(state, checkpoint, path)
     try:
-        _restore(trainer, checkpoint)
+        _restore(state, checkpoint)
     # load_state_dict's words for a state of other networks (RuntimeError) or of another optimizer (the others)
     except (RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(
             f"TRAIN.AUTO_RESUME: {str(path)!r} does not fit this run's model, objective or optimizer. Choose another "
             f"OUTPUT_DIR, or set TRAIN.AUTO_RESUME to False to start anew (and overwrite it). Found: {error}"
         ) from error
-    _take_up_history(trainer, checkpoint, changed)
+    _take_up_history(state, checkpoint, changed)
     return path
 
 
-def _take_up_history(trainer: Trainer, checkpoint: Mapping[str, Any], changed: Sequence[str]) -> None:
+def _take_up_history(state: TrainState, checkpoint: Mapping[str, Any], changed: Sequence[str]) -> None:
     """Note what is not as it was before, for the log and for whoever reads the results."""
     notes = list(changed)
-    if trainer.iteration < trainer.max_iterations:
+    if state.iteration < state.max_iterations:
         was, now = checkpoint.get("versions", {}), versions()
         notes += [f"{name} {was[name]} -> {now[name]}" for name in was if name in now and was[name] != now[name]]
-        precision = checkpoint.get("precision", trainer.settings.precision)
-        if precision != trainer.settings.precision:
-            notes.append(f"precision {precision} -> {trainer.settings.precision}")
+        precision = checkpoint.get("precision", state.settings.precision)
+        if precision != state.settings.precision:
+            notes.append(f"precision {precision} -> {state.settings.precision}")
         processes = len(checkpoint.get("processes", ())) or get_world_size()
         if processes != get_world_size():
             notes.append(f"processes {processes} -> {get_world_size()}")
-    trainer.history = [*checkpoint.get("history", ())]
+    state.history = [*checkpoint.get("history", ())]
     if notes:
-        place = f"epoch {trainer.epoch}" + (f" and {trainer.step} steps" if trainer.step else "")
-        trainer.history.append(f"after {place}: {', '.join(notes)}")
+        place = f"epoch {state.epoch}" + (f" and {state.step} steps" if state.step else "")
+        state.history.append(f"after {place}: {', '.join(notes)}")
         if is_main_process():
             logger.warning("The training is not what it was before this checkpoint: %s", ", ".join(notes))
 
 
-def _state(trainer: Trainer) -> dict[str, Any]:
+def _checkpoint(state: TrainState) -> dict[str, Any]:
     """What a checkpoint holds; to be called in all processes, complete in the main one."""
-    main = _main_phase(trainer)
-    buffers = {name: value.detach().cpu() for name, value in _buffers(trainer)}
+    main = _main_phase(state)
+    buffers = {name: value.detach().cpu() for name, value in _buffers(state)}
     processes = all_gather_objects(
         {
             "generators": generator_states(),
             "buffers": {} if is_main_process() else buffers,
-            "hooks": {type(hook).__name__: hook.state() for hook in trainer.hooks},
+            "hooks": {type(hook).__name__: hook.state() for hook in state.hooks},
         }
     )
     for process in processes:
@@ -219,44 +217,45 @@ def _state(trainer: Trainer) -> dict[str, Any]:
             name: value for name, value in process["buffers"].items() if not torch.equal(value, buffers[name])
         }
     return {
-        "model_state": model_state(trainer.recognizer),
+        "model_state": model_state(state.recognizer),
         "optimizer_state": main.optimizer.state_dict(),
-        "epoch": trainer.epoch - 1,
-        "cfg": trainer.cfg.dump(),
+        "epoch": state.epoch - 1,
+        "cfg": state.cfg.dump(),
         "other_optimizer_states": {
-            running.phase.name: running.optimizer.state_dict() for running in trainer.phases if running is not main
+            running.phase.name: running.optimizer.state_dict() for running in state.phases if running is not main
         },
-        "objective_state": trainer.objective.state_dict(),
-        "scaler_state": trainer.scaler.state_dict(),
-        "step": trainer.step,
-        "plan": _plan(trainer),
-        "class_names": list(trainer.class_names),
-        "identity": trainer.identity,
+        "objective_state": state.objective.state_dict(),
+        "scaler_state": state.scaler.state_dict(),
+        "step": state.step,
+        "plan": _plan(state),
+        "class_names": list(state.class_names),
+        "identity": state.identity,
         "versions": versions(),
-        "precision": trainer.settings.precision,
-        "history": trainer.history,
+        "precision": state.settings.precision,
+        "history": state.history,
         "processes": processes,
     }
 
 
-def _restore(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
-    main = _main_phase(trainer)
-    trainer.recognizer.module.load_state_dict(checkpoint["model_state"])
-    trainer.objective.load_state_dict(checkpoint["objective_state"])
-    for running in trainer.phases:
+def _restore(state: TrainState, checkpoint: Mapping[str, Any]) -> None:
+    main = _main_phase(state)
+    state.recognizer.module.load_state_dict(checkpoint["model_state"])
+    state.objective.load_state_dict(checkpoint["objective_state"])
+    for running in state.phases:
         name = running.phase.name
-        state = checkpoint["optimizer_state"] if running is main else checkpoint["other_optimizer_states"][name]
-        running.optimizer.load_state_dict(state)
-    if trainer.scaler.is_enabled() and checkpoint["scaler_state"]:
-        trainer.scaler.load_state_dict(checkpoint["scaler_state"])
-    trainer.epoch = checkpoint["epoch"] + 1
-    position = trainer.epoch * trainer.steps_per_epoch + checkpoint.get("step", 0)
-    trainer.iteration = min(position, trainer.max_iterations)
+        running.optimizer.load_state_dict(
+            checkpoint["optimizer_state"] if running is main else checkpoint["other_optimizer_states"][name]
+        )
+    if state.scaler.is_enabled() and checkpoint["scaler_state"]:
+        state.scaler.load_state_dict(checkpoint["scaler_state"])
+    state.epoch = checkpoint["epoch"] + 1
+    position = state.epoch * state.steps_per_epoch + checkpoint.get("step", 0)
+    state.iteration = min(position, state.max_iterations)
     processes = checkpoint.get("processes", [])  # none in checkpoints of before there were any inside an epoch
     if len(processes) == get_world_size():
         mine = processes[get_rank()]
-        trainer.generators = mine["generators"]
-        buffers = dict(_buffers(trainer))
+        state.generators = mine["generators"]
+        buffers = dict(_buffers(state))
         for name, value in mine["buffers"].items():
             buffers[name].copy_(value)
     elif processes and is_main_process():
@@ -266,16 +265,16 @@ def _restore(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
             len(processes),
             get_world_size(),
         )
-    for hook in trainer.hooks:
+    for hook in state.hooks:
         states = [process["hooks"].get(type(hook).__name__) for process in processes]
         if states and all(states):
             hook.restore(states)
 
 
-def _check_plan(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None:
+def _check_plan(state: TrainState, checkpoint: Mapping[str, Any], path: Path) -> None:
     if not checkpoint.get("step"):
         return
-    now = _plan(trainer)
+    now = _plan(state)
     changed = [f"{key} was {value} and is {now[key]}" for key, value in checkpoint["plan"].items() if value != now[key]]
     if changed:
         raise WeightsError(
@@ -284,28 +283,28 @@ def _check_plan(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> 
         )
 
 
-def _plan(trainer: Trainer) -> dict[str, int]:
+def _plan(state: TrainState) -> dict[str, int]:
     """What says which videos the steps of an epoch have."""
     return {
-        "RNG_SEED": trainer.cfg.RNG_SEED,
-        "TRAIN.BATCH_SIZE": trainer.cfg.TRAIN.BATCH_SIZE,
-        "TRAIN.ACCUMULATE_STEPS": trainer.cfg.TRAIN.ACCUMULATE_STEPS,
-        "the number of mini-batches": len(trainer.loader),
+        "RNG_SEED": state.cfg.RNG_SEED,
+        "TRAIN.BATCH_SIZE": state.cfg.TRAIN.BATCH_SIZE,
+        "TRAIN.ACCUMULATE_STEPS": state.cfg.TRAIN.ACCUMULATE_STEPS,
+        "the number of mini-batches": len(state.loader),
     }
 
 
-def _buffers(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+def _buffers(state: TrainState) -> Iterator[tuple[str, Tensor]]:
     """What each process keeps for itself inside an epoch, see :func:`.parallel.broadcast_buffers`."""
-    yield from trainer.recognizer.module.named_buffers("recognizer")
-    yield from trainer.objective.named_buffers("objective")
+    yield from state.recognizer.module.named_buffers("recognizer")
+    yield from state.objective.named_buffers("objective")
 
 
-def _main_phase(trainer: Trainer) -> RunningPhase:
+def _main_phase(state: TrainState) -> RunningPhase:
     """The phase whose optimizer is SlowFast's one ``optimizer_state``: the one that updates the recognizer."""
-    for running in trainer.phases:
+    for running in state.phases:
         if running.updates_recognizer:
             return running
-    return trainer.phases[0]
+    return state.phases[0]
 
 
 def _folder(output_dir: str) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import Tensor
@@ -19,52 +19,17 @@ from ..distributed import agreed, all_gather_objects, get_rank, get_world_size, 
 from ..errors import ConfigError, did_you_mean
 from ..interruption import Interrupted, abandonable, stop_requested
 from .checkpoint import begin_checkpoint, best_path, remove_unfinished, save_best, save_checkpoint
+from .hook import Hook, is_due
+from .metric_log import MetricLog
 from .parallel import broadcast_buffers
 from .seeding import restore_generators
-
-if TYPE_CHECKING:
-    from .metric_log import MetricLog
-    from .trainer import Trainer
+from .state import TrainState
 
 #: What a line of the log has beside its figures.
 LINE_KEYS = ("kind", "epoch", "iteration")
 
 #: Measures the recognizer being trained; figures by name (in the main process). Called in all processes.
 Validate = Callable[[], Mapping[str, float]]
-
-
-class Hook:
-    """Something to do at four points of a run; hooks run in the order in which they are registered, in every
-    process."""
-
-    def before_train(self, trainer: Trainer) -> None:
-        """Before the first epoch of this run."""
-
-    def after_step(self, trainer: Trainer) -> None:
-        """After each step; ``trainer.last`` describes it."""
-
-    def after_epoch(self, trainer: Trainer) -> None:
-        """After each epoch; ``trainer.epoch`` already counts it."""
-
-    def after_train(self, trainer: Trainer) -> None:
-        """At the end, also after an error: only for giving things back."""
-
-    def state(self) -> dict[str, Any]:
-        """What this process's part of a checkpoint has to hold of the hook: tensors and plain values."""
-        return {}
-
-    def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        """Before :meth:`before_train` of a run that is resumed.
-
-        Args:
-            states: what :meth:`state` gave in each process of the run that was interrupted, which may have been more
-                or fewer than there are now.
-        """
-
-
-def is_due(trainer: Trainer, period: int) -> bool:
-    """Whether something that happens every ``period`` epochs (0: never) and at the end of the run happens now."""
-    return period > 0 and (trainer.epoch % period == 0 or trainer.epoch == trainer.max_epochs)
 
 
 class BadVideos(Hook):
@@ -75,9 +40,9 @@ class BadVideos(Hook):
         self._good = 0
         self._bad: Counter[BadVideo] = Counter()
 
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, state: TrainState) -> None:
         """Take those of this step's mini-batches."""
-        for batch in trainer.window:
+        for batch in state.window:
             self._add(len(batch.names), batch.bad)
 
     def _add(self, good: int, bad: Sequence[BadVideo]) -> None:
@@ -97,10 +62,10 @@ class BadVideos(Hook):
             states = states[get_rank() :][:1]
         elif not is_main_process():
             return
-        for state in states:
-            self._add(state["good"], [BadVideo(**video) for video, times in state["bad"] for _ in range(times)])
+        for counts in states:
+            self._add(counts["good"], [BadVideo(**video) for video, times in counts["bad"] for _ in range(times)])
 
-    def after_epoch(self, trainer: Trainer) -> None:
+    def after_epoch(self, state: TrainState) -> None:
         """Raise DataError where more than ``DATA.MAX_BAD_FRACTION`` of the files seen are bad."""
         self.log.check()
 
@@ -109,23 +74,23 @@ class PreciseBatchNorm(Hook):
     """Replaces BatchNorm's running averages by averages over ``BN.NUM_BATCHES_PRECISE`` mini-batches and fixed weights,
     before each checkpoint and each validation. In several processes they are those of process 0's mini-batches."""
 
-    def after_epoch(self, trainer: Trainer) -> None:
+    def after_epoch(self, state: TrainState) -> None:
         """Recompute where a checkpoint or a validation comes next."""
-        cfg = trainer.cfg
-        if not (is_due(trainer, cfg.TRAIN.CHECKPOINT_PERIOD) or is_due(trainer, cfg.TRAIN.EVAL_PERIOD)):
+        cfg = state.cfg
+        if not (is_due(state, cfg.TRAIN.CHECKPOINT_PERIOD) or is_due(state, cfg.TRAIN.EVAL_PERIOD)):
             return
-        if is_main_process() and get_bn_modules(trainer.recognizer):
-            count = min(cfg.BN.NUM_BATCHES_PRECISE, len(trainer.loader))
-            clips = _clips(trainer, count)
-            with trainer.settings.autocast():
-                update_bn_stats(trainer.recognizer, clips, count)
-        broadcast_buffers(trainer.recognizer)
+        if is_main_process() and get_bn_modules(state.recognizer):
+            count = min(cfg.BN.NUM_BATCHES_PRECISE, len(state.loader))
+            clips = _clips(state, count)
+            with state.settings.autocast():
+                update_bn_stats(state.recognizer, clips, count)
+        broadcast_buffers(state.recognizer)
 
 
-def _clips(trainer: Trainer, count: int) -> Iterator[Tensor]:
+def _clips(state: TrainState, count: int) -> Iterator[Tensor]:
     """The first mini-batches of the epoch that has just ended."""
-    for batch in islice(trainer.loader.epoch(trainer.epoch - 1), count):
-        yield trainer.settings.clips(batch.clips)
+    for batch in islice(state.loader.epoch(state.epoch - 1), count):
+        yield state.settings.clips(batch.clips)
 
 
 class Checkpoints(Hook):
@@ -140,28 +105,28 @@ class Checkpoints(Hook):
         self.latest: Path | None = None
         self._saved_at = 0.0
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, state: TrainState) -> None:
         """Clear up after an earlier attempt, or an earlier training that this one begins anew over."""
         self._saved_at = time.monotonic()
         if is_main_process():
-            remove_unfinished(trainer.cfg.OUTPUT_DIR)
-            if not trainer.iteration:
-                best_path(trainer.cfg.OUTPUT_DIR).unlink(missing_ok=True)
+            remove_unfinished(state.cfg.OUTPUT_DIR)
+            if not state.iteration:
+                best_path(state.cfg.OUTPUT_DIR).unlink(missing_ok=True)
 
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, state: TrainState) -> None:
         """Save where one is overdue. Asked to stop, save and raise Interrupted."""
-        minutes = trainer.cfg.TRAIN.CHECKPOINT_MINUTES
-        self._save(trainer, due=0 < minutes * 60 <= time.monotonic() - self._saved_at)
+        minutes = state.cfg.TRAIN.CHECKPOINT_MINUTES
+        self._save(state, due=0 < minutes * 60 <= time.monotonic() - self._saved_at)
 
-    def after_epoch(self, trainer: Trainer) -> None:
+    def after_epoch(self, state: TrainState) -> None:
         """Save where one is due. Asked to stop since the last step, save and raise Interrupted."""
-        self._save(trainer, due=is_due(trainer, trainer.cfg.TRAIN.CHECKPOINT_PERIOD))
+        self._save(state, due=is_due(state, state.cfg.TRAIN.CHECKPOINT_PERIOD))
 
-    def _save(self, trainer: Trainer, *, due: bool) -> None:
+    def _save(self, state: TrainState, *, due: bool) -> None:
         # The processes' clocks differ, and a signal may reach one of them only.
-        wish = agreed(2 if stop_requested() else int(due), trainer.settings.device)
+        wish = agreed(2 if stop_requested() else int(due), state.settings.device)
         if wish:
-            self.latest = save_checkpoint(trainer)
+            self.latest = save_checkpoint(state)
             self._saved_at = time.monotonic()
         if wish == 2:
             assert self.latest is not None
@@ -182,35 +147,35 @@ class Validation(Hook):
         self.latest: dict[str, float] = {}
         self._best = -math.inf
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, state: TrainState) -> None:
         """Resumed after an epoch whose checkpoint was written and whose measurement was not finished: measure."""
         earlier = all_gather_objects(self.log.validations)[0]
-        if best_path(trainer.cfg.OUTPUT_DIR).exists():
-            name = trainer.cfg.TRAIN.CHECKPOINT_BEST
+        if best_path(state.cfg.OUTPUT_DIR).exists():
+            name = state.cfg.TRAIN.CHECKPOINT_BEST
             self._best = max([line[name] for line in earlier if line.get(name) is not None], default=-math.inf)
         if earlier:
             self.latest = {name: value for name, value in earlier[-1].items() if name not in LINE_KEYS}
-        is_done = bool(earlier) and earlier[-1]["iteration"] == trainer.iteration
-        if trainer.epoch and not trainer.step and not is_done:
-            if trainer.generators is not None:
-                restore_generators(trainer.generators)
-            self.after_epoch(trainer)
+        is_done = bool(earlier) and earlier[-1]["iteration"] == state.iteration
+        if state.epoch and not state.step and not is_done:
+            if state.generators is not None:
+                restore_generators(state.generators)
+            self.after_epoch(state)
 
-    def after_epoch(self, trainer: Trainer) -> None:
+    def after_epoch(self, state: TrainState) -> None:
         """Measure where it is due."""
-        if not is_due(trainer, trainer.cfg.TRAIN.EVAL_PERIOD):
+        if not is_due(state, state.cfg.TRAIN.EVAL_PERIOD):
             return
-        save = begin_checkpoint(trainer)
-        if agreed(int(stop_requested()), trainer.settings.device):
+        save = begin_checkpoint(state)
+        if agreed(int(stop_requested()), state.settings.device):
             raise Interrupted(save())
         with abandonable(save):
             self.latest = dict(self.validate())
         # The line comes last: it says that all of this is done.
-        self._keep_best(trainer)
-        self.log.write(trainer, "validation", self.latest)
+        self._keep_best(state)
+        self.log.write(state, "validation", self.latest)
 
-    def _keep_best(self, trainer: Trainer) -> None:
-        name = trainer.cfg.TRAIN.CHECKPOINT_BEST
+    def _keep_best(self, state: TrainState) -> None:
+        name = state.cfg.TRAIN.CHECKPOINT_BEST
         if not name:
             return
         if is_main_process() and name not in self.latest:
@@ -218,4 +183,4 @@ class Validation(Hook):
         value = self.latest.get(name, -math.inf)
         if all_gather_objects(value > self._best)[0]:
             self._best = value
-            save_best(trainer)
+            save_best(state)

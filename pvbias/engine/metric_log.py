@@ -12,16 +12,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, TrainingError
-from .hooks import Hook
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .hook import Hook
+from .state import TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -50,41 +48,37 @@ class MetricLog(Hook):
         self._bar: tqdm | None = None
         self._forget()
 
-    def before_train(self, trainer: Trainer) -> None:
+    def before_train(self, state: TrainState) -> None:
         """Open the outputs (main process)."""
-        self._started, self._first_iteration = time.perf_counter(), trainer.iteration
+        self._started, self._first_iteration = time.perf_counter(), state.iteration
         if not is_main_process():
             return
-        folder = Path(trainer.cfg.OUTPUT_DIR)
+        folder = Path(state.cfg.OUTPUT_DIR)
         folder.mkdir(parents=True, exist_ok=True)
-        self.validations = _rewind(folder / FILE_NAME, trainer)
+        self.validations = _rewind(folder / FILE_NAME, state)
         # Unbuffered: a line is there, whole, as soon as it is written, whatever becomes of this process.
         self._file = (folder / FILE_NAME).open("ab", buffering=0)
-        if trainer.cfg.TENSORBOARD.ENABLE:
-            self._tensorboard = _summary_writer(folder / "tensorboard", trainer.iteration)
+        if state.cfg.TENSORBOARD.ENABLE:
+            self._tensorboard = _summary_writer(folder / "tensorboard", state.iteration)
         if sys.stderr.isatty():
-            total = trainer.max_iterations
-            self._bar = tqdm(total=total, initial=trainer.iteration, desc="training", unit="step", dynamic_ncols=True)
-        self.write(trainer, "start", {"settings": trainer.settings.describe()})
+            total = state.max_iterations
+            self._bar = tqdm(total=total, initial=state.iteration, desc="training", unit="step", dynamic_ncols=True)
+        self.write(state, "start", {"settings": state.settings.describe()})
 
-    def after_step(self, trainer: Trainer) -> None:
+    def after_step(self, state: TrainState) -> None:
         """Collect; at the end of a period, log."""
-        for name, value in trainer.last.metrics.items():
+        for name, value in state.last.metrics.items():
             self._sums[name] += value
-        self._data_seconds += trainer.last.data_seconds
-        self._compute_seconds += trainer.last.compute_seconds
+        self._data_seconds += state.last.data_seconds
+        self._compute_seconds += state.last.compute_seconds
         self._steps += 1
         if self._bar is not None:
             self._bar.update()
-        in_epoch = trainer.iteration % trainer.steps_per_epoch
-        if (
-            trainer.iteration % trainer.cfg.LOG_PERIOD == 0
-            or in_epoch == 0
-            or trainer.iteration == trainer.max_iterations
-        ):
-            self._log(trainer)
+        in_epoch = state.iteration % state.steps_per_epoch
+        if state.iteration % state.cfg.LOG_PERIOD == 0 or in_epoch == 0 or state.iteration == state.max_iterations:
+            self._log(state)
 
-    def after_train(self, trainer: Trainer) -> None:
+    def after_train(self, state: TrainState) -> None:
         """Close the outputs."""
         for output in (self._file, self._tensorboard, self._bar):
             if output is not None:
@@ -113,7 +107,7 @@ class MetricLog(Hook):
         self._data_seconds = sum(state["data_seconds"] for state in states) / len(states)
         self._compute_seconds = sum(state["compute_seconds"] for state in states) / len(states)
 
-    def write(self, trainer: Trainer, kind: str, values: Mapping[str, Any]) -> None:
+    def write(self, state: TrainState, kind: str, values: Mapping[str, Any]) -> None:
         """One line of the log (main process; nothing elsewhere).
 
         Raises:
@@ -121,7 +115,7 @@ class MetricLog(Hook):
         """
         if self._file is None:
             return
-        line = {"kind": kind, "epoch": round(trainer.fractional_epoch, 6), "iteration": trainer.iteration, **values}
+        line = {"kind": kind, "epoch": round(state.fractional_epoch, 6), "iteration": state.iteration, **values}
         text = json.dumps({key: _json_number(value) for key, value in line.items()}) + "\n"
         try:
             self._file.write(text.encode())
@@ -133,22 +127,22 @@ class MetricLog(Hook):
         if self._tensorboard is not None:
             for name, value in values.items():
                 if isinstance(value, float):
-                    self._tensorboard.add_scalar(f"{kind}/{name}", value, trainer.iteration)
+                    self._tensorboard.add_scalar(f"{kind}/{name}", value, state.iteration)
         if kind == "validation":
-            logger.info("epoch %d: validation: %s", trainer.epoch, _text(values))
+            logger.info("epoch %d: validation: %s", state.epoch, _text(values))
 
-    def _log(self, trainer: Trainer) -> None:
+    def _log(self, state: TrainState) -> None:
         means = {name: total / self._steps for name, total in self._sums.items()}
         everywhere = all_gather_objects(means)
         self.latest = {name: sum(other[name] for other in everywhere) / len(everywhere) for name in means}
-        done, left = trainer.iteration - self._first_iteration, trainer.max_iterations - trainer.iteration
+        done, left = state.iteration - self._first_iteration, state.max_iterations - state.iteration
         timing = {
             "data_seconds": self._data_seconds / self._steps,
             "compute_seconds": self._compute_seconds / self._steps,
             "eta_seconds": (time.perf_counter() - self._started) / done * left,
         }
         self._forget()
-        self.write(trainer, "train", {**self.latest, **trainer.learning_rates, **timing})
+        self.write(state, "train", {**self.latest, **state.learning_rates, **timing})
         if not is_main_process():
             return
         shown = {name: value for name, value in self.latest.items() if not name.endswith("grad_norm")}
@@ -159,10 +153,10 @@ class MetricLog(Hook):
             eta = timedelta(seconds=round(timing["eta_seconds"]))
             logger.info(
                 "epoch %.2f of %g, step %d of %d: %s (%s, %s left)",
-                trainer.fractional_epoch,
-                trainer.cfg.SOLVER.MAX_EPOCH,
-                trainer.iteration,
-                trainer.max_iterations,
+                state.fractional_epoch,
+                state.cfg.SOLVER.MAX_EPOCH,
+                state.iteration,
+                state.max_iterations,
                 _text(shown),
                 times,
                 eta,
@@ -174,7 +168,7 @@ class MetricLog(Hook):
         self._steps = 0
 
 
-def _rewind(file: Path, trainer: Trainer) -> list[dict[str, Any]]:
+def _rewind(file: Path, state: TrainState) -> list[dict[str, Any]]:
     """Drop the lines from after the point that a run starts from; the validations among the others."""
     if not file.exists():
         return []
@@ -185,7 +179,7 @@ def _rewind(file: Path, trainer: Trainer) -> list[dict[str, Any]]:
         except ValueError:  # half a line: the disk was full, or the machine failed
             continue
         # After the last step of an epoch, its end is still to come, and its validation with it.
-        last = trainer.iteration - 1 if entry["kind"] == "validation" and trainer.step else trainer.iteration
+        last = state.iteration - 1 if entry["kind"] == "validation" and state.step else state.iteration
         if entry["iteration"] <= last:
             lines.append(line)
             if entry["kind"] == "validation":

@@ -5,16 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
-from fvcore.nn.precise_bn import BN_MODULE_TYPES
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from ..data import TrainBatch, TrainLoader
 from ..distributed import get_rank, is_main_process
@@ -22,12 +18,12 @@ from ..errors import TrainingError
 from ..interruption import answering
 from ..models.recognizer import Recognizer
 from ..runtime import Settings
-from .hooks import Hook
-from .identity import Identity
-from .objective import Objective, Phase, Step
-from .parallel import GradientAverage, broadcast_buffers, broadcast_parameters
+from .hook import Hook
+from .objective import Objective, Step
+from .parallel import broadcast_buffers
 from .seeding import restore_generators, seed_everything
-from .solver import LRSchedule, build_lr_schedule, build_optimizer, clip_gradients, trainable_parameters
+from .solver import clip_gradients, trainable_parameters
+from .state import RunningPhase, StepRecord, TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -35,46 +31,7 @@ logger = logging.getLogger(__name__)
 _LISTED = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunningPhase:
-    """A phase with what updates it.
-
-    Attributes:
-        phase: as the objective declares it.
-        optimizer: over the trainable parameters of its modules.
-        schedule: learning rate by fractional epoch.
-        updates_recognizer: parameters of the recognizer are among them.
-        average: of their gradients, over the processes.
-    """
-
-    phase: Phase
-    optimizer: Optimizer
-    schedule: LRSchedule
-    updates_recognizer: bool
-    average: GradientAverage
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """What the optimizer updates."""
-        return _parameters(self.optimizer)
-
-
-@dataclass
-class StepRecord:
-    """What one step was like.
-
-    Attributes:
-        metrics: logged scalars, ``loss`` and the like; with several phases ``<phase>/<name>``.
-        data_seconds: waiting for the loader.
-        compute_seconds: everything else.
-    """
-
-    metrics: dict[str, float] = field(default_factory=dict)
-    data_seconds: float = 0.0
-    compute_seconds: float = 0.0
-
-
-class Trainer:
+class Trainer(TrainState):
     """Trains a recognizer with an objective.
 
     ::
@@ -97,16 +54,7 @@ class Trainer:
     that is resumed (:mod:`.checkpoint`), after an epoch or inside one, goes on as if it had not been interrupted.
 
     Attributes:
-        epoch: finished epochs.
-        iteration: finished steps, also counting those before a resume.
-        generators: for a start inside an epoch: where the random generators are (:func:`.seeding.generator_states`);
-            None: they restart from a seed of (``RNG_SEED``, epoch, process, step).
-        max_iterations: steps of the whole run: ``MAX_EPOCH`` epochs, rounded.
-        class_names: of the training videos, in label order, for checkpoints; empty: they have none.
-        identity: what decides this training (:mod:`.identity`), for checkpoints.
-        history: what was another way before a checkpoint that the run has gone on from, in words.
-        last: the latest step.
-        window: its mini-batches.
+        hooks: run in this order at each of their four points.
     """
 
     def __init__(
@@ -117,44 +65,10 @@ class Trainer:
         loader: TrainLoader,
         settings: Settings,
     ) -> None:
-        self.cfg = cfg
-        self.recognizer = recognizer
-        self.objective = objective
-        self.loader = loader
-        self.settings = settings
+        super().__init__(cfg, recognizer, objective, loader, settings)
         self.hooks: list[Hook] = []
-        self.class_names: Sequence[str] = ()
-        self.identity: Identity = {}
-        self.history: list[str] = []
-        if cfg.BN.FREEZE:
-            for module in batch_norms(recognizer):
-                module.requires_grad_(False)
-        broadcast_parameters(recognizer)
-        broadcast_parameters(objective)
-        self.phases = [self._running(phase) for phase in objective.phases()]
-        self.scaler = torch.amp.GradScaler(settings.device.type, enabled=settings.precision == "fp16")
-        self.steps_per_epoch = math.ceil(len(loader) / cfg.TRAIN.ACCUMULATE_STEPS)
-        self.max_iterations = max(1, round(cfg.SOLVER.MAX_EPOCH * self.steps_per_epoch))
-        self.max_epochs = math.ceil(self.max_iterations / self.steps_per_epoch)
-        self.epoch = 0
-        self.iteration = 0
-        self.generators: Mapping[str, Any] | None = None
-        self.last = StepRecord()
-        self.window: Sequence[TrainBatch] = ()
         #: Ids of the parameters that the first step of this process had a gradient for; None after it.
         self._reached: set[int] | None = set()
-
-    def _running(self, phase: Phase) -> RunningPhase:
-        optimizer = build_optimizer(phase.solver, phase.modules, phase.lr_factors)
-        recognizers = {id(parameter) for parameter in self.recognizer.parameters()}
-        parameters = _parameters(optimizer)
-        return RunningPhase(
-            phase=phase,
-            optimizer=optimizer,
-            schedule=build_lr_schedule(phase.solver, num_shards=self.cfg.NUM_SHARDS),
-            updates_recognizer=any(id(parameter) in recognizers for parameter in parameters),
-            average=GradientAverage(parameters),
-        )
 
     def train(self) -> None:
         """Train from :attr:`epoch` and :attr:`step` to the end.
@@ -172,29 +86,6 @@ class Trainer:
         finally:
             for hook in self.hooks:
                 hook.after_train(self)
-
-    @property
-    def step(self) -> int:
-        """Finished steps of the epoch at work."""
-        return max(0, self.iteration - self.epoch * self.steps_per_epoch)  # the last epoch may be part of one
-
-    @property
-    def fractional_epoch(self) -> float:
-        """Where the run is, in epochs; schedules are functions of this."""
-        return self.iteration / self.steps_per_epoch
-
-    @property
-    def learning_rates(self) -> dict[str, float]:
-        """The rates of the latest step, ``lr`` or ``<phase>/lr``."""
-        return {self._key(running, "lr"): running.optimizer.param_groups[0]["lr"] for running in self.phases}
-
-    def set_training_mode(self) -> None:
-        """Training mode for all modules, but for BatchNorm that is frozen."""
-        self.recognizer.train()
-        self.objective.train()
-        if self.cfg.BN.FREEZE:
-            for module in batch_norms(self.recognizer):
-                module.eval()
 
     def _train_epoch(self) -> None:
         if not self.step:
@@ -240,9 +131,9 @@ class Trainer:
                 with running.average.exchanging(active=is_last):
                     values = self._backward(running, shared or self._prepare(batch), share=1 / len(window))
                 for name, value in values.items():
-                    key = self._key(running, name)
+                    key = self.key(running, name)
                     metrics[key] = metrics.get(key, 0.0) + value / len(window)
-            metrics[self._key(running, "grad_norm")] = self._update(running)
+            metrics[self.key(running, "grad_norm")] = self._update(running)
         self.scaler.update()
         return metrics
 
@@ -310,26 +201,14 @@ class Trainer:
             type(self.objective).__name__,
         )
 
-    def _key(self, running: RunningPhase, name: str) -> str:
-        return name if len(self.phases) == 1 else f"{running.phase.name}/{name}"
-
     def _not_finite(self, running: RunningPhase, broken: dict[str, float], names: Sequence[str]) -> TrainingError:
-        terms = ", ".join(f"{self._key(running, name)} = {value}" for name, value in broken.items())
+        terms = ", ".join(f"{self.key(running, name)} = {value}" for name, value in broken.items())
         return TrainingError(
             f"Training stops: {terms} at epoch {self.epoch + 1}, iteration {self.iteration + 1} of "
             f"{self.max_iterations}, before it changed any weight. The mini-batch's videos: {', '.join(names)}. If "
             "they are sound, try a lower SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or "
             "PRECISION fp32."
         )
-
-
-def batch_norms(module: nn.Module) -> list[nn.Module]:
-    """The BatchNorm layers in a module."""
-    return [layer for layer in module.modules() if isinstance(layer, BN_MODULE_TYPES)]
-
-
-def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _to_floats(values: Sequence[Tensor]) -> list[float]:

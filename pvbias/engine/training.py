@@ -18,7 +18,8 @@ from ..models.recognizer import Recognizer
 from ..registries import OBJECTIVE
 from ..runtime import choose_settings
 from .checkpoint import resume
-from .hooks import BadVideos, Checkpoints, Hook, PreciseBatchNorm, Validate, Validation
+from .hook import Hook
+from .hooks import BadVideos, Checkpoints, PreciseBatchNorm, Validate, Validation
 from .identity import Identity, identify
 from .metric_log import MetricLog
 from .seeding import seed_everything
