@@ -132,7 +132,7 @@ def _write_folder(model: ZooModel, bare: nn.Module, out: Path, class_names: Sequ
     missing = sorted(set(bare.state_dict()) - set(written.fitting))
     if missing:
         raise WeightsError(f"{str(out)!r} lacks {', '.join(missing)}, which its own library did not write.")
-    bare.load_state_dict(dict(written.reading.weights), strict=True)
+    bare.load_state_dict(dict(written.converted.weights), strict=True)
 
 
 def _write_file(target: str, bare: nn.Module, weights: Mapping[str, Tensor], out: Path) -> None:

@@ -170,7 +170,7 @@ def _describe_fit(matches: Mapping[str, Match], entries: Mapping[str, ZooModel])
             "; ".join(describe_reading(read.prefix, read.layout, len(read.inflated), read.averaged, read.head)),
         )
         for name, found in list(matches.items())[: max(SHOWN, len(equal))]
-        for read in [found.reading]
+        for read in [found.converted]
     ]
     lines = [tabulate(rows, headers=("model", "zoo", "backbone filled", "classes", "how it is read"))]
     more = [name for name in list(matches)[len(rows) :] if matches[name].backbone_fraction >= MIN_MATCH]
@@ -199,8 +199,8 @@ def _advise(
             *clips,
             "",
         ]
-    keys = _differing_keys(entry, configured) | trained_with(found.reading.layout, entry.clip_spec)
-    layout = KEY_LAYOUT.get(found.reading.layout) if found.reading.layout else None
+    keys = _differing_keys(entry, configured) | trained_with(found.converted.layout, entry.clip_spec)
+    layout = KEY_LAYOUT.get(found.converted.layout) if found.converted.layout else None
     if isinstance(layout, NormalisedLayout) and layout.sampling not in ("", entry.clip_spec.sampling):
         keys["DATA.TEMPORAL_SAMPLING"] = layout.sampling
     if args.key:

@@ -14,7 +14,7 @@ from pvbias.clips import view_seeds
 from pvbias.engine import Objective, Phase, Step, classification
 from pvbias.evaluation.divergence import divergence
 from pvbias.models import Recognizer
-from pvbias.models.batch_norm import unrecorded_statistics
+from pvbias.models.batch_norm import freeze_running_stats
 from pvbias.registries import MODULATION, OBJECTIVE, STUDENT
 
 from .attacks import fgsm, pgd
@@ -102,7 +102,7 @@ class _WithStudent(_Drl):
     def _constant_student(self, clips: Tensor) -> Iterator[None]:
         """Forwards of the student inside are those of a given function: as it was trained, with the mini-batch's
         statistics, but leaving no trace in it."""
-        with _randomness_apart(clips), unrecorded_statistics(self.student):
+        with _randomness_apart(clips), freeze_running_stats(self.student):
             yield
 
 
@@ -125,7 +125,7 @@ class DRLAdversarial(_WithStudent):
         if beta == 0:
             return clean
         attacked = self._attack(step.clips, _log_probabilities(step.logits.detach()))
-        with unrecorded_statistics(self.base_recognizer):
+        with freeze_running_stats(self.base_recognizer):
             terms = self._classification(step, step.recognizer(attacked))
         return {
             "loss": beta * terms["loss"] + (1 - beta) * clean["loss"],

@@ -26,7 +26,7 @@ class Decoded(NamedTuple):
     Attributes:
         prediction: ``(N, C, T, H, W)``.
         hidden: what the low-level penalty compares: features ``(N, D, t, h, w)`` of one layer after another, in the
-            order of the clip's moments. Those of a flow and a frame decoder that were built alike have equal shapes.
+            order of the clip's frames. Those of a flow and a frame decoder that were built alike have equal shapes.
     """
 
     prediction: Tensor
@@ -69,7 +69,7 @@ class FrameDecoder(nn.Module):
 
     ::
 
-        features (N, D, t, h, w), last moment first
+        features (N, D, t, h, w), last frame first
           -> ConvTranspose3d, BatchNorm, ReLU: hidden
           -> ConvTranspose3d, BatchNorm, ReLU -+-> ConvTranspose3d -> foreground f, mask m
                                                +-> mean over time -> Conv3d -> background b
@@ -77,7 +77,7 @@ class FrameDecoder(nn.Module):
 
     f, m and b each end in a sigmoid; b is one image for the whole clip.
 
-    Convolutions act on a neighbourhood, so they cannot bring what they see at one moment to the other end of the clip;
+    Convolutions act on a neighbourhood, so they cannot bring what they see in one frame to the other end of the clip;
     the paper does not say what does. Here the decoder reads the feature map backwards. A convolution that reads and
     writes backwards is one with the mirrored kernel that does neither: reversing by itself makes the task no harder
     for the encoder.

@@ -40,8 +40,8 @@ class Layout:
     def read(self, output: Any) -> Tensor:
         """The feature maps ``(N, D, t, h, w)`` in what the module gave.
 
-        Pathways are joined along their channels. In one that has more frames than ``grid``, those that share a moment
-        become channels; in one that has fewer they are repeated.
+        Pathways are joined along their channels. In one that has more frames than ``grid``, those that fall on one
+        of its frames become channels; in one that has fewer they are repeated.
         """
         if self.form == "pathways":
             return torch.cat([_in_frames(each, self.grid) for each in output], dim=1)

@@ -46,15 +46,15 @@ class _Gaussian(nn.Module):
     Args:
         features: D of the high-level features.
         latent: L.
-        moments: t of the map.
+        num_frames: t of the map.
     """
 
-    def __init__(self, features: int, *, latent: int, moments: int) -> None:
+    def __init__(self, features: int, *, latent: int, num_frames: int) -> None:
         super().__init__()
         self.mean = nn.Linear(features, latent)
         self.log_variance = nn.Linear(features, latent)
-        self.spread = nn.Linear(latent, _LATENT_CHANNELS * moments * _LATENT_SIDE**2)
-        self.shape = (_LATENT_CHANNELS, moments, _LATENT_SIDE, _LATENT_SIDE)
+        self.spread = nn.Linear(latent, _LATENT_CHANNELS * num_frames * _LATENT_SIDE**2)
+        self.shape = (_LATENT_CHANNELS, num_frames, _LATENT_SIDE, _LATENT_SIDE)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``(N, L)``, float32, of features ``(N, D)``."""
@@ -116,7 +116,7 @@ class Rev2Net(Objective):
         )
         deep: int = recognizer.head.weight.shape[1]  # type: ignore[union-attr, index, assignment]
         self.gaussians = nn.ModuleDict(
-            {task: _Gaussian(deep, latent=options.LATENT, moments=size[0]) for task in tasks if high_level}
+            {task: _Gaussian(deep, latent=options.LATENT, num_frames=size[0]) for task in tasks if high_level}
         )
 
     def phases(self) -> Sequence[Phase]:

@@ -1,4 +1,4 @@
-"""How the processes of a job find each other, anew in every attempt."""
+"""Rendezvous of the processes of a job, anew in every attempt."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..errors import ClusterError
 PATIENCE = 600
 
 
-def meet(env: JobEnvironment, file: Path) -> dist.Store:
-    """A store that all processes of the job are connected to.
+def rendezvous(env: JobEnvironment, file: Path) -> dist.Store:
+    """Connect all processes of the job to one store.
 
     Process 0 takes a port that is free and leaves its address in ``file``, which has to be another one in each attempt:
     neither a port that is still taken nor an address of earlier can come between. Waiting is done in Python, where
     submitit's signal is noticed at once (not so within torch.distributed).
 
     Args:
-        env: where this process stands.
+        env: ranks of this process.
         file: in a folder that all nodes see.
 
     Raises:

@@ -1,5 +1,4 @@
-"""What runs on the cluster: ``pvbias run``, or a part of some work, as a job that saves and goes back to the queue when
-it is told to leave."""
+"""Jobs on the cluster: ``pvbias run``, or a shard of some work, that save and go back to the queue when preempted."""
 
 from __future__ import annotations
 
@@ -18,10 +17,10 @@ from fvcore.common.config import CfgNode
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
-from ..engine.launch import Place, run_at
+from ..engine.launch import ProcessInfo, run_process
 from ..interruption import Interrupted, Stopped, request_stop
 from ..run import run
-from .rendezvous import meet
+from .rendezvous import rendezvous
 
 #: How the line of a job's log begins that says which attempt starts here.
 ATTEMPT = "pvbias: attempt"
@@ -60,20 +59,20 @@ class ClusterRun:
         print(f"{ATTEMPT} {attempt} on {env.hostname}, process {env.global_rank} of {env.num_tasks}", flush=True)
         # What an earlier attempt has left would be taken for this one's.
         env.paths.result_pickle.unlink(missing_ok=True)
-        leave = _Leave(env.global_rank, self.cfg.SLURM.SIGNAL_DELAY)
-        meeting = Path(env.paths.folder) / f"{env.job_id}_{attempt}.meeting"
+        preemption = _PreemptionHandler(env.global_rank, self.cfg.SLURM.SIGNAL_DELAY)
+        address_file = Path(env.paths.folder) / f"{env.job_id}_{attempt}.address"
         try:
-            place = Place(
+            process = ProcessInfo(
                 rank=env.global_rank,
                 world_size=env.num_tasks,
                 local_rank=env.local_rank,
                 local_size=max(1, env.num_tasks // env.num_nodes),
-                meeting_point=meet(env, meeting) if env.num_tasks > 1 else "",
+                rendezvous=rendezvous(env, address_file) if env.num_tasks > 1 else "",
             )
-            run_at(place, self.do, self.cfg)
-            leave.cancel()
+            run_process(process, self.do, self.cfg)
+            preemption.cancel()
         except (Interrupted, Stopped):
-            leave()
+            preemption()
         finally:
             _end_workers()
 
@@ -87,8 +86,8 @@ def _end_workers() -> None:
         worker.kill()
 
 
-class _Leave:
-    """What this process does when it gets submitit's signal: it trains on until it has saved, then it leaves.
+class _PreemptionHandler:
+    """Handler of submitit's signal: the training goes on until it has saved a checkpoint, then the job is requeued.
 
     Submitit's own handler requeues the job and ends the process at once, wherever that is. It is called when the
     training has saved (:class:`Interrupted`), when there is no training that could, or when two thirds of the time that

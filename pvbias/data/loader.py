@@ -20,7 +20,7 @@ from .dataset import SourceDataset, TestDataset, TestVideo, TrainBatch, TrainDat
 from .flow import FlowClips, FlowSource, find_flow
 from .records import VideoSource
 from .sampling import sampling_rule
-from .sharding import cut, deal
+from .sharding import assign_chunks, split_into_chunks
 from .transforms import TestViews, TrainAugmentation
 from .workers import Death, WorkerContext, worker_context
 
@@ -63,18 +63,18 @@ class TestLoader:
     """The test videos of this process, in annotation order; made by :func:`build_test_loader`.
 
     Attributes:
-        shares: numbers of the records, in order, in the shares that are measured together.
+        chunks: numbers of the records, in order, in the chunks that are evaluated together.
     """
 
     __test__ = False
 
-    def __init__(self, loader: _Loader, shares: Sequence[range]) -> None:
+    def __init__(self, loader: _Loader, chunks: Sequence[range]) -> None:
         self._loader = loader
-        self.shares = shares
+        self.chunks = chunks
 
     def __len__(self) -> int:
         """Videos."""
-        return sum(len(share) for share in self.shares)
+        return sum(len(chunk) for chunk in self.chunks)
 
     def __iter__(self) -> Iterator[TestVideo | BadVideo]:
         """All views of each video, or why there are none.
@@ -90,7 +90,7 @@ def build_train_loader(
 ) -> TrainLoader:
     """Loader of training clips.
 
-    The order of an epoch is drawn from (RNG_SEED, epoch), cut into mini-batches of TRAIN.BATCH_SIZE clips, and each
+    The order of an epoch is drawn from (RNG_SEED, epoch), split into mini-batches of TRAIN.BATCH_SIZE clips, and each
     process takes its share of every mini-batch: together they see what one process would. What remains at the end of
     the order and is no full mini-batch is left for other epochs; a data set smaller than a mini-batch is repeated to
     fill one.
@@ -140,7 +140,7 @@ def build_test_loader(
     flow: bool = False,
     done: Collection[int] = (),
 ) -> TestLoader:
-    """Loader of all views of this process's videos: its part of :func:`.sharing.deal`; none twice, none added.
+    """Loader of all views of this process's videos: its chunks (:func:`.assign_chunks`); none twice, none added.
 
     Args:
         cfg: completed configuration.
@@ -148,7 +148,7 @@ def build_test_loader(
         rank, world_size: of this process.
         split: for the list of bad videos.
         flow: the videos have their views' optical flow, too.
-        done: first records of shares that are left out, the same in all processes.
+        done: first records of chunks that are left out, the same in all processes.
 
     Raises:
         ConfigError: there is no optical flow.
@@ -166,9 +166,9 @@ def build_test_loader(
         flow=targets,
         fps=cfg.DATA.TARGET_FPS,
     )
-    left = [share for share in cut(cfg, source.records) if share.start not in done]
-    mine = deal(cfg, source.records, left, world_size)[rank]
-    indices = _InOrder([index for share in mine for index in share])
+    left = [chunk for chunk in split_into_chunks(cfg, source.records) if chunk.start not in done]
+    mine = assign_chunks(cfg, source.records, left, world_size)[rank]
+    indices = _InOrder([index for chunk in mine for index in chunk])
     return TestLoader(_Loader(cfg, dataset, indices, persistent=False, batched=False), mine)
 
 
@@ -211,7 +211,7 @@ class _EpochBatches(_Keys):
         self._batch_size = batch_size
         self._seed = seed
         self._rank = rank
-        self._share = batch_size // world_size
+        self._local_batch_size = batch_size // world_size
 
     def __len__(self) -> int:
         return max(self._num_records // self._batch_size, 1)
@@ -221,7 +221,7 @@ class _EpochBatches(_Keys):
         order = np.random.default_rng([self._seed, epoch]).permutation(self._num_records)
         order = np.resize(order, len(self) * self._batch_size)  # cut, or repeated
         for batch in order.reshape(len(self), self._batch_size)[start:]:
-            mine = batch[self._rank * self._share :][: self._share]
+            mine = batch[self._rank * self._local_batch_size :][: self._local_batch_size]
             yield [(epoch, int(index)) for index in mine]
 
 

@@ -34,21 +34,20 @@ Job = Callable[[CfgNode], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a process stands in the job; without arguments: alone.
+class ProcessInfo:
+    """Ranks of a process in its job, and where the processes rendezvous; without arguments: a single process.
 
     Attributes:
         rank, world_size: among all processes.
         local_rank, local_size: among those on this machine.
-        meeting_point: where all processes find each other: an ``init_method`` of torch.distributed, or a store that all
-            of them are connected to.
+        rendezvous: an ``init_method`` of torch.distributed, or a store that all processes are connected to.
     """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    meeting_point: str | dist.Store = ""
+    rendezvous: str | dist.Store = ""
 
 
 def launch(job: Job, cfg: CfgNode) -> None:
@@ -56,7 +55,7 @@ def launch(job: Job, cfg: CfgNode) -> None:
 
     - under torchrun (``RANK`` and ``WORLD_SIZE`` in the environment): this process is one of them;
     - ``NUM_GPUS > 1`` or ``NUM_SHARDS > 1``: ``NUM_GPUS`` processes are started on this machine (on the CPU when it has
-      no GPU), and with ``NUM_SHARDS > 1`` they meet those of the other machines at ``MASTER_ADDR``:``MASTER_PORT``
+      no GPU), and with ``NUM_SHARDS > 1`` they find those of the other machines at ``MASTER_ADDR``:``MASTER_PORT``
       (environment);
     - otherwise: here.
 
@@ -69,24 +68,24 @@ def launch(job: Job, cfg: CfgNode) -> None:
     Raises:
         PvbiasError: as raised by the job, also in a process started here; the others are ended.
         Interrupted, Stopped: likewise.
-        ConfigError: more processes than GPUs, or no address to meet at.
+        ConfigError: more processes than GPUs, or no address for the rendezvous.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        run_at(_torchrun_place(), job, cfg)
+        run_process(_torchrun_process(), job, cfg)
     elif cfg.NUM_GPUS > 1 or cfg.NUM_SHARDS > 1:
         _spawn(job, cfg)
     else:
         with sharing_imports() if cfg.DATA_LOADER.NUM_WORKERS > 0 else nullcontext():
-            run_at(Place(), job, cfg)
+            run_process(ProcessInfo(), job, cfg)
 
 
-def _torchrun_place() -> Place:
-    return Place(
+def _torchrun_process() -> ProcessInfo:
+    return ProcessInfo(
         rank=int(os.environ["RANK"]),
         world_size=int(os.environ["WORLD_SIZE"]),
         local_rank=int(os.environ.get("LOCAL_RANK", 0)),
         local_size=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
-        meeting_point="env://",
+        rendezvous="env://",
     )
 
 
@@ -96,28 +95,28 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
     if cfg.NUM_GPUS > gpus > 0:
         raise ConfigError(f"NUM_GPUS = {cfg.NUM_GPUS}, but this machine has {gpus}: lower it.")
     with TemporaryDirectory(prefix="pvbias-") as folder:
-        # A file is a meeting point that, unlike a port, nobody else can take.
-        meeting_point = f"file://{folder}/meeting" if cfg.NUM_SHARDS == 1 else _meeting_address(cfg)
+        # A file is a rendezvous that, unlike a port, nobody else can take.
+        rendezvous = f"file://{folder}/rendezvous" if cfg.NUM_SHARDS == 1 else _rendezvous_address(cfg)
         size = max(cfg.NUM_GPUS, 1)
-        places = [
-            Place(
+        processes = [
+            ProcessInfo(
                 rank=cfg.SHARD_ID * size + local_rank,
                 world_size=size * cfg.NUM_SHARDS,
                 local_rank=local_rank,
                 local_size=size,
-                meeting_point=meeting_point,
+                rendezvous=rendezvous,
             )
             for local_rank in range(size)
         ]
-        _run_children(places, Path(folder), job, cfg)
+        _run_children(processes, Path(folder), job, cfg)
 
 
-def _run_children(places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
+def _run_children(processes: list[ProcessInfo], folder: Path, job: Job, cfg: CfgNode) -> None:
     # All that a job needs is imported once and shared; CUDA, which does not outlive a fork, is not touched by that.
     method = worker_context("pvbias.run.job", job.__module__, sent=job).get_start_method()
     with main_script_left_out(job):
         children = mp.start_processes(
-            _child, args=(places, folder, job, cfg), nprocs=len(places), join=False, start_method=method
+            _child, args=(processes, folder, job, cfg), nprocs=len(processes), join=False, start_method=method
         )
     try:
         with forwarding(children.pids()):
@@ -141,7 +140,7 @@ def _raise_first(folder: Path) -> None:
         raise pickle.loads(errors[0].read_bytes()) from None
 
 
-def _meeting_address(cfg: CfgNode) -> str:
+def _rendezvous_address(cfg: CfgNode) -> str:
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise ConfigError(
@@ -151,15 +150,15 @@ def _meeting_address(cfg: CfgNode) -> str:
     return f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
 
 
-def _child(local_rank: int, places: list[Place], folder: Path, job: Job, cfg: CfgNode) -> None:
+def _child(local_rank: int, processes: list[ProcessInfo], folder: Path, job: Job, cfg: CfgNode) -> None:
     # The parent's logging is not inherited by a spawned process.
-    level = logging.INFO if places[local_rank].rank == 0 else logging.WARNING
+    level = logging.INFO if processes[local_rank].rank == 0 else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S", level=level)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's, which the parent answers for all
     try:
         with answering_signals(signal.SIGTERM):
-            run_at(places[local_rank], job, cfg)
+            run_process(processes[local_rank], job, cfg)
     except (PvbiasError, Interrupted, Stopped) as error:
         # A file, since a pipe that nobody reads yet would block on a long message.
         unfinished = folder / f"unfinished_{local_rank}"
@@ -170,20 +169,20 @@ def _child(local_rank: int, places: list[Place], folder: Path, job: Job, cfg: Cf
         # Otherwise no failure, after which the others, which may be writing a checkpoint, would be ended.
 
 
-def run_at(place: Place, job: Job, cfg: CfgNode) -> None:
-    """Run ``job(cfg)`` as the process at ``place``, for whoever has started the processes.
+def run_process(process: ProcessInfo, job: Job, cfg: CfgNode) -> None:
+    """Run ``job(cfg)`` as one process of the job, for whoever has started the processes.
 
     Raises:
         ConfigError: nccl without GPUs.
     """
     use_gpu = cfg.NUM_GPUS > 0 and torch.cuda.is_available()
     # A process may see all GPUs of its machine, or its own alone.
-    gpu = place.local_rank % torch.cuda.device_count() if use_gpu else None
+    gpu = process.local_rank % torch.cuda.device_count() if use_gpu else None
     if gpu is not None:
         torch.cuda.set_device(gpu)
-    prepare_process(processes=place.local_size)
+    prepare_process(processes=process.local_size)
     seed_everything(cfg.RNG_SEED)
-    if place.world_size == 1:
+    if process.world_size == 1:
         job(cfg)
         return
     backend = cfg.DIST_BACKEND
@@ -191,13 +190,13 @@ def run_at(place: Place, job: Job, cfg: CfgNode) -> None:
         backend = "nccl" if use_gpu else "gloo"
     if backend == "nccl" and not use_gpu:
         raise ConfigError("DIST_BACKEND = 'nccl' needs GPUs, and this run has none: use 'auto' or 'gloo'.")
-    point = place.meeting_point
+    rendezvous = process.rendezvous
     dist.init_process_group(
         backend,
-        init_method=point if isinstance(point, str) else None,
-        store=None if isinstance(point, str) else point,
-        rank=place.rank,
-        world_size=place.world_size,
+        init_method=rendezvous if isinstance(rendezvous, str) else None,
+        store=None if isinstance(rendezvous, str) else rendezvous,
+        rank=process.rank,
+        world_size=process.world_size,
         timeout=TIMEOUT,
         device_id=torch.device("cuda", gpu) if gpu is not None and backend == "nccl" else None,
     )

@@ -14,7 +14,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-from ..models.batch_norm import unrecorded_statistics
+from ..models.batch_norm import freeze_running_stats
 from ..models.recognizer import Recognizer
 from .seeding import generator_states, restore_generators
 
@@ -71,7 +71,7 @@ class Step:
             frames: int64 ``(N,)`` in [0, T): of each clip this frame alone, repeated
                 (:meth:`.Recognizer.frozen_logits`, which is faster than a forward of the repeated frames).
         """
-        with self._same_draws(), unrecorded_statistics(self.recognizer):
+        with self._same_draws(), freeze_running_stats(self.recognizer):
             return self.recognizer(clips) if frames is None else self.recognizer.frozen_logits(clips, frames)
 
     @contextmanager

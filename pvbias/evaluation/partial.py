@@ -1,7 +1,7 @@
 """What a measurement has so far, on disk: one that was killed goes on there.
 
-Each process appends to a file of its own in ``<folder>/<split>-<fingerprint>/``, one record for each share of videos
-(:func:`pvbias.data.sharding.cut`) that is through::
+Each process appends to a file of its own in ``<folder>/<split>-<fingerprint>/``, one record for each chunk of videos
+(:func:`pvbias.data.sharding.split_into_chunks`) that is through::
 
     length of the content (8 bytes, little-endian) | its BLAKE2b (16 bytes) | content: a pickled Part
 
@@ -61,7 +61,7 @@ _NUMPY = (np.ndarray, np.dtype, np.empty(0).__reduce__()[0], np.float64(0).__red
 
 @dataclass(kw_only=True)
 class Part:
-    """What became of a share of the videos.
+    """The outcome of a chunk of the videos.
 
     Attributes:
         first: index of its first video.
@@ -129,7 +129,7 @@ def read_parts(folder: Path) -> Iterator[Part]:
                 except pickle.UnpicklingError as error:
                     logger.warning("Part of %s is not used, its videos are measured again: %s", path, error)
                     continue
-                # A process that was thought dead may have finished a share that another one had taken over.
+                # A process that was thought dead may have finished a chunk that another one had taken over.
                 if part.first not in seen:
                     seen.add(part.first)
                     yield part

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..clips import Rearrangement, gather_frames, view_seeds
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
-from ..data.sharding import Shard, cut, deal
+from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
@@ -52,7 +52,7 @@ def run_evaluators(
 
     ::
 
-        videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across a share's videos
+        videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across a chunk's videos
           -> on the device: each modulation that any evaluator needs -> logits (V, K) -> every evaluator
 
     Variants that only rearrange frames share the stages of the model that see one frame at a time.
@@ -70,7 +70,7 @@ def run_evaluators(
         bad_log: takes the videos that cannot be used.
         split: of the source, for the list of bad videos.
         progress: show a progress bar (main process only).
-        keep: folder in which each share of the videos is kept as soon as it is through (:mod:`.partial`). A
+        keep: folder in which each chunk of the videos is kept as soon as it is through (:mod:`.partial`). A
             measurement that was killed goes on from there, with any number of processes, to the figures that it would
             have had. It is the caller's to delete. None: nothing is kept.
 
@@ -95,7 +95,7 @@ def run_evaluators(
         loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split, done=done)
         progress_bar = _progress_bar(loader, shown=progress and is_main_process())
         with progress_bar as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
-            for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bar):
+            for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
                 _note(part, bad_log)
                 measured += part.good
                 writer.write(part)
@@ -141,12 +141,12 @@ def measure_shard(
         return
     folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
     # Not of what is left: how much that is changes while the jobs begin.
-    dealt = deal(cfg, source.records, cut(cfg, source.records), shard.count)
-    others = {share.start for index, shares in enumerate(dealt) if index != shard.index for share in shares}
+    assigned = assign_chunks(cfg, source.records, split_into_chunks(cfg, source.records), shard.count)
+    others = {chunk.start for index, chunks in enumerate(assigned) if index != shard.index for chunk in chunks}
     done = others | {part.first for part in read_parts(folder)}
     loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, done=done)
     with _progress_bar(loader) as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
-        for part in _measure_shares(cfg, recognizer, loader, consumers, settings, bar):
+        for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
 
 
@@ -169,7 +169,7 @@ def _take_up(
         folder: in the main process: where that is, and where this attempt's are to go; None: nothing is kept.
 
     Returns:
-        The folder, and the first indices of the shares that are through, both in all processes; how many good videos
+        The folder, and the first indices of the chunks that are through, both in all processes; how many good videos
         this process has taken over.
     """
     done: set[int] = set()
@@ -195,7 +195,7 @@ def _note(part: Part, bad_log: BadVideoLog) -> None:
         bad_log.add(video)
 
 
-def _measure_shares(
+def _measure_chunks(
     cfg: CfgNode,
     recognizer: Recognizer,
     loader: TestLoader,
@@ -203,14 +203,14 @@ def _measure_shares(
     settings: Settings,
     bar: tqdm,
 ) -> Iterator[Part]:
-    """Measure this process's videos, one share after another, and give what became of each."""
+    """Measure this process's videos, one chunk after another, and give what became of each."""
     videos = iter(loader)
-    for share in loader.shares:
-        part = Part(first=share.start)
-        good = _good_videos(islice(videos, len(share)), part.bad, bar)
+    for chunk in loader.chunks:
+        part = Part(first=chunk.start)
+        good = _good_videos(islice(videos, len(chunk)), part.bad, bar)
         part.good = _measure(cfg, recognizer, good, list(evaluators.values()), settings)
         part.rows = {
-            name: {index: evaluator.rows[index] for index in share if index in evaluator.rows}
+            name: {index: evaluator.rows[index] for index in chunk if index in evaluator.rows}
             for name, evaluator in evaluators.items()
         }
         yield part

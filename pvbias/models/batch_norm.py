@@ -1,4 +1,4 @@
-"""BatchNorm in forwards that are not those of the training clips."""
+"""BatchNorm's running statistics, kept out of forwards that are not of the training clips."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 @contextmanager
-def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
-    """Forwards inside leave BatchNorm's running statistics as they are.
+def freeze_running_stats(module: nn.Module) -> Iterator[None]:
+    """Keep BatchNorm's running statistics unchanged by the forwards inside.
 
     Layers in training mode normalise with the mini-batch's own statistics, as always; layers in evaluation mode go on
     using the running ones. For forwards of clips that no recognizer will be asked about: frozen, shuffled, attacked.

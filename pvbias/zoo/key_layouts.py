@@ -32,11 +32,11 @@ _SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """A file's weights, read in one of the possible ways.
+class ConvertedWeights:
+    """A file's weights under the model's names, by one of the possible conversions.
 
     Attributes:
-        weights: under the names that this way gives.
+        weights: under the names that this conversion gives.
         prefix: what was stripped from the names that had it.
         layout: name in KEY_LAYOUT; empty: the names are the file's own.
         inflated: names of the 2D kernels that were inflated to 3D.
@@ -87,8 +87,8 @@ class NormalisedLayout:
         return self.convert(weights, own)
 
 
-def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[Reading]:
-    """All ways to read a file's weights for a model, the plainest first.
+def conversions(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[ConvertedWeights]:
+    """All conversions of a file's weights to a model's names, the plainest first.
 
     Args:
         weights: the file's.
@@ -98,10 +98,10 @@ def readings(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterat
         named = {"": unwrapped} | {name: convert(unwrapped, own) for name, convert in KEY_LAYOUT}
         for layout, renamed in named.items():
             if isinstance(renamed, Refusal):
-                yield Reading(weights={}, prefix=prefix, layout=layout, inflated=(), refused=renamed.reason)
+                yield ConvertedWeights(weights={}, prefix=prefix, layout=layout, inflated=(), refused=renamed.reason)
             elif renamed is not None:
                 inflated, averaged = inflate(renamed, own), average_over_rgb(renamed, own)
-                yield Reading(
+                yield ConvertedWeights(
                     weights={**renamed, **inflated, **averaged},
                     prefix=prefix,
                     layout=layout,
@@ -134,18 +134,18 @@ def collapse_sub_batch_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return collapsed
 
 
-def adopt_head(reading: Reading, own: Mapping[str, Tensor], head_name: str) -> Reading:
-    """The reading, with a final projection of another name where that can be no other layer.
+def adopt_head(converted: ConvertedWeights, own: Mapping[str, Tensor], head_name: str) -> ConvertedWeights:
+    """Rename the file's final projection to the model's where it can be no other layer.
 
     It is the only layer that the model does not know, and has a weight ``(K, D)``, or that of a 1x1x1 convolution, for
     the model's D features, and a bias where the model has one.
 
     Args:
-        reading: one that has no final projection of the model's name.
+        converted: weights that have no final projection of the model's name.
         own: the model's state dict.
         head_name: dotted name of its final projection.
     """
-    unknown = {name: value for name, value in reading.weights.items() if name not in own and value.numel() > 1}
+    unknown = {name: value for name, value in converted.weights.items() if name not in own and value.numel() > 1}
     layers = {name.rpartition(".")[0] for name in unknown}
     layer = layers.pop() if len(layers) == 1 else ""
     leaves = {name.rpartition(".")[2] for name in own if name.rpartition(".")[0] == head_name}
@@ -154,7 +154,7 @@ def adopt_head(reading: Reading, own: Mapping[str, Tensor], head_name: str) -> R
         or not {"weight"} <= leaves <= {"weight", "bias"}
         or unknown.keys() != {f"{layer}.{x}" for x in leaves}
     ):
-        return reading
+        return converted
     theirs, ours = unknown[f"{layer}.weight"], own[f"{head_name}.weight"]
     if (
         theirs.dim() < 2
@@ -162,13 +162,13 @@ def adopt_head(reading: Reading, own: Mapping[str, Tensor], head_name: str) -> R
         or theirs[0].numel() != theirs.shape[1]
         or theirs.shape[1] != ours[0].numel()
     ):
-        return reading
+        return converted
     if "bias" in leaves and unknown[f"{layer}.bias"].shape != theirs.shape[:1]:
-        return reading
-    adopted = {name: value for name, value in reading.weights.items() if name not in unknown}
+        return converted
+    adopted = {name: value for name, value in converted.weights.items() if name not in unknown}
     adopted |= {f"{head_name}.{leaf}": unknown[f"{layer}.{leaf}"] for leaf in leaves}
     adopted[f"{head_name}.weight"] = theirs.reshape(len(theirs), *ours.shape[1:])
-    return replace(reading, weights=adopted, head=layer)
+    return replace(converted, weights=adopted, head=layer)
 
 
 def _without_inner_wrappers(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

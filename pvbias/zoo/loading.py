@@ -175,19 +175,19 @@ def load_module_weights(
     checkpoint = read_checkpoint(path)
     file_weights = model_weights(checkpoint, path, state_key)
     found = match(file_weights, module, head_name)
-    weights, reasons, fitting = found.reading.weights, found.reasons, set(found.fitting)
+    weights, reasons, fitting = found.converted.weights, found.reasons, set(found.fitting)
     initialised = {name: reasons.get(name, "not in the file") for name in module.state_dict() if name not in fitting}
     report = LoadReport(
         source=source,
         path=path,
         state_key=state_key or next(iter(weight_sets(checkpoint))),
         others=other_sets(checkpoint, state_key, found),
-        prefix=found.reading.prefix,
-        layout=found.reading.layout,
-        head=found.reading.head,
+        prefix=found.converted.prefix,
+        layout=found.converted.layout,
+        head=found.converted.head,
         loaded=found.fitting,
-        inflated=tuple(name for name in found.reading.inflated if name in fitting),
-        averaged=tuple(name for name in found.reading.averaged if name in fitting),
+        inflated=tuple(name for name in found.converted.inflated if name in fitting),
+        averaged=tuple(name for name in found.converted.averaged if name in fitting),
         skipped={name: reasons.get(name, "unknown to the model") for name in weights if name not in fitting},
         initialised=initialised,
         random=_random(module, head_name, initialised),
@@ -229,7 +229,7 @@ def _surplus(file_weights: Mapping[str, Tensor], found: Match) -> tuple[str, ...
     def row(name: str) -> str:
         return re.sub(r"\d+", "#", name)
 
-    weights, fitting = found.reading.weights, set(found.fitting)
+    weights, fitting = found.converted.weights, set(found.fitting)
     taken = {id(weights[name]) for name in fitting}
     unknown = {id(value) for name, value in weights.items() if name not in fitting and name not in found.reasons}
     rows = {row(name) for name, value in file_weights.items() if id(value) in taken}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..models import ZooModel, build_shapes
 from ..registries import MODEL
-from .key_layouts import Reading, adopt_head, readings
+from .key_layouts import ConvertedWeights, adopt_head, conversions
 
 #: Least part of the backbone that has to be there before a layer of another name is taken for its final projection.
 _ENOUGH = 0.9
@@ -20,7 +20,7 @@ class Match:
     """What of a file's weights a model can take.
 
     Attributes:
-        reading: the way of reading the file that fills most of the model.
+        converted: the file's weights by the conversion that fills most of the model.
         fitting: the model's keys that it fills.
         reasons: keys that both have but that cannot be taken, with the reason.
         backbone_fraction: part of the parameters outside the head that it fills, counted one by one, [0, 1].
@@ -31,7 +31,7 @@ class Match:
         refused: why layouts that know the file's names do not take it for this model.
     """
 
-    reading: Reading
+    converted: ConvertedWeights
     fitting: tuple[str, ...]
     reasons: Mapping[str, str]
     backbone_fraction: float
@@ -53,15 +53,15 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
     head = {name for name in own if name.startswith(head_name + ".")}
     sizes = {name: value.numel() for name, value in module.named_parameters() if name not in head}
 
-    def compare(reading: Reading) -> Match:
-        reasons = _misfits(reading.weights, own, head)
-        fitting = tuple(name for name in own if name in reading.weights and name not in reasons)
-        theirs = {name: reading.weights[name] for name in head if name in reading.weights}
+    def compare(converted: ConvertedWeights) -> Match:
+        reasons = _misfits(converted.weights, own, head)
+        fitting = tuple(name for name in own if name in converted.weights and name not in reasons)
+        theirs = {name: converted.weights[name] for name in head if name in converted.weights}
         alike = all(value.dim() > 0 and value.shape[1:] == own[name].shape[1:] for name, value in theirs.items())
         lengths = {len(value) for value in theirs.values()} if alike and theirs.keys() == head else set()
         classes = lengths.pop() if len(lengths) == 1 else None
         return Match(
-            reading=reading,
+            converted=converted,
             fitting=fitting,
             reasons=reasons,
             backbone_fraction=sum(sizes.get(name, 0) for name in fitting) / max(sum(sizes.values()), 1),
@@ -72,13 +72,13 @@ def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> M
     def rank(found: Match) -> tuple[float, int]:
         return found.backbone_fraction, len(found.fitting)
 
-    every = [compare(reading) for reading in readings(weights, own)]
+    every = [compare(converted) for converted in conversions(weights, own)]
     best = max(every, key=rank)  # the first of them: the plainest way to read the file
-    others = [found.reading.prefix for found in every if rank(found) == rank(best) and _differ(found, best, weights)]
+    others = [found.converted.prefix for found in every if rank(found) == rank(best) and _differ(found, best, weights)]
     if best.num_classes is None and best.backbone_fraction >= _ENOUGH:
-        best = compare(adopt_head(best.reading, own, head_name))
+        best = compare(adopt_head(best.converted, own, head_name))
     refused = dict.fromkeys(
-        f"{found.reading.refused} ({found.reading.layout})" for found in every if found.reading.refused
+        f"{found.converted.refused} ({found.converted.layout})" for found in every if found.converted.refused
     )
     return replace(best, other_prefixes=tuple(dict.fromkeys(others)), refused=tuple(refused))
 
@@ -106,8 +106,8 @@ def equally_good(catalogue: Mapping[str, Match]) -> list[str]:
 
 
 def _rank(found: Match) -> tuple[float, int, bool, bool, bool]:
-    reading = found.reading
-    changes = reading.averaged != (), reading.inflated != (), reading.layout != ""
+    converted = found.converted
+    changes = converted.averaged != (), converted.inflated != (), converted.layout != ""
     return -found.backbone_fraction, -len(found.fitting), *changes
 
 
@@ -118,10 +118,10 @@ def count_head_classes(weights: Mapping[str, Tensor], entry: ZooModel) -> int | 
 
 
 def _differ(found: Match, other: Match, weights: Mapping[str, Tensor]) -> bool:
-    """Whether two readings take other tensors of the file for a key of the model."""
+    """Whether two conversions take other tensors of the file for a key of the model."""
     original = {id(value) for value in weights.values()}
     pairs = (
-        {id(found.reading.weights[name]), id(other.reading.weights[name])}
+        {id(found.converted.weights[name]), id(other.converted.weights[name])}
         for name in set(found.fitting) & set(other.fitting)
     )
     return any(len(pair) == 2 and pair <= original for pair in pairs)

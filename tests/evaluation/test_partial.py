@@ -23,7 +23,7 @@ from pvbias.registries import EVALUATOR
 
 from .toys import SETTINGS, SPEC, Keep, NoiseSource, Small, assert_same_rows, config, measure, recognizer
 
-#: Shares of two videos: three views each, batches of four, at least 64 shares.
+#: Chunks of two videos: three views each, batches of four, at least 64 chunks.
 NUM_VIDEOS, BAD = 130, (5, 17, 18)
 
 
@@ -92,7 +92,7 @@ def test_killed_and_killed_again_it_ends_with_the_same_figures(tmp_path, whole):
     opened += found[2]
     assert_same(found, whole)
     assert set(opened) == set(whole[2])
-    assert len(opened) <= NUM_VIDEOS + 5 * 2  # a kill costs no more than the share of two that it hit
+    assert len(opened) <= NUM_VIDEOS + 5 * 2  # a kill costs no more than the chunk of two that it hit
     listed = [json.loads(line)["name"] for line in (tmp_path / "bad_videos.jsonl").read_text().splitlines()]
     assert sorted(listed) == sorted(f"{index}.mp4" for index in BAD)
 
@@ -114,7 +114,7 @@ def test_parts_without_any_connection_come_together(tmp_path, whole):
     killed = part(0, life=20)
     first, last = part(0), part(2)
     assert 20 <= len(killed) < 40
-    assert len(set(killed) & set(first)) <= 2, "no more than the share that the kill hit"
+    assert len(set(killed) & set(first)) <= 2, "no more than the chunk that the kill hit"
     assert not set(last) & {*killed, *first}
     assert {len({*killed, *first}), len(last)} <= {42, 43, 44}
     assert not (tmp_path / "bad_videos.jsonl").exists()
@@ -340,7 +340,7 @@ def test_the_number_of_processes_may_change(tmp_path, whole):
     before = {name for found in by_two("two_then_one") for name in found[2]}
     found = attempt(tmp_path / "two_then_one")
     assert_same(found, whole)
-    assert len(before & set(found[2])) <= 4  # one share of each process
+    assert len(before & set(found[2])) <= 4  # one chunk of each process
 
 
 def test_the_main_job_goes_on_and_cleans_up(bar_videos, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from torch import nn
 from pvbias.clips import ClipSpec, slow_fast_pathways
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer
-from pvbias.models.batch_norm import unrecorded_statistics
+from pvbias.models.batch_norm import freeze_running_stats
 from pvbias.registries import MODULATION
 
 SPEC = ClipSpec(num_frames=4, sampling_rate=1, crop_size=8, test_crop_size=8, short_side=8)
@@ -184,7 +184,7 @@ def test_frozen_logits_are_those_of_the_frozen_clips(layout, training):
     repeated = torch.stack([clip[:, [frame] * 4] for clip, frame in zip(given, frames, strict=True)])
     seen = []
     recognizer.module.blocks[1].register_forward_hook(lambda *call: seen.append(call[2].shape[2]))
-    with unrecorded_statistics(recognizer):
+    with freeze_running_stats(recognizer):
         torch.testing.assert_close(recognizer.frozen_logits(given, frames), recognizer(repeated))
     assert seen == [1, 4]
 

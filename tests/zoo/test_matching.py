@@ -34,7 +34,7 @@ def test_of_equals_the_one_that_takes_the_file_as_it_is_comes_first(monkeypatch)
     monkeypatch.setattr(MODEL, "_obj_map", {"a_3d": entry(nn.Conv3d), "b_2d": entry(nn.Conv2d)})
     found = match_catalogue(Net2d(2, nn.Conv2d).state_dict())
     assert list(found) == ["b_2d", "a_3d"]
-    assert found["a_3d"].reading.inflated == ("conv.weight",)
+    assert found["a_3d"].converted.inflated == ("conv.weight",)
     assert found["a_3d"].backbone_fraction == 1.0
 
 

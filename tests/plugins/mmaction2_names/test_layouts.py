@@ -190,8 +190,8 @@ def test_x3ds_shortcuts_are_folded():
         name = name if name.startswith("cls_head") else f"backbone.{name}"
         named[name] = value.flatten(1) if name == "cls_head.fc1.weight" else value
     found = match(named, model, "blocks.5.proj")
-    assert (found.reading.layout, found.backbone_fraction, found.head_fits) == ("mmaction2 X3D", 1.0, True)
-    model.load_state_dict({name: found.reading.weights[name] for name in model.state_dict()}, strict=True)
+    assert (found.converted.layout, found.backbone_fraction, found.head_fits) == ("mmaction2 X3D", 1.0, True)
+    model.load_state_dict({name: found.converted.weights[name] for name in model.state_dict()}, strict=True)
     clip = torch.rand(1, 3, 4, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(model(clip), reference(clip), atol=1e-5, rtol=1e-4)
