@@ -121,6 +121,10 @@ SAMPLING = Registry("SAMPLING")
 """Ways to choose the frames of clips: ``build(cfg) -> pvbias.data.sampling.SamplingRule``. A model names the one that
 its weights were trained with (``ClipSpec.sampling``); DATA.TEMPORAL_SAMPLING another."""
 
+TRACK = Registry("TRACK")
+"""What accompanies the frames of clips, such as optical flow or a mask, for evaluators and objectives that ask for it:
+:class:`pvbias.data.Track` subclasses, called ``Track(cfg, source)`` with the completed configuration and the videos."""
+
 FLOW = Registry("FLOW")
 """Estimators of optical flow: ``build() -> estimator``, called as ``estimator(first, second)`` with two uint8 RGB
 frames ``(h, w, 3)``; float32 ``(h, w, 2)``, pixels to the right and down to where each pixel of ``first`` is in
@@ -146,6 +150,7 @@ ALL = {
     "modulations": MODULATION,
     "datasets": DATASET,
     "samplings": SAMPLING,
+    "tracks": TRACK,
     "flow": FLOW,
     "layouts": KEY_LAYOUT,
     "sources": SOURCE,

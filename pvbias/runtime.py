@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -65,6 +65,11 @@ class Settings:
         """uint8 clips ``(N, C, T, H, W)`` as float in [0, 1], on the device, in the memory format."""
         moved = clips.to(self.device, non_blocking=True)  # one byte a value until it is there
         return moved.to(torch.float32, memory_format=_FORMATS[self.memory_format]).div_(255)
+
+    def tracks(self, tracks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tracks of a mini-batch on the device: float16 as float32, integers as they are."""
+        moved = {name: values.to(self.device, non_blocking=True) for name, values in tracks.items()}
+        return {name: values.float() if values.is_floating_point() else values for name, values in moved.items()}
 
     @contextmanager
     def autocast(self) -> Iterator[None]:

@@ -59,11 +59,11 @@ def cfg(tmp_path_factory):
 
 def test_the_targets_are_what_geometry_says(cfg):
     completed = complete(cfg, num_classes=2)
-    loader = build_train_loader(completed, build_source(completed, "train"), rank=0, world_size=1, flow=True)
+    loader = build_train_loader(completed, build_source(completed, "train"), rank=0, world_size=1, tracks=["flow"])
     mirrored = set()
     for epoch in range(3):
         for batch in loader.epoch(epoch):
-            for clip, flow in zip(batch.clips, batch.flow.float(), strict=True):
+            for clip, flow in zip(batch.clips, batch.tracks["flow"].float(), strict=True):
                 u, v = flow.flatten(1).median(1).values.tolist()
                 assert (abs(u), v) == pytest.approx((3.0, -2.0), abs=0.3)
                 mirrored.add(u < 0)

@@ -110,7 +110,7 @@ def make_trainer(network, objective, precision, folder, example):
     made = OBJECTIVE.get(objective)(cfg, recognizer)
     clips = torch.randint(256, (4, 3, FRAMES, SIDE, SIDE), dtype=torch.uint8)
     flow = torch.randn(4, 2, FRAMES, SIDE, SIDE)
-    batch = TrainBatch(clips=clips, labels=torch.arange(4), names=list("abcd"), bad=[], flow=flow)
+    batch = TrainBatch(clips=clips, labels=torch.arange(4), names=list("abcd"), bad=[], tracks={"flow": flow})
     return Trainer(cfg, recognizer, made, OneBatch(batch), choose_settings(cfg, recognizer, training=True))
 
 

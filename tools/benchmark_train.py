@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from tabulate import tabulate
+from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from pvbias.config import complete, load_cfg
@@ -24,7 +26,7 @@ from pvbias.engine import Trainer
 from pvbias.engine.solver import build_optimizer
 from pvbias.machine import prepare_process
 from pvbias.models import build_recognizer
-from pvbias.registries import OBJECTIVE
+from pvbias.registries import OBJECTIVE, TRACK
 from pvbias.runtime import choose_settings
 
 BASELINE = "CrossEntropy"
@@ -137,9 +139,16 @@ def _trainer(overrides: Sequence[str]) -> Trainer:
     size, frames, crop = cfg.TRAIN.BATCH_SIZE, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
     clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
     labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,))
-    flow = torch.randn(size, 2, frames, crop, crop).half() if objective.needs_flow else None
-    batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], flow=flow)
+    tracks = {name: _noise(name, size, frames, crop) for name in objective.tracks}
+    batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], tracks=tracks)
     return Trainer(cfg, recognizer, objective, _OneBatch(batch), settings)  # type: ignore[arg-type]
+
+
+def _noise(name: str, size: int, frames: int, crop: int) -> Tensor:
+    """Values of a track in [0, 2), as a mini-batch has them."""
+    track = TRACK.get(name)
+    noise = np.random.default_rng(0).uniform(0, 2, (size, track.channels, frames, crop, crop))
+    return torch.from_numpy(noise.astype(track.dtype))
 
 
 def _step(trainer: Trainer) -> float:

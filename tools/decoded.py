@@ -45,9 +45,9 @@ def main(argv: Sequence[str]) -> int:
         raise WeightsError(f"{args.run} has no training checkpoint: give the OUTPUT_DIR of a run that has trained.")
     objective = _load(cfg, path)
     source = build_source(cfg, "test")
-    without_target = _why_without_flow(cfg, source) if objective.needs_flow else ""
-    flow = objective.needs_flow and not without_target
-    clips = list(islice(_decoded(cfg, objective, source, args.clips, flow=flow), args.clips))
+    without_target = _why_without_flow(cfg, source) if "flow" in objective.tracks else ""
+    tracks = () if without_target else objective.tracks
+    clips = list(islice(_decoded(cfg, objective, source, args.clips, tracks), args.clips))
     if not clips:
         raise DataError(f"{source.description}: none of the videos that were tried can be read.")
     about = {
@@ -111,11 +111,11 @@ def _why_without_flow(cfg: CfgNode, source: VideoSource) -> str:
 
 
 def _decoded(
-    cfg: CfgNode, objective: Objective, source: VideoSource, count: int, *, flow: bool
+    cfg: CfgNode, objective: Objective, source: VideoSource, count: int, tracks: Sequence[str]
 ) -> Iterator[DecodedClip]:
     """Clips of good videos and what is decoded from them, spread evenly over the split."""
     # What one of so many processes would get is every so many-th video.
-    loader = build_test_loader(cfg, source, rank=0, world_size=max(len(source.records) // count, 1), flow=flow)
+    loader = build_test_loader(cfg, source, rank=0, world_size=max(len(source.records) // count, 1), tracks=tracks)
     for video in loader:
         if isinstance(video, BadVideo):
             logger.warning("%s", video)
@@ -128,7 +128,7 @@ def _decoded(
             name=video.record.name,
             label="" if label is None else (source.class_names[label] if source.class_names else f"class {label}"),
             clip=clips[0],
-            target_flow=video.flow[0].float() if video.flow is not None else None,
+            target_flow=video.tracks["flow"][0].float() if "flow" in video.tracks else None,
             flow=decoded_flow[0].float() if decoded_flow is not None else None,
             frames=frames[0].float() if frames is not None else None,
         )

@@ -127,6 +127,15 @@ class MovingImage:
             field[number, y : y + side, x : x + side] = ways[min(frame, len(ways) - 1)]
         return in_order(resize_flow(field, *size(frames, frames)), place)
 
+    def masks(self, numbers: np.ndarray) -> np.ndarray:
+        """Where the moving image is in the frames of these numbers: uint8 ``(len(numbers), S, S)``, 1 in its whole
+        square, which hides what is behind it, 0 elsewhere."""
+        side, frames = len(self._brush), len(self._background)
+        masks = np.zeros((len(numbers), frames, frames), np.uint8)
+        for mask, (x, y) in zip(masks, self._corners[numbers], strict=True):
+            mask[y : y + side, x : x + side] = 1
+        return masks
+
     def close(self) -> None:
         """Nothing to give back."""
 

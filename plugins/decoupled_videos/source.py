@@ -15,6 +15,7 @@ from fvcore.common.config import CfgNode
 from PIL import Image
 
 from pvbias.data import VideoRecord
+from pvbias.data.masks import FrameMasks
 from pvbias.distributed import is_main_process
 from pvbias.errors import ConfigError
 from pvbias.registries import DATASET
@@ -183,6 +184,11 @@ class DecoupledVideos:
     def open_flow(self, record: VideoRecord) -> MovingImage:
         """A video, which knows its true optical flow; see :class:`pvbias.data.flow.FlowSource`."""
         return self.open(record)
+
+    def open_mask(self, record: VideoRecord) -> FrameMasks:
+        """Where what moves is; see :class:`pvbias.data.masks.MaskSource`."""
+        video = self.open(record)
+        return FrameMasks(video.masks, len(video.timestamps), video, where=Path(record.name))
 
     def open(self, record: VideoRecord) -> MovingImage:
         """Make a video; its frames are drawn when they are read.

@@ -99,7 +99,7 @@ class Rev2Net(Objective):
         super().__init__(cfg, recognizer)
         _check(cfg.REV2NET)
         self.options = options = cfg.REV2NET
-        self.needs_flow = options.FLOW_DECODER
+        self.tracks = ("flow",) if options.FLOW_DECODER else ()
         self.rms = options.NORM == "rms"
         spec = recognizer.clip_spec
         clip_shape = (len(spec.mean), spec.num_frames, spec.crop_size, spec.crop_size)
@@ -149,12 +149,12 @@ class Rev2Net(Objective):
         noise = self._noise(step) if self.gaussians else None
         decoded, gaussians = self._decode(low[self.tap.name], deep[self.base_recognizer.head_name], noise)
         if "flow" in decoded:
-            assert step.flow is not None  # needs_flow
-            difference = decoded["flow"].prediction.float() - step.flow
+            target = step.tracks["flow"]
+            difference = decoded["flow"].prediction.float() - target
             logged["flow"] = frobenius(difference, rms=self.rms)
             loss = loss + options.LAMBDA_FLOW * logged["flow"]
             logged["flow_epe"] = torch.hypot(*difference.detach().unbind(1)).mean()
-            logged["zero_flow_epe"] = torch.hypot(*step.flow.unbind(1)).mean()
+            logged["zero_flow_epe"] = torch.hypot(*target.unbind(1)).mean()
         if "frames" in decoded:
             difference = decoded["frames"].prediction.float() - step.clips.flip(2)
             logged["frames"] = frobenius(difference, rms=self.rms)

@@ -241,6 +241,14 @@ def add_keys(cfg: CfgNode) -> None:
     )
     declare(
         cfg,
+        "DATA.MASK_DIR",
+        "",
+        "Folder of masks, for what asks for them: for a video of the name NAME (without its suffix) NAME.npz, a folder "
+        "NAME of images, or a second video NAME.mp4: pvbias/data/masks.py. Empty: what the data set itself knows "
+        "(made-up videos do).",
+    )
+    declare(
+        cfg,
         "DATA.MODULATION",
         "original",
         "Name in the MODULATION registry: what every clip goes through, in training and in testing, before "

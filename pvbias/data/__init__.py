@@ -1,10 +1,11 @@
-"""From lists to samples: annotations, records, temporal sampling, transforms, loaders."""
+"""From lists to samples: annotations, records, temporal sampling, tracks, transforms, loaders."""
 
+from . import flow, masks  # noqa: F401 (the entries of TRACK)
 from .bad_videos import BadVideo, BadVideoLog, forget
-from .dataset import TestVideo, TrainBatch
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
 from .records import VideoRecord, VideoSource
+from .sample import TestVideo, TrainBatch
 from .source import (
     VideoFiles,
     build_source,
@@ -14,17 +15,20 @@ from .source import (
     set_fingerprints,
     video_key,
 )
+from .tracks import Track, VideoTrack
 
 __all__ = [
     "BadVideo",
     "BadVideoLog",
     "TestLoader",
     "TestVideo",
+    "Track",
     "TrainBatch",
     "TrainLoader",
     "VideoFiles",
     "VideoRecord",
     "VideoSource",
+    "VideoTrack",
     "build_source",
     "build_test_loader",
     "build_train_loader",

@@ -1,4 +1,4 @@
-"""Optical flow beside a video's frames: as what a clip shows, or as what a decoder has to predict.
+"""Optical flow beside a video's frames: the track "flow", or what a clip shows itself.
 
 A flow is a velocity field: where each pixel is heading, in pixels of the size asked for, a second. So it is sampled,
 resized, cropped and mirrored like the frames, whatever the frame rate of the video that it was estimated in. A clip's
@@ -10,23 +10,20 @@ from __future__ import annotations
 import abc
 import os
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from fvcore.common.config import CfgNode
 
-from ..clips import ORIGINAL
 from ..errors import ConfigError
+from ..registries import TRACK
 from ..video.decoding import FileVideo
-from ..video.flow_coding import decode_flow, encode_flow, resize_flow
+from ..video.flow_coding import decode_flow, encode_flow, mirror_flow, resize_flow
 from ..video.video import ROUNDING, BadVideoError, FrameSize, Video, frames_shown
 from .manifest import FINISHED_FILE, read_finished
 from .records import VideoRecord, VideoSource
-
-#: Videos and their flow may differ this much in length, as a fraction: the last frame's end is not always known.
-_MAX_DIFFERENCE = 0.1
+from .tracks import Track, VideoTrack
 
 
 class Flow(Protocol):
@@ -189,8 +186,8 @@ class FlowClips(FlowVideos):
         return _CodedFlow(self._flow.open_flow(record), fps=self._fps)
 
 
-class _CodedFlow:
-    """Flow as frames: uint8 ``(T, h, w, 3)``, each the way that is made in ``1 / fps`` seconds."""
+class _Displacements:
+    """Flow as float32 ``(T, h, w, 2)``, each the way that is made in ``1 / fps`` seconds."""
 
     def __init__(self, flow: Flow, *, fps: float) -> None:
         self._flow = flow
@@ -205,23 +202,25 @@ class _CodedFlow:
         return self._flow.duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        return encode_flow(self._flow.velocity(times, size) / self._fps)
+        return self._flow.velocity(times, size) / self._fps
 
     def close(self) -> None:
         self._flow.close()
+
+
+class _CodedFlow(_Displacements):
+    """The same as frames, uint8 ``(T, h, w, 3)``."""
+
+    def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        return encode_flow(super().read(times, size))
 
 
 def find_flow(cfg: CfgNode, source: VideoSource) -> FlowSource:
     """What knows the optical flow of a source's videos: the files in DATA.FLOW_DIR, else the source itself.
 
     Raises:
-        ConfigError: nothing does, or DATA.MODULATION would change the frames and not the flow.
+        ConfigError: nothing does.
     """
-    if cfg.DATA.MODULATION != ORIGINAL and cfg.DATA.MODALITY != "flow":
-        raise ConfigError(
-            f"DATA.MODULATION = {cfg.DATA.MODULATION!r} changes what the clips show, and their optical flow would no "
-            f"longer be theirs: set it to {ORIGINAL!r}."
-        )
     if cfg.DATA.FLOW_DIR:
         return FlowFiles(cfg.DATA.FLOW_DIR)
     if isinstance(source, FlowSource):
@@ -232,27 +231,26 @@ def find_flow(cfg: CfgNode, source: VideoSource) -> FlowSource:
     )
 
 
-def clip_flow(
-    flow: FlowSource, record: VideoRecord, duration: float, times: Sequence[float], shape: Sequence[int], fps: float
-) -> np.ndarray:
-    """The flow of frames that have been read: float32 ``(T, height, width, 2)``, pixels in ``1 / fps`` seconds.
-
-    Args:
-        flow: knows it.
-        record: the video.
-        duration: of the video, seconds.
-        times: of the frames, seconds.
-        shape: height and width that the frames have been read at.
-        fps: DATA.TARGET_FPS.
+@TRACK.register(name="flow")
+class FlowTrack(Track):
+    """Optical flow, to the right and down, in pixels in 1 / DATA.TARGET_FPS seconds.
 
     Raises:
-        BadVideoError: it cannot be had, or is that of a video of another length.
+        ConfigError: nothing knows it (:func:`find_flow`).
     """
-    with closing(flow.open_flow(record)) as opened:
-        if abs(opened.duration - duration) > _MAX_DIFFERENCE * max(duration, 1.0):
-            raise BadVideoError(
-                "unreadable",
-                f"it lasts {duration:.3f} s, its optical flow {opened.duration:.3f} s: they do not belong together "
-                "(folders of images last as long as DATA.TARGET_FPS says, and `pvbias flow extract --fps`)",
-            )
-        return opened.velocity(times, lambda *_: (shape[0], shape[1])) / fps
+
+    title = "optical flow"
+    channels = 2
+    dtype = np.float16
+
+    def __init__(self, cfg: CfgNode, source: VideoSource) -> None:
+        self._flow = find_flow(cfg, source)
+        self._fps = cfg.DATA.TARGET_FPS
+
+    def open(self, record: VideoRecord, video: Video) -> VideoTrack:
+        """See :class:`.tracks.Track`."""
+        return _Displacements(self._flow.open_flow(record), fps=self._fps)
+
+    def mirror(self, values: np.ndarray) -> np.ndarray:
+        """What went to the right goes to the left."""
+        return mirror_flow(values)

@@ -16,11 +16,13 @@ from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
 from ..registries import MODULATION
 from .bad_videos import BadVideo
-from .dataset import SourceDataset, TestDataset, TestVideo, TrainBatch, TrainDataset, collate
-from .flow import FlowClips, FlowSource, find_flow
+from .dataset import SourceDataset, TestDataset, TrainDataset
+from .flow import FlowClips, find_flow
 from .records import VideoSource
+from .sample import TestVideo, TrainBatch, collate
 from .sampling import sampling_rule
 from .sharding import assign_chunks, split_into_chunks
+from .tracks import build_tracks
 from .transforms import TestViews, TrainAugmentation
 from .workers import Death, WorkerContext, worker_context
 
@@ -86,7 +88,7 @@ class TestLoader:
 
 
 def build_train_loader(
-    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, flow: bool = False
+    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, tracks: Sequence[str] = ()
 ) -> TrainLoader:
     """Loader of training clips.
 
@@ -99,10 +101,10 @@ def build_train_loader(
         cfg: completed configuration.
         source: the videos, all labelled.
         rank, world_size: of this process.
-        flow: the mini-batches have the clips' optical flow, too.
+        tracks: what the mini-batches have beside the clips: names in the TRACK registry.
 
     Raises:
-        ConfigError: TRAIN.BATCH_SIZE cannot be shared evenly between the processes, or there is no optical flow.
+        ConfigError: TRAIN.BATCH_SIZE cannot be shared evenly between the processes, or the videos have no such track.
         DataError: a video without a label.
     """
     if cfg.TRAIN.BATCH_SIZE % world_size:
@@ -112,16 +114,14 @@ def build_train_loader(
     for record in source.records:
         if record.label is None:
             raise DataError(f"Training needs labels, and {record.name!r} has none.")
-    shown, targets = _shown(cfg, source, flow)
     dataset = TrainDataset(
-        shown,
+        _shown(cfg, source),
         sampling=sampling_rule(cfg),
         augmentation=TrainAugmentation.from_cfg(cfg),
         num_classes=cfg.MODEL.NUM_CLASSES,
         seed=cfg.RNG_SEED,
         modulation=_modulation(cfg),
-        flow=targets,
-        fps=cfg.DATA.TARGET_FPS,
+        tracks=build_tracks(cfg, source, tracks),
     )
     batches = _EpochBatches(
         len(source.records), cfg.TRAIN.BATCH_SIZE, seed=cfg.RNG_SEED, rank=rank, world_size=world_size
@@ -137,7 +137,7 @@ def build_test_loader(
     rank: int,
     world_size: int,
     split: str = "test",
-    flow: bool = False,
+    tracks: Sequence[str] = (),
     done: Collection[int] = (),
 ) -> TestLoader:
     """Loader of all views of this process's videos: its chunks (:func:`.assign_chunks`); none twice, none added.
@@ -147,24 +147,22 @@ def build_test_loader(
         source: the videos.
         rank, world_size: of this process.
         split: for the list of bad videos.
-        flow: the videos have their views' optical flow, too.
+        tracks: what the videos have beside the views: names in the TRACK registry.
         done: first records of chunks that are left out, the same in all processes.
 
     Raises:
-        ConfigError: there is no optical flow.
+        ConfigError: the videos have no such track.
     """
-    shown, targets = _shown(cfg, source, flow)
     sampling = sampling_rule(cfg)
     dataset = TestDataset(
-        shown,
+        _shown(cfg, source),
         sampling=sampling,
         views=TestViews.from_cfg(cfg, center_up=sampling.center_up),
         num_classes=cfg.MODEL.NUM_CLASSES,
         split=split,
         seed=cfg.RNG_SEED,
         modulation=_modulation(cfg),
-        flow=targets,
-        fps=cfg.DATA.TARGET_FPS,
+        tracks=build_tracks(cfg, source, tracks),
     )
     left = [chunk for chunk in split_into_chunks(cfg, source.records) if chunk.start not in done]
     mine = assign_chunks(cfg, source.records, left, world_size)[rank]
@@ -172,12 +170,11 @@ def build_test_loader(
     return TestLoader(_Loader(cfg, dataset, indices, persistent=False, batched=False), mine)
 
 
-def _shown(cfg: CfgNode, source: VideoSource, flow: bool) -> tuple[VideoSource, FlowSource | None]:
-    """What clips are taken from, and what knows their optical flow where that is asked for."""
-    known = find_flow(cfg, source) if flow or cfg.DATA.MODALITY == "flow" else None
-    if known is not None and cfg.DATA.MODALITY == "flow":
-        source = FlowClips(source, known, fps=cfg.DATA.TARGET_FPS)
-    return source, known if flow else None
+def _shown(cfg: CfgNode, source: VideoSource) -> VideoSource:
+    """What clips are taken from: the videos, or their optical flow."""
+    if cfg.DATA.MODALITY != "flow":
+        return source
+    return FlowClips(source, find_flow(cfg, source), fps=cfg.DATA.TARGET_FPS)
 
 
 def _modulation(cfg: CfgNode) -> Modulation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from ..video.flow_coding import mirror_coded_flow, mirror_flow
+from ..video.flow_coding import mirror_coded_flow
 
 #: Longer frames than this many times their short side are squeezed to it: a ribbon of 8 x 10,000 pixels would
 #: otherwise fill the memory.
@@ -139,10 +140,15 @@ class TrainView:
             clip = self._jittered(clip)
         return clip
 
-    def flow(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors ``(T, h, w, 2)`` of the frames -> those of the clip, ``(T, crop, crop, 2)``."""
-        cropped = self._cropped(vectors)
-        return mirror_flow(cropped) if self._flip else cropped
+    def track(self, values: np.ndarray, mirror: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What accompanies the frames, ``(T, h, w, D)`` -> what accompanies the clip, ``(T, crop, crop, D)``.
+
+        Args:
+            values: of that size.
+            mirror: gives those of frames that are mirrored left to right.
+        """
+        cropped = self._cropped(values)
+        return mirror(cropped) if self._flip else cropped
 
     def _cropped(self, frames: np.ndarray) -> np.ndarray:
         crop = self._augmentation.crop_size

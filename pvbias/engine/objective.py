@@ -28,8 +28,8 @@ class Step:
         recognizer: the model being trained.
         epoch: fractional epoch, 0 at the start, for schedules inside an objective.
         names: paths of the videos, for messages.
-        flow: the clips' optical flow, to the right and down, in pixels in ``1 / DATA.TARGET_FPS`` seconds: float32
-            ``(N, 2, T, H, W)``, on the device. None where the objective does not need it.
+        tracks: what accompanies the clips, by name in the TRACK registry, ``(N, D, T, H, W)`` on the device (float32
+            or integers): those that the objective needs.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Step:
         recognizer: Recognizer,
         epoch: float,
         names: Sequence[str] = (),
-        flow: Tensor | None = None,
+        tracks: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.clips = clips
         self.labels = labels
         self.recognizer = recognizer
         self.epoch = epoch
         self.names = names
-        self.flow = flow
+        self.tracks = tracks or {}
         self._generators: dict[str, Any] | None = None
 
     @cached_property
@@ -123,12 +123,12 @@ class Objective(nn.Module, abc.ABC):
         recognizer: the model being trained.
 
     Attributes:
-        needs_flow: its steps need the clips' optical flow; may be set in ``__init__``.
+        tracks: what its steps need beside the clips: names in the TRACK registry; may be set in ``__init__``.
         description: what readers of the results have to know of how it trains, in a line without a full stop; set in
             ``__init__``, logged and shown on the page. Empty: nothing that the configuration does not say.
     """
 
-    needs_flow: bool = False
+    tracks: Sequence[str] = ()
     description: str = ""
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:

@@ -144,7 +144,7 @@ class Trainer(TrainState):
             recognizer=self.recognizer,
             epoch=self.fractional_epoch,
             names=batch.names,
-            flow=None if batch.flow is None else batch.flow.to(self.settings.device, non_blocking=True).float(),
+            tracks=self.settings.tracks(batch.tracks),
         )
 
     def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:

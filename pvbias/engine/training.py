@@ -100,7 +100,7 @@ def train(
     if is_main_process():
         logger.info("Training with %s", described)
     loader = build_train_loader(
-        cfg, train_source, rank=get_rank(), world_size=get_world_size(), flow=objective.needs_flow
+        cfg, train_source, rank=get_rank(), world_size=get_world_size(), tracks=objective.tracks
     )
     if len(loader) == 0:
         raise DataError(

@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .resizing import Resizer
-from .video import BadVideoError, FrameSize
+from .video import BadVideoError, FrameSize, frames_shown, in_order
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +82,13 @@ class FrameFolder:
         Raises:
             BadVideoError: ``decoder error`` with the file that is no readable image.
         """
-        shown = np.floor(np.asarray(times, float) * self._fps + 1e-3).astype(int)
-        needed, place = np.unique(shown.clip(0, len(self._files) - 1), return_inverse=True)
+        needed, place = frames_shown(self.timestamps, times)
         images = [self._image(number) for number in needed[:1]]
         height, width = size(images[0].height, images[0].width)
         frames = np.empty((len(needed), height, width, 3), np.uint8)
         for slot, number in enumerate(needed):
             frames[slot] = self._resizer(images[0] if slot == 0 else self._image(number), height, width)
-        return frames[place]
+        return in_order(frames, place)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -94,7 +94,7 @@ def configured(moving, *, crop=48, short_side=64, **data):
 
 
 def train_batches(cfg):
-    loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1, flow=True)
+    loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1, tracks=["flow"])
     return [batch for epoch in range(3) for batch in loader.epoch(epoch)]
 
 
@@ -127,9 +127,9 @@ def test_mirrored_vectors_point_the_other_way():
 def test_training_clips_and_their_flow_are_cropped_and_mirrored_alike(moving):
     seen = set()
     for batch in train_batches(configured(moving)):
-        assert batch.flow.shape == (4, 2, 4, 48, 48)
-        assert batch.flow.dtype == torch.float16
-        for clip, flow in zip(batch.clips, batch.flow, strict=True):
+        assert batch.tracks["flow"].shape == (4, 2, 4, 48, 48)
+        assert batch.tracks["flow"].dtype == torch.float16
+        for clip, flow in zip(batch.clips, batch.tracks["flow"], strict=True):
             u, v = flow.float().mean((1, 2, 3)).tolist()
             assert (flow.float() - torch.tensor([u, v])[:, None, None, None]).abs().max() < 1e-3
             assert (abs(u), v) == pytest.approx((3, -2), abs=0.08)
@@ -141,7 +141,7 @@ def test_training_clips_and_their_flow_are_cropped_and_mirrored_alike(moving):
 
 def test_resizing_scales_the_vectors(moving):
     for batch in train_batches(configured(moving, crop=96, short_side=128)):
-        for clip, flow in zip(batch.clips, batch.flow, strict=True):
+        for clip, flow in zip(batch.clips, batch.tracks["flow"], strict=True):
             u, v = flow.float().mean((1, 2, 3)).tolist()
             assert (abs(u), v) == pytest.approx((6, -4), abs=0.16)
             assert is_where_the_flow_says(clip, (u, v), tolerance=16)
@@ -152,7 +152,7 @@ def test_random_crops_of_other_shapes_scale_each_direction_by_itself(moving):
     shapes = {"TRAIN_JITTER_SCALES_RELATIVE": [0.3, 1.0], "TRAIN_JITTER_ASPECT_RELATIVE": [0.5, 2.0]}
     ratios = set()
     for batch in train_batches(configured(moving, RANDOM_FLIP=False, **shapes)):
-        for clip, flow in zip(batch.clips, batch.flow, strict=True):
+        for clip, flow in zip(batch.clips, batch.tracks["flow"], strict=True):
             u, v = flow.float().mean((1, 2, 3)).tolist()
             # The crop of side 48 shows 48 * 3 / u pixels of the frame, a fraction of it; and its frames move so.
             assert u * 64 / 48 * 1.02 >= 3
@@ -178,7 +178,7 @@ def _grid(side: int, u: float, v: float) -> torch.Tensor:
 
 def test_flow_does_not_depend_on_how_far_a_clips_frames_are_apart(moving):
     for batch in train_batches(configured(moving, SAMPLING_RATE=2, RANDOM_FLIP=False)):
-        for clip, flow in zip(batch.clips, batch.flow, strict=True):
+        for clip, flow in zip(batch.clips, batch.tracks["flow"], strict=True):
             assert flow.float().mean((1, 2, 3)).tolist() == pytest.approx([3, -2], abs=0.08)
             assert is_where_the_flow_says(clip, (6, -4), tolerance=0)
 
@@ -204,10 +204,10 @@ def test_a_variable_rate_counts_in_seconds(tmp_path):
 
 def test_test_views_have_theirs(moving):
     cfg = configured(moving, crop=32, short_side=32)
-    loader = build_test_loader(cfg, build_source(cfg, "test"), rank=0, world_size=1, flow=True)
+    loader = build_test_loader(cfg, build_source(cfg, "test"), rank=0, world_size=1, tracks=["flow"])
     for video in loader:
-        assert video.flow.shape == (len(video.clips), 2, 4, 32, 32)
-        assert video.flow.float().mean((0, 2, 3, 4)).tolist() == pytest.approx([1.5, -1], abs=0.05)
+        assert video.tracks["flow"].shape == (len(video.clips), 2, 4, 32, 32)
+        assert video.tracks["flow"].float().mean((0, 2, 3, 4)).tolist() == pytest.approx([1.5, -1], abs=0.05)
 
 
 def test_clips_of_flow(moving):
@@ -216,7 +216,7 @@ def test_clips_of_flow(moving):
     right = set()
     for epoch in range(3):
         for batch in loader.epoch(epoch):
-            assert batch.flow is None
+            assert not batch.tracks
             assert (batch.clips[:, 2] == 128).all()
             for clip in batch.clips:
                 vectors = decode_flow(clip.permute(1, 2, 3, 0).numpy())
@@ -263,4 +263,4 @@ def test_a_video_without_flow_is_a_bad_one(moving, tmp_path):
 def test_flow_that_cannot_be_had_is_said_before_training(moving, data, message):
     cfg = configured(moving, **data)
     with pytest.raises(ConfigError, match=message):
-        build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1, flow=True)
+        build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1, tracks=["flow"])

@@ -79,7 +79,9 @@ class EventfulLoader(FakeLoader):
                 labels=batch.labels,
                 names=batch.names,
                 bad=[bad] if number == 1 else [],
-                flow=torch.randn(len(batch.clips), 2, 4, 8, 8, generator=torch.Generator().manual_seed(number)),
+                tracks={
+                    "flow": torch.randn(len(batch.clips), 2, 4, 8, 8, generator=torch.Generator().manual_seed(number))
+                },
             )
 
 

@@ -32,7 +32,7 @@ BRUSH = ["TEST.DATASET", "brush_mnist", "DECOUPLED.SIZE", "16", "DECOUPLED.FRAME
 class Scaled(Objective):
     """Decodes no motion, and the reversed clip, darkened by what it has learnt."""
 
-    needs_flow = True
+    tracks = ("flow",)
 
     def __init__(self, cfg, recognizer):
         super().__init__(cfg, recognizer)

@@ -98,6 +98,14 @@ def test_the_prefix_is_a_key(tmp_path):
     assert frame_number(frames[0]) == 3
 
 
+def test_the_frame_shown_is_the_last_that_has_come_up(tmp_path):
+    for number in range(3):
+        Image.fromarray(np.full((8, 8, 3), 10 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    times = [0.0, 0.1 - 0.002, 0.1 - 0.0005, 0.1, 0.2, 0.3]  # up to a millisecond early, as in files
+    frames = FrameFolder(str(tmp_path), fps=10.0).read(times, lambda height, width: (height, width))
+    assert frames[:, 0, 0, 0].tolist() == [0, 0, 10, 10, 20, 20]
+
+
 def test_missing_numbers_make_no_pause_and_are_told(tmp_path, caplog):
     path = write_images(tmp_path / "v", ["f1.png", "f2.png", "f5.png"])
     assert shown(path) == [0, 1, 2]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pvbias.config import complete, load_cfg
@@ -179,6 +180,24 @@ def test_other_processes_deliver_the_same_clips():
         assert one.record == other.record
         assert one.clips.shape == (2, 3, 4, 24, 24)
         assert one.clips.equal(other.clips)
+
+
+def test_masks_are_where_what_moves_is():
+    """Nothing else changes from frame to frame, and a brush shines nowhere else."""
+    overrides = ["MODEL.MODEL_NAME", "x3d_xs", "TEST.NUM_ENSEMBLE_VIEWS", "1", "TEST.NUM_SPATIAL_CROPS", "1"]
+    sizes = ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE", "TEST_SHORT_SIDE")
+    overrides += [part for name in sizes for part in (f"DATA.{name}", "32")]
+    cfg = complete(load_cfg(overrides=overrides), num_classes=128)
+    for dataset, side in (("brush_mnist", 4), ("places_faces_mnist", 8)):
+        source = source_of(dataset, TEST_VIDEOS=4)
+        for video in build_test_loader(cfg, source, rank=0, world_size=1, tracks=["mask"]):
+            (clip,), (mask,) = video.clips.int(), video.tracks["mask"]
+            assert mask.sum((0, 2, 3)).tolist() == [side**2] * 4
+            for before, after in ((0, 1), (1, 2), (0, 3)):
+                still = (mask[0, before] | mask[0, after]) == 0
+                assert torch.equal(clip[:, before, still], clip[:, after, still])
+            assert any(not torch.equal(clip[:, 0], frame) for frame in clip.unbind(1))
+            assert dataset != "brush_mnist" or not clip[:, mask[0] == 0].any()
 
 
 def test_mirroring_is_warned_of(caplog):

@@ -62,7 +62,7 @@ def make_step(recognizer, epoch=0.0, clips=4):
         recognizer=recognizer,
         epoch=epoch,
         names=[f"{n}.mp4" for n in range(clips)],
-        flow=torch.randn(clips, 2, 4, 8, 8),
+        tracks={"flow": torch.randn(clips, 2, 4, 8, 8)},
     )
 
 
@@ -76,7 +76,7 @@ class FlowLoader(FakeLoader):
 
     def epoch(self, *position):
         for batch in super().epoch(*position):
-            yield dataclasses.replace(batch, flow=batch.clips[:, :2].float() / 50)
+            yield dataclasses.replace(batch, tracks={"flow": batch.clips[:, :2].float() / 50})
 
 
 # ---------------------------------------------------------------- eq. 1 to 3
@@ -149,8 +149,8 @@ def test_what_is_compared_with_what(tmp_path):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
     step = make_step(recognizer)
-    step.flow = torch.zeros_like(step.flow)
-    step.flow[:, 0], step.flow[:, 1] = 3.0, -4.0
+    target = step.tracks["flow"].zero_()
+    target[:, 0], target[:, 1] = 3.0, -4.0
     values = losses(objective, step)
     assert values["zero_flow_epe"].item() == pytest.approx(5.0)
     assert values["flow_epe"].item() == pytest.approx(5.0)
@@ -233,9 +233,9 @@ def test_ablations(name, tmp_path):
     recognizer = make_recognizer().train()
     objective = Rev2Net(rev2net_cfg(tmp_path, *keys), recognizer).train()
     step = make_step(recognizer)
-    assert objective.needs_flow == ("flow" in tasks)
-    if not objective.needs_flow:
-        step.flow = None
+    assert ("flow" in objective.tracks) == ("flow" in tasks)
+    if not objective.tracks:
+        step.tracks = {}
     values = losses(objective, step)
     logged = {"loss", "classification", "top1"} | tasks | penalties
     assert set(values) == logged | ({"flow_epe", "zero_flow_epe"} if "flow" in tasks else set())
@@ -285,7 +285,7 @@ def test_samples_change_from_step_to_step_and_not_with_the_batch(tmp_path):
     def flow_loss(epoch, which=slice(None)):
         step = make_step(recognizer, epoch)
         step.clips, step.labels, step.names = step.clips[which], step.labels[which], step.names[which]
-        step.flow = step.flow[which]
+        step.tracks = {"flow": step.tracks["flow"][which]}
         return losses(objective, step)["flow"].item()
 
     assert flow_loss(0.5) == flow_loss(0.5) != flow_loss(0.75)
@@ -413,7 +413,9 @@ def test_the_decoders_learn(tmp_path):
     for number in range(140):
         clips, flow, labels = moving_scenes(generator)
         names = [str(index) for index in range(len(clips))]
-        step = Step(clips=clips, labels=labels, recognizer=recognizer, epoch=number / 10, names=names, flow=flow)
+        step = Step(
+            clips=clips, labels=labels, recognizer=recognizer, epoch=number / 10, names=names, tracks={"flow": flow}
+        )
         optimizer.zero_grad()
         phase.loss(step)["loss"].backward()
         optimizer.step()

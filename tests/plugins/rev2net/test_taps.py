@@ -115,7 +115,7 @@ def test_a_step_changes_every_weight_below_the_tap(model, frames):
     before = {name: parameter.detach().clone() for name, parameter in named.items()}
     clips, flow = torch.rand(2, 3, frames, 64, 64), torch.randn(2, 2, frames, 64, 64)
     names, labels = ["a", "b"], torch.tensor([0, 1])
-    step = Step(clips=clips, labels=labels, recognizer=recognizer, epoch=0.0, names=names, flow=flow)
+    step = Step(clips=clips, labels=labels, recognizer=recognizer, epoch=0.0, names=names, tracks={"flow": flow})
     losses = objective.phases()[0].loss(step)
     optimizer = torch.optim.Adam(recognizer.parameters(), 0.01)  # whose steps are as long for small gradients
     (losses["flow"] + losses["frames"]).backward()
@@ -177,7 +177,7 @@ def test_a_step_of_a_3d_resnet():
             recognizer=recognizer,
             epoch=0.0,
             names=["a", "b"],
-            flow=torch.zeros(2, 2, 16, 32, 32),
+            tracks={"flow": torch.zeros(2, 2, 16, 32, 32)},
         )
         objective.phases()[0].loss(step)["loss"].backward()
         trained = [*recognizer.named_parameters(), *objective.named_parameters()]
