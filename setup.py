@@ -38,7 +38,7 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=FOLDERS,
-    package_data={"pvbias": ["py.typed"], "pvbias.report": ["templates/*"]},
+    package_data={"pvbias": ["py.typed"], "": ["templates/*"]},
     install_requires=[
         "torch>=2.6",  # before, torch.load(weights_only=True) could be made to run code (CVE-2025-32434)
         "torchvision>=0.21",

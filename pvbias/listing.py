@@ -108,7 +108,9 @@ def _model(name: str, model: Any, origin: str) -> dict[str, str]:
 
 
 def _summary(thing: object) -> str:
-    """First sentence of the object's docstring."""
+    """How the object describes itself, or the first sentence of its docstring."""
+    if isinstance(described := getattr(thing, "description", None), str) and described:
+        return described
     text = (getattr(getattr(thing, "configure", thing), "__doc__", "") or "").strip().split("\n\n")[0]
     return " ".join(text.split())
 

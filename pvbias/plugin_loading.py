@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 ENTRY_POINT_GROUP = "pvbias.plugins"
 
 #: The core's own packages that register things.
-_CORE = ("pvbias.clips", "pvbias.data", "pvbias.engine", "pvbias.evaluation")
+_CORE = ("pvbias.clips", "pvbias.data", "pvbias.engine", "pvbias.evaluation", "pvbias.report")
 
 
 def load_plugins(names: Sequence[str] = ()) -> list[ModuleType]:

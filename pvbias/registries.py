@@ -8,6 +8,7 @@ keys that way.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,19 +23,26 @@ class Registry(_FvcoreRegistry):
 
     Register with ``@REGISTRY.register()`` (the object's own name), ``@REGISTRY.register(name="...")`` or
     ``REGISTRY.register(obj, name="...")``.
+
+    Args:
+        name: of the registry.
+        form: a regular expression that names have to match; None: any name.
+        example: of such a name, for the error.
     """
 
     _obj_map: dict[str, Any]
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, form: str | None = None, example: str = "") -> None:
         super().__init__(name)
         self._origins: dict[str, str] = {}
+        self._form, self._example = form, example
 
     def register(self, obj: Any = None, *, name: str | None = None) -> Any:
         """Register ``obj`` under ``name`` (default: ``obj.__name__``); without ``obj``, a decorator.
 
         Raises:
-            ConfigError: the name is taken; the message says by what and from where.
+            ConfigError: the name is taken, and the message says by what and from where; or it is not of the registry's
+                form.
         """
         if obj is None:
 
@@ -46,6 +54,8 @@ class Registry(_FvcoreRegistry):
         key = name or obj.__name__
         # An instance's own __module__ is that of its class, which says nothing about who registers it.
         origin = obj.__module__ if hasattr(obj, "__qualname__") else sys._getframe(1).f_globals["__name__"]
+        if self._form is not None and not re.fullmatch(self._form, key):
+            raise ConfigError(f"{self._name} {key!r}, registered by {origin}: names are written {self._example}.")
         if key in self._obj_map:
             raise ConfigError(
                 f"{self._name} {key!r} is registered twice: by {self._origins[key]} and by {origin}. "
@@ -136,6 +146,13 @@ where the file or the model is not of that layout, or a :class:`pvbias.zoo.key_l
 state dict. They go by names and shapes, never by values (both may be on the meta device), and leave names that they
 cannot place as they are."""
 
+METRIC = Registry("METRIC", form=r"[^/]+/[^/]+", example="EVALUATOR/FIGURE")
+"""What there is to know of the figures of evaluators: :class:`pvbias.report.Metric` instances, EVALUATOR/FIGURE. They
+say what a figure is called, whether it is a headline, which direction is better, and how runs are compared by it."""
+
+REPORT_SECTION = Registry("REPORT_SECTION")
+"""Sections of the page of one run or several: :class:`pvbias.report.Section` instances."""
+
 SOURCE = Registry("SOURCE")
 """Where weights come from: functions ``fetch(address) -> local path``, by what stands before ``://`` in the address;
 :func:`pvbias.zoo.fetch` knows paths, ``http(s)://`` and ``zoo://`` itself."""
@@ -154,4 +171,6 @@ ALL = {
     "flow": FLOW,
     "layouts": KEY_LAYOUT,
     "sources": SOURCE,
+    "metrics": METRIC,
+    "sections": REPORT_SECTION,
 }

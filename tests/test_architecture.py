@@ -1,6 +1,7 @@
 """Arrows run one way: tools -> plugins -> core, and no plugin knows another."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pvbias.config import load_cfg
-from pvbias.registries import ALL
+from pvbias.config import get_cfg, load_cfg
+from pvbias.config.effects import flat
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import ALL, EVALUATOR, OBJECTIVE
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +50,40 @@ def test_a_plugin_imports_no_other_plugin_and_no_tool(path):
     for name in imported_by(path, "pvbias.plugins"):
         assert not name.startswith("pvbias.tools")
         assert not name.startswith("pvbias.plugins.") or f"{name}.".startswith(f"{own}.")
+
+
+def names_of_methods() -> list[str]:
+    """Evaluators, objectives and configuration keys (by their section, where it is their own) of built-in plugins."""
+    plugins = [module for module in load_plugins() if module.__name__.startswith("pvbias.plugins.")]
+    registered = [
+        name
+        for registry in (EVALUATOR, OBJECTIVE)
+        for name in registry.names()
+        if registry.origin(name).startswith("pvbias.plugins.")
+    ]
+    cfg = get_cfg()
+    sections, keys = {key.partition(".")[0] for key, _ in flat(cfg)}, dict(flat(cfg))
+    for plugin in plugins:
+        if hasattr(plugin, "add_config"):
+            plugin.add_config(cfg)
+    added = [key.split(".") for key, _ in flat(cfg) if key not in keys]
+    return sorted({*registered, *(parts[-1] if parts[0] in sections else parts[0] for parts in added)})
+
+
+def test_the_core_names_no_method():
+    """Not in code, comments, templates or its pages to read: a method is known to its plugin alone."""
+    names = names_of_methods()
+    assert {"dynamic_score", "Rev2Net", "DRL", "SELF_CONVOLUTION_DELTA"} <= set(names)
+    word = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
+    kinds = {".py", ".html", ".css", ".md", ".yaml", ".txt", ".json"}
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in sorted((ROOT / "pvbias").rglob("*"))
+        if path.suffix in kinds
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        for match in word.finditer(line)
+    ]
+    assert found == []
 
 
 def test_no_tool_takes_the_name_of_a_standard_module():

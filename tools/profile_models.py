@@ -18,7 +18,7 @@ from pvbias.engine.seeding import seed_everything
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Result
 from pvbias.models import Recognizer, build_recognizer
-from pvbias.plugins.bias_metrics.profile_page import Architecture, Profile, write_profiles
+from pvbias.plugins.bias_metrics.report.profile import Architecture, Profile, write_profiles
 from pvbias.registries import EVALUATOR
 from pvbias.versions import versions
 from pvbias.zoo import load_weights

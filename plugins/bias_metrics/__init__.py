@@ -5,6 +5,7 @@ from fvcore.common.config import CfgNode
 
 from pvbias.config.keys import Effect, declare
 
+from . import report
 from .distilled import DatasetBias, DistilledDynamicScore
 from .dynamic_score import DynamicScore
 from .kernel_measures import Asdt, SelfConvolution
@@ -18,6 +19,7 @@ __all__ = [
     "ModulatedAccuracy",
     "SelfConvolution",
     "add_config",
+    "report",
 ]
 
 

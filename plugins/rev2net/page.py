@@ -14,12 +14,14 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import flow_to_image
 
-from ...report.folder import write_atomically
-from ...report.tables import image_uri
-from ...report.templating import render_template
+from pvbias.report.folder import write_atomically
+from pvbias.report.tables import image_uri
+from pvbias.report.templating import render_template
 
 #: Frames of a clip that are shown, at most.
 FRAMES_SHOWN = 8
+
+_TEMPLATE = Path(__file__).with_name("templates") / "decoded.html"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ def write_decoded(
         "about": about,
         "without_target": without_target,
     }
-    return write_atomically(path, render_template("decoded.html", context))
+    return write_atomically(path, render_template(_TEMPLATE, context))
 
 
 def _context(clip: DecodedClip) -> dict[str, Any]:

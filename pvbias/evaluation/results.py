@@ -13,7 +13,7 @@ class Figure:
     """One measured number.
 
     Attributes:
-        name: e.g. ``top1``, ``log_ratio``, ``dynamic_score``, ``agreement``.
+        name: e.g. ``top1``; :class:`pvbias.report.Metric` says what figures of this name are to a reader.
         value: the number; None where it is undefined, and then ``note`` says why.
         unit: ``%`` (of a proportion), ``points`` (a difference of two), ``nats``, ``log ratio``, ``weight``, ...
         level: ``video`` (of the probabilities averaged over a video's views), ``clip`` (of each view by itself,

@@ -264,17 +264,17 @@ def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed
     Args:
         original, modulated: ``(n,)`` accuracy of each video in [0, 1], n >= 1.
     """
-    accuracy, modulated_accuracy = float(np.mean(original)), float(np.mean(modulated))
-    if accuracy == 0 and modulated_accuracy == 0:
+    mean, modulated_mean = float(np.mean(original)), float(np.mean(modulated))
+    if mean == 0 and modulated_mean == 0:
         return LogRatio(None, note="undefined: both accuracies are 0")
-    if modulated_accuracy == 0:
+    if modulated_mean == 0:
         return LogRatio(None, note="undefined (zero denominator): the accuracy on the modulated clips is 0")
-    if accuracy == 0:
+    if mean == 0:
         return LogRatio(None, note="undefined (logarithm of 0): the accuracy on the original clips is 0")
-    value = math.log(accuracy / modulated_accuracy)
+    value = math.log(mean / modulated_mean)
     if len(original) < 2:
         return LogRatio(value)
-    if accuracy == modulated_accuracy == 1:
+    if mean == modulated_mean == 1:
         lowest, _ = proportion_interval(original) or (1.0, 1.0)
         return LogRatio(value, (math.log(lowest), -math.log(lowest)))
     means = resampled_means(np.stack([original, modulated], axis=1), samples=samples, seed=seed)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..evaluation.results import Predictions
+from ..registries import REPORT_SECTION
+from .results import RunResults
+from .section import Section
 from .tables import Table
 
 #: Up to so many classes, all of them are shown against one another.
@@ -28,13 +31,14 @@ class Confusion:
     frequent: Table | None
 
 
-def confusions(predictions: Sequence[Predictions | None]) -> list[Confusion]:
+def _confusions(runs: Sequence[RunResults]) -> list[Confusion] | None:
     """Of each run that has predictions for videos with labels: first choices at video level, on original clips."""
-    found = []
-    for column, own in enumerate(predictions):
-        if own is not None and (own.labels >= 0).any():
-            found.append(_confusion(column, own))
-    return found
+    found = [
+        _confusion(column, run.predictions)
+        for column, run in enumerate(runs)
+        if run.predictions is not None and (run.predictions.labels >= 0).any()
+    ]
+    return found or None
 
 
 def _confusion(column: int, predictions: Predictions) -> Confusion:
@@ -76,3 +80,9 @@ def _frequent(names: Sequence[str], counts: np.ndarray) -> Table | None:
 
 def _name(predictions: Predictions, label: int) -> str:
     return predictions.class_names[label] if label < len(predictions.class_names) else str(label)
+
+
+REPORT_SECTION.register(
+    Section(title="What is taken for what", build=_confusions, place=300, template="confusions.html"),
+    name="confusions",
+)

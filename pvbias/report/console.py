@@ -8,24 +8,27 @@ from tabulate import tabulate
 
 from . import words
 from .differences import difference
+from .figures import Measured, headline_figures, metric_index, ordered
 from .results import RunResults
-from .sections import headline_figures
 from .tables import cell
 
 
 def headline_table(runs: Sequence[RunResults]) -> str:
-    """A row for each headline figure, with its interval: a column for each run, and for two runs their difference."""
-    figures = [dict(headline_figures(run)) for run in runs]
+    """A row for each headline figure, with its interval: a column for each run, and for two runs their difference.
+
+    The headlines are those of the metrics that are registered: see :func:`pvbias.plugin_loading.load_plugins`.
+    """
+    figures = [headline_figures(run) for run in runs]
     rows = []
-    for what in dict.fromkeys(name for own in figures for name in own):
-        found = [own.get(what) for own in figures]
-        unit = next(figure.unit for figure in found if figure is not None)
-        row = [what if unit == "log ratio" else f"{what}, {unit}"]
-        for figure in found:
-            shown = cell(figure)
+    for title in ordered(title for own in figures for title in own):
+        found = [own.get(title) for own in figures]
+        unit = next(own.figure.unit for own in found if own is not None)
+        row = [title if unit in ("", "log ratio") else f"{title}, {unit}"]
+        for own in found:
+            shown = cell(own)
             row.append(f"{shown.value} {shown.interval}".rstrip())
         if len(runs) == 2:
-            row.append(_difference(runs, what))
+            row.append(_difference(runs, found))
         rows.append(row)
     if not rows:
         return "No headline figures were measured."
@@ -34,14 +37,12 @@ def headline_table(runs: Sequence[RunResults]) -> str:
     return tabulate(rows, headers=heads, disable_numparse=True)
 
 
-def _difference(runs: Sequence[RunResults], what: str) -> str:
-    first, second = (dict(headline_figures(run)).get(what) for run in runs)
-    if first is None or second is None or (first.level, first.variant) != (second.level, second.variant):
+def _difference(runs: Sequence[RunResults], figures: Sequence[Measured | None]) -> str:
+    first, second = figures
+    if first is None or second is None or first.key != second.key or first.metric is not second.metric:
         return ""
-    indices = [
-        {(f.name, f.level, f.variant): f for result in run.results.values() for f in result.figures} for run in runs
-    ]
-    change = difference(runs[0], indices[0], runs[1], indices[1], (first.name, first.level, first.variant))
+    indices = [metric_index(run, first.metric) for run in runs]
+    change = difference(runs[0], indices[0], runs[1], indices[1], first.key)
     if change is None:
         return ""
     interval = words.interval(change.interval, change.unit, signed=True)

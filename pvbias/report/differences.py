@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
 
 from ..evaluation.results import Figure
-from ..evaluation.statistics import log_ratio_difference, paired_difference
+from ..evaluation.statistics import paired_difference
+from .figures import Index, Key
 from .results import RunResults
-
-#: A figure's name, level and variant.
-Key = tuple[str, str, str]
 
 #: Resamples for the intervals: BIAS.BOOTSTRAP_SAMPLES's default.
 _SAMPLES = 2000
@@ -35,27 +33,31 @@ class Change:
     interval: tuple[float, float] | None = None
 
 
-def difference(
-    first: RunResults, first_figures: Mapping[Key, Figure], run: RunResults, figures: Mapping[Key, Figure], key: Key
-) -> Change | None:
+def difference(first: RunResults, first_figures: Index, run: RunResults, figures: Index, key: Key) -> Change | None:
     """What ``run`` has more than ``first``; None where a figure of either is missing or undefined.
 
     Args:
-        first_figures, figures: by key; those of an accuracy's log ratio are there with it.
+        first_figures, figures: the figure of this key, and those that it is derived from.
     """
-    before, after = first_figures.get(key), figures.get(key)
+    before, after = _figure(first_figures, key), _figure(figures, key)
     if before is None or after is None or before.value is None or after.value is None:
         return None
     value, unit = after.value - before.value, "points" if after.unit == "%" else after.unit
-    keys = [key] if key[0] != "log_ratio" else [("top1", key[1], "original"), ("top1", key[1], key[2])]
-    values = _paired(first, run, [own.get(each) for own in (first_figures, figures) for each in keys])
+    derived = figures[key].metric.derived
+    _, level, variant = key
+    keys = [key] if derived is None else [(name, level, part) for name, part in derived.parts(variant)]
+    values = _paired(first, run, [_figure(own, each) for own in (first_figures, figures) for each in keys])
     if values is None:
         return Change(value, unit)
-    if key[0] == "log_ratio":
-        return Change(value, unit, log_ratio_difference(*values, samples=_SAMPLES, seed=first.seed))
+    if derived is not None:
+        return Change(value, unit, derived.interval(*values, samples=_SAMPLES, seed=first.seed))
     found = paired_difference(*values, proportion=after.unit == "%", samples=_SAMPLES, seed=first.seed)
     scale = 100.0 if after.unit == "%" else 1.0
     return Change(value, unit, found.interval and (scale * found.interval[0], scale * found.interval[1]))
+
+
+def _figure(figures: Index, key: Key) -> Figure | None:
+    return figures[key].figure if key in figures else None
 
 
 def _paired(first: RunResults, run: RunResults, figures: Sequence[Figure | None]) -> np.ndarray | None:

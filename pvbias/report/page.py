@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..evaluation.results import Predictions
-from . import evidence, plots, ranking, sections, words
-from .confusion import confusions
+from ..plugin_loading import load_plugins
+from . import plots
+from .accuracy import TOP1
+from .cards import cards
+from .comparability import cautions, warnings
+from .figures import measured_metrics
 from .folder import PAGE, refuse_run, write_atomically, write_files
+from .metric import Metric
+from .ranking import summary
 from .results import PREDICTIONS, RunResults, folder_of, joined_tables, read_predictions, read_results, read_videos
+from .run_details import bad_videos, details, not_measured
+from .section import build_sections, other_evaluators
 from .templating import render_template
-from .training import training
 
 FILE_NAME = PAGE
 
@@ -26,8 +32,8 @@ def write_report(run_dir: str | Path) -> Path:
     Raises:
         DataError: there are no results to read.
     """
-    run = read_results(run_dir)
-    return write_atomically(folder_of(run_dir) / FILE_NAME, render([run], [_predictions(run_dir)]))
+    run = _with_predictions(read_results(run_dir), run_dir)
+    return write_atomically(folder_of(run_dir) / FILE_NAME, render([run]))
 
 
 def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
@@ -49,51 +55,55 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
         raise ConfigError(f"A comparison needs two runs or more, not {len(run_dirs)}: give their folders.")
     refuse_run(out)
     runs = read_runs(run_dirs)
-    page = render(runs, [_predictions(run_dir) for run_dir in run_dirs])
+    page = render([_with_predictions(run, run_dir) for run, run_dir in zip(runs, run_dirs, strict=True)])
     write_files(out, joined_tables(runs) | {FILE_NAME: page})
     return Path(out) / FILE_NAME
 
 
-def render(runs: Sequence[RunResults], predictions: Sequence[Predictions | None]) -> bytes:
+def render(runs: Sequence[RunResults]) -> bytes:
     """The page as UTF-8; the same runs give the same bytes.
 
-    Args:
-        predictions: of each run, where it has kept them.
+    Sections and metrics are those of the registries: the core's, those of installed plugins, and what else has been
+    imported.
     """
-    return render_template("report.html", _context(runs, predictions))
+    load_plugins()
+    return render_template("report.html", _context(runs))
 
 
-def _predictions(run_dir: str | Path) -> Predictions | None:
+def _with_predictions(run: RunResults, run_dir: str | Path) -> RunResults:
     folder = folder_of(run_dir)
-    return read_predictions(folder) if (folder / PREDICTIONS).exists() else None
+    return dataclasses.replace(run, predictions=read_predictions(folder)) if (folder / PREDICTIONS).exists() else run
 
 
-def _context(runs: Sequence[RunResults], predictions: Sequence[Predictions | None]) -> dict[str, Any]:
+def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
+    metrics = measured_metrics(runs)
+    sections = build_sections(runs)
     return {
         "runs": runs,
         "colors": plots.COLORS,
-        "cards": sections.headline(runs),
-        "summary": ranking.summary(runs),
-        "cautions": sections.cautions(runs),
-        "warnings": sections.warnings(runs),
-        "accuracy": sections.accuracy(runs),
-        "classes": evidence.classes(runs),
-        "confusions": confusions(predictions),
-        "training": training(runs),
-        "dynamics": sections.dynamics(runs),
-        "measured": {name for run in runs for name, result in run.results.items() if result.figures},
-        "layers": evidence.layers(runs),
-        "samples": evidence.samples(runs),
-        "others": sections.other_evaluators(runs),
-        "not_measured": sections.not_measured(runs),
-        "bad_videos": sections.bad_videos(runs),
-        "details": sections.details(runs),
-        "blind": words.BLIND,
-        "half": words.HALF,
-        "resolution": words.RESOLUTION,
-        "slight": words.SLIGHT,
-        "large": words.LARGE,
+        "cards": cards(runs),
+        "summary": summary(runs),
+        "cautions": cautions(runs),
+        "warnings": warnings(runs),
+        "glossary": {term: text for metric in metrics for term, text in metric.glossary.items()},
+        "rounded": _rounded(metrics),
+        "has_accuracy": TOP1 in metrics,
+        "sections": sections,
+        "others": other_evaluators(runs, sections),
+        "not_measured": not_measured(runs),
+        "bad_videos": bad_videos(runs),
+        "details": details(runs),
     }
+
+
+def _rounded(metrics: Sequence[Metric]) -> dict[float, list[str]]:
+    """The resolutions of metrics, and which metrics have them."""
+    found: dict[float, list[str]] = {}
+    for metric in metrics:
+        titles = found.setdefault(metric.resolution, []) if metric.resolution else []
+        if metric.title not in titles:
+            titles.append(metric.title)
+    return found
 
 
 def read_runs(run_dirs: Sequence[str | Path]) -> list[RunResults]:

@@ -3,7 +3,7 @@
 ``videos`` ``(n,)`` is what tells the videos from one another (:func:`pvbias.data.video_key`), in annotation order, and
 ``labelled`` ``(n,)`` says which of them have a label. Each figure that is a mean over all of them, or over those with a
 label, has an array of as many values, float64 (shares in [0, 1] where its unit is "%"), that is called
-``EVALUATOR/FIGURE/LEVEL/VARIANT``: ``modulated_accuracy/top1/video/shuffle``. ``numpy.load`` needs no pickle.
+``EVALUATOR/FIGURE/LEVEL/VARIANT``: ``accuracy/top1/video/original``. ``numpy.load`` needs no pickle.
 
 Two runs on the same videos are compared by it (:mod:`.differences`).
 """

@@ -19,29 +19,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
-    from matplotlib.text import Annotation
 
 #: One colour a run, told apart with any kind of colour vision (Okabe and Ito's set, without what is too pale on white).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 _WIDTH = 4.4  # inches; shown at up to 1.6 pixels a point: half of a wide page, or all of a phone's
-#: Up to so many classes, points are large and names keep clear of them.
-_FEW = 60
-#: Where a name may stand beside its point: offset in typographic points, alignment; the first free place is taken.
-_LABEL_PLACES = (
-    (6, -3, "left"),
-    (-6, -3, "right"),
-    (0, 6, "center"),
-    (0, -12, "center"),
-    (6, 6, "left"),
-    (-6, 6, "right"),
-    (6, -12, "left"),
-    (-6, -12, "right"),
-    (0, 16, "center"),
-    (0, -22, "center"),
-)
-_INK, MUTED, _GRID, _STATIC = "#1f2933", "#667482", "#e3e8ed", "#d5dce3"
+_INK, MUTED, _GRID = "#1f2933", "#667482", "#e3e8ed"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pvbias",
@@ -87,15 +71,6 @@ class Series:
 
 
 @dataclass(frozen=True)
-class ClassPoint:
-    """One class's accuracy in per cent."""
-
-    name: str
-    original: float
-    shuffled: float
-
-
-@dataclass(frozen=True)
 class Curve:
     """A line: its name, its colour (an index into COLORS), and (x, y) from left to right."""
 
@@ -133,7 +108,7 @@ def interval_bars(
         for run, one in enumerate(series):
             for row, value in enumerate(one.values):
                 _bar(axes, row * step + run, value, COLORS[one.color % len(COLORS)], end)
-        axes.set_yticks([row * step + (runs - 1) / 2 for row in range(rows)], [_short(label, 26) for label in labels])
+        axes.set_yticks([row * step + (runs - 1) / 2 for row in range(rows)], [short(label, 26) for label in labels])
         axes.set_ylim(rows * step - step + runs - 0.35, -0.65)
         axes.set_xlim(0, end * 1.14)
         if limit is not None:
@@ -155,81 +130,6 @@ def interval_bars(
     return result[0]
 
 
-def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt: str, labelled: int = 6) -> str:
-    """Accuracy on original against shuffled clips, a point a class; the classes that stand out are named."""
-    with drawing(3.5, prefix, alt, width=3.6) as (canvas, result):
-        axes = canvas.add_subplot()
-        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
-        axes.annotate(
-            "shuffling costs nothing",
-            (57, 57),
-            xytext=(-4, 4),
-            textcoords="offset points",
-            rotation=45,
-            rotation_mode="anchor",
-            color=MUTED,
-            fontsize=8,
-        )
-        axes.plot(
-            [p.original for p in points],
-            [p.shuffled for p in points],
-            MARKERS[color % len(MARKERS)],
-            clip_on=False,
-            color=COLORS[color % len(COLORS)],
-            alpha=0.85 if len(points) <= _FEW else 0.45,
-            markersize=6 if len(points) <= _FEW else 4,
-            markeredgewidth=0,
-            zorder=3,
-        )
-        axes.set(xlim=(-1, 101), ylim=(-1, 101), aspect="equal", xlabel="accuracy on original clips, %")
-        axes.set_ylabel("accuracy on shuffled clips, %")
-        axes.set_xticks(range(0, 101, 25))
-        axes.set_yticks(range(0, 101, 25))
-        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
-        axes.grid()
-        _name_outliers(canvas, axes, points, labelled)
-    return result[0]
-
-
-def depth_profile(series: Sequence[Series], *, axis: str, prefix: str, alt: str) -> str:
-    """One line a run: a value for each layer, from input to output."""
-    with drawing(2.5, prefix, alt) as (canvas, result):
-        axes = canvas.add_subplot()
-        for one in series:
-            defined = [(depth, v.value) for depth, v in enumerate(one.values, start=1) if v.value is not None]
-            axes.plot(
-                [depth for depth, _ in defined],
-                [value for _, value in defined],
-                color=COLORS[one.color % len(COLORS)],
-                marker=MARKERS[one.color % len(MARKERS)],
-                markersize=4.5,
-                linewidth=1.6,
-                markeredgewidth=0,
-            )
-        axes.set_ylim(bottom=0)
-        _layer_axis(axes, max(len(one.values) for one in series))
-        axes.set_ylabel(axis)
-        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
-        axes.grid(axis="y")
-    return result[0]
-
-
-def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str, alt: str) -> str:
-    """Stacked bars, one a layer from input to output: temporal channels in the run's colour, static above, %."""
-    with drawing(2.5, prefix, alt) as (canvas, result):
-        axes = canvas.add_subplot()
-        for depth, share in enumerate(temporal, start=1):
-            if share is not None:
-                axes.bar(depth, share, width=0.8, color=COLORS[color % len(COLORS)], linewidth=0)
-                axes.bar(depth, 100 - share, width=0.8, bottom=share, color=_STATIC, linewidth=0)
-        axes.set_ylim(0, 100)
-        axes.set_yticks(range(0, 101, 25))
-        _layer_axis(axes, len(temporal))
-        axes.set_ylabel("share of channels, %")
-        axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8.5)
-    return result[0]
-
-
 def curves(lines: Sequence[Curve], *, axis: str, prefix: str, alt: str) -> str:
     """Lines over the epochs of a training, with their names where there are several."""
     with drawing(2.7, prefix, alt) as (canvas, result):
@@ -244,7 +144,7 @@ def curves(lines: Sequence[Curve], *, axis: str, prefix: str, alt: str) -> str:
                 marker=MARKERS[line.color % len(MARKERS)] if len(line.points) <= 30 else None,
                 markersize=3.5,
                 markeredgewidth=0,
-                label=_short(line.name, 30),
+                label=short(line.name, 30),
                 zorder=3 + len(lines) - number,
             )
         axes.set_xlabel("epoch")
@@ -322,50 +222,7 @@ def _bar(axes: Axes, y: float, value: Value, color: str, end: float) -> None:
     )
 
 
-def _layer_axis(axes: Axes, layers: int) -> None:
-    axes.set_xlim(0.2, layers + 0.8)
-    step = max(1, -(-layers // 12))
-    axes.set_xticks(range(1, layers + 1, step))
-    axes.set_xlabel("layer with temporal kernels, input to output")
-
-
-def _name_outliers(canvas: Canvas, axes: Axes, points: Sequence[ClassPoint], count: int) -> None:
-    """Name the classes that lose most to shuffling and the one that gains most, each where there is room for it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.transforms import Bbox
-
-    by_loss = sorted(points, key=lambda p: (p.shuffled - p.original, p.name))
-    chosen = by_loss[:count]
-    if by_loss[-1] not in chosen:
-        chosen = [*chosen[: count - 1], by_loss[-1]]
-    canvas.draw_without_rendering()
-    renderer = FigureCanvasAgg(canvas).get_renderer()
-    frame, few = axes.get_window_extent(renderer), len(points) <= _FEW
-    markers = [axes.transData.transform((p.original, p.shuffled)) for p in points] if few else []
-    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in markers]
-    for point in chosen:
-        for dx, dy, align in _LABEL_PLACES:
-            label: Annotation = axes.annotate(
-                _short(point.name, 24),
-                (point.original, point.shuffled),
-                xytext=(dx, dy),
-                textcoords="offset points",
-                ha=align,
-                fontsize=8,
-                zorder=4,
-                annotation_clip=False,
-                bbox=None if few else {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
-            )
-            label.set_in_layout(False)
-            box = label.get_window_extent(renderer)
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 8 and frame.y0 <= box.y0
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            label.remove()
-
-
-def _short(text: str, length: int) -> str:
+def short(text: str, length: int) -> str:
     """``text`` on one line, in characters that can be drawn, at most ``length`` of them."""
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     return text if len(text) <= length else text[: length - 1] + "…"

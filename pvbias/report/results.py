@@ -81,6 +81,7 @@ class RunResults:
         results: by evaluator name.
         videos: what tells the measured videos from one another (:func:`pvbias.data.video_key`), in annotation order,
             and whether they have labels. On disk they are with the figures' values (:mod:`.per_video`).
+        predictions: of each video, where they were read from the run's folder (:func:`read_predictions`) for its page.
     """
 
     name: str
@@ -109,6 +110,7 @@ class RunResults:
     command: str = ""
     results: dict[str, Result] = field(default_factory=dict)
     videos: dict[str, bool] = field(default_factory=dict, compare=False)
+    predictions: Predictions | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """The run in a line, and its results in one each."""
@@ -245,7 +247,7 @@ def _check_format(document: Any, file: Path) -> None:
 
 
 def _metadata(run: RunResults) -> dict[str, Any]:
-    names = [f.name for f in dataclasses.fields(run) if f.name not in ("results", "videos")]
+    names = [f.name for f in dataclasses.fields(run) if f.name not in ("results", "videos", "predictions")]
     return {name: _plain(getattr(run, name)) for name in names}
 
 

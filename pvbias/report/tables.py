@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.results import Figure, Result
 from . import words
-from .differences import Key, difference
+from .differences import difference
+from .figures import LEVELS, Index, Key, Measured, ordered
+from .metric import Metric
 from .results import RunResults
-
-#: In the order in which readers want them.
-LEVELS = ("video", "clip", "model")
 
 
 @dataclass
@@ -28,12 +26,22 @@ class Cell:
 
 
 @dataclass
+class Row:
+    """Figures side by side, one cell a column; ``direction``: see :func:`direction_of`."""
+
+    title: str
+    cells: list[Cell]
+    direction: str = ""
+
+
+@dataclass
 class Block:
-    """Figures of one name and unit: one row a variant, one cell a column."""
+    """Figures of one name and unit: one row a variant; ``direction``: see :func:`direction_of`."""
 
     title: str
     unit: str
-    rows: list[tuple[str, list[Cell]]]
+    rows: list[Row]
+    direction: str = ""
 
 
 @dataclass
@@ -64,71 +72,61 @@ class Table:
     rows: list[list[str | Picture]]
 
 
-def find(run: RunResults, name: str, variant: str, *, level: str = "") -> Figure | None:
-    """The run's figure with a defined value; without ``level``, the video-level one, else the clip-level one. Where the
-    video-level one is undefined that is what there is to say: the clip-level one beside other figures of video level
-    would pass for it."""
-    named = [figure for figure in all_figures(run) if (figure.name, figure.variant) == (name, variant)]
-    for wanted in [level] if level else LEVELS:
-        found = [figure for figure in named if figure.level == wanted]
-        if found:
-            return next((figure for figure in found if figure.value is not None), None)
-    return None
-
-
-def figure_table(runs: Sequence[RunResults], evaluators: Sequence[str]) -> FigureTable:
-    """All figures of some evaluators."""
-    indices = figure_indices(runs, evaluators)
+def figure_table(runs: Sequence[RunResults], indices: Sequence[Index]) -> FigureTable:
+    """All figures that are in the runs' indices (:func:`pvbias.report.figures.section_indices`)."""
+    indices = without_repeated_clips(indices)
     keys = ordered(key for index in indices for key in index)
+    names = ordered(name for name, _, _ in keys)
+    metrics = {own.figure.name: own.metric for index in reversed(indices) for own in reversed(index.values())}
     levels = sorted({level for _, level, _ in keys}, key=lambda level: (level_rank(level), level))
     found = FigureTable([], [])
     if len(runs) == 1:
         found.columns = [(level_words(level), None) for level in levels]
-        groups = [(words.figure_words(name), name, levels) for name in ordered(name for name, _, _ in keys)]
+        groups = [(metrics[name].title, name, levels) for name in names]
     else:
         found.columns = [(run.name, column) for column, run in enumerate(runs)]
         pairs = sorted(ordered((name, level) for name, level, _ in keys), key=lambda pair: level_rank(pair[1]))
-        groups = [(f"{words.figure_words(name)}, {level_words(level)}", name, [level]) for name, level in pairs]
-    whole = {name for name, _, _ in keys} - {
-        name for name, level, variant in keys if (level, variant) != ("model", "original")
-    }
+        groups = [(f"{metrics[name].title}, {level_words(level)}", name, [level]) for name, level in pairs]
+    whole = set(names) - {name for name, level, variant in keys if (level, variant) != ("model", "original")}
     if whole:
-        found.blocks.append(
-            _whole_model([name for name in ordered(name for name, _, _ in keys) if name in whole], runs, indices)
-        )
+        found.blocks.append(_whole_model([name for name in names if name in whole], metrics, runs, indices))
     for title, name, group_levels in groups:
         if name in whole:
             continue
         variants = ordered(variant for key_name, level, variant in keys if key_name == name and level in group_levels)
-        rows, unit = [], ""
+        rows: list[Row] = []
+        unit = ""
         for variant in variants:
             places = [(name, level, variant) for level in group_levels]
             figures = [index.get(key) for index in indices for key in places]
-            unit = next((figure.unit for figure in figures if figure), unit)
+            own = next(figure for figure in figures if figure)
+            unit = own.figure.unit
             cells = [cell(figure) for figure in figures]
             if len(runs) > 1:
                 _add_changes(cells, places[0], runs, indices)
-            rows.append((words.variant_words(variant), cells))
-        found.blocks.append(Block(title, unit, rows))
+            rows.append(Row(own.metric.variant_words(variant), cells))
+        found.blocks.append(Block(title, unit, rows, direction_of(metrics[name], runs)))
     return found
 
 
-def _whole_model(names: Sequence[str], runs: Sequence[RunResults], indices: Sequence[dict[Key, Figure]]) -> Block:
+def _whole_model(
+    names: Sequence[str], metrics: Mapping[str, Metric], runs: Sequence[RunResults], indices: Sequence[Index]
+) -> Block:
     """Figures that the model has one of, a row each instead of a block each."""
     rows = []
     for name in names:
         key = (name, "model", "original")
         figures = [index.get(key) for index in indices]
-        unit = next(figure.unit for figure in figures if figure)
-        cells = [cell(figure) for figure in figures]
+        unit = next(own.figure.unit for own in figures if own)
+        cells = [cell(own) for own in figures]
         _add_changes(cells, key, runs, indices)
-        rows.append((f"{words.figure_words(name)}, %" if unit == "%" else words.figure_words(name), cells))
+        metric = metrics[name]
+        title = f"{metric.title}, %" if unit == "%" else metric.title
+        rows.append(Row(title, cells, direction_of(metric, runs)))
     return Block("Whole model", "", rows)
 
 
-def _add_changes(
-    cells: Sequence[Cell], key: Key, runs: Sequence[RunResults], indices: Sequence[dict[Key, Figure]]
-) -> None:
+def _add_changes(cells: Sequence[Cell], key: Key, runs: Sequence[RunResults], indices: Sequence[Index]) -> None:
     """Give the cells of all runs but the first their difference to the first one's figure."""
     for shown, run, own in list(zip(cells, runs, indices, strict=True))[1:]:
         change = difference(runs[0], indices[0], run, own, key)
@@ -137,14 +135,30 @@ def _add_changes(
             shown.change_interval = words.interval(change.interval, change.unit, signed=True)
 
 
-def cell(figure: Figure | None) -> Cell:
+def direction_of(metric: Metric, runs: Sequence[RunResults]) -> str:
+    """ "higher" or "lower", whichever is better, for several runs; empty where neither is, and for one run."""
+    if len(runs) == 1 or metric.higher_is_better is None:
+        return ""
+    return "higher" if metric.higher_is_better else "lower"
+
+
+def cell(own: Measured | None) -> Cell:
     """A figure as text."""
-    if figure is None:
+    if own is None:
         return Cell()
+    figure = own.figure
     if figure.value is None:
         return Cell("undefined", note=figure.note)
-    value, interval = words.shown(figure), words.interval(figure.interval, figure.unit)
+    value, interval = shown(own), words.interval(figure.interval, figure.unit)
     return Cell(value, "" if (value, interval) == ("none", "[0, 0]") else interval, note=figure.note)
+
+
+def shown(own: Measured) -> str:
+    """A figure's value as readers see it: "none" where it is nearer to 0 than its metric's resolution."""
+    value = own.figure.value
+    if value is not None and abs(value) < own.metric.resolution:
+        return "none"
+    return words.number(value, own.figure.unit)
 
 
 def title_for(title: str, run: RunResults, runs: Sequence[RunResults]) -> str:
@@ -182,45 +196,18 @@ def _text(value: Any) -> str:
     return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
-def all_figures(run: RunResults) -> Iterator[Figure]:
-    """Those of all evaluators."""
-    for result in run.results.values():
-        yield from result.figures
-
-
-def result_of(run: RunResults, evaluator: str) -> Result:
-    """An evaluator's result; an empty one where the run did not ask for it."""
-    return run.results.get(evaluator) or Result()
-
-
-def figure_index(run: RunResults, evaluators: Sequence[str]) -> dict[Key, Figure]:
-    """The figures of some evaluators; of two for the same thing, the first evaluator's."""
-    figures: dict[Key, Figure] = {}
-    for evaluator in evaluators:
-        for figure in result_of(run, evaluator).figures:
-            figures.setdefault((figure.name, figure.level, figure.variant), figure)
-    return figures
-
-
-def figure_indices(runs: Sequence[RunResults], evaluators: Sequence[str]) -> list[dict[Key, Figure]]:
-    """:func:`figure_index` of each run, without clip level where it says in no figure of any run anything else than
-    video level does: where a video is seen as one clip."""
-    indices = [figure_index(run, evaluators) for run in runs]
+def without_repeated_clips(indices: Sequence[Index]) -> list[Index]:
+    """Without clip level where it says in no figure of any run anything else than video level does: where a video is
+    seen as one clip."""
     clip_level = [(index, key) for index in indices for key in index if key[1] == "clip"]
-    if all(_same(index[key], index.get((key[0], "video", key[2]))) for index, key in clip_level):
-        for index, key in clip_level:
-            del index[key]
-    return indices
+    if not all(_same(index[key], index.get((key[0], "video", key[2]))) for index, key in clip_level):
+        return list(indices)
+    return [{key: own for key, own in index.items() if key[1] != "clip"} for index in indices]
 
 
-def _same(clip: Figure, video: Figure | None) -> bool:
+def _same(clip: Measured, video: Measured | None) -> bool:
     # As text: the two are computed in different orders, and differ in their last digits.
     return video is not None and cell(clip) == cell(video)
-
-
-def ordered(items: Iterable[Any]) -> list[Any]:
-    """Each item once, in order of first appearance."""
-    return list(dict.fromkeys(items))
 
 
 def level_rank(level: str) -> int:

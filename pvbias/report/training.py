@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.results import Result
+from ..registries import REPORT_SECTION
 from . import plots
+from .figures import result_of
 from .results import RunResults
-from .sections import TRAINING
+from .section import Section
 from .tables import Table, text_table, title_for
+
+#: What a run's training is called beside its evaluators.
+TRAINING = "training"
 
 #: Rows of a table that are kept, evenly over the training: as many as a plot can show.
 _KEPT = 200
@@ -58,7 +63,7 @@ def read_training(log: Path) -> Result | None:
     return Result(tables=tables) if tables else None
 
 
-def training(runs: Sequence[RunResults]) -> TrainingSection | None:
+def _training(runs: Sequence[RunResults]) -> TrainingSection | None:
     """Curves of one run, with all terms of its loss, or of several side by side: their losses, and the accuracies on
     the validation split where they have one, else in training."""
     steps, validations = ([_rows(run, name) for run in runs] for name in ("steps", "validation"))
@@ -132,4 +137,10 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _rows(run: RunResults, table: str) -> list[dict[str, Any]]:
-    return run.results[TRAINING].tables.get(table, []) if TRAINING in run.results else []
+    return result_of(run, TRAINING).tables.get(table, [])
+
+
+REPORT_SECTION.register(
+    Section(title="Training", build=_training, place=700, template="training.html", evaluators={TRAINING: "training"}),
+    name="training",
+)

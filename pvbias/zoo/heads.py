@@ -40,5 +40,5 @@ def refuse_random_head(recognizer: Recognizer, report: LoadReport, predicting: S
     raise WeightsError(
         f"{report.source!r} fills the backbone, but not the final projection ({recognizer.head_name}), and "
         f"{', '.join(predicting)} would measure the predictions of random weights. {advice} What looks at weights "
-        "alone can be measured without a head: BIAS.EVALUATORS \"['asdt']\" TEST.ENABLE False."
+        "alone can be measured without a head: name nothing else in BIAS.EVALUATORS, and set TEST.ENABLE False."
     )

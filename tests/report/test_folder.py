@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pvbias.errors import ConfigError
-from pvbias.plugins.bias_metrics.profile_page import write_profiles
+from pvbias.plugins.bias_metrics.report.profile import write_profiles
 from pvbias.report import write_comparison, write_report, write_results
 from pvbias.report.folder import remove_files, write_files
 

@@ -165,7 +165,7 @@ def test_an_undefined_ratio_is_reported_with_its_reason(tmp_path):
 
 
 def test_a_run_with_no_figures_at_all_has_a_page(tmp_path):
-    assert "no accuracy on shuffled clips and no dynamic score" in words_of(page_of(tmp_path, labelled_run(results={})))
+    assert "no figures that are put into words" in words_of(page_of(tmp_path, labelled_run(results={})))
 
 
 def test_runs_that_do_not_compare_are_marked(tmp_path):

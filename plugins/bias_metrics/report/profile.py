@@ -19,13 +19,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...evaluation.results import Figure
-from ...report import plots, words
-from ...report.folder import PAGE, RESULTS, refuse_run, write_files
-from ...report.tables import Cell, text_table
-from ...report.templating import render_template
+from pvbias.evaluation import Figure
+from pvbias.report import plots, words
+from pvbias.report.folder import PAGE, RESULTS, refuse_run, write_files
+from pvbias.report.tables import Cell, text_table
+from pvbias.report.templating import render_template
+
+from .metrics import KERNEL_METRICS
 
 FORMAT = "pvbias-profile/1"
+
+_TEMPLATE = Path(__file__).with_name("templates") / "profile.html"
 
 #: What is drawn: a figure of the whole network, the column of its layers' values, and the axis.
 MEASURES = (
@@ -94,7 +98,7 @@ def write_profiles(
     about = {"not_applicable": not_applicable, "command": command, "versions": versions}
     document = {"format": FORMAT, "architectures": [asdict(one) for one in architectures], **about}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    page = render_template("profile.html", _context(architectures) | about)
+    page = render_template(_TEMPLATE, _context(architectures) | about)
     write_files(out, {RESULTS: text.encode("utf-8", "replace"), PAGE: page})
     return Path(out) / PAGE
 
@@ -136,7 +140,8 @@ def _context(architectures: Sequence[Architecture]) -> dict[str, Any]:
         "colors": plots.COLORS,
         "lines": lines,
         "shared_plots": [
-            (words.figure_words(name), _depth_plot(lines, column, axis, prefix=column)) for name, column, axis in shared
+            (KERNEL_METRICS[name].title, _depth_plot(lines, column, axis, prefix=column))
+            for name, column, axis in shared
         ],
         "own_plots": [
             (model, _depth_plot(own, asdt, asdt_axis, prefix=f"{asdt}-{index}"))

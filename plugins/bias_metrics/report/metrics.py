@@ -1,0 +1,185 @@
+"""What the figures of this plugin's evaluators are called, which of them are headlines, and what they say of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pvbias.clips import ORIGINAL
+from pvbias.evaluation.statistics import log_ratio_difference
+from pvbias.registries import METRIC
+from pvbias.report import TOP1, TOP5, Derived, Headline, Metric, Ranking, Reading, RunResults, find
+from pvbias.report.accuracy import guesses, original_accuracy
+from pvbias.report.figures import find_headline
+from pvbias.report.words import RESOLUTION
+
+from .interpretation import BLIND, HALF, LARGE, SLIGHT, frame_words, read_dynamic_score, read_shuffling
+
+#: Name of the section with everything about predictions without motion.
+DYNAMICS = "dynamics"
+#: Name of the section about the weights.
+LAYERS = "layers"
+#: The variant under which a figure compares predictions with a student's.
+DISTILL = "distill"
+
+#: Both metrics answer it, the log ratio where it can.
+_QUESTION = "uses the order of frames more"
+
+
+def _read_order(run: RunResults) -> Reading | None:
+    original, shuffled = original_accuracy(run), find(run, TOP1, "shuffle")
+    if original and shuffled and original.level != shuffled.level:
+        shuffled = find(run, TOP1, "shuffle", level=original.level)
+    if original is None or shuffled is None:
+        return None
+    reading = read_shuffling(original, shuffled, find(run, LOG_RATIO, "shuffle"), run.num_classes)
+    return replace(reading, topic="The order of frames")
+
+
+def _read_motion(run: RunResults) -> Reading | None:
+    """What the score of frozen clips says, or else of shuffled ones."""
+    return _read_score(run, DYNAMIC_SCORE, *DYNAMIC_SCORE.headlines)
+
+
+def _read_distilled(run: RunResults) -> Reading | None:
+    """The same of the student's, where there is no other."""
+    return None if _read_motion(run) else _read_score(run, DISTILLED_SCORE, *DISTILLED_SCORE.headlines)
+
+
+def _read_score(run: RunResults, metric: Metric, *headlines: Headline) -> Reading | None:
+    for headline in headlines:
+        found = find_headline(run, metric, headline)
+        if found is not None and found.figure.value is not None:
+            score = found.figure
+            agreement = find(run, AGREEMENT, score.variant, level=score.level)
+            reading = read_dynamic_score(score, agreement, guessing=guesses(run))
+            return replace(reading, topic="Predictions without motion")
+    return None
+
+
+def _frozen(variant: str) -> str:
+    """So that two frames are two things; plainly "frozen" where it is the usual one."""
+    return "dynamic score, frozen" + ("" if variant == "freeze_middle" else f" to {frame_words(variant)}")
+
+
+LOG_RATIO = Metric(
+    title="log ratio of accuracies",
+    headlines=(Headline(variant="shuffle", title="log ratio, shuffled"),),
+    place=200,
+    higher_is_better=True,
+    ranking=Ranking(question=_QUESTION, answer="uses the order of frames most", variant="shuffle", title="log ratio"),
+    read=_read_order,
+    section="accuracy",
+    resolution=RESOLUTION,
+    derived=Derived(
+        parts=lambda variant: (("top1", ORIGINAL), ("top1", variant)),
+        interval=log_ratio_difference,
+    ),
+    glossary={
+        "Log ratio": (
+            "ln(accuracy in order ÷ accuracy shuffled): 0 when shuffling costs nothing, "
+            f"ln 2 ≈ {HALF:.2f} when half of the accuracy is gone. Below {BLIND} we write “almost blind to the order”, "
+            f"from {HALF:.2f} on “leans on the order”; these limits are ours."
+        ),
+        "What is usual": (
+            "Hara, Ishikawa and Kataoka (“Rethinking Training Data …”, Table 1) report 0.12 to 0.68 on general data "
+            "sets such as ActivityNet and Kinetics, and 1.29 to 2.95 on fine-grained ones such as Diving48 and "
+            "Something-Something. With few classes the ratio stays small, since guessing keeps the shuffled accuracy "
+            "up."
+        ),
+    },
+)
+
+DYNAMIC_SCORE = Metric(
+    title="dynamic score",
+    headlines=(
+        Headline(variant="freeze*", title=_frozen),
+        Headline(variant="shuffle", title="dynamic score, shuffled"),
+    ),
+    place=310,
+    higher_is_better=True,
+    ranking=Ranking(
+        question=_QUESTION, answer="changes its predictions most when frames are shuffled", variant="shuffle"
+    ),
+    read=_read_motion,
+    section=DYNAMICS,
+    resolution=RESOLUTION,
+    glossary={
+        "Dynamic score": (
+            "How far the predicted probabilities move when a clip is frozen to one frame or shuffled (Kullback-Leibler "
+            f"divergence, in nats). 0: not at all. {SLIGHT}: like a 90\N{NO-BREAK SPACE}% sure answer falling to "
+            f"72\N{NO-BREAK SPACE}%. {LARGE:.0f}: falling to 24\N{NO-BREAK SPACE}%. It needs no labels. It grows with "
+            "the length of the clips and with how sure of itself a model is, so it is best compared between models on "
+            "the same clips."
+        ),
+    },
+)
+
+DISTILLED_SCORE = Metric(
+    title="dynamic score",
+    headlines=(Headline(variant=DISTILL, title="dynamic score, distilled"),),
+    place=300,
+    higher_is_better=True,
+    read=_read_distilled,
+    section=DYNAMICS,
+    resolution=RESOLUTION,
+    variants={DISTILL: "best student of single frames"},
+    glossary={
+        **DYNAMIC_SCORE.glossary,
+        "Dynamic score, distilled": (
+            "How far the predictions are, in the same unit, from those of a student that sees single frames and was "
+            "trained to say the same. A better student could only come closer, so compare runs with the same student, "
+            "trained alike."
+        ),
+    },
+)
+
+#: The share of first choices that stay what they were, or are the student's.
+AGREEMENT = Metric(title="same first choice", section=DYNAMICS, variants=DISTILLED_SCORE.variants)
+
+DATASET_BIAS = Metric(
+    title="dataset bias",
+    headlines=(Headline(title="dataset bias"),),
+    place=400,
+    section=DYNAMICS,
+    glossary={
+        "Dataset bias": (
+            "How far such a student, trained on the labels, stays behind the labels (cross-entropy, in nats). It says "
+            "something of the videos, and nothing of the model. 0: single frames give every label away. The logarithm "
+            "of the number of classes: they tell nothing."
+        ),
+    },
+)
+
+STUDENT_TOP1 = Metric(title="top-1 accuracy of the student of single frames", section=DYNAMICS)
+
+for _name, _metric in {
+    "modulated_accuracy/top1": TOP1,
+    "modulated_accuracy/top5": TOP5,
+    "modulated_accuracy/log_ratio": LOG_RATIO,
+    "dynamic_score/dynamic_score": DYNAMIC_SCORE,
+    "dynamic_score/agreement": AGREEMENT,
+    "dynamic_score_distill/dynamic_score": DISTILLED_SCORE,
+    "dynamic_score_distill/agreement": AGREEMENT,
+    "dataset_bias/dataset_bias": DATASET_BIAS,
+    "dataset_bias/student_top1": STUDENT_TOP1,
+}.items():
+    METRIC.register(_metric, name=_name)
+
+#: Means over layers, by figure: all of them, and the first and the last third, see :mod:`..kernel_measures`.
+KERNEL_METRICS = {
+    f"{name}{part}": Metric(title=f"{title}{of_layers}", section=LAYERS)
+    for name, title in (
+        ("asdt", "ASDT"),
+        ("relative_asdt", "Relative ASDT"),
+        ("temporal_channels", "temporal channels"),
+    )
+    for part, of_layers in (
+        ("", ""),
+        ("_first_third", ", first third of the layers"),
+        ("_last_third", ", last third of the layers"),
+    )
+}
+
+for _name, _metric in KERNEL_METRICS.items():
+    _evaluator = "self_convolution" if _name.startswith("temporal_channels") else "asdt"
+    METRIC.register(_metric, name=f"{_evaluator}/{_name}")

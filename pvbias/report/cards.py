@@ -1,0 +1,65 @@
+"""The card of each run: what its figures say in words, and its headline figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .accuracy import why_no_accuracy
+from .figures import headline_figures, measured_metrics
+from .metric import Reading
+from .results import RunResults
+from .tables import cell, direction_of
+
+
+@dataclass
+class Number:
+    """A headline figure as text; ``direction``: see :func:`pvbias.report.tables.direction_of`."""
+
+    title: str
+    value: str
+    interval: str
+    unit: str
+    direction: str
+
+
+@dataclass
+class Card:
+    """The headline of one run; ``missing``: why it has no accuracy, where it was to have one."""
+
+    name: str
+    model: str
+    color: int
+    readings: list[Reading]
+    numbers: list[Number]
+    missing: str
+
+
+def cards(runs: Sequence[RunResults]) -> list[Card]:
+    """A card for each run."""
+    return [
+        Card(run.name, run.model, color, _readings(run), _numbers(run, runs), why_no_accuracy(run))
+        for color, run in enumerate(runs)
+    ]
+
+
+def _readings(run: RunResults) -> list[Reading]:
+    found = []
+    for metric in measured_metrics([run]):
+        reading = metric.read(run) if metric.read is not None else None
+        if reading is not None:
+            found.append(replace(reading, topic=reading.topic or metric.title))
+    return found
+
+
+def _numbers(run: RunResults, runs: Sequence[RunResults]) -> list[Number]:
+    numbers = []
+    for title, own in headline_figures(run).items():
+        direction = direction_of(own.metric, runs)
+        if own.figure.value is None:
+            numbers.append(Number(title, "–", "undefined", "", direction))
+        else:
+            shown = cell(own)
+            unit = "" if own.figure.unit == "log ratio" or shown.value == "none" else own.figure.unit
+            numbers.append(Number(title, shown.value, shown.interval, unit, direction))
+    return numbers
