@@ -15,9 +15,10 @@ from fvcore.common.config import CfgNode
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideo, VideoSource, build_source, build_test_loader
 from pvbias.data.flow import find_flow
-from pvbias.engine import Objective, newest_checkpoint
+from pvbias.engine import newest_checkpoint
 from pvbias.errors import ConfigError, DataError, WeightsError
 from pvbias.models import build_recognizer
+from pvbias.plugins.rev2net import Rev2Net
 from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
 from pvbias.registries import OBJECTIVE
 from pvbias.video import BadVideoError
@@ -84,11 +85,13 @@ def _configuration(run: Path, overrides: Sequence[str]) -> CfgNode:
     return complete(cfg, num_classes=cfg.MODEL.NUM_CLASSES)
 
 
-def _load(cfg: CfgNode, path: Path) -> Objective:
-    """The objective with recognizer and decoders as the checkpoint has them, in evaluation mode."""
+def _load(cfg: CfgNode, path: Path) -> Rev2Net:
+    """Rev2Net with recognizer and decoders as the checkpoint has them, in evaluation mode."""
     recognizer = build_recognizer(cfg)
     objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
-    if not hasattr(objective, "decode"):
+    # It may be a part of the objective.
+    rev2net = next((module for module in objective.modules() if isinstance(module, Rev2Net)), None)
+    if rev2net is None:
         raise ConfigError(f"OBJECTIVE.NAME = {cfg.OBJECTIVE.NAME!r} has no decoders: there is nothing to show.")
     checkpoint = read_checkpoint(str(path))
     try:
@@ -97,7 +100,7 @@ def _load(cfg: CfgNode, path: Path) -> Objective:
     except RuntimeError as error:
         raise WeightsError(f"{str(path)!r} does not fit config.yaml beside it. Found: {error}") from error
     recognizer.eval()
-    return objective.eval()
+    return rev2net.eval()
 
 
 def _why_without_flow(cfg: CfgNode, source: VideoSource) -> str:
@@ -111,7 +114,7 @@ def _why_without_flow(cfg: CfgNode, source: VideoSource) -> str:
 
 
 def _decoded(
-    cfg: CfgNode, objective: Objective, source: VideoSource, count: int, tracks: Sequence[str]
+    cfg: CfgNode, objective: Rev2Net, source: VideoSource, count: int, tracks: Sequence[str]
 ) -> Iterator[DecodedClip]:
     """Clips of good videos and what is decoded from them, spread evenly over the split."""
     # What one of so many processes would get is every so many-th video.
@@ -122,7 +125,7 @@ def _decoded(
             continue
         clips = video.clips.float() / 255
         with torch.no_grad():
-            decoded_flow, frames = objective.decode(clips)  # type: ignore[operator]
+            decoded_flow, frames = objective.decode(clips)
         label = video.record.label
         yield DecodedClip(
             name=video.record.name,

@@ -14,6 +14,7 @@ from pvbias.engine import CrossEntropy, Objective
 from pvbias.engine.checkpoint import KEYS, checkpoint_path
 from pvbias.models import build_recognizer
 from pvbias.plugin_loading import load_plugins
+from pvbias.plugins.rev2net import Rev2Net
 from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
 from pvbias.registries import OBJECTIVE
 from pvbias.tools.main import main
@@ -29,13 +30,13 @@ SMALL = [
 BRUSH = ["TEST.DATASET", "brush_mnist", "DECOUPLED.SIZE", "16", "DECOUPLED.FRAMES", "8", "DECOUPLED.TEST_VIDEOS", "6"]
 
 
-class Scaled(Objective):
+class Scaled(Rev2Net):
     """Decodes no motion, and the reversed clip, darkened by what it has learnt."""
 
     tracks = ("flow",)
 
     def __init__(self, cfg, recognizer):
-        super().__init__(cfg, recognizer)
+        Objective.__init__(self, cfg, recognizer)
         self.brightness = torch.nn.Parameter(torch.tensor(0.0))
 
     def phases(self):

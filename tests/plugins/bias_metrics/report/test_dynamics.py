@@ -1,0 +1,45 @@
+"""The section of dynamic scores and dataset bias."""
+
+from ....report.runs import labelled_run, with_students
+from ....report.test_page import page_of, words_of
+
+
+def test_all_three_dynamic_scores_and_dataset_bias_stand_side_by_side(tmp_path):
+    """In the order of the paper's Table 2: distill, freeze, shuffle."""
+    first = with_students(labelled_run("first"), distilled=0.33, bias=1.9)
+    text = words_of(page_of(tmp_path, first, with_students(labelled_run("other"), distilled=0.62, bias=1.9)))
+
+    order = ("best student of single frames", "middle frame only", "frames shuffled")
+    rows = text.split("dynamic score, video level in nats")[1]
+    assert rows.startswith(" best student of single frames 0.3300.620+0.290 middle frame only 1.50 [1.20, 1.80]")
+    assert sorted(order, key=rows.index) == list(order)
+    assert "dataset bias, video level in nats original 1.90 [1.80, 2.00]" in text
+    assert "Training of the student, dynamic score, distilled: first" in text
+    assert "Training of the student, dataset bias: other" in text
+    assert text.count("0.875yes") == 4
+
+
+def test_dataset_bias_alone(tmp_path):
+    run = with_students(labelled_run(), distilled=0.3, bias=1.9)
+    run.results = {"dataset_bias": run.results["dataset_bias"]}
+
+    text = words_of(page_of(tmp_path, run))
+
+    assert "Dynamic score and dataset bias" in text
+    assert "Dynamic score, distilled" not in text
+    assert "top-1 accuracy of the student of single frames" in text
+
+
+def test_explanations_are_of_what_was_measured(tmp_path):
+    run = with_students(labelled_run(), distilled=0.3, bias=1.9)
+    text = words_of(page_of(tmp_path / "all", run))
+    order = [
+        text.index(term)
+        for term in ("Log ratioln(", "Dynamic scoreHow far", "Dynamic score, distilledHow", "Dataset biasHow")
+    ]
+    assert order == sorted(order)
+
+    run.results = {"modulated_accuracy": run.results["modulated_accuracy"]}
+    text = words_of(page_of(tmp_path / "accuracy", run))
+    assert "Log ratioln(" in text
+    assert "Dynamic score" not in text
