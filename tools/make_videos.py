@@ -12,7 +12,8 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from pvbias.config import load_cfg
-from pvbias.data import BadVideoLog, VideoSource, build_source
+from pvbias.data import BadVideoLog, build_source
+from pvbias.data.annotations import Listed, json_lines
 from pvbias.data.bad_videos import count_causes
 from pvbias.errors import DataError
 from pvbias.hardware import available_cores
@@ -34,7 +35,8 @@ EXAMPLES = """examples:
   # other labels of the same videos: files that are there are kept, test_motion.csv is new
   pvbias make-videos brush/ --cfg brush.yaml --lossless --suffix _motion DECOUPLED.LABEL motion
 
-Written are OUT/<name of the video>, OUT/<split><suffix>.csv (`path label` lines) and OUT/class_names<suffix>.txt.
+Written are OUT/<name of the video>, OUT/<split><suffix>.csv (`path label` lines), OUT/class_names<suffix>.txt and,
+where the videos have attributes (such as their factors), OUT/<split><suffix>.jsonl: the list with them.
 Run it again to go on after an interruption. Bad videos are listed in OUT/bad_videos.jsonl and left out.
 The exit code is 3 when more of them are bad than DATA.MAX_BAD_FRACTION allows."""
 
@@ -98,8 +100,11 @@ def make_videos(
         jobs = plan_jobs(source.records)
         outcome = encode_all(jobs, source, out_dir, encoding, workers=workers, log=log, split=split, progress=progress)
         targets = {job.record.path: job.target for job in jobs if job.record.name in outcome.finished}
-        listed = _write_annotation(out_dir / f"{split}{suffix}.csv", source, targets)
-        lines.append(f"{split:5} {listed} videos, {_describe(outcome)}")
+        listed = [
+            Listed(targets[record.path], record.label, record) for record in source.records if record.path in targets
+        ]
+        _write_lists(out_dir, f"{split}{suffix}", listed)
+        lines.append(f"{split:5} {len(listed)} videos, {_describe(outcome)}")
         if source.class_names:
             names = "".join(f"{name}\n" for name in source.class_names)
             (out_dir / f"class_names{suffix}.txt").write_text(names, encoding="utf-8")
@@ -107,16 +112,19 @@ def make_videos(
     return "\n".join(lines)
 
 
-def _write_annotation(path: Path, source: VideoSource, targets: dict[str, str]) -> int:
-    """``path label`` lines, paths relative to the annotation; how many."""
-    lines = []
-    for record in source.records:
-        if record.start is not None or record.end is not None:
-            raise DataError(f"{record.name!r} means a part of a video, which {path.name} cannot say.")
-        if record.path in targets:
-            lines.append(targets[record.path] + ("" if record.label is None else f" {record.label}"))
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
-    return len(lines)
+def _write_lists(folder: Path, name: str, videos: Sequence[Listed]) -> None:
+    """``path label`` lines, which other programs read, too, and JSON lines with the attributes where there are any;
+    paths are relative to the lists."""
+    for video in videos:
+        if video.record.start is not None or video.record.end is not None:
+            raise DataError(f"{video.record.name!r} means a part of a video, which {name}.csv cannot say.")
+    lines = [video.path + ("" if video.label is None else f" {video.label}") for video in videos]
+    lists = {f"{name}.csv": lines}
+    if any(video.record.attributes for video in videos):
+        lists[f"{name}.jsonl"] = json_lines(videos)
+    for file, written in lists.items():
+        text = "".join(f"{line}\n" for line in written)
+        (folder / file).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _describe(outcome: Outcome) -> str:

@@ -121,10 +121,13 @@ class Plan:
         shift = index // period % gcd(self.appearances, self.motions)
         return Factors(appearance=(index + shift) % self.appearances, motion=motion)
 
+    def is_tied(self, appearance: int, motion: int) -> bool:
+        """Whether the pair is one of the tied ones."""
+        return (appearance - motion) % min(self.appearances, self.motions) == 0
+
     def _appearances_of(self, motion: int, *, tied: bool) -> list[int]:
-        step = min(self.appearances, self.motions)
         around = ((motion + offset) % self.appearances for offset in range(self.appearances))
-        return [appearance for appearance in around if ((appearance - motion) % step == 0) == tied]
+        return [appearance for appearance in around if self.is_tied(appearance, motion) == tied]
 
     def rng(self, index: int) -> np.random.Generator:
         """What everything else about video ``index`` is drawn from."""

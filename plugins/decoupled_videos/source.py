@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol, overload
 
 import numpy as np
@@ -15,6 +15,7 @@ from fvcore.common.config import CfgNode
 from PIL import Image
 
 from pvbias.data import VideoRecord
+from pvbias.data.attributes import Attribute, Attributes
 from pvbias.data.masks import FrameMasks
 from pvbias.distributed import is_main_process
 from pvbias.errors import ConfigError
@@ -154,7 +155,7 @@ class DecoupledVideos:
     def class_names(self) -> Sequence[str]:
         """Names of the classes 0 .. K-1, such as "brush 3 + shape 7"."""
         appearances = self._scene.appearance_names
-        motions = tuple(f"{self._scene.motion_name} {number}" for number in range(self._plan.motions))
+        motions = tuple(map(self._motion_name, range(self._plan.motions)))
         joint = tuple(f"{appearance} + {motion}" for appearance in appearances for motion in motions)
         return {"joint": joint, "motion": motions, "appearance": appearances}[self._label]
 
@@ -173,13 +174,29 @@ class DecoupledVideos:
         return self._plan[index]
 
     def record(self, index: int) -> VideoRecord:
-        """The record of video ``index``."""
+        """The record of video ``index``, with the attributes
+
+        - ``appearance`` and ``motion``: its factors by name, such as "brush 3" and "shape 7";
+        - ``tied``: whether they are a tied pair (:class:`.plan.Plan`), what "in context" means;
+        - ``index``.
+        """
         factors = self.factors(index)
         appearance, motion = factors.appearance, factors.motion
         labels = {"joint": appearance * self._plan.motions + motion, "motion": motion, "appearance": appearance}
         shown = re.sub(r"[^\w.-]", "", f"{self._scene.appearance_names[appearance]}_{self._scene.motion_name}{motion}")
         name = f"{self._folder}/{shown}/{index:06d}.mp4"
-        return VideoRecord(path=f"generated:{name}", name=name, label=labels[self._label])
+        attributes: dict[str, Attribute] = {
+            "appearance": self._scene.appearance_names[appearance],
+            "motion": self._motion_name(motion),
+            "tied": self._plan.is_tied(appearance, motion),
+            "index": index,
+        }
+        return VideoRecord(
+            path=f"generated:{name}", name=name, label=labels[self._label], attributes=Attributes.of(attributes)
+        )
+
+    def _motion_name(self, motion: int) -> str:
+        return f"{self._scene.motion_name} {motion}"
 
     def open_flow(self, record: VideoRecord) -> MovingImage:
         """A video, which knows its true optical flow; see :class:`pvbias.data.flow.FlowSource`."""
@@ -196,7 +213,7 @@ class DecoupledVideos:
         Raises:
             BadVideoError: an image that it needs cannot be read.
         """
-        index = int(PurePosixPath(record.name).stem)
+        index = int(record.attributes["index"])
         factors, rng = self._plan[index], self._plan.rng(index)
         digits = load_digits(*self._mnist)
         indices = tuple(_digit_of(digits, int(digit), rng) for digit in str(factors.motion))

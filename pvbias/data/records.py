@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..video import BadVideoError, Video
+from .attributes import NO_ATTRIBUTES, Attribute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class VideoRecord:
         name: the path as the annotation writes it; identifies the video in reports and seeds its modulations.
         label: class index, or None.
         start, end: the part of the video that is meant, seconds; None for the whole.
+        attributes: what else the annotation says of it, by name (its scene, its domain, its factors, ...): text,
+            numbers, True or False; not to be changed.
     """
 
     path: str
@@ -25,6 +28,7 @@ class VideoRecord:
     label: int | None = None
     start: float | None = None
     end: float | None = None
+    attributes: Mapping[str, Attribute] = field(default=NO_ATTRIBUTES, hash=False)
 
 
 class VideoSource(Protocol):

@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from ..data import VideoRecord
+from ..data.attributes import NO_ATTRIBUTES, Attribute
 from ..models.recognizer import Recognizer
 from ..video import content_fingerprint
 from .results import Result
@@ -39,6 +40,11 @@ class VideoViews:
     label: int | None
     clips: Tensor
     record: VideoRecord | None = None
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """What the annotation says of the video beside its label, by name; see :mod:`pvbias.data.attributes`."""
+        return NO_ATTRIBUTES if self.record is None else self.record.attributes
 
     def content(self) -> str:
         """Tells this video from others by what it shows, 16 hexadecimal digits: by its file

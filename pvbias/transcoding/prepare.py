@@ -13,7 +13,6 @@ frames close together.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.annotations import Annotation, read_annotation, write_line, write_row
+from ..data.annotations import Annotation, Listed, json_lines, read_annotation, text_lines
 from ..data.bad_videos import BadVideo, BadVideoLog, count_causes
 from ..data.manifest import Finished, list_folder
 from ..data.sharding import Shard
@@ -136,25 +135,15 @@ def prepare(
 
 
 def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], done: Mapping[str, Finished]) -> None:
-    """The annotation with the new paths, relative to itself: JSON lines, ``path label`` lines or, where parts of videos
-    are meant, a table of path, label, start and end."""
+    """The annotation with the new paths, relative to itself, as JSON lines or as text, whatever the old one is."""
     targets = {job.record.path: job.target for job in jobs if job.record.name in done}
-    records = [record for record in annotation.records if record.path in targets]
-    lines: list[str] = []
-    parts = any(record.start is not None or record.end is not None for record in records)
-    if parts and path.suffix != ".jsonl":
-        lines.append("path,label,start,end")
-    for record in records:
-        named = annotation.class_names and record.label is not None
-        label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
-        target = targets[record.path]
-        if path.suffix == ".jsonl":
-            entry = {"path": target, "label": label, "start": record.start, "end": record.end}
-            lines.append(json.dumps({key: value for key, value in entry.items() if value is not None}))
-        elif parts:
-            lines.append(write_row(target, label, record.start, record.end))
-        else:
-            lines.append(write_line(target, label))
+    videos = []
+    for record in annotation.records:
+        if record.path in targets:
+            named = annotation.class_names and record.label is not None
+            label = annotation.class_names[record.label] if named else record.label  # type: ignore[index]
+            videos.append(Listed(targets[record.path], label, record))
+    lines = json_lines(videos) if path.suffix in {".jsonl", ".ndjson"} else text_lines(videos)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
 
 

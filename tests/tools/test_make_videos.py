@@ -9,6 +9,7 @@ from PIL import Image
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import build_source, build_test_loader, build_train_loader
+from pvbias.data.annotations import read_annotation
 from pvbias.errors import ConfigError, DataError
 from pvbias.tools.main import main
 from pvbias.tools.make_videos import make_videos
@@ -77,6 +78,9 @@ def test_what_is_written(tmp_path):
     source = build_source(load_cfg(overrides=overrides()), "test")
     lines = (tmp_path / "test.csv").read_text().splitlines()
     assert lines == [f"{record.name} {record.label}" for record in source.records]
+    with_attributes = read_annotation(tmp_path / "test.jsonl").records
+    assert [record.attributes for record in with_attributes] == [record.attributes for record in source.records]
+    assert [record.label for record in with_attributes] == [record.label for record in source.records]
     assert (tmp_path / "class_names.txt").read_text().splitlines() == list(source.class_names)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.mp4*")}
     listed = [line.split()[0] for split in ("train", "val", "test") for line in (tmp_path / f"{split}.csv").open()]

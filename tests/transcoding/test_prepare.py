@@ -153,17 +153,26 @@ def test_new_annotations_say_what_the_old_ones_said(tmp_path):
     (tmp_path / "names.txt").write_text('a.mkv "jump 2"\nb.mkv,"run, then sit"\n')
     (tmp_path / "tsn.txt").write_text("a 5 1\nb 5 0\n")
     (tmp_path / "parts.csv").write_text("label,file,start,end\n0,a.mkv,0.04,0.16\n1,b.mkv,,\n")
+    scenes = [
+        {"file": "a.mkv", "label": 1, "scene": "a\nb", "indoors": True},
+        {"file": "b.mkv", "label": 0, "people": 2},
+    ]
+    (tmp_path / "scenes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in scenes))
+    (tmp_path / "scenes.csv").write_text('file,label,"big, or not",people\na.mkv,run,"so, so",2\nb.mkv,sit,,12\n')
     for name, new, options in (
         ("val.json", "val.jsonl", {}),
         ("names.txt", "names.txt", {}),
         ("tsn.txt", "tsn.txt", {"list_format": "tsn"}),
         ("parts.csv", "parts.csv", {}),
+        ("scenes.jsonl", "scenes.jsonl", {}),
+        ("scenes.csv", "scenes.csv", {}),
     ):
         run(tmp_path / name, tmp_path / "out", **options)
         before, after = read_annotation(tmp_path / name, **options), read_annotation(tmp_path / "out" / new)
         assert after.class_names == before.class_names
         for old, record in zip(before.records, after.records, strict=True):
             assert (record.label, record.start, record.end) == (old.label, old.start, old.end)
+            assert record.attributes == old.attributes
             assert Path(record.path).stem == Path(old.path).stem
             assert Path(record.path).is_file()
 

@@ -10,16 +10,17 @@ A file of another form is an error that says what it looks like and what to do.
 
 from .class_names import read_class_names
 from .files import VIDEO_SUFFIXES
-from .lines import write_line, write_row
 from .names import loosely
 from .reading import Annotation, read_annotation
+from .writing import Listed, json_lines, text_lines
 
 __all__ = [
     "VIDEO_SUFFIXES",
     "Annotation",
+    "Listed",
+    "json_lines",
     "loosely",
     "read_annotation",
     "read_class_names",
-    "write_line",
-    "write_row",
+    "text_lines",
 ]

@@ -27,11 +27,15 @@ _LABELS = (
 _STARTS = (("start",), ("timestart", "starttime", "startsec", "startseconds", "tstart"))
 _ENDS = (("end",), ("timeend", "endtime", "endsec", "endseconds", "tend"))
 _SPLITS = (("split", "subset", "partition"),)
-#: What says something else of a video, and is not read.
+#: What is known to say something else of a video: neither its label nor a heading by itself.
 _OTHERS = frozenset(
     {"", "fps", "frames", "numframes", "nframes", "framecount", "duration", "length", "seconds", "width", "height"}
     | {"size", "url", "iscc", "index", "unnamed0", "fold", "sha256", "md5", "license", "placeholders", "template"}
 )
+
+
+#: Columns without a name, and what pandas calls its index.
+_UNNAMED = frozenset({"", "unnamed0"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Columns:
 
     Attributes:
         identifier: the path's column holds identifiers, not paths.
+        attributes: all other columns that have a name.
     """
 
     path: str
@@ -48,6 +53,7 @@ class Columns:
     end: str
     split: str
     identifier: bool
+    attributes: tuple[str, ...]
 
 
 def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Columns | None:
@@ -67,16 +73,20 @@ def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Co
     labels = [tuple(_flat(_LABELS))] if strict else _LABELS
     label = _first(labels, [name for name in names if name != path], where, "label")
     start, end, split = (_first(group, names, where, "") for group in (_STARTS, _ENDS, _SPLITS))
+    meant = {path, label, start, end, split}
     if not label:
-        meant = {path, start, end, split}
         unknown = [name for name in names if name not in meant and _plain(name) not in {*_OTHERS, *_flat(_PATHS)}]
         if unknown:
             raise DataError(
                 f"{where}: no column is called label or class, and {_quoted(unknown)} may be it. Name the column of "
-                "labels 'label'."
+                "labels 'label'; leave it empty where videos have none, and the other columns are their attributes."
             )
     identifier = _plain(path) in _PATHS[-2]
-    return Columns(path, label, start, end, split, identifier)
+    attributes = tuple(name for name in names if name not in meant and _plain(name) not in _UNNAMED)
+    twice = next((name for name in attributes if attributes.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{where}: two columns are called {twice!r}. Keep one of them.")
+    return Columns(path, label, start, end, split, identifier, attributes)
 
 
 def is_heading(cells: Sequence[str], *, words: bool) -> bool:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from ...errors import DataError
+from ..attributes import NO_ATTRIBUTES, Attributes
 
 #: Largest label that is believed: a number beyond is a frame, an identifier, a time, and a network of as many outputs
 #: fits into no memory.
@@ -34,6 +35,7 @@ class Entry:
         name: the path as the annotation writes it, or the video's identifier.
         label: number, class name, or None.
         start, end: the part of the video that is meant, seconds; None for the whole.
+        attributes: what else is said of the video.
         clip: ``name`` is the identifier of a video of which a file holds just the part from ``start`` to ``end``.
         certain: nothing but a video can be meant. What is not certain counts only when a file has that name.
     """
@@ -43,6 +45,7 @@ class Entry:
     label: int | str | None = None
     start: float | None = None
     end: float | None = None
+    attributes: Attributes = NO_ATTRIBUTES
     clip: bool = False
     certain: bool = True
 

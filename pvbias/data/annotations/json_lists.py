@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ..attributes import AttributePool
 from .columns import Columns, check_one_split, find_columns
 from .entries import Entry, check_part, parse_label, parse_seconds
 from .files import is_video
 
+logger = logging.getLogger(__name__)
+
 _LINE = '{"path": "...", "label": ...}'
+#: Keys of Kinetics' form that are no attributes, and those that other forms have another meaning for.
+_DESCRIBED = frozenset({"annotations", "subset", "label", "segment", "path", "start", "end"})
 
 
 def is_json(file: Path, text: str) -> bool:
@@ -73,6 +79,7 @@ def _document_entries(file: Path, document: Any) -> Iterator[Entry]:
 def _described_entries(file: Path, document: Mapping[str, Mapping[str, Any]]) -> Iterator[Entry]:
     """Kinetics' form: ``{ID: {"annotations": {"label": ..., "segment": [start, end]}, "subset": ...}}``."""
     check_one_split((str(item["subset"]) for item in document.values() if "subset" in item), file, "subset")
+    pool = AttributePool()
     for name, item in document.items():
         where, described = f"{file}: {name!r}", item["annotations"]
         if not isinstance(described, dict):
@@ -87,12 +94,22 @@ def _described_entries(file: Path, document: Mapping[str, Mapping[str, Any]]) ->
         check_part(start, end, where)
         label = parse_label(described.get("label"), where)
         clip = end is not None and not is_video(name)
-        certain = clip or is_video(name) or label is not None
-        yield Entry(where=where, name=name, label=label, start=start, end=end, clip=clip, certain=certain)
+        yield Entry(
+            where=where,
+            name=name,
+            label=label,
+            start=start,
+            end=end,
+            attributes=pool.make((key, value) for key, value in {**item, **described}.items() if key not in _DESCRIBED),
+            clip=clip,
+            certain=clip or is_video(name) or label is not None,
+        )
+    _tell_of_nested(pool, file)
 
 
 def _item_entries(file: Path, items: Sequence[tuple[str, Any]]) -> Iterator[Entry]:
     splits = []
+    pool = AttributePool()
     for where, item in items:
         if isinstance(item, str) and is_video(item):
             yield Entry(where=where, name=item)
@@ -107,22 +124,40 @@ def _item_entries(file: Path, items: Sequence[tuple[str, Any]]) -> Iterator[Entr
             raise DataError(f"{where}: the path {name!r} has a NUL character, which no file name has")
         if columns.split:
             splits.append(str(item[columns.split]))
-        yield _item_entry(item, name, columns, where)
+        yield _item_entry(item, name, columns, pool, where)
+    _tell_of_nested(pool, file)
     if splits:
         check_one_split(splits, file, "subset")
 
 
-def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, where: str) -> Entry:
+def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, pool: AttributePool, where: str) -> Entry:
     label = item[columns.label] if columns.label else None
+    attributes = columns.attributes
     if columns.label and isinstance(item.get("template"), str):
         # Something-Something: the label is a sentence of this one video, the template with brackets its class.
         label = item["template"].replace("[", "").replace("]", "")
+        attributes = tuple(name for name in attributes if name != "template")
     start, end = (parse_seconds(item[key], key, where) if key else None for key in (columns.start, columns.end))
     check_part(start, end, where)
     number = parse_label(label, where)
     clip = columns.identifier and end is not None and not is_video(name)
-    certain = clip or not columns.identifier or is_video(name) or number is not None
-    return Entry(where=where, name=name, label=number, start=start, end=end, clip=clip, certain=certain)
+    return Entry(
+        where=where,
+        name=name,
+        label=number,
+        start=start,
+        end=end,
+        attributes=pool.make((key, item[key]) for key in attributes),
+        clip=clip,
+        certain=clip or not columns.identifier or is_video(name) or number is not None,
+    )
+
+
+def _tell_of_nested(pool: AttributePool, file: Path) -> None:
+    for name, count in pool.nested.items():
+        logger.info(
+            "%s: %r is a list or an object (%d times), which is no attribute: it is left out.", file, name, count
+        )
 
 
 def _parses(text: str) -> bool:

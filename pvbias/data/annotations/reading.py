@@ -60,11 +60,12 @@ def read_annotation(
     - lines ``path label``, the separator white space, a comma, a semicolon or a tab; what follows a video's file name
       is the label, which may be a class name with spaces, or be missing. Empty lines and lines that begin with ``#``
       are skipped.
-    - a table whose first line names its columns: path (or file, video, ...) and label (or class, ...); others are not
-      read. With identifiers and times, as Kinetics' own lists have them, the files are searched for below
-      ``path_prefix`` under their usual names (``ID_000010_000020.mp4`` or ``ID.mp4``, also in folders of the classes).
+    - a table whose first line names its columns: path (or file, video, ...) and label (or class, ...); others that
+      have a name are attributes. With identifiers and times, as Kinetics' own lists have them, the files are searched
+      for below ``path_prefix`` under their usual names (``ID_000010_000020.mp4`` or ``ID.mp4``, also in folders of the
+      classes).
     - JSON lines (``.jsonl``): ``{"path": ..., "label": number or class name, "start": seconds, "end": seconds}``; all
-      but the path may be left out, and other keys are ignored. A JSON array of such objects, Something-Something's
+      but the path may be left out, and other keys are attributes. A JSON array of such objects, Something-Something's
       (whose class is the template, not the sentence), and Kinetics' object by identifier.
     - a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in it, it is a list
       of videos without labels. Subfolders are searched to any depth. A folder of nothing but images is one video.
@@ -75,6 +76,10 @@ def read_annotation(
     Labels that are names get numbers: their position in ``class_names``, else in the names of the training split,
     else in the sorted names found here. A subset that lacks a class thus keeps the numbers of the training. Case,
     spaces, underscores and punctuation do not matter where no two classes would then be one.
+
+    Attributes (:mod:`pvbias.data.attributes`) of JSON have the types that JSON gives them: text, number, true or false;
+    null is none, lists and objects are left out. A column of a table is whole numbers where all its cells are, numbers
+    where all are, and text otherwise (also where a number has a leading zero); an empty cell is none.
 
     Args:
         path: file or folder.
@@ -123,6 +128,7 @@ def read_annotation(
             label=numbers[entry.label] if isinstance(entry.label, str) else entry.label,
             start=None if entry.clip else entry.start,
             end=None if entry.clip else entry.end,
+            attributes=entry.attributes,
         )
         for entry, place in zip(entries, paths, strict=True)
     )

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 
 from ...errors import DataError
+from ..attributes import NO_ATTRIBUTES, AttributePool, Attributes, typed_column
 from .columns import Columns, check_one_split, find_columns, is_heading
 from .entries import Entry, check_part, is_number, parse_label, parse_seconds
 from .files import is_video
@@ -23,7 +24,7 @@ def has_heading(lines: Sequence[Line]) -> bool:
 
 def table_entries(lines: Sequence[Line]) -> Iterator[Entry]:
     """Entries of a list with a heading, which says which columns are the path (or the identifier), the label, and the
-    part that is meant; others are not read. Under ``path,label`` lines may be written as without a heading, too.
+    part that is meant; others are attributes. Under ``path,label`` lines may be written as without a heading, too.
 
     Raises:
         DataError: the heading leaves open which column is meant, or a line has another number of columns.
@@ -38,19 +39,29 @@ def table_entries(lines: Sequence[Line]) -> Iterator[Entry]:
         if any(len(row) != len(names) for row in rows):
             yield from line_entries(read_rows(lines[1:]))
             return
-    splits = []
+    table = []
     for where, text in lines[1:]:
         cells = _cells(text, delimiter)
         if len(cells) != len(names):
             raise DataError(f"{where}: {len(cells)} columns, and the heading names {len(names)}: {', '.join(names)}.")
-        row = dict(zip(names, cells, strict=True))
-        if columns.split:
-            splits.append(row[columns.split])
-        yield _entry(row, columns, where)
-    check_one_split(splits, lines[0][0].rpartition(":")[0], columns.split)
+        table.append(dict(zip(names, cells, strict=True)))
+    attributes = _attributes(table, columns.attributes)
+    for (where, _), row, described in zip(lines[1:], table, attributes, strict=True):
+        yield _entry(row, columns, described, where)
+    if columns.split:
+        check_one_split((row[columns.split] for row in table), lines[0][0].rpartition(":")[0], columns.split)
 
 
-def _entry(row: dict[str, str], columns: Columns, where: str) -> Entry:
+def _attributes(table: Sequence[dict[str, str]], names: Sequence[str]) -> list[Attributes]:
+    """Attributes of each row; the type of their values is that of the whole column."""
+    if not names:
+        return [NO_ATTRIBUTES] * len(table)
+    pool = AttributePool()
+    columns = [typed_column([row[name] for row in table]) for name in names]
+    return [pool.make(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _entry(row: dict[str, str], columns: Columns, attributes: Attributes, where: str) -> Entry:
     name = row[columns.path]
     if not name:
         raise DataError(f"{where}: there is no path in the column {columns.path!r}.")
@@ -67,6 +78,7 @@ def _entry(row: dict[str, str], columns: Columns, where: str) -> Entry:
         label=label,
         start=start,
         end=end,
+        attributes=attributes,
         clip=clip,
         certain=clip or is_video(name) or label is not None,
     )

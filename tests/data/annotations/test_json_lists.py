@@ -84,3 +84,27 @@ def test_sentences_are_no_classes(tmp_path):
     (tmp_path / "3.webm").touch()
     with pytest.raises(DataError, match="sentences"):
         read(tmp_path, document)
+
+
+def test_other_keys_are_attributes(tmp_path, caplog):
+    caplog.set_level("INFO")
+    lines = [
+        {"path": "a.mp4", "label": 1, "scene": "kitchen", "people": 2, "indoors": True, "boxes": [1, 2], "note": None},
+        {"path": "b.mp4", "label": 0, "height": 1.5},
+    ]
+    for name, document in (("list.json", lines), ("list.jsonl", "".join(json.dumps(line) + "\n" for line in lines))):
+        read(tmp_path, document, name=name)
+        first, second = read_annotation(tmp_path / name).records
+        assert first.attributes == {"scene": "kitchen", "people": 2, "indoors": True}
+        assert second.attributes == {"height": 1.5}
+    assert "'boxes' is a list or an object (1 times), which is no attribute" in caplog.text
+
+
+def test_attributes_of_the_known_forms(tmp_path):
+    (tmp_path / "74.webm").touch()
+    read(tmp_path, [{"id": "74", "label": "spinning cube", "template": "Spinning [something]", "hand": "left"}])
+    (record,) = read_annotation(tmp_path / "list.json").records
+    assert record.attributes == {"hand": "left"}
+    read(tmp_path, kinetics(aaaaaaaaaaa="val"))
+    (record,) = read_annotation(tmp_path / "list.json").records
+    assert record.attributes == {"duration": 10.0}

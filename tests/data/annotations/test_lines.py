@@ -2,7 +2,8 @@
 
 import pytest
 
-from pvbias.data.annotations import read_annotation, write_line
+from pvbias.data.annotations import read_annotation
+from pvbias.data.annotations.lines import write_line
 from pvbias.errors import DataError
 
 

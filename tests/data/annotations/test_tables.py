@@ -101,3 +101,26 @@ def test_kinetics_clips_of_which_it_is_not_certain_which_file_they_are(tmp_path)
         read(tmp_path, KINETICS + "run,ccccccccccc,2,3,val\n")
     with pytest.raises(DataError, match=r"list\.csv:2: .* may be this clip or the one of .*list\.csv:3"):
         read(tmp_path, KINETICS + "run,ccccccccccc,2,7,val\nrun,ccccccccccc,7,12,val\n")
+
+
+def test_other_columns_that_have_a_name_are_attributes(tmp_path):
+    text = 'path,label,split,start,scene,people,Unnamed: 0,"a, b",fps\n'
+    text += 'a.mp4,0,val,,kitchen,2,0,x,25\nb.mp4,1,val,1.5,"living room",,1,y,29.97\n'
+    read(tmp_path, text)
+    first, second = read_annotation(tmp_path / "list.csv").records
+    assert first.attributes == {"scene": "kitchen", "people": 2, "a, b": "x", "fps": 25.0}
+    assert second.attributes == {"scene": "living room", "a, b": "y", "fps": 29.97}
+
+
+def test_attributes_of_videos_without_labels(tmp_path):
+    read(tmp_path, "path,label,domain\na.mp4,,indoors\nb.mp4,,outdoors\n")
+    records = read_annotation(tmp_path / "list.csv").records
+    assert [(record.label, record.attributes["domain"]) for record in records] == [
+        (None, "indoors"),
+        (None, "outdoors"),
+    ]
+
+
+def test_two_attributes_of_one_name(tmp_path):
+    with pytest.raises(DataError, match=r"list\.csv:1: two columns are called 'scene'"):
+        read(tmp_path, "path,label,scene,scene\na.mp4,0,kitchen,street\n")

@@ -6,6 +6,7 @@ from torch import nn
 
 from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
+from pvbias.data import VideoRecord
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins.decoupled_videos import FactorErrors, footprint_max, footprint_sum
@@ -66,8 +67,9 @@ class Linear(nn.Module):
         self.head = nn.Linear(3, num_classes)
 
 
-def factor_errors(cfg, videos, names=NAMES, num_classes=None, times=None):
-    """``videos``: (label, logits of the views on each variant, or the same for all), each so many times."""
+def factor_errors(cfg, videos, names=NAMES, num_classes=None, times=None, attributes=None):
+    """``videos``: (label, logits of the views on each variant, or the same for all), each so many times, with such
+    attributes."""
     recognizer = Recognizer(Linear(num_classes or max(len(names), 2)), clip_spec=SPEC, head="head")
     evaluator = FactorErrors(cfg, recognizer, names)
     assert set(evaluator.modulations) == set(VARIANTS)
@@ -75,7 +77,10 @@ def factor_errors(cfg, videos, names=NAMES, num_classes=None, times=None):
         logits = logits if isinstance(logits, dict) else dict.fromkeys(VARIANTS, logits)
         tensors = {variant: torch.tensor(logits.get(variant, logits["original"])) for variant in VARIANTS}
         clips = torch.zeros(len(tensors["original"]), 3, 1, 1, 1, dtype=torch.uint8)
-        evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips), tensors)
+        record = (
+            VideoRecord(path="", name=str(index), label=label, attributes=attributes[index]) if attributes else None
+        )
+        evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips, record=record), tensors)
     if times:
         rows = [row for row, count in zip(evaluator.rows.values(), times, strict=True) for _ in range(count)]
         evaluator.rows = dict(enumerate(rows))
@@ -229,6 +234,37 @@ def test_classes_that_cannot_be_taken_apart(cfg, names, num_classes, reason):
     assert reason in result.not_applicable
     assert not result.figures
     assert not result.tables
+
+
+PARTS = [{"appearance": brush, "motion": shape} for brush in ("red", "blue") for shape in (7, 8)]
+
+
+def test_attributes_say_what_the_parts_of_a_class_are(cfg):
+    """Classes 0 to 3 are red 7, red 8, blue 7, blue 8, whatever they are called: one video of each is taken for class
+    0."""
+    videos = [(label, [[5.0, 0.0, 0.0, 0.0]]) for label in range(4)]
+    for names in ([], ["a", "b", "c", "d"], ["a + b", "a + c", "d + e", "d + f"]):
+        result = factor_errors(cfg, videos, names, num_classes=4, attributes=PARTS)
+        found = figures(result)
+        assert [found[f"{what}_errors"] for what in ("appearance", "motion", "both")] == [25, 25, 25]
+        assert result.tables["motion_confusion"] == [{"true": 8, "predicted": 7, "videos": 2}]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        [*PARTS[:3], PARTS[2]],  # class 3 is blue 7, too, and there is another
+        [*PARTS[:3], {"appearance": "blue"}],
+        [*PARTS[:3], {}],
+    ],
+)
+def test_names_say_it_where_attributes_do_not(cfg, attributes):
+    videos = [(min(label, 2), [[5.0, 0.0, 0.0, 0.0]]) for label in range(4)]
+    found = figures(factor_errors(cfg, videos, ["a + b", "a + c", "d + b", "d + c"], attributes=attributes))
+    assert (found["joint_accuracy"], found["motion_errors"], found["appearance_errors"]) == (25, 25, 50)
+    reason = factor_errors(cfg, videos, [], num_classes=4, attributes=attributes).not_applicable
+    assert "have no names" in reason
+    assert "attributes 'appearance' and 'motion'" in reason
 
 
 def test_videos_without_labels(cfg):

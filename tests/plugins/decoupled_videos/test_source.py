@@ -126,6 +126,19 @@ def test_labels_and_class_names():
     assert source.class_names[record.label] == "place 2 + motion 17"
 
 
+def test_the_factors_are_attributes():
+    source = source_of("brush_mnist", TEST_VIDEOS=100)
+    assert len({(record.attributes["appearance"], record.attributes["motion"]) for record in source.records}) == 100
+    for index, record in enumerate(source.records):
+        appearance, motion = record.attributes["appearance"], record.attributes["motion"]
+        assert source.class_names[record.label] == f"{appearance} + {motion}"
+        assert record.attributes["tied"] == (appearance.split()[1] == motion.split()[1])
+        assert record.attributes["index"] == index
+    for context in ("in", "out"):
+        records = source_of("places_faces_mnist", PLACES=3, MOTIONS=20, TEST_VIDEOS=60, CONTEXT=context).records
+        assert {record.attributes["tied"] for record in records} == {context == "in"}
+
+
 def test_names_tell_videos_apart_whose_pixels_differ():
     def folders(dataset="brush_mnist", **keys):
         return tuple(source_of(dataset, split, **keys).records[5].name.split("/")[0] for split in ("train", "test"))

@@ -1,0 +1,107 @@
+"""Attributes of videos: what a list says of each beside its path, label and part, such as its scene, its domain or its
+factors."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+#: A value of an attribute.
+Attribute: TypeAlias = str | int | float | bool
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+#: What programs write where a table has nothing.
+_NOTHING = frozenset({"", "nan", "null", "<na>", "n/a"})
+_TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Attributes(Mapping[str, Attribute]):
+    """An immutable mapping of a few names to values, small in memory and when pickled: the records of a list share
+    the tuple of names. Equal to a dictionary of the same items; those of a list are made by :class:`AttributePool`."""
+
+    _names: tuple[str, ...] = ()
+    _values: tuple[Attribute, ...] = ()
+
+    @classmethod
+    def of(cls, items: Mapping[str, Attribute]) -> Attributes:
+        """The same as a dictionary."""
+        return cls(tuple(items), tuple(items.values()))
+
+    def __getitem__(self, name: str) -> Attribute:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._values[self._names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.items()))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+#: Those of a video of which a list says nothing more.
+NO_ATTRIBUTES = Attributes()
+
+
+class AttributePool:
+    """Makes the attributes of the records of one list; names and texts that several have are in memory once.
+
+    Attributes:
+        nested: names whose values were lists or objects, which are no attributes.
+    """
+
+    def __init__(self) -> None:
+        self.nested: Counter[str] = Counter()
+        self._kept: dict[Any, Any] = {}
+
+    def make(self, found: Iterable[tuple[str, Any]]) -> Attributes:
+        """Attributes of some names and values. Texts, whole and other numbers, and true and false are kept as they are;
+        what says nothing (None, an empty text, a number that is not finite) is left out, and so are lists and
+        objects."""
+        names, values = [], []
+        for name, value in found:
+            if isinstance(value, (list, dict)):
+                self.nested[name] += 1
+            elif value is not None and value != "" and not (isinstance(value, float) and not math.isfinite(value)):
+                names.append(name)
+                values.append(self._once(value) if isinstance(value, str) else value)
+        return Attributes(self._once(tuple(names)), tuple(values)) if names else NO_ATTRIBUTES
+
+    def _once(self, value: Any) -> Any:
+        return self._kept.setdefault(value, value)
+
+
+def typed_column(cells: Sequence[str]) -> list[Attribute | None]:
+    """Values of a text column. Where each cell that says something is a whole number, they are int; where each is a
+    number, float; where each is true or false, bool; else text. A number with a leading zero, or of more than 18
+    digits, is a text: an identifier.
+
+    Returns:
+        One value a cell; None: it says nothing (it is empty, or nan, null, <na>, n/a).
+    """
+    told = [None if cell.casefold() in _NOTHING else cell for cell in cells]
+    said = [cell for cell in told if cell is not None]
+    kind: Callable[[str], Attribute] = str
+    if all(map(_WHOLE.fullmatch, said)):
+        kind = int
+    elif all(_NUMBER.fullmatch(cell) and math.isfinite(float(cell)) for cell in said):
+        kind = float
+    elif all(cell.casefold() in _TRUTH for cell in said):
+        kind = _is_true
+    return [None if cell is None else kind(cell) for cell in told]
+
+
+def _is_true(cell: str) -> bool:
+    return _TRUTH[cell.casefold()]
