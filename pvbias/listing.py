@@ -38,6 +38,7 @@ def find_listing(plugins: Sequence[str] = ()) -> Listing:
 
         {registry: [[name, what it is, dotted name of the module it is from], ...], ...,   # names as in registries.ALL
          "models": [{"name", "zoo", "from", "frames x rate", "train / test crop", "weights"}, ...],
+         "modulations": [[name, its label, what it is, [a parameter, ...], module], ...],
          "keys":   [[key, default, unit, range, meaning], ...],
          "modules": {dotted name of a plugin: its file}}
 
@@ -66,11 +67,12 @@ def _without_mark(found: Listing) -> Listing:
 
 def _look(plugins: Sequence[str]) -> Listing:
     """Import everything, and see."""
+    from .clips.modulations import describe_parameters, modulation_label
     from .config import get_cfg
     from .config.effects import flat
     from .config.keys import DECLARED
     from .plugin_loading import load_plugins
-    from .registries import ALL, MODEL
+    from .registries import ALL, MODEL, MODULATION
 
     modules = load_plugins(plugins)
     cfg = get_cfg()
@@ -86,6 +88,10 @@ def _look(plugins: Sequence[str]) -> Listing:
         what: [[name, _summary(thing), registry.origin(name)] for name, thing in registry]
         for what, registry in ALL.items()
     }
+    found["modulations"] = [
+        [name, modulation_label(name), _summary(thing), describe_parameters(thing), MODULATION.origin(name)]
+        for name, thing in MODULATION
+    ]
     found["models"] = [_model(name, model, MODEL.origin(name)) for name, model in MODEL]
     found["keys"] = keys
     found["modules"] = {module.__name__: getattr(module, "__file__", "") for module in modules}

@@ -75,6 +75,11 @@ class Registry(_FvcoreRegistry):
             raise ConfigError(f"No {self._name} is called {name!r}. {did_you_mean(name, self._obj_map)}")
         return self._obj_map[name]
 
+    def name_of(self, obj: object) -> str | None:
+        """The name under which an object, or first an equal one, is registered; None where none is."""
+        same = (name for name, known in self._obj_map.items() if type(known) is type(obj) and known == obj)
+        return next(same, None)
+
     def names(self) -> list[str]:
         """All registered names, sorted."""
         return sorted(self._obj_map)
@@ -122,7 +127,9 @@ EVALUATOR = Registry("EVALUATOR")
 """Measurements: :class:`pvbias.evaluation.Evaluator` subclasses, called ``Evaluator(cfg, recognizer, class_names)``."""
 
 MODULATION = Registry("MODULATION")
-"""Functions ``(clips (N, C, T, H, W), seeds (N,)) -> clips``; see :mod:`pvbias.clips.modulations`."""
+"""Changes of clips: :class:`pvbias.clips.Modulation` subclasses, instances of them (with the parameters set), or plain
+functions ``(clips (N, C, T, H, W), seeds (N,)) -> clips``; :func:`pvbias.clips.modulation` makes one from its spec,
+``"freeze(frame=first)"``."""
 
 DATASET = Registry("DATASET")
 """Sources of videos: ``build(cfg, split) -> pvbias.data.VideoSource``, ``split`` one of "train", "val", "test"."""

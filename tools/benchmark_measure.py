@@ -13,13 +13,12 @@ from fvcore.common.config import CfgNode
 from tabulate import tabulate
 from torch import Tensor
 
-from pvbias.clips import view_seeds
+from pvbias.clips import modulation, view_seeds
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, TestVideo, VideoSource, build_source, build_test_loader
 from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators
 from pvbias.machine import prepare_process
 from pvbias.models import Recognizer, build_recognizer
-from pvbias.registries import MODULATION
 from pvbias.runtime import Settings, choose_settings
 
 VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
@@ -152,7 +151,7 @@ def _forwards_alone(cfg: CfgNode, recognizer: Recognizer, settings: Settings, vi
     for start in range(0, len(views), cfg.TEST.BATCH_SIZE):
         part = slice(start, start + cfg.TEST.BATCH_SIZE)
         for variant in VARIANTS:
-            clips = settings.clips(MODULATION.get(variant)(views[part], seeds[part]))
+            clips = settings.clips(modulation(variant)(views[part], seeds[part]))
             with settings.autocast():
                 seconds += _timed(lambda clips=clips: recognizer(clips).float().cpu())  # type: ignore[misc]
     return seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import math
 import shlex
 import time
@@ -17,14 +18,14 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from pvbias.clips import ORIGINAL, ClipSpec
+from pvbias.clips import FREEZE_FRAMES, ORIGINAL, ClipSpec, Freeze
 from pvbias.config import get_cfg, load_cfg
 from pvbias.errors import DataError
 from pvbias.evaluation import Evaluator, Figure, Predictions, Result, VideoViews
 from pvbias.evaluation.accuracy import top_k_credit
 from pvbias.evaluation.statistics import difference_figure, mean_figures
 from pvbias.models import Recognizer
-from pvbias.registries import EVALUATOR
+from pvbias.registries import EVALUATOR, MODULATION
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
 from pvbias.report.console import headline_table
 from pvbias.report.folder import read_document, refuse_run
@@ -211,14 +212,17 @@ def measure_variants(streams: Sequence[Stream], fused: Predictions) -> dict[str,
     """
     cfg = load_cfg()
     cfg.RNG_SEED = streams[0].run.seed
-    frozen = [name.removeprefix("freeze_") for name in fused.variants if name.startswith("freeze_")]
-    if frozen:
-        cfg.BIAS.FREEZE_FRAME = frozen[0]
+    frames = {Freeze(frame=frame).spec: frame for frame in FREEZE_FRAMES}
+    cfg.BIAS.FREEZE_FRAME = next((frames[spec] for spec in fused.variants if spec in frames), cfg.BIAS.FREEZE_FRAME)
+    draws = [draw.spec for draw in Freeze(frame="random").draws(len(fused.variants))]
+    cfg.BIAS.FREEZE_DRAWS = max(sum(1 for _ in itertools.takewhile(fused.variants.__contains__, draws)), 1)
     names = [name for name in streams[0].run.results if all(name in stream.run.results for stream in streams[1:])]
     results = {}
     for name in names:
         if name == "accuracy" or name not in EVALUATOR:
             continue
+        measured = dict.fromkeys(figure.variant for figure in streams[0].run.results[name].figures)
+        cfg.BIAS.MODULATIONS = [spec for spec in measured if spec in fused.variants and _is_registered(spec)]
         evaluator: Evaluator = EVALUATOR.get(name)(cfg, _classifier(fused.probabilities.shape[1]), fused.class_names)
         if not evaluator.of_predictions:
             continue
@@ -226,12 +230,17 @@ def measure_variants(streams: Sequence[Stream], fused: Predictions) -> dict[str,
         if missing:
             reason = (
                 f"Not all runs have kept their predictions on {', '.join(missing)} clips: measure them again, with "
-                "TEST.ENABLE and with one BIAS.FREEZE_FRAME."
+                "TEST.ENABLE and with one BIAS.FREEZE_FRAME and BIAS.FREEZE_DRAWS."
             )
             results[name] = Result(not_applicable=reason)
         else:
             results[name] = _of_fused(evaluator, fused)
     return results
+
+
+def _is_registered(spec: str) -> bool:
+    """Not so in results that were measured with a plugin that is not announced."""
+    return spec.partition("(")[0] in MODULATION
 
 
 def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:

@@ -26,6 +26,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"No {args.what} are registered.")
     elif args.what == "keys":
         print("\n".join(_key(*row) for row in rows))
+    elif args.what == "modulations":
+        print("\n".join(_modulation(*row) for row in rows))
     elif args.what == "models":
         print(_models(rows, args.plugins if args.cost else None))
     else:
@@ -38,6 +40,16 @@ def _key(key: str, default: str, unit: str, allowed: str, about: str) -> str:
     known = ", ".join(filter(None, (unit, allowed)))
     head = f"{key}: {default}" + (f"  ({known})" if known else "")
     return "\n".join([head, *textwrap.wrap(about, 110, initial_indent="    ", subsequent_indent="    ")])
+
+
+def _modulation(name: str, label: str, about: str, parameters: Sequence[str], origin: str) -> str:
+    """``freeze: frozen to its middle frame``, and below it what it does and its parameters."""
+    lines = [
+        line
+        for text in (about, *parameters, f"from {origin}")
+        for line in textwrap.wrap(text, 110, initial_indent="    ", subsequent_indent="      ")
+    ]
+    return "\n".join([f"{name}: {label}", *lines])
 
 
 def _models(models: Sequence[Mapping[str, str]], counted_with: Sequence[str] | None) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from pvbias.clips import ORIGINAL
+from pvbias.clips import ORIGINAL, Freeze, Shuffle
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
+from pvbias.evaluation.compared import compared_modulations
 from pvbias.evaluation.divergence import divergence
 from pvbias.evaluation.statistics import mean_figures
 from pvbias.models.recognizer import Recognizer
@@ -19,7 +20,8 @@ from pvbias.registries import EVALUATOR
 
 @EVALUATOR.register(name="dynamic_score")
 class DynamicScore(Evaluator):
-    """``E[KL(f(x) || f(x~))]`` in nats for frozen and for shuffled clips x~, and the top-1 agreement in percent.
+    """``E[KL(f(x) || f(x~))]`` in nats for frozen and shuffled clips x~ (and those of ``BIAS.MODULATIONS``), and the
+    top-1 agreement in percent.
 
     The paper's eq. 4, with the divergence of its eq. 3, whose first argument is the prediction on the modulated clip
     and whose second, the one the expectation is under, is the prediction on the clip itself::
@@ -30,7 +32,8 @@ class DynamicScore(Evaluator):
 
     - Clip-level: the mean over a video's views, then over videos. Video-level: the divergence of the probabilities
       averaged over the views. The second is never larger, the divergence being convex.
-    - Which frame a frozen clip repeats is ``BIAS.FREEZE_FRAME``.
+    - Which frame a frozen clip repeats is ``BIAS.FREEZE_FRAME``; if it is a random one, the expectation is over
+      ``BIAS.FREEZE_DRAWS`` frames of each clip, too.
     - Agreement: the share of clips (videos) whose most probable class stays the same.
     """
 
@@ -38,17 +41,17 @@ class DynamicScore(Evaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.compared = (f"freeze_{cfg.BIAS.FREEZE_FRAME}", "shuffle")
-        self.modulations = (ORIGINAL, *self.compared)
+        self.compared = compared_modulations(cfg, Freeze(frame=cfg.BIAS.FREEZE_FRAME), Shuffle())
+        self.modulations = (ORIGINAL, *(spec for specs in self.compared.values() for spec in specs))
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
         """Keeps (score, agreement) for each variant and level."""
         p = log_probabilities_by_level(logits[ORIGINAL])
         row: list[float] = []
-        for variant in self.compared:
-            q = log_probabilities_by_level(logits[variant])
+        for specs in self.compared.values():
+            draws = [log_probabilities_by_level(logits[spec]) for spec in specs]
             for level in LEVELS:
-                row += score_and_agreement(p[level], q[level])
+                row += np.mean([score_and_agreement(p[level], q[level]) for q in draws], axis=0).tolist()
         self.rows[video.index] = row
 
     def evaluate(self) -> Result:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from fvcore.common.config import CfgNode
 
-from pvbias.clips import ORIGINAL
+from pvbias.clips import ORIGINAL, Freeze, Reverse, Shuffle
 from pvbias.evaluation import Accuracy, Figure, Result
 from pvbias.evaluation.accuracy import LEVELS, AccuracyRow
+from pvbias.evaluation.compared import compared_modulations
 from pvbias.evaluation.statistics import LogRatio, log_ratio
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
@@ -16,8 +17,8 @@ from pvbias.registries import EVALUATOR
 
 @EVALUATOR.register(name="modulated_accuracy")
 class ModulatedAccuracy(Accuracy):
-    """Top-1 and top-5 on original, shuffled, reversed and frozen clips, and ``ln(A / A_variant)`` of the top-1
-    accuracies.
+    """Top-1 and top-5 on original, shuffled, reversed and frozen clips (and those of ``BIAS.MODULATIONS``), and
+    ``ln(A / A_variant)`` of the top-1 accuracies.
 
     The log ratio for ``shuffle`` is the paper's eq. 1; that for the others is the same quantity with another
     modulation. 0 says that the modulation costs nothing: the model did not use what it destroys. Larger is less biased
@@ -31,8 +32,8 @@ class ModulatedAccuracy(Accuracy):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.compared = ("shuffle", "reverse", f"freeze_{cfg.BIAS.FREEZE_FRAME}")
-        self.modulations = (ORIGINAL, *self.compared)
+        self.compared = compared_modulations(cfg, Shuffle(), Reverse(), Freeze(frame=cfg.BIAS.FREEZE_FRAME))
+        self.measure_on({ORIGINAL: (ORIGINAL,), **self.compared})
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""

@@ -5,15 +5,15 @@ from fvcore.common.config import CfgNode
 from pvbias.config.keys import Effect, above, at_least, between, declare, one_of
 
 from .factor_errors import FactorErrors
-from .modulations import footprint_max, footprint_sum
+from .modulations import FootprintMax, FootprintSum
 from .source import DecoupledVideos
 
 __all__ = [
     "DecoupledVideos",
     "FactorErrors",
+    "FootprintMax",
+    "FootprintSum",
     "add_config",
-    "footprint_max",
-    "footprint_sum",
 ]
 
 

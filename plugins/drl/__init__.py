@@ -2,6 +2,7 @@
 
 from fvcore.common.config import CfgNode
 
+from pvbias.clips import FREEZE_FRAMES
 from pvbias.config.keys import above, at_least, between, declare, one_of
 
 from .objectives import DRLAdversarial, DRLDistill, DRLFreeze, DRLShuffle
@@ -62,5 +63,5 @@ def add_config(cfg: CfgNode) -> None:
         "random",
         "DRLFreeze: the frame that a frozen clip repeats; random: anew for each clip in each step. The paper does "
         "not say; a fixed one would train on exactly what dynamic_score measures.",
-        one_of("first", "middle", "random"),
+        one_of(*FREEZE_FRAMES),
     )

@@ -10,12 +10,12 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from pvbias.clips import view_seeds
+from pvbias.clips import Freeze, Shuffle, view_seeds
 from pvbias.engine import Objective, Phase, Step, classification
 from pvbias.evaluation.divergence import divergence
 from pvbias.models import Recognizer
 from pvbias.models.batch_norm import freeze_running_stats
-from pvbias.registries import MODULATION, OBJECTIVE, STUDENT
+from pvbias.registries import OBJECTIVE, STUDENT
 
 from .attacks import fgsm, pgd
 
@@ -204,7 +204,7 @@ class DRLFreeze(_Modulated):
     """
 
     def _static_logits(self, step: Step, seeds: Sequence[int]) -> Tensor:
-        frames = MODULATION.get(f"freeze_{self.drl.FREEZE_FRAME}").frames(step.clips.shape[2], seeds)
+        frames = Freeze(frame=self.drl.FREEZE_FRAME).frames(step.clips.shape[2], seeds)
         return step.constant_logits(step.clips, frames=frames[:, 0])
 
 
@@ -216,7 +216,7 @@ class DRLShuffle(_Modulated):
     """
 
     def _static_logits(self, step: Step, seeds: Sequence[int]) -> Tensor:
-        return step.constant_logits(MODULATION.get("shuffle")(step.clips, seeds))
+        return step.constant_logits(Shuffle()(step.clips, seeds))
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

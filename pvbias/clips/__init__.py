@@ -3,17 +3,36 @@
 A clip is one tensor ``(N, C, T, H, W)``, RGB: uint8 from the loader, float in [0, 1] on the device.
 """
 
-from .modulations import ORIGINAL, Modulation, Rearrangement, gather_frames, shuffled_order, view_seeds
+from .modulations import (
+    ORIGINAL,
+    Modulation,
+    Rearrangement,
+    gather_frames,
+    modulation,
+    modulation_label,
+    parameter,
+    view_seeds,
+)
 from .pathways import Pathways, single_pathway, slow_fast_pathways
+from .rearrangements import FREEZE_FRAMES, Freeze, Reverse, Shuffle, ShuffleWithin, Subsample, shuffled_order
 from .spec import ClipSpec
 
 __all__ = [
+    "FREEZE_FRAMES",
     "ORIGINAL",
     "ClipSpec",
+    "Freeze",
     "Modulation",
     "Pathways",
     "Rearrangement",
+    "Reverse",
+    "Shuffle",
+    "ShuffleWithin",
+    "Subsample",
     "gather_frames",
+    "modulation",
+    "modulation_label",
+    "parameter",
     "shuffled_order",
     "single_pathway",
     "slow_fast_pathways",

@@ -1,38 +1,122 @@
-"""Clips with their temporal information changed or removed, for measuring how much a model uses it.
+"""Modulations: clips with their temporal information changed or removed, for measuring how much a model uses it.
 
-A modulation is a pure function ``(clips (N, C, T, H, W), seeds (N,)) -> clips (N, C, T, H, W)`` of any dtype.
-Whatever is random in it is a function of the clip's own seed, so a clip's variant is the same in every batch, order
-and process.
+A modulation is a pure function ``(clips (N, C, T, H, W), seeds (N,)) -> clips (N, C, T, H, W)`` of any dtype, with
+parameters and a label. What is random in it depends on the clip's own seed alone, so that a modulated clip is the same
+in every batch, order and process. Configurations and evaluators name one by its *spec*: ``shuffle``,
+``freeze(frame=first)``. The built-in ones are in :mod:`.rearrangements`.
 """
 
 from __future__ import annotations
 
-import functools
+import abc
+import dataclasses
 import hashlib
+import math
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError, did_you_mean
 from ..registries import MODULATION
 
-Modulation = Callable[[Tensor, Sequence[int]], Tensor]
-
-#: The name under which the unmodulated clip goes.
+#: Spec of the unmodulated clip.
 ORIGINAL = "original"
 
+_SPEC = re.compile(r"\s*([^\s(),=]+)\s*(?:\((.*)\)\s*)?", re.DOTALL)
+_ARGUMENT = re.compile(r"""\s*(\w+)\s*=\s*(?:'([^,()='"]*)'|"([^,()='"]*)"|([^,()='"\s]+))\s*""")
+_WORD = re.compile(r"""[^,()='"\s]+""")
+_KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "text without spaces, commas or quotes"}
 
-class Rearrangement:
-    """A modulation that only rearranges frames; decorates ``(T, seed) -> (T,)``, the frames of one clip in their new
-    order.
 
-    The evaluation needs to know: what a model makes of each frame by itself is then the same in all variants. Pickled
-    by name, like a function.
+def parameter(default: Any, about: str, *, at_least: float | None = None, choices: Sequence[Any] = ()) -> Any:
+    """Declare a parameter of a modulation: a dataclass field with a default, a meaning and a range.
+
+    Args:
+        default: int, float, bool or str, which is the parameter's type.
+        about: what it means.
+        at_least: smallest value.
+        choices: the values, where they are few.
+    """
+    metadata = {"about": about, "at_least": at_least, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Modulation(abc.ABC):
+    """Base of modulations. A frozen dataclass: equal where class and parameters are, and picklable where the class can
+    be imported.
+
+    ::
+
+        @MODULATION.register(name="blur")
+        @dataclass(frozen=True)
+        class Blur(Modulation):
+            size: int = parameter(3, "side of the box", at_least=1)
+
+            def __call__(self, clips, seeds): ...
     """
 
-    def __init__(self, order: Callable[[int, int], Tensor]) -> None:
-        functools.update_wrapper(self, order)
-        self._order = order
+    def __post_init__(self) -> None:
+        """Check the parameters.
+
+        Raises:
+            ConfigError: a value is not of its parameter's type or range.
+        """
+        for field in parameters(type(self)):
+            _check(type(self), field, getattr(self, field.name))
+
+    @abc.abstractmethod
+    def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The modulated clips, ``(N, C, T, H, W)`` of the same dtype and memory format; those given are left alone.
+
+        Args:
+            clips: ``(N, C, T, H, W)``.
+            seeds: one a clip, in [0, 2**63).
+        """
+
+    @property
+    def spec(self) -> str:
+        """Its name, with the parameters that are not at their defaults: figures and predictions on it go under that.
+        One that is registered with its parameters set (``freeze_middle``) has that name."""
+        return MODULATION.name_of(self) or self.in_full
+
+    @property
+    def in_full(self) -> str:
+        """Its spec by the name of its class, whether it has a name of its own or not: ``freeze(frame=first)``."""
+        values = [(field, getattr(self, field.name)) for field in parameters(type(self))]
+        # A float is written as one: 2 and 2.0 are the same value.
+        given = [
+            f"{field.name}={float(value) if isinstance(field.default, float) else value}"
+            for field, value in values
+            if value != field.default
+        ]
+        return _name(type(self)) + (f"({', '.join(given)})" if given else "")
+
+    @property
+    def label(self) -> str:
+        """What a clip then is, in words that continue "a clip is ..."."""
+        return _words(self.spec)
+
+    @property
+    def registered(self) -> object:
+        """What its code is found by."""
+        return self
+
+
+@dataclass(frozen=True)
+class Rearrangement(Modulation):
+    """Base of modulations that only rearrange frames: a subclass says in which order.
+
+    The evaluation makes use of it: what a model computes of each frame by itself is then the same for all of them.
+    """
+
+    @abc.abstractmethod
+    def order(self, num_frames: int, seed: int) -> Tensor:
+        """The frames of one clip in their new order: int64 ``(T,)`` in [0, T)."""
 
     def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
         """The clips rearranged; those given where that changes nothing."""
@@ -43,64 +127,163 @@ class Rearrangement:
 
     def frames(self, num_frames: int, seeds: Sequence[int]) -> Tensor:
         """Which frame comes where in each clip: int64 ``(N, T)`` in [0, T), on the CPU."""
-        return torch.stack([self._order(num_frames, seed) for seed in seeds])
-
-    def __reduce__(self) -> str:
-        return self._order.__qualname__
+        return torch.stack([self.order(num_frames, seed) for seed in seeds])
 
 
-@MODULATION.register(name=ORIGINAL)
-@Rearrangement
-def original(num_frames: int, seed: int) -> Tensor:
-    """The clips as they are."""
-    return torch.arange(num_frames)
+@dataclass(frozen=True)
+class FunctionModulation(Modulation):
+    """A plain function ``(clips, seeds) -> clips`` that is registered: a modulation without parameters."""
+
+    function: Callable[[Tensor, Sequence[int]], Tensor]
+
+    def __post_init__(self) -> None:
+        """It has no parameters to check."""
+
+    def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """See :meth:`Modulation.__call__`."""
+        return self.function(clips, seeds)
+
+    @property
+    def spec(self) -> str:
+        """The name that the function is registered under."""
+        return _name(self.function)
+
+    @property
+    def registered(self) -> object:
+        """The function."""
+        return self.function
 
 
-@MODULATION.register(name="reverse")
-@Rearrangement
-def reverse(num_frames: int, seed: int) -> Tensor:
-    """The frames of each clip in reversed order."""
-    return torch.arange(num_frames).flip(0)
+def modulation(spec: str) -> Modulation:
+    """The modulation that a spec names: ``shuffle``, ``freeze(frame=first)``, ``shuffle(segments=4)``.
+
+    Args:
+        spec: ``NAME`` or ``NAME(PARAMETER=VALUE, ...)``, with a name in the MODULATION registry.
+
+    Raises:
+        ConfigError: it is not of that form, or there is no such name, parameter or value; with the nearest ones.
+    """
+    name, given = _parse(spec)
+    entry = MODULATION.get(name)
+    if not (isinstance(entry, type) and issubclass(entry, Modulation)):
+        if given:
+            raise ConfigError(f"{spec}: {name} takes no parameters, and {next(iter(given))!r} is given.")
+        return entry if isinstance(entry, Modulation) else FunctionModulation(entry)
+    known = {field.name: field for field in parameters(entry)}
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{name} has no parameter {key!r}. {did_you_mean(key, known)}")
+    return entry(**{key: _read(entry, known[key], text) for key, text in given.items()})
 
 
-@MODULATION.register(name="shuffle")
-@Rearrangement
-def shuffle(num_frames: int, seed: int) -> Tensor:
-    """The frames of each clip in an order of its own, drawn uniformly from all but the identity (T > 1)."""
-    return shuffled_order(num_frames, seed)
+def modulation_label(spec: str) -> str:
+    """A modulation's label; where it is not registered here, as in results that were measured with somebody else's
+    plugin, its spec with spaces for underscores."""
+    try:
+        return modulation(spec).label
+    except ConfigError:
+        return _words(spec)
 
 
-@MODULATION.register(name="freeze_first")
-@Rearrangement
-def freeze_first(num_frames: int, seed: int) -> Tensor:
-    """Each clip's first frame, repeated."""
-    return torch.zeros(num_frames, dtype=torch.int64)
+def parameters(kind: type) -> tuple[dataclasses.Field, ...]:
+    """The declared parameters of a class of modulations, as dataclass fields.
+
+    Raises:
+        TypeError: one has no default, or the class was not made a dataclass.
+    """
+    fields = dataclasses.fields(kind)
+    lost = [name for name, value in vars(kind).items() if isinstance(value, dataclasses.Field)]
+    lost += [field.name for field in fields if type(field.default) not in _KINDS]
+    if lost:
+        raise TypeError(
+            f"{kind.__name__}.{lost[0]} is no parameter: a modulation's class is decorated with "
+            "@dataclass(frozen=True), and each of its parameters has an int, float, bool or str as default."
+        )
+    return fields
 
 
-@MODULATION.register(name="freeze_middle")
-@Rearrangement
-def freeze_middle(num_frames: int, seed: int) -> Tensor:
-    """Each clip's middle frame (``T // 2``), repeated."""
-    return torch.full((num_frames,), num_frames // 2)
+def describe_parameters(entry: Any) -> list[str]:
+    """What is registered in MODULATION, its parameters in a line each: ``step=2 (a whole number, at least 2): frames
+    that one stands for``. Of one whose parameters are set, what it is in full."""
+    if isinstance(entry, Modulation):
+        return [f"the same as {entry.in_full}"]
+    if not isinstance(entry, type):
+        return []
+    return [
+        f"{field.name}={field.default} ({_rule(field)}): {field.metadata.get('about', '')}".removesuffix(": ")
+        for field in parameters(entry)
+    ]
 
 
-@MODULATION.register(name="freeze_random")
-@Rearrangement
-def freeze_random(num_frames: int, seed: int) -> Tensor:
-    """One frame of each clip, drawn uniformly, repeated."""
-    return torch.randint(num_frames, (), generator=_generator(seed)).expand(num_frames)
+def _parse(spec: str) -> tuple[str, dict[str, str]]:
+    """The name and the parameters, as text."""
+    found = _SPEC.fullmatch(spec)
+    if found is None:
+        hint = " In a YAML list, one with a comma takes quotation marks." if spec.count("(") != spec.count(")") else ""
+        raise ConfigError(f"{spec!r} is no modulation: write NAME or NAME(PARAMETER=VALUE, ...).{hint}")
+    name, inside = found.groups()
+    given: dict[str, str] = {}
+    for text in inside.split(",") if inside and inside.strip() else ():
+        argument = _ARGUMENT.fullmatch(text)
+        if argument is None:
+            raise ConfigError(f"{spec!r}: {text.strip()!r} is not of the form PARAMETER=VALUE.")
+        key = argument[1]
+        if key in given:
+            raise ConfigError(f"{spec!r}: {key} is given twice.")
+        given[key] = next(value for value in argument.groups()[1:] if value is not None)
+    return name, given
+
+
+def _read(kind: type, field: dataclasses.Field, text: str) -> Any:
+    wanted = type(field.default)
+    if wanted is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if wanted in (int, float):
+        try:
+            return wanted(text)
+        except ValueError:
+            pass  # _check says what is wrong with the text
+    return text
+
+
+def _check(kind: type, field: dataclasses.Field, value: Any) -> None:
+    wanted = type(field.default)
+    choices, low = field.metadata.get("choices"), field.metadata.get("at_least")
+    if choices and value not in choices:
+        raise ConfigError(f"{_name(kind)}: {field.name} cannot be {value!r}. {did_you_mean(str(value), choices)}")
+    right = type(value) is wanted or (wanted is float and type(value) is int)
+    right = right and (wanted is not str or _WORD.fullmatch(value) is not None)
+    right = right and (wanted is not float or math.isfinite(value))
+    right = right and (low is None or value >= low)
+    if not right:
+        raise ConfigError(f"{_name(kind)}: {field.name} must be {_rule(field)}, not {value!r}.")
+
+
+def _rule(field: dataclasses.Field) -> str:
+    choices, low = field.metadata.get("choices"), field.metadata.get("at_least")
+    if choices:
+        return "one of " + ", ".join(map(str, choices))
+    return _KINDS[type(field.default)] + ("" if low is None else f", at least {low}")
+
+
+def _name(entry: Any) -> str:
+    return MODULATION.name_of(entry) or str(getattr(entry, "__name__", entry))
+
+
+def _words(spec: str) -> str:
+    return spec.replace("_", " ")
 
 
 def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -> list[int]:
-    """The seed of each view's modulations, in [0, 2**63): a function of these arguments alone, so that a view's
-    variants are the same in every batch, order, process and worker.
+    """The seed of each view's modulations, in [0, 2**63): a function of these arguments alone, so that a view is
+    modulated alike in every batch, order, process and worker.
 
     Args:
         rng_seed: ``RNG_SEED``.
         name: the video's name as its annotation writes it.
         num_views: V.
         purpose: a word that does not begin with a digit; seeds for one purpose have nothing to do with those for
-            another. Empty: the variants that evaluators compare.
+            another. Empty: the modulations that evaluators compare.
     """
 
     def seed(view: int) -> int:
@@ -111,26 +294,9 @@ def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -
     return [seed(view) for view in range(num_views)]
 
 
-def shuffled_order(num_frames: int, seed: int) -> Tensor:
-    """A permutation ``(T,)`` of the frames, uniform over all but the identity; the identity only when T is 1.
-
-    A draw that gives the identity is drawn again, which leaves the others equally likely.
-    """
-    generator = _generator(seed)
-    identity = torch.arange(num_frames)
-    order = torch.randperm(num_frames, generator=generator)
-    while num_frames > 1 and torch.equal(order, identity):
-        order = torch.randperm(num_frames, generator=generator)
-    return order
-
-
 def gather_frames(clips: Tensor, indices: Tensor) -> Tensor:
     """Clip n's frames ``indices[n]``: ``(N, C, T, H, W), (N, S) -> (N, C, S, H, W)``, memory format kept."""
     rows = torch.arange(len(clips), device=clips.device)[:, None]
     frames = clips.permute(0, 2, 3, 4, 1)[rows, indices.to(clips.device)]  # (N, S, H, W, C), rows copied whole
     gathered = frames.permute(0, 4, 1, 2, 3)
     return gathered.contiguous() if clips.is_contiguous() else gathered
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

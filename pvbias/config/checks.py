@@ -9,6 +9,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
+from ..clips import ORIGINAL, Rearrangement, modulation
 from ..errors import ConfigError
 from ..models import find_model
 from .effects import flat
@@ -19,6 +20,7 @@ from .time_limit import minutes
 _ORDERED = (
     ("DATA.TEST_CROP_SIZE", "DATA.TEST_SHORT_SIDE", "a crop cannot be larger than the frame it is taken from"),
     ("DATA.TRAIN_CROP_SIZE", "DATA.TEST_CROP_SIZE", "the model is built for the training crop and cannot see less"),
+    ("BIAS.FREEZE_DRAWS", "DATA.NUM_FRAMES", "a clip has no more frames to draw"),
     ("SOLVER.WARMUP_EPOCHS", "SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
     ("STUDENT.SOLVER.WARMUP_EPOCHS", "STUDENT.SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
 )
@@ -51,6 +53,7 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
         if low is not None and high is not None and low > high:
             fail(small, f"is larger than {large} = {high!r} ({origins.get(large, 'default')}): {why}")
     _check_relations(cfg, fail)
+    _check_modulations(cfg, fail, origins)
     if cfg.MODEL.MODEL_NAME:  # empty, until the run is completed
         with _found_for("MODEL.MODEL_NAME", origins):
             find_model(cfg)
@@ -81,6 +84,21 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
         fail("SLURM.TIME", f"leaves no time to work before the signal, SLURM.SIGNAL_DELAY = {cfg.SLURM.SIGNAL_DELAY} s")
     _check_solver(cfg.SOLVER, lambda name, what: fail(f"SOLVER.{name}", what))
     _check_solver(student_solver(cfg), lambda name, what: fail(f"STUDENT.SOLVER.{name}", what))
+
+
+def _check_modulations(cfg: CfgNode, fail: Callable[[str, str], None], origins: Mapping[str, str]) -> None:
+    compared = [modulation(spec) for spec in cfg.BIAS.MODULATIONS]
+    if modulation(ORIGINAL) in compared:
+        fail("BIAS.MODULATIONS", f"has {ORIGINAL!r}, the clips that the others are compared with")
+    random = modulation("freeze_random")
+    if cfg.BIAS.FREEZE_DRAWS > 1 and cfg.BIAS.FREEZE_FRAME != "random" and random not in compared:
+        fail("BIAS.FREEZE_DRAWS", f"needs random frames, and BIAS.FREEZE_FRAME = {cfg.BIAS.FREEZE_FRAME!r}")
+    if cfg.DATA.NUM_FRAMES is not None:
+        for key, made in (("DATA.MODULATION", [modulation(cfg.DATA.MODULATION)]), ("BIAS.MODULATIONS", compared)):
+            for each in made:
+                with _found_for(key, origins):
+                    if isinstance(each, Rearrangement):
+                        each.frames(cfg.DATA.NUM_FRAMES, [0])  # not every clip has enough frames for all of them
 
 
 def student_solver(cfg: CfgNode) -> CfgNode:

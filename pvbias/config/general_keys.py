@@ -6,8 +6,21 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from ..registries import MODULATION, SAMPLING
-from .keys import Effect, Rule, above, are_numbers, at_least, between, declare, one_of, pair, registered, texts
+from ..registries import SAMPLING
+from .keys import (
+    Effect,
+    Rule,
+    above,
+    are_numbers,
+    at_least,
+    between,
+    declare,
+    modulation_spec,
+    one_of,
+    pair,
+    registered,
+    texts,
+)
 
 
 def add_keys(cfg: CfgNode) -> None:
@@ -251,10 +264,10 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "DATA.MODULATION",
         "original",
-        "Name in the MODULATION registry: what every clip goes through, in training and in testing, before "
-        'anything else sees it (`pvbias list modulations`). Another than "original" is a control: what can be '
-        "learnt without motion?",
-        registered(MODULATION, "modulations"),
+        "Modulation that every clip goes through, in training and in testing, before anything else sees it: "
+        '"shuffle", "freeze(frame=first)" (`pvbias list modulations`). Another than "original" is a control: what can '
+        "be learnt without motion?",
+        modulation_spec(),
     )
     declare(
         cfg,

@@ -179,6 +179,22 @@ def registered(registry: Registry, listed: str = "") -> Rule:
     return Rule(holds, "must be a list of names", f"of `pvbias list {listed}`" if listed else "a registered name")
 
 
+def modulation_spec() -> Rule:
+    """The spec of a modulation (:func:`pvbias.clips.modulation`), or a list of such."""
+
+    def holds(value: Any) -> bool:
+        specs = value if isinstance(value, list) else [value]
+        if not all(isinstance(spec, str) for spec in specs):
+            return False
+        from ..clips import modulation  # with torch, which takes long: declaring a key does not need it
+
+        for spec in specs:
+            modulation(spec)  # a ConfigError with the nearest names
+        return True
+
+    return Rule(holds, "must be a list of modulations", "of `pvbias list modulations`")
+
+
 def are_numbers(value: Any) -> bool:
     """Tell whether all items are numbers: int or float, and no bool."""
     return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, EVALUATOR
-from .keys import Effect, Rule, at_least, declare, one_of, registered, texts
+from .keys import Effect, Rule, at_least, declare, modulation_spec, one_of, registered, texts
 from .time_limit import minutes
 
 
@@ -72,6 +72,25 @@ def add_keys(cfg: CfgNode) -> None:
         "middle",
         'Frame that a frozen clip repeats: "first", "middle" or "random".',
         one_of("first", "middle", "random"),
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "BIAS.FREEZE_DRAWS",
+        1,
+        "Random frames of each clip that a figure of clips frozen to a random frame is the mean over; as many as a "
+        "clip has frames: over all of them.",
+        at_least(1),
+        unit="frames",
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "BIAS.MODULATIONS",
+        [],
+        'Modulations that original clips are compared with beside the default ones: ["shuffle(segments=4)"] '
+        "(`pvbias list modulations`).",
+        modulation_spec(),
         effect=Effect.MEASURING,
     )
     declare(

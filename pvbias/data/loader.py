@@ -11,10 +11,9 @@ import torch
 from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader, Sampler
 
-from ..clips import ORIGINAL, Modulation
+from ..clips import ORIGINAL, Modulation, modulation
 from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
-from ..registries import MODULATION
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset
 from .flow import FlowClips, find_flow
@@ -178,8 +177,8 @@ def _shown(cfg: CfgNode, source: VideoSource) -> VideoSource:
 
 
 def _modulation(cfg: CfgNode) -> Modulation | None:
-    """What DATA.MODULATION names, the function itself: a worker process has empty registries."""
-    return None if cfg.DATA.MODULATION == ORIGINAL else MODULATION.get(cfg.DATA.MODULATION)
+    """What DATA.MODULATION names, the object itself: a worker process has empty registries."""
+    return None if cfg.DATA.MODULATION == ORIGINAL else modulation(cfg.DATA.MODULATION)
 
 
 class _Keys(Sampler):

@@ -61,15 +61,23 @@ class Accuracy(Evaluator):
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.ks = (1, 5) if recognizer.num_classes > 5 else (1,)
+        self.measure_on({ORIGINAL: (ORIGINAL,)})
+
+    def measure_on(self, variants: Mapping[str, Sequence[str]]) -> None:
+        """Measure accuracy on some modulations: of each variant's figures, the specs that they are the mean over."""
+        self.variants = dict(variants)
+        self.modulations = tuple(spec for specs in variants.values() for spec in specs)
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
         """See :meth:`Evaluator.process`."""
         label = -1 if video.label is None else video.label
         credits = {}
-        for variant in self.modulations if label >= 0 else ():
-            for level, scores in scores_by_level(logits[variant]).items():
+        for variant, specs in self.variants.items() if label >= 0 else ():
+            draws = [scores_by_level(logits[spec]) for spec in specs]
+            for level in LEVELS:
                 for k in self.ks:
-                    credits[variant, level, k] = float(top_k_credit(scores, label, k).mean())
+                    credit = [float(top_k_credit(scores[level], label, k).mean()) for scores in draws]
+                    credits[variant, level, k] = sum(credit) / len(credit)
         probabilities = logits[ORIGINAL].double().softmax(1).mean(0).float().numpy()
         variants = {
             variant: log_probabilities_by_level(logits[variant])["video"][0].float().numpy()
@@ -87,7 +95,7 @@ class Accuracy(Evaluator):
                 predictions=predictions,
                 not_applicable=f"None of the {len(self.rows)} videos has a label: there is no accuracy.",
             )
-        keys = [(variant, level, k) for variant in self.modulations for level in LEVELS for k in self.ks]
+        keys = [(variant, level, k) for variant in self.variants for level in LEVELS for k in self.ks]
         note = unlabelled_note({index: row.credits or None for index, row in self.rows.items()})
         figures = [
             Figure(name=f"top{k}", value=None, unit="%", level=level, variant=variant, note=note)
@@ -136,7 +144,7 @@ class Accuracy(Evaluator):
             "level": level,
             "videos": len(rows),
         }
-        for variant in self.modulations:
+        for variant in self.variants:
             for k in self.ks:
                 cells[f"top{k}_{variant}"] = 100 * float(self.columns(rows, [(variant, level, k)]).mean())
         return cells

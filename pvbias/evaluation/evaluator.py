@@ -70,8 +70,8 @@ class Evaluator(abc.ABC):
     depend on how many there were.
 
     Attributes:
-        modulations: names in the MODULATION registry whose logits :meth:`process` needs; ``()`` for an evaluator that
-            only looks at the model's weights. Set in ``__init__`` when it depends on the configuration.
+        modulations: specs (:func:`pvbias.clips.modulation`) whose logits :meth:`process` needs; ``()`` for an evaluator
+            that only looks at the model's weights. Set in ``__init__`` when it depends on the configuration.
         of_predictions: its figures follow from the name, the label and the logits of a video alone; those of video
             level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
             what several models say together, too (``pvbias fuse``).
@@ -104,7 +104,7 @@ class Evaluator(abc.ABC):
 
         Args:
             video: its views.
-            logits: float32 ``(V, K)`` on the CPU, by modulation name.
+            logits: float32 ``(V, K)`` on the CPU, by modulation, as :attr:`modulations` writes it.
         """
 
     @property

@@ -37,11 +37,11 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 
+from ..clips import modulation
 from ..config.effects import effects, flat
 from ..config.keys import Effect
 from ..data import BadVideo, VideoSource, fingerprint
 from ..models.recognizer import Recognizer
-from ..registries import MODULATION
 from .evaluator import Evaluator
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def measurement_fingerprint(
     for name, value in sorted(recognizer.state_dict().items()):
         digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    things = [*recognizer.modules(), source, *evaluators.values(), *map(MODULATION.get, variants)]
+    things = [*recognizer.modules(), source, *evaluators.values(), *(modulation(spec).registered for spec in variants)]
     for name, code in _code({kind.__module__ for thing in things for kind in (thing, *type(thing).__mro__)}):
         digest.update(name.encode() + code)
     return digest.hexdigest()[:16]

@@ -14,14 +14,13 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
-from ..clips import Rearrangement, gather_frames, view_seeds
+from ..clips import Rearrangement, gather_frames, modulation, view_seeds
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
 from ..models.recognizer import Recognizer
-from ..registries import MODULATION
 from .evaluator import Evaluator, VideoViews
 from .partial import Part, PartWriter, measurement_fingerprint, read_parts
 from .results import Result
@@ -237,7 +236,7 @@ def _measure(
     Returns:
         How many videos that were.
     """
-    variants = sorted({name for evaluator in evaluators for name in evaluator.modulations})
+    variants = sorted({modulation(spec).spec for evaluator in evaluators for spec in evaluator.modulations})
     measured = 0
     collected: list[dict[str, Tensor]] = []  # of the video whose views are not all through yet
     for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
@@ -284,7 +283,7 @@ def _forward(
         for video, start, stop in parts
         for seed in view_seeds(cfg.RNG_SEED, video.record.name, len(video.clips))[start:stop]
     ]
-    modulations = {variant: MODULATION.get(variant) for variant in variants}
+    modulations = {variant: modulation(variant) for variant in variants}
     rearranging = {variant: m for variant, m in modulations.items() if isinstance(m, Rearrangement)}
     if not recognizer.num_frame_stages or len(rearranging) == 1:
         rearranging = {}
@@ -298,8 +297,8 @@ def _forward(
         # The stages that see one frame at a time run once for all variants that show the same frames.
         with settings.autocast():
             features = recognizer.frame_features(settings.clips(views))
-            for variant, modulation in rearranging.items():
-                frames = modulation.frames(views.shape[2], seeds)
+            for variant, rearrangement in rearranging.items():
+                frames = rearrangement.frames(views.shape[2], seeds)
                 logits[variant] = recognizer.classify_features(gather_frames(features, frames))
     # Only now wait for the device: the variants' forwards are queued behind one another.
     return {variant: values.float().cpu() for variant, values in logits.items()}
@@ -321,7 +320,7 @@ def _hand_over(video: TestVideo, logits: Mapping[str, Tensor], evaluators: Seque
     views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
     for evaluator in evaluators:
         taken = [*evaluator.modulations, *(variant for variant in evaluator.kept if variant in logits)]
-        evaluator.process(views, {variant: logits[variant] for variant in taken})
+        evaluator.process(views, {spec: logits[modulation(spec).spec] for spec in taken})
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:

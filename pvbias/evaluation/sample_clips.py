@@ -10,9 +10,10 @@ from fvcore.common.config import CfgNode
 from PIL import Image
 from torch import Tensor
 
-from ..clips import ORIGINAL, view_seeds
+from ..clips import ORIGINAL, Freeze, Reverse, Shuffle, modulation, view_seeds
 from ..models.recognizer import Recognizer
-from ..registries import EVALUATOR, MODULATION
+from ..registries import EVALUATOR
+from .compared import compared_modulations
 from .evaluator import VideoViews
 from .samples import Sample, SampleEvaluator
 
@@ -36,7 +37,8 @@ class SampleClips(SampleEvaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.modulations = (ORIGINAL, "shuffle", "reverse", f"freeze_{cfg.BIAS.FREEZE_FRAME}")
+        compared = compared_modulations(cfg, Shuffle(), Reverse(), Freeze(frame=cfg.BIAS.FREEZE_FRAME))
+        self.modulations = (ORIGINAL, *compared)
 
     def sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""
@@ -46,7 +48,7 @@ class SampleClips(SampleEvaluator):
         cells, images = [], {}
         for variant in self.modulations:
             image = f"sample_{video.index:06d}_{variant}.jpg"
-            images[image] = _strip(MODULATION.get(variant)(video.clips[view : view + 1], [seed])[0])
+            images[image] = _strip(modulation(variant)(video.clips[view : view + 1], [seed])[0])
             probability, predicted = logits[variant][view].softmax(0).max(0)
             cells.append(
                 {

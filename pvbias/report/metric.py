@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from ..clips import ORIGINAL
+from ..clips import ORIGINAL, modulation_label
 from ..errors import ConfigError
 from ..registries import METRIC
-from . import words
 
 if TYPE_CHECKING:
     from .results import RunResults
@@ -151,7 +150,7 @@ class Metric:
 
     def variant_words(self, variant: str) -> str:
         """A variant's name in words."""
-        return self.variants.get(variant) or words.variant_words(variant)
+        return self.variants.get(variant) or modulation_label(variant)
 
 
 def metric_of(evaluator: str, figure: str) -> Metric:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..clips import modulation_label
 from ..registries import REPORT_SECTION
-from . import words
 from .figures import result_of
 from .results import RunResults
 from .section import Section
@@ -57,7 +57,7 @@ def _samples(runs: Sequence[RunResults]) -> list[Sample] | None:
             if video not in sample.names:
                 sample.names.append(video)
             image = run.results[SAMPLES].images.get(str(row.get("image")), b"")
-            strips = sample.variants.setdefault(words.variant_words(str(row.get("variant"))), {})
+            strips = sample.variants.setdefault(modulation_label(str(row.get("variant"))), {})
             probability = row.get("probability")
             shown = "" if probability is None else f"{100 * probability:.0f} %"
             right = row.get("predicted") == label if known else None

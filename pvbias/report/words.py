@@ -1,4 +1,4 @@
-"""Numbers, intervals, modulations and counts as readers see them."""
+"""Numbers, intervals and counts as readers see them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ from collections.abc import Sequence
 
 #: Nats, and log ratios: nearer to 0 than this is 0, since what two orders of the same sums differ by may be as large.
 RESOLUTION = 0.001
-
-VARIANTS = {
-    "original": "original",
-    "shuffle": "frames shuffled",
-    "reverse": "played backwards",
-    "freeze_first": "first frame only",
-    "freeze_middle": "middle frame only",
-    "freeze_random": "one random frame only",
-}
-
-
-def variant_words(variant: str) -> str:
-    """A modulation's name in words; a plugin's own modulation goes by its name."""
-    return VARIANTS.get(variant, variant.replace("_", " "))
 
 
 def counted(number: int, thing: str) -> str:

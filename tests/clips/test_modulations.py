@@ -1,94 +1,221 @@
-"""Modulations: what each does to the frames, and that randomness belongs to the clip."""
+"""The contract of modulations: specs, parameters, names, labels, and that randomness belongs to the clip."""
 
 import copy
 import pickle
-from collections import Counter
-from itertools import permutations
+import subprocess
+import sys
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from pvbias.clips import ORIGINAL, Rearrangement, gather_frames, shuffled_order
+from pvbias.clips import (
+    ORIGINAL,
+    Freeze,
+    Modulation,
+    Rearrangement,
+    Shuffle,
+    gather_frames,
+    modulation,
+    modulation_label,
+    parameter,
+)
+from pvbias.errors import ConfigError
 from pvbias.registries import MODULATION
 from pvbias.tools.main import main
 
-CHANNELS_LAST = torch.channels_last_3d
+from .numbered import frame_numbers, numbered_clips
+
+#: Each registered one, and some with parameters.
+SPECS = [*MODULATION.names(), "freeze(frame=random, draw=2)", "shuffle(segments=2)", "shuffle_within(segments=2)"]
 
 
-def numbered_clips(num_clips: int = 3, num_frames: int = 5) -> torch.Tensor:
-    """uint8 clips (N, 3, T, 2, 4) whose every pixel is ``10 * clip + frame``."""
-    numbers = 10 * torch.arange(num_clips)[:, None] + torch.arange(num_frames)
-    return numbers[:, None, :, None, None].expand(-1, 3, -1, 2, 4).to(torch.uint8).contiguous()
+@pytest.fixture
+def registry():
+    restore = MODULATION.snapshot()
+    yield MODULATION
+    restore()
 
 
-def frame_numbers(clips: torch.Tensor) -> list[list[int]]:
-    """The numbers that :func:`numbered_clips` wrote, after checking that frames are still uniform."""
-    assert torch.equal(clips, clips[:, :1, :, :1, :1].expand_as(clips))
-    return clips[:, 0, :, 0, 0].tolist()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        (ORIGINAL, [0, 1, 2, 3, 4]),
-        ("reverse", [4, 3, 2, 1, 0]),
-        ("freeze_first", [0, 0, 0, 0, 0]),
-        ("freeze_middle", [2, 2, 2, 2, 2]),
-    ],
-)
-def test_fixed_modulations(name, expected):
-    clips = numbered_clips(num_clips=2)
-    assert frame_numbers(MODULATION.get(name)(clips, [7, 8])) == [expected, [10 + frame for frame in expected]]
-
-
-def test_freeze_random_repeats_one_frame_and_reaches_all():
-    frozen = frame_numbers(MODULATION.get("freeze_random")(numbered_clips(1).expand(200, -1, -1, -1, -1), range(200)))
-    assert all(len(set(frames)) == 1 for frames in frozen)
-    assert {frames[0] for frames in frozen} == {0, 1, 2, 3, 4}
-
-
-def test_shuffle_permutes_each_clip_by_itself_and_is_never_the_identity():
-    clips = numbered_clips(1, 4).expand(300, -1, -1, -1, -1)
-    shuffled = frame_numbers(MODULATION.get("shuffle")(clips, range(300)))
-    assert all(sorted(frames) == [0, 1, 2, 3] and frames != [0, 1, 2, 3] for frames in shuffled)
-    assert len({tuple(frames) for frames in shuffled}) == 23
-
-
-def test_shuffled_order_is_uniform_over_the_other_permutations():
-    draws = 5 * 400
-    counts = Counter(tuple(shuffled_order(3, seed).tolist()) for seed in range(draws))
-    assert set(counts) == set(permutations(range(3))) - {(0, 1, 2)}
-    chi_square = sum((count - draws / 5) ** 2 / (draws / 5) for count in counts.values())
-    assert chi_square < 18.5  # 99.9 % quantile with 4 degrees of freedom
-
-
-def test_two_frames_are_swapped_and_one_stays():
-    assert shuffled_order(2, 3).tolist() == [1, 0]
-    assert shuffled_order(1, 3).tolist() == [0]
-
-
-@pytest.mark.parametrize("name", ["shuffle", "freeze_random"])
-def test_a_clips_variant_depends_on_its_seed_alone(name):
-    clips, seeds = numbered_clips(4), [11, 12, 13, 14]
-    together = MODULATION.get(name)(clips, seeds)
-    torch.manual_seed(99)
-    backwards = MODULATION.get(name)(clips.flip(0), seeds[::-1]).flip(0)
-    alone = torch.cat([MODULATION.get(name)(clip[None], [seed]) for clip, seed in zip(clips, seeds, strict=True)])
-    assert torch.equal(together, backwards)
-    assert torch.equal(together, alone)
-
-
-@pytest.mark.parametrize("name", MODULATION.names())
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_modulations_keep_shape_type_layout_and_their_input(name, dtype):
-    clips = torch.randint(0, 256, (2, 3, 4, 5, 6)).to(dtype)
-    for layout in (torch.contiguous_format, CHANNELS_LAST):
+def test_modulations_keep_shape_type_layout_and_their_input(spec, dtype):
+    clips = torch.randint(0, 256, (2, 3, 6, 5, 7)).to(dtype)
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
         given = clips.contiguous(memory_format=layout)
-        result = MODULATION.get(name)(given, [1, 2])
+        result = modulation(spec)(given, [1, 2])
         assert result.shape == clips.shape
         assert result.dtype == dtype
         assert result.is_contiguous(memory_format=layout)
         assert torch.equal(given, clips)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_modulated_clip_depends_on_its_seed_alone(spec):
+    clips, seeds = numbered_clips(4, 6), [11, 12, 13, 14]
+    together = modulation(spec)(clips, seeds)
+    torch.manual_seed(99)
+    backwards = modulation(spec)(clips.flip(0), seeds[::-1]).flip(0)
+    alone = torch.cat([modulation(spec)(clip[None], [seed]) for clip, seed in zip(clips, seeds, strict=True)])
+    assert torch.equal(together, backwards)
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("shuffle", "shuffle"),
+        ("shuffle()", "shuffle"),
+        ("shuffle(segments=0)", "shuffle"),
+        (" shuffle ( segments = 4 ) ", "shuffle(segments=4)"),
+        ("freeze", "freeze_middle"),
+        ("freeze(frame=first)", "freeze_first"),
+        ("freeze(frame='middle')", "freeze_middle"),
+        ('freeze(draw=0,frame="random")', "freeze_random"),
+        ("freeze(draw=3, frame=random)", "freeze(frame=random, draw=3)"),
+    ],
+)
+def test_one_modulation_has_one_name_however_it_is_written(text, spec):
+    """Under the names that results have had before there were parameters."""
+    made = modulation(text)
+    assert made.spec == spec
+    assert modulation(spec) == made
+    assert made != modulation("reverse")
+
+
+@pytest.mark.parametrize("spec", ["original", "shuffle", "reverse", "freeze_first", "freeze_middle", "freeze_random"])
+def test_the_names_of_earlier_results_stay(spec):
+    assert modulation(spec).spec == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("shufle", "'shufle'.* Did you mean 'shuffle'"),
+        ("freeze(fram=first)", "freeze has no parameter 'fram'. Did you mean 'frame'"),
+        ("freeze(frame=midle)", "freeze: frame cannot be 'midle'. Did you mean 'middle'"),
+        ("freeze(frame=7)", "freeze: frame cannot be '7'. Known: first, middle, random"),
+        ("freeze(frame=random, draw=-1)", "draw must be a whole number, at least 0, not -1"),
+        ("freeze(frame=random, draw=1.5)", "draw must be a whole number, at least 0, not '1.5'"),
+        ("freeze(draw=1)", "draw=1 counts random frames, and frame=middle is none"),
+        ("freeze(frame=first, frame=first)", "frame is given twice"),
+        ("freeze(first)", "'first' is not of the form PARAMETER=VALUE"),
+        ("freeze(frame=first,)", "'' is not of the form"),
+        ("freeze_first(frame=random)", "freeze_first takes no parameters, and 'frame'"),
+        ("freeze(frame=random", "NAME.PARAMETER=VALUE, ....* In a YAML list, one with a comma takes quotation marks"),
+        ("freeze frame", "is no modulation: write NAME or NAME"),
+        ("", "'' is no modulation"),
+        ("shuffle(segments=1)", "0 or at least 2, not 1"),
+    ],
+)
+def test_a_wrong_spec_says_what_is_wrong(spec, message):
+    with pytest.raises(ConfigError, match=message):
+        modulation(spec)
+
+
+def test_parameters_are_checked_from_python_too():
+    with pytest.raises(ConfigError, match="frame cannot be 'last'"):
+        Freeze(frame="last")
+    with pytest.raises(ConfigError, match="segments must be a whole number, at least 0, not True"):
+        Shuffle(segments=True)
+
+
+@dataclass(frozen=True)
+class Fade(Modulation):
+    """Frames that get darker: factor 1, ``rate``, ``rate`` ** 2, ..."""
+
+    rate: float = parameter(0.5, "factor from frame to frame", at_least=0)
+    inverse: bool = parameter(False, "the last frame is the bright one")
+
+    @property
+    def label(self):
+        """What a clip then is."""
+        return f"faded by {self.rate:g}"
+
+    def __call__(self, clips, seeds):
+        """The faded clips."""
+        factors = self.rate ** torch.arange(clips.shape[2]).float()
+        factors = factors.flip(0) if self.inverse else factors
+        return (clips * factors[:, None, None]).to(clips.dtype)
+
+
+def test_a_plugins_modulation_with_parameters(registry):
+    registry.register(Fade, name="fade")
+    registry.register(Fade(rate=0.1), name="blackout")
+    made = modulation("fade(rate=2, inverse=true)")
+    assert made == Fade(rate=2.0, inverse=True) == Fade(rate=2, inverse=True)
+    assert made.spec == Fade(rate=2, inverse=True).spec == "fade(rate=2.0, inverse=True)"
+    assert (modulation("fade").spec, modulation("fade(rate=0.1)").spec) == ("fade", "blackout")
+    assert made.label == "faded by 2"
+    assert modulation("fade")(torch.full((1, 3, 3, 1, 1), 8), [0])[0, 0, :, 0, 0].tolist() == [8, 4, 2]
+    assert made(torch.full((1, 3, 3, 1, 1), 8), [0])[0, 0, :, 0, 0].tolist() == [32, 16, 8]
+    for wrong, why in (("rate=nan", "a number, at least 0, not nan"), ("inverse=1", "True or False, not '1'")):
+        with pytest.raises(ConfigError, match=why):
+            modulation(f"fade({wrong})")
+
+
+def test_a_plain_function_is_a_modulation_without_parameters(registry):
+    def upside_down(clips, seeds):
+        return clips.flip(3)
+
+    registry.register(upside_down)
+    made = modulation("upside_down")
+    clips = torch.arange(24).reshape(1, 1, 2, 3, 4)
+    assert torch.equal(made(clips, [0]), clips.flip(3))
+    assert (made.spec, made.label, made.registered) == ("upside_down", "upside down", upside_down)
+    assert made == modulation("upside_down()")
+    assert not isinstance(made, Rearrangement)
+    with pytest.raises(ConfigError, match="upside_down takes no parameters, and 'axis'"):
+        modulation("upside_down(axis=3)")
+
+
+def test_a_class_that_is_no_dataclass_says_so(registry):
+    class Hold(Rearrangement):
+        step: int = parameter(2, "frames")
+
+        def order(self, num_frames, seed):
+            return torch.arange(num_frames) // self.step * self.step
+
+    registry.register(Hold, name="hold")
+    with pytest.raises(TypeError, match=r"Hold.step is no parameter: .*@dataclass\(frozen=True\)"):
+        modulation("hold")
+
+
+def test_labels():
+    labels = {
+        ORIGINAL: "original",
+        "reverse": "played backwards",
+        "shuffle": "shuffled",
+        "shuffle(segments=4)": "cut into 4 shuffled segments",
+        "shuffle_within": "shuffled inside each of 4 segments",
+        "freeze(frame=first)": "frozen to its first frame",
+        "freeze_middle": "frozen to its middle frame",
+        "freeze_random": "frozen to one of its frames",
+        "freeze(frame=random, draw=2)": "frozen to one of its frames (draw 2)",
+        "subsample(step=3)": "reduced to one frame in 3",
+        # measured with a plugin that is not here
+        "of_the_lab(size=3)": "of the lab(size=3)",
+    }
+    assert {spec: modulation_label(spec) for spec in labels} == labels
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_modulations_travel_to_worker_processes(spec):
+    made = modulation(spec)
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert copy.deepcopy(made) == made
+    assert hash(copy.copy(made)) == hash(made)
+
+
+def test_a_process_whose_registry_is_empty_can_use_one():
+    """As a spawned worker's is of plugins: here even of what the core registers."""
+    code = (
+        "import pickle, sys, pvbias.clips; from pvbias.registries import MODULATION; MODULATION._obj_map.clear();"
+        "print(pickle.loads(sys.stdin.buffer.read()).frames(4, [0, 1]).tolist())"
+    )
+    sent = pickle.dumps(modulation("shuffle(segments=2)"))
+    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True, timeout=120)
+    assert done.stdout.decode().strip() == "[[2, 3, 0, 1], [2, 3, 0, 1]]"
 
 
 def test_gather_frames_takes_each_clips_own_frames():
@@ -96,46 +223,10 @@ def test_gather_frames_takes_each_clips_own_frames():
     assert frame_numbers(gathered) == [[4, 0, 0], [11, 13, 12]]
 
 
-REARRANGEMENTS = [ORIGINAL, "reverse", "shuffle", "freeze_first", "freeze_middle", "freeze_random"]
-
-
-@pytest.mark.parametrize("name", REARRANGEMENTS)
-def test_a_rearrangement_says_which_frames_it_takes(name):
-    modulation, seeds = MODULATION.get(name), [21, 22, 23]
-    assert isinstance(modulation, Rearrangement)
-    frames = modulation.frames(5, seeds)
-    assert (frames.dtype, frames.shape) == (torch.int64, (3, 5))
-    numbers = frame_numbers(modulation(numbered_clips(3), seeds))
-    assert (frames + 10 * torch.arange(3)[:, None]).tolist() == numbers
-
-
-@pytest.mark.parametrize("name", REARRANGEMENTS)
-def test_rearrangements_travel_to_worker_processes_by_name(name):
-    modulation = MODULATION.get(name)
-    assert pickle.loads(pickle.dumps(modulation)) is modulation
-    assert copy.deepcopy(modulation) is modulation
-    assert len(pickle.dumps(modulation)) < 100
-    assert MODULATION.origin(name) == "pvbias.clips.modulations"
-
-
-def test_random_rearrangements_draw_what_they_always_have():
-    """Variants of one version are those of another: results stay comparable."""
-    assert MODULATION.get("freeze_random").frames(8, [0, 1, 2, 3])[:, 0].tolist() == [4, 5, 0, 2]
-    assert MODULATION.get("shuffle").frames(4, [0, 1]).tolist() == [[0, 1, 3, 2], [1, 3, 2, 0]]
-
-
-def test_a_plugins_own_rearrangement():
-    @Rearrangement
-    def by_twos(num_frames, seed):
-        """Every frame twice."""
-        return torch.arange(num_frames) // 2
-
-    assert frame_numbers(by_twos(numbered_clips(2), [0, 0])) == [[0, 0, 1, 1, 2], [10, 10, 11, 11, 12]]
-    assert by_twos.__doc__ == "Every frame twice."
-
-
-def test_the_list_shows_what_they_are(capsys):
+def test_the_list_shows_parameters_and_labels(capsys):
     assert main(["list", "modulations"]) == 0
-    text = capsys.readouterr().out
-    assert "The frames of each clip in reversed order." in text
-    assert "Each clip's middle frame (``T // 2``), repeated." in text
+    text = " ".join(capsys.readouterr().out.split())
+    assert "reverse: played backwards The frames of each clip in reversed order. from pvbias.clips" in text
+    assert "freeze: frozen to its middle frame One frame of each clip, repeated. frame=middle (one of first," in text
+    assert "freeze_first: frozen to its first frame One frame of each clip, repeated. the same as freeze(fr" in text
+    assert "segments=4 (a whole number, at least 2): parts of a clip that keep their places" in text

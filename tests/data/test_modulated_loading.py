@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from pvbias.clips import shuffled_order, view_seeds
+from pvbias.clips import Shuffle, shuffled_order, view_seeds
 from pvbias.config import load_cfg
 from pvbias.data import build_source, build_test_loader, build_train_loader
 from pvbias.errors import ConfigError
-from pvbias.registries import MODULATION
 
 from ..video.videos import data_cfg, frame_number, write_video
 
@@ -102,7 +101,7 @@ def test_an_evaluators_shuffle_neither_repeats_nor_undoes_the_loaders(annotation
     cfg = configured(annotation, "shuffle")
     for name, clips in views(annotation, "shuffle").items():
         seeds = view_seeds(cfg.RNG_SEED, name, len(clips))
-        for view, again in enumerate(MODULATION.get("shuffle")(clips, seeds)):
+        for view, again in enumerate(Shuffle()(clips, seeds)):
             first = [n - 22 * view for n in numbers(clips[view])]
             assert first != shuffled_order(FRAMES, seeds[view]).tolist()
             assert [n - 22 * view for n in numbers(again)] != list(range(FRAMES))

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers slow_r50)
-from pvbias.clips import view_seeds
+from pvbias.clips import modulation, view_seeds
 from pvbias.errors import DataError, WeightsError
 from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips
 from pvbias.models.recognizer import Recognizer
@@ -99,6 +99,21 @@ def test_each_video_is_opened_once_and_each_variant_forwarded_once(tmp_path):
     assert [figure.value for name in results for figure in results[name].figures] == [258, 258, NUM_CLASSES]
 
 
+def test_one_modulation_is_forwarded_once_however_evaluators_write_it(tmp_path):
+    cfg, model = config(), recognizer()
+    evaluators = {
+        "a": Keep(cfg, model, ("original", "freeze(frame=middle)", "shuffle( segments=2 )")),
+        "b": Keep(cfg, model, ("freeze_middle", "shuffle(segments=2)")),
+    }
+    measure(tmp_path, cfg, evaluators, model=model)
+    assert sum(model.module.batches) == NUM_VIDEOS * 3 * 3
+    for index, (_, _, _, logits) in evaluators["a"].rows.items():
+        others = evaluators["b"].rows[index][3]
+        assert (logits["freeze(frame=middle)"] == others["freeze_middle"]).all()
+        assert (logits["shuffle( segments=2 )"] == others["shuffle(segments=2)"]).all()
+        assert (logits["original"] != others["shuffle(segments=2)"]).any()
+
+
 REARRANGED = ("original", "shuffle", "reverse", "freeze_first", "freeze_random")
 
 
@@ -155,7 +170,7 @@ def test_logits_are_those_of_each_view_by_itself(tmp_path, batch_size):
             for view in range(3):
                 clip = torch.from_numpy(clips[view : view + 1])
                 with torch.no_grad():
-                    expected = model(MODULATION.get(variant)(clip, [seeds[view]]))[0]
+                    expected = model(modulation(variant)(clip, [seeds[view]]))[0]
                 np.testing.assert_allclose(values[view], expected, atol=1e-4)
 
 

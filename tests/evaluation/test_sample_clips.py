@@ -14,9 +14,11 @@ from pvbias.evaluation import SampleClips, VideoViews
 from pvbias.models.recognizer import Recognizer
 
 
-def evaluator(class_names=()):
+def evaluator(class_names=(), modulations=()):
+    cfg = get_cfg()
+    cfg.BIAS.MODULATIONS = list(modulations)
     spec = ClipSpec(num_frames=1, sampling_rate=1, crop_size=1, test_crop_size=1, short_side=1)
-    return SampleClips(get_cfg(), Recognizer(nn.Sequential(nn.Linear(3, 30)), clip_spec=spec, head="0"), class_names)
+    return SampleClips(cfg, Recognizer(nn.Sequential(nn.Linear(3, 30)), clip_spec=spec, head="0"), class_names)
 
 
 def grey_ramp(num_views=1, num_frames=12, size=40):
@@ -79,6 +81,13 @@ def test_strips_show_the_variants():
     assert strips["reverse"] == pytest.approx([220 - grey for grey in ramp], abs=3)
     assert strips["freeze_middle"] == pytest.approx([120] * 6, abs=3)
     assert strips["shuffle"] != pytest.approx(ramp, abs=3)
+
+
+def test_strips_show_what_the_configuration_adds():
+    result = feed(evaluator(modulations=["subsample(step=6)"]), [0]).evaluate()
+    strips = {row["variant"]: greys(result.images[row["image"]]) for row in result.tables["samples"]}
+    assert list(strips) == ["original", "shuffle", "reverse", "freeze_middle", "subsample(step=6)"]
+    assert strips["subsample(step=6)"] == pytest.approx([0, 0, 0, 120, 120, 120], abs=3)
 
 
 def test_rows_say_what_the_model_sees():

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from pvbias.clips import ClipSpec, slow_fast_pathways
+from pvbias.clips import ClipSpec, Freeze, slow_fast_pathways
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer
 from pvbias.models.batch_norm import freeze_running_stats
-from pvbias.registries import MODULATION
 
 SPEC = ClipSpec(num_frames=4, sampling_rate=1, crop_size=8, test_crop_size=8, short_side=8)
 
@@ -171,7 +170,7 @@ def test_a_module_of_several_pathways_has_no_such_stages_but_the_same_two_parts(
     assert recognizer.num_frame_stages == 0
     assert torch.equal(recognizer.frame_features(clips()), recognizer.normalize(clips()))
     assert torch.equal(recognizer.classify_features(recognizer.frame_features(clips())), recognizer(clips()))
-    frozen = MODULATION.get("freeze_middle")(clips(), [0] * 3)
+    frozen = Freeze()(clips(), [0] * 3)
     assert torch.equal(recognizer.frozen_logits(clips(), torch.full((3,), 2)), recognizer(frozen))
 
 

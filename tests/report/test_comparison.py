@@ -123,7 +123,7 @@ def test_random_weights_are_not_put_in_order(tmp_path):
     text = words_of(page_of(tmp_path, first, second))
 
     assert "The runs are not put in order: “first” and “second” are no better than guessing." in text
-    assert "frames shuffled nonenone0 [0, 0]" in text
+    assert "shuffled nonenone0 [0, 0]" in text
     assert "7.9" not in text
     assert "e-0" not in text
 

@@ -150,7 +150,7 @@ def test_figures_of_a_section_without_a_home_are_in_one_of_their_evaluator(tmp_p
     text = words_of(page_of(tmp_path / "page", sure("mine", 0.8)))
 
     general = text[text.rindex("sureness sureness in %") :]
-    assert general.startswith("sureness sureness in % middle frame only 80.0 [")
+    assert general.startswith("sureness sureness in % frozen to its middle frame 80.0 [")
     assert "moments (1 row)" in general
 
 
@@ -165,7 +165,7 @@ def test_without_the_plugin_of_its_metrics_a_run_s_figures_are_all_there(tmp_pat
 
     for evaluator in ("modulated_accuracy", "dynamic_score", "asdt", "self_convolution"):
         assert f" {evaluator} " in text
-    for shown in ("dynamic score in nats middle frame only 1.50 [1.20, 1.80]", "log ratio frames shuffled 0.68"):
+    for shown in ("dynamic score in nats frozen to its middle frame 1.50 [1.20, 1.80]", "log ratio shuffled 0.68"):
         assert shown in text
     for table in ("per_class (8 rows)", "layers (3 rows)"):
         assert table in text

@@ -126,6 +126,31 @@ def test_every_variants_figures_of_the_fused_model(tmp_path):
     assert set(read_results(folder).results) == {"accuracy", "late_fusion", "modulated_accuracy", "dynamic_score"}
 
 
+def test_what_the_configuration_of_the_runs_added_is_fused_too(tmp_path):
+    """Several random frames, and segments: the score of each draw is 0 where both models say what they said before."""
+    draws = ("freeze_random", "freeze(frame=random, draw=1)")
+    runs = []
+    for name, original in (("rgb", RGB), ("flow", FLOW)):
+        said = {"shuffle": original, draws[0]: original, draws[1]: SHUFFLED[name], "shuffle(segments=2)": FROZEN[name]}
+        variants = {spec: np.log(np.array(values, np.float32)) for spec, values in said.items()}
+        measured = [
+            Figure(name="dynamic_score", value=1.0, unit="nats", level="video", variant=variant)
+            for variant in ("freeze_random", "shuffle", "shuffle(segments=2)", "of_an_unknown_plugin(size=2)")
+        ]
+        results = {"dynamic_score": Result(figures=measured)}
+        runs.append(write_run(tmp_path / name, NAMES, LABELS, original, variants=variants, results=results))
+    run, _ = fuse(tmp_path, *runs, "--weights", 1, 3)
+    p = np.array([0.375, 0.775, 0.35, 0.625])
+    score = {
+        variant: (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).mean()
+        for variant, q in (("shuffled", 0.575), ("frozen", np.array([0.6, 0.475, 0.425, 0.55])))
+    }
+    found = {f.variant: f.value for f in run.results["dynamic_score"].figures if f.name == "dynamic_score"}
+    assert found["freeze_random"] == pytest.approx(score["shuffled"] / 2, abs=1e-6)
+    assert found["shuffle(segments=2)"] == pytest.approx(score["frozen"], abs=1e-6)
+    assert set(found) == {"freeze_random", "shuffle", "shuffle(segments=2)"}
+
+
 def test_variants_that_a_run_has_not_kept(tmp_path):
     first, _ = write_runs_with_variants(tmp_path)
     other = write_run(tmp_path / "older", NAMES, LABELS, FLOW, results={"dynamic_score": Result()})

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from pvbias.clips import modulation_label
 from pvbias.evaluation import Figure
 from pvbias.report import Reading, words
 from pvbias.report.accuracy import ends, is_guessing
@@ -79,12 +80,7 @@ def read_dynamic_score(score: Figure, agreement: Figure | None, *, guessing: boo
         verdict, meaning = "Predictions shift", "shift"
     else:
         verdict, meaning = "Predictions change a lot", "become very different"
-    what = (
-        "the frames are shuffled"
-        if score.variant == "shuffle"
-        else f"a clip is reduced to {frame_words(score.variant)}"
-    )
-    text = f"When {what}, predictions {meaning}: {_nats(score.value)} on average."
+    text = f"When a clip is {modulation_label(score.variant)}, predictions {meaning}: {_nats(score.value)} on average."
     if agreement is not None and agreement.value is not None:
         text += f" The first choice stays the same for {agreement.value:.0f} % of the {agreement.level}s."
     return Reading(verdict, text, score.note)
@@ -122,15 +118,6 @@ def _ratio_words(ratio: float) -> tuple[str, str]:
             "More than half of the accuracy needs no order: what single frames show carries it.",
         )
     return "Leans on the order of frames", "Half of the accuracy or more is gone without it."
-
-
-def frame_words(variant: str) -> str:
-    """The frame that a clip is frozen to."""
-    return {
-        "freeze_first": "its first frame",
-        "freeze_middle": "its middle frame",
-        "freeze_random": "one of its frames",
-    }.get(variant, f"“{words.variant_words(variant)}”")
 
 
 def _thin(original: Figure) -> str:

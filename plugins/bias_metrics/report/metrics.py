@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pvbias.clips import ORIGINAL
+from pvbias.clips import ORIGINAL, Freeze, modulation_label
 from pvbias.evaluation.statistics import log_ratio_difference
 from pvbias.registries import METRIC
 from pvbias.report import TOP1, TOP5, Derived, Headline, Metric, Ranking, Reading, RunResults, find
@@ -12,7 +12,7 @@ from pvbias.report.accuracy import guesses, original_accuracy
 from pvbias.report.figures import find_headline
 from pvbias.report.words import RESOLUTION
 
-from .interpretation import BLIND, HALF, LARGE, SLIGHT, frame_words, read_dynamic_score, read_shuffling
+from .interpretation import BLIND, HALF, LARGE, SLIGHT, read_dynamic_score, read_shuffling
 
 #: Name of the section with everything about predictions without motion.
 DYNAMICS = "dynamics"
@@ -58,7 +58,7 @@ def _read_score(run: RunResults, metric: Metric, *headlines: Headline) -> Readin
 
 def _frozen(variant: str) -> str:
     """So that two frames are two things; plainly "frozen" where it is the usual one."""
-    return "dynamic score, frozen" + ("" if variant == "freeze_middle" else f" to {frame_words(variant)}")
+    return "dynamic score, " + ("frozen" if variant == Freeze().spec else modulation_label(variant))
 
 
 LOG_RATIO = Metric(

@@ -9,7 +9,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from pvbias import Recognizer
-from pvbias.clips import ORIGINAL
+from pvbias.clips import ORIGINAL, Freeze
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
 from pvbias.evaluation.statistics import mean_figures
@@ -33,7 +33,7 @@ class Confidence(Evaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.modulations = (ORIGINAL, f"freeze_{cfg.BIAS.FREEZE_FRAME}")
+        self.modulations = (ORIGINAL, Freeze(frame=cfg.BIAS.FREEZE_FRAME).spec)
 
     def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
         """See :meth:`Evaluator.process`."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from pvbias.clips import Reverse
 from pvbias.engine import Objective, Phase, Step, classification
 from pvbias.errors import ConfigError
-from pvbias.registries import MODULATION, OBJECTIVE
+from pvbias.registries import OBJECTIVE
 
 
 @OBJECTIVE.register()
@@ -36,7 +37,7 @@ class ArrowOfTime(Objective):
 
     def _loss(self, step: Step) -> dict[str, Tensor]:
         # What is constant in a loss goes this way: with f(x)'s dropout, and BatchNorm remembering the real clips alone.
-        backwards = step.constant_logits(MODULATION.get("reverse")(step.clips, [0] * len(step.clips)))
+        backwards = step.constant_logits(Reverse()(step.clips, [0] * len(step.clips)))
         probabilities = step.logits.float().softmax(1)
         agreement = (probabilities * backwards.float().softmax(1)).sum(1).mean()
         terms = classification(step.logits, step.labels)

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from pvbias.clips import ClipSpec, view_seeds
+from pvbias.clips import ClipSpec, modulation, view_seeds
 from pvbias.config import get_cfg
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins.bias_metrics import DynamicScore, ModulatedAccuracy
-from pvbias.registries import MODULATION
 
 VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
+DRAWS = ("freeze(frame=random, draw=1)", "freeze(frame=random, draw=2)")
 SPEC = ClipSpec(num_frames=8, sampling_rate=1, crop_size=4, test_crop_size=4, short_side=4)
 
 
@@ -56,7 +56,7 @@ def run(evaluator, model, num_videos=12, num_views=3):
         clips = torch.randint(256, (num_views, 3, 8, 4, 4), generator=generator, dtype=torch.uint8)
         seeds = view_seeds(0, f"{index}.mp4", num_views)
         with torch.no_grad():
-            logits = {variant: model(MODULATION.get(variant)(clips, seeds)) for variant in VARIANTS}
+            logits = {variant: model(modulation(variant)(clips, seeds)) for variant in VARIANTS}
         evaluator.process(VideoViews(index=index, name=f"{index}.mp4", label=index % 7, clips=clips), logits)
     return figures(evaluator.evaluate())
 
@@ -64,7 +64,7 @@ def run(evaluator, model, num_videos=12, num_views=3):
 def feed(evaluator, videos):
     """``videos``: (label, logits by variant); a variant that is not given is like the original."""
     for index, (label, logits) in enumerate(videos):
-        logits = {variant: torch.tensor(logits.get(variant, logits["original"])) for variant in VARIANTS}
+        logits = {spec: torch.tensor(logits.get(spec, logits["original"])) for spec in evaluator.modulations}
         clips = torch.zeros(len(logits["original"]), 3, 1, 1, 1, dtype=torch.uint8)
         evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips), logits)
     return evaluator.evaluate()
@@ -153,6 +153,46 @@ def test_frame_to_freeze_is_the_configured_one(cfg):
     cfg.BIAS.FREEZE_FRAME = "random"
     assert DynamicScore(cfg, recognizer(), []).modulations == ("original", "freeze_random", "shuffle")
     assert "freeze_random" in ModulatedAccuracy(cfg, recognizer(), []).modulations
+
+
+def test_the_score_of_random_frames_is_the_mean_over_those_drawn(cfg):
+    """KL of (0.9, 0.1) to itself is 0; to (0.5, 0.5) it is ln 2 - H(0.9); to (0.1, 0.9), 0.8 ln 9."""
+    cfg.BIAS.FREEZE_FRAME, cfg.BIAS.FREEZE_DRAWS = "random", 3
+    draws = dict(zip(("freeze_random", *DRAWS), (log(0.9, 0.1), log(0.5, 0.5), log(0.1, 0.9)), strict=True))
+    logits = {"original": [log(0.9, 0.1)], **{spec: [row] for spec, row in draws.items()}}
+    found = figures(feed(DynamicScore(cfg, recognizer(), []), [(None, logits)]))
+    entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)
+    expected = (0 + (math.log(2) - entropy) + 0.8 * math.log(9)) / 3
+    for level in ("clip", "video"):
+        assert found["dynamic_score", "freeze_random", level].value == pytest.approx(expected, abs=1e-6)
+        assert found["agreement", "freeze_random", level].value == pytest.approx(200 / 3)
+    assert {variant for _, variant, _ in found} == {"freeze_random", "shuffle"}
+
+
+def test_accuracy_on_random_frames_is_the_mean_over_those_drawn(cfg):
+    """Of one video one draw in three is right, of the other all: 2 / 3 of clips that are all right as they are."""
+    cfg.BIAS.FREEZE_FRAME, cfg.BIAS.FREEZE_DRAWS = "random", 3
+    once = {"original": scores(0), "freeze_random": scores(1), DRAWS[0]: scores(6), DRAWS[1]: scores(0)}
+    result = feed(ModulatedAccuracy(cfg, recognizer(), []), [(0, once), (0, {"original": scores(0)})])
+    found = figures(result)
+    for level in ("clip", "video"):
+        assert found["top1", "freeze_random", level].value == pytest.approx(200 / 3)
+        assert found["log_ratio", "freeze_random", level].value == pytest.approx(math.log(3 / 2))
+        assert found["top1", "original", level].value == 100
+    assert {variant for _, variant, _ in found} == {"original", "shuffle", "reverse", "freeze_random"}
+    assert result.tables["per_class"][0]["top1_freeze_random"] == pytest.approx(200 / 3)
+
+
+def test_the_configuration_adds_modulations(cfg):
+    cfg.BIAS.MODULATIONS = ["shuffle( segments=2 )"]
+    even, sure = [log(0.5, 0.5)], [log(0.9, 0.1)]
+    logits = {"original": even, "shuffle(segments=2)": sure}
+    found = figures(feed(DynamicScore(cfg, recognizer(), []), [(None, logits)]))
+    expected = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
+    assert found["dynamic_score", "shuffle(segments=2)", "video"].value == pytest.approx(expected)
+    assert found["dynamic_score", "shuffle", "video"].value == 0
+    found = figures(feed(ModulatedAccuracy(cfg, recognizer(), []), [(1, {"original": even})]))
+    assert found["top1", "shuffle(segments=2)", "video"].value == 50
 
 
 def scores(best, num_classes=7):

@@ -9,7 +9,7 @@ from pvbias.config import get_cfg
 from pvbias.data import VideoRecord
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
-from pvbias.plugins.decoupled_videos import FactorErrors, footprint_max, footprint_sum
+from pvbias.plugins.decoupled_videos import FactorErrors, FootprintMax, FootprintSum
 
 SPEC = ClipSpec(num_frames=1, sampling_rate=1, crop_size=1, test_crop_size=1, short_side=1)
 VARIANTS = ("original", "reverse", "shuffle", "footprint_max")
@@ -29,7 +29,7 @@ def test_the_footprint_keeps_the_largest_value_of_each_channel():
     clips[0, 0, :, 0, 0] = torch.tensor([10, 200, 30])
     clips[0, 1, :, 0, 0] = torch.tensor([250, 0, 0])
     clips[1, 2, :, 1, 0] = torch.tensor([1, 2, 3])
-    found = footprint_max(clips, [0, 0])
+    found = FootprintMax()(clips, [0, 0])
     expected = torch.zeros_like(clips)
     expected[0, 0, :, 0, 0] = 200
     expected[0, 1, :, 0, 0] = 250
@@ -45,12 +45,12 @@ def test_the_footprint_keeps_the_largest_value_of_each_channel():
 )  # fmt: skip
 def test_the_summed_footprint_ends_at_the_range(values, dtype, total):
     clips = torch.tensor(values, dtype=dtype).view(1, 1, 3, 1, 1).expand(1, 3, 3, 2, 2)
-    found = footprint_sum(clips, [0])
+    found = FootprintSum()(clips, [0])
     assert found.dtype == dtype
     assert torch.equal(found, torch.full((1, 3, 3, 2, 2), total, dtype=dtype))
 
 
-@pytest.mark.parametrize("footprint", [footprint_max, footprint_sum])
+@pytest.mark.parametrize("footprint", [FootprintMax(), FootprintSum()])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
 def test_footprints_are_laid_out_like_the_clips_and_leave_them_alone(footprint, memory_format):
     clips = torch.randint(256, (2, 3, 4, 5, 6), dtype=torch.uint8).contiguous(memory_format=memory_format)

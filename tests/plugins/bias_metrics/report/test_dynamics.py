@@ -9,9 +9,9 @@ def test_all_three_dynamic_scores_and_dataset_bias_stand_side_by_side(tmp_path):
     first = with_students(labelled_run("first"), distilled=0.33, bias=1.9)
     text = words_of(page_of(tmp_path, first, with_students(labelled_run("other"), distilled=0.62, bias=1.9)))
 
-    order = ("best student of single frames", "middle frame only", "frames shuffled")
+    order = ("best student of single frames", "frozen to its middle frame", "shuffled")
     rows = text.split("dynamic score, video level in nats")[1]
-    assert rows.startswith(" best student of single frames 0.3300.620+0.290 middle frame only 1.50 [1.20, 1.80]")
+    assert rows.startswith(" best student of single frames 0.3300.620+0.290 frozen to its middle frame 1.50 [1.20")
     assert sorted(order, key=rows.index) == list(order)
     assert "dataset bias, video level in nats original 1.90 [1.80, 2.00]" in text
     assert "Training of the student, dynamic score, distilled: first" in text
