@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from fvcore.common.config import CfgNode
 
 from pvbias.clips import ORIGINAL, Freeze, Reverse, Shuffle
 from pvbias.evaluation import Accuracy, Figure, Result
 from pvbias.evaluation.accuracy import LEVELS, AccuracyRow
 from pvbias.evaluation.compared import compared_modulations
-from pvbias.evaluation.statistics import LogRatio, log_ratio
+from pvbias.evaluation.statistics import log_ratio, log_ratio_figure
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
 
@@ -43,24 +44,15 @@ class ModulatedAccuracy(Accuracy):
             return result
         for variant in self.compared:
             for level in LEVELS:
-                ratio = self._log_ratio(rows, variant, level)
-                result.figures.append(
-                    Figure(
-                        name="log_ratio",
-                        value=ratio.value,
-                        unit="log ratio",
-                        level=level,
-                        variant=variant,
-                        interval=ratio.interval,
-                        count=len(rows),
-                        note=ratio.note,
-                    )
-                )
+                template = Figure(name="log_ratio", value=None, unit="log ratio", level=level, variant=variant)
+                original, modulated = self._top1(rows, variant, level)
+                result.figures.append(log_ratio_figure(template, original, modulated, **self.bootstrap))
         return result
 
     def class_row(self, label: int, level: str, rows: Sequence[AccuracyRow]) -> dict[str, object]:
         """A row of the table ``per_class``."""
-        ratio = self._log_ratio(rows, "shuffle", level)
+        original, shuffled = self._top1(rows, "shuffle", level)
+        ratio = log_ratio(original, shuffled, **self.bootstrap)
         low, high = ratio.interval or (None, None)
         return super().class_row(label, level, rows) | {
             "log_ratio_shuffle": ratio.value,
@@ -69,6 +61,7 @@ class ModulatedAccuracy(Accuracy):
             "note": ratio.note,
         }
 
-    def _log_ratio(self, rows: Sequence[AccuracyRow], variant: str, level: str) -> LogRatio:
+    def _top1(self, rows: Sequence[AccuracyRow], variant: str, level: str) -> tuple[np.ndarray, np.ndarray]:
+        """Credits ``(n,)`` on original and on modulated clips."""
         credits = self.columns(rows, [(ORIGINAL, level, 1), (variant, level, 1)])
-        return log_ratio(credits[:, 0], credits[:, 1], **self.bootstrap)
+        return credits[:, 0], credits[:, 1]

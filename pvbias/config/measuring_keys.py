@@ -102,6 +102,15 @@ def add_keys(cfg: CfgNode) -> None:
         unit="resamples",
         effect=Effect.FIGURES,
     )
+    declare(
+        cfg,
+        "BIAS.BREAK_DOWN_BY",
+        [],
+        "Attributes of the test videos (further columns of a list or keys of a .jsonl, factors of made-up videos) by "
+        "which figures are broken down: a table for each, with a row for each of its values.",
+        texts(),
+        effect=Effect.FIGURES,
+    )
     # What `pvbias submit` asks Slurm for. With `--cluster local`: TIME, GPUS_PER_NODE, TASKS_PER_NODE, SETUP.
     declare(cfg, "SLURM.PARTITION", "", "Partition; empty: Slurm's default.", effect=Effect.NOTHING)
     declare(cfg, "SLURM.ACCOUNT", "", "Account; empty: Slurm's default.", effect=Effect.NOTHING)

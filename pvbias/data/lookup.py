@@ -1,14 +1,19 @@
-"""Files that are not there, and labels that no class has: found before anything is decoded or trained."""
+"""Files that are not there, labels that no class has, attributes that no video has: found before anything is decoded or
+trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from ..distributed import all_gather_objects, is_main_process
-from ..errors import DataError
+from ..errors import DataError, did_you_mean
 from ..video.video import BadVideoError
 from .bad_videos import BadVideo, BadVideoLog, count_causes
 from .records import VideoSource, check_label
+
+logger = logging.getLogger(__name__)
 
 
 def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: int | None = None) -> None:
@@ -38,6 +43,32 @@ def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: i
         f"DATA.MAX_BAD_FRACTION = {log.max_fraction:g} allows. Nothing was decoded. Relative paths start from "
         f"DATA.PATH_PREFIX (--path-prefix), or from the list's own folder. All of them are in {log.path}:{examples}"
     )
+
+
+def check_attributes(source: VideoSource, names: Sequence[str], asked_by: str) -> None:
+    """Raise where no video has an attribute that is asked for; warn where some lack it.
+
+    Args:
+        source: the videos.
+        names: of the attributes.
+        asked_by: what asks for them, for messages: a key, an evaluator.
+
+    Raises:
+        DataError: none has it.
+    """
+    if not names:
+        return
+    counts = Counter(name for record in source.records for name in record.attributes)
+    total = len(source.records)
+    for name in names:
+        if not counts[name]:
+            known = did_you_mean(name, counts) if counts else "Its videos have no attributes."
+            raise DataError(f"{asked_by} asks for {name!r}, and no video of {source.description} has it. {known}")
+        if counts[name] < total and is_main_process():
+            logger.warning(
+                "%s asks for %r, and %d of the %d videos of %s do not have it.",
+                *(asked_by, name, total - counts[name], total, source.description),
+            )
 
 
 def find_missing(source: VideoSource) -> list[int]:

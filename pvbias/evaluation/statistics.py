@@ -281,6 +281,19 @@ def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed
     return _with_interval(value, means)
 
 
+def log_ratio_figure(
+    template: Figure, original: np.ndarray, modulated: np.ndarray, *, samples: int, seed: int
+) -> Figure:
+    """The figure of a log ratio (:func:`log_ratio`).
+
+    Args:
+        template: a figure that lacks value, interval, count and note.
+        original, modulated, samples, seed: as for :func:`log_ratio`.
+    """
+    ratio = log_ratio(original, modulated, samples=samples, seed=seed)
+    return replace(template, value=ratio.value, interval=ratio.interval, count=len(original), note=ratio.note)
+
+
 def log_ratio_difference(
     original: np.ndarray,
     modulated: np.ndarray,

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..registries import METRIC
 
 if TYPE_CHECKING:
+    from ..evaluation.results import Figure
     from .results import RunResults
 
 Interval = tuple[float, float]
@@ -88,18 +89,21 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Derived:
-    """How a metric that is no mean over videos follows from figures that are, so that the difference of two runs on the
-    same videos has an interval.
+    """How a metric that is no mean over videos follows from figures that are, so that it can be had over a part of the
+    videos, and the difference of two runs on the same videos has an interval.
 
     Attributes:
         parts: the (name, variant) of the figures that a variant's figure is computed of; the same evaluator's, at the
             same level.
+        figure: ``figure(template, *parts, samples=, seed=)``: the figure with its interval; ``template`` lacks value,
+            interval and count, ``parts`` are float64 ``(n,)`` over the same videos, n >= 1.
         interval: ``interval(*first, *second, samples=, seed=)``: 95 % interval of the second run's figure less the
             first one's, or None; ``first`` and ``second`` are the parts of either run, float64 ``(n,)`` over the same
             videos.
     """
 
     parts: Callable[[str], tuple[tuple[str, str], ...]]
+    figure: Callable[..., Figure]
     interval: Callable[..., Interval | None]
 
 

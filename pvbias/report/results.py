@@ -3,7 +3,7 @@
 ``results.json`` is one object::
 
     {"format": "pvbias-results/1",
-     "run":     {every field of RunResults but "results" and "videos"},
+     "run":     {every field of RunResults but "results" and those of single videos},
      "results": {evaluator: {"figures":        [{every field of Figure}, ...],
                              "tables":         {table: [{column: value}, ...]},
                              "images":         {image: path relative to results.json},
@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.attributes import Attribute
 from ..errors import DataError
 from ..evaluation.results import Figure, Predictions, Result
 from . import per_video
@@ -45,6 +46,8 @@ FORMAT = "pvbias-results/1"
 FILE_NAME = RESULTS
 PREDICTIONS = "predictions.npz"
 _VARIANT = "variants/"
+#: Fields of RunResults that are not among what describes a run.
+_ELSEWHERE = frozenset({"results", "videos", "attributes", "predictions"})
 
 
 @dataclass(kw_only=True, repr=False)
@@ -81,6 +84,8 @@ class RunResults:
         results: by evaluator name.
         videos: what tells the measured videos from one another (:func:`pvbias.data.video_key`), in annotation order,
             and whether they have labels. On disk they are with the figures' values (:mod:`.per_video`).
+        attributes: of these videos that BIAS.BREAK_DOWN_BY asks for, by name; None: a video has none. On disk with the
+            videos.
         predictions: of each video, where they were read from the run's folder (:func:`read_predictions`) for its page.
     """
 
@@ -110,6 +115,7 @@ class RunResults:
     command: str = ""
     results: dict[str, Result] = field(default_factory=dict)
     videos: dict[str, bool] = field(default_factory=dict, compare=False)
+    attributes: dict[str, list[Attribute | None]] = field(default_factory=dict, compare=False)
     predictions: Predictions | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -144,7 +150,7 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
     if found:
         predictions = max(found, key=lambda each: len(each.variants))
         files[PREDICTIONS] = _npz(predictions)
-    values = per_video.pack(run.videos, run.results)
+    values = per_video.pack(run.videos, run.results, run.attributes)
     if values is not None:
         files[per_video.FILE_NAME] = values
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
@@ -189,14 +195,15 @@ def read_results(path: str | Path) -> RunResults:
 
 
 def read_videos(run_dir: str | Path) -> RunResults:
-    """:func:`read_results`, with what the run has kept of each video: the videos, and the values of the figures.
+    """:func:`read_results`, with what the run has kept of each video: the videos, their attributes, and the values of
+    the figures.
 
     Raises:
         DataError: there are no results, or they cannot be read.
     """
     run = read_results(run_dir)
-    videos, results = per_video.unpack(folder_of(run_dir), run.results)
-    return dataclasses.replace(run, videos=videos, results=results)
+    videos, results, attributes = per_video.unpack(folder_of(run_dir), run.results)
+    return dataclasses.replace(run, videos=videos, results=results, attributes=attributes)
 
 
 def folder_of(run_dir: str | Path) -> Path:
@@ -247,7 +254,7 @@ def _check_format(document: Any, file: Path) -> None:
 
 
 def _metadata(run: RunResults) -> dict[str, Any]:
-    names = [f.name for f in dataclasses.fields(run) if f.name not in ("results", "videos", "predictions")]
+    names = [f.name for f in dataclasses.fields(run) if f.name not in _ELSEWHERE]
     return {name: _plain(getattr(run, name)) for name in names}
 
 

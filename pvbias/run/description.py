@@ -14,10 +14,11 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..clips import ORIGINAL
-from ..data import BadVideo, VideoSource, set_fingerprints, video_key
+from ..data import BadVideo, VideoRecord, VideoSource, set_fingerprints, video_key
 from ..data.sampling import sampling_rule
 from ..evaluation import Result
 from ..report import RunResults
+from ..report.breakdown import BREAKDOWN, break_down
 from ..report.words import counted
 from ..runtime import Settings
 from ..versions import versions
@@ -47,6 +48,14 @@ def describe_run(
         started: when the run began, seconds since the epoch.
     """
     same = set_fingerprints(source)
+    records = _measured_records(source, bad, measured)
+    attributes = {name: [record.attributes.get(name) for record in records] for name in cfg.BIAS.BREAK_DOWN_BY}
+    results = dict(results)
+    if attributes:
+        labelled = [record.label is not None for record in records]
+        bootstrap = {"samples": cfg.BIAS.BOOTSTRAP_SAMPLES, "seed": cfg.RNG_SEED}
+        results[BREAKDOWN] = break_down(results, attributes, labelled, **bootstrap)
+    videos = _told_apart(records)
     return RunResults(
         name=Path(cfg.OUTPUT_DIR).resolve().name,
         num_classes=cfg.MODEL.NUM_CLASSES,
@@ -67,8 +76,9 @@ def describe_run(
         date=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
         duration_seconds=time.time() - started,
         command=shlex.join(sys.argv),
-        results=dict(results),
-        videos=_measured_videos(source, bad, measured),
+        results=results,
+        videos=videos,
+        attributes=attributes if videos else {},
         **model,
     )
 
@@ -87,10 +97,15 @@ def describe_views(cfg: CfgNode) -> str:
     return f"{counted(cfg.TEST.NUM_ENSEMBLE_VIEWS, 'clip')}, {crops}"
 
 
-def _measured_videos(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> dict[str, bool]:
-    """Keys of the videos that were measured, and whether they have a label; nothing where keys do not tell them apart,
-    since a list has a video twice."""
+def _measured_records(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> list[VideoRecord]:
+    """Those of the videos that were measured; none where they are not as many as were."""
     left_out = {video.index for video in bad if video.split == "test"}
     records = [record for index, record in enumerate(source.records) if index not in left_out]
+    return records if len(records) == measured else []
+
+
+def _told_apart(records: Sequence[VideoRecord]) -> dict[str, bool]:
+    """Keys of the videos, and whether they have a label; nothing where keys do not tell them apart, since a list has a
+    video twice."""
     keys = {video_key(record): record.label is not None for record in records}
-    return keys if len(keys) == len(records) == measured else {}
+    return keys if len(keys) == len(records) else {}

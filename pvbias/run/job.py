@@ -22,6 +22,7 @@ from ..data import (
     look_up,
 )
 from ..data.labels import check_labels, check_same_kind
+from ..data.lookup import check_attributes
 from ..data.sharding import Shard
 from ..data.workers import refuse_in_import
 from ..distributed import barrier, is_main_process
@@ -138,7 +139,7 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
     cfg = complete(cfg, num_classes=num_classes_of(cfg, weights))
     _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, weights or RANDOM)
     source = build_source(cfg, "test")
-    check_labels(cfg, source)
+    _check_test(cfg, source)
     recognizer = build_recognizer(cfg)
     if weights:
         load(cfg, recognizer, weights, judged_by=_judges(cfg, recognizer))
@@ -188,7 +189,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     with kept_log(cfg.OUTPUT_DIR):
         _prepare_folder(cfg)
         source = build_source(cfg, "test")
-        check_labels(cfg, source)
+        _check_test(cfg, source)
         _look_up(cfg, source, "test")
         if is_main_process():
             remove_files(cfg.OUTPUT_DIR)
@@ -211,11 +212,20 @@ def _labelled_sources(cfg: CfgNode) -> dict[str, VideoSource]:
         "test": cfg.TEST.ENABLE or cfg.BIAS.ENABLE,
     }
     sources = {split: build_source(cfg, split) for split, is_wanted in wanted.items() if is_wanted}
-    for videos in sources.values():
-        check_labels(cfg, videos)
+    for split, videos in sources.items():
+        if split == "test":
+            _check_test(cfg, videos)
+        else:
+            check_labels(cfg, videos)
         if "train" in sources and videos is not sources["train"]:
             check_same_kind(cfg, sources["train"], videos)
     return sources
+
+
+def _check_test(cfg: CfgNode, source: VideoSource) -> None:
+    """Raise where the test videos cannot be measured as they are described."""
+    check_labels(cfg, source)
+    check_attributes(source, cfg.BIAS.BREAK_DOWN_BY, "BIAS.BREAK_DOWN_BY")
 
 
 def _look_up(cfg: CfgNode, source: VideoSource, split: str) -> None:

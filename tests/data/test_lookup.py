@@ -1,10 +1,12 @@
 """Files that are not there: found before anything is decoded, listed once, and the end of a run when they are many."""
 
 import json
+import types
 
 import pytest
 
 from pvbias.data import BadVideo, BadVideoLog, VideoRecord, bad_videos, build_source, forget, look_up
+from pvbias.data.lookup import check_attributes
 from pvbias.errors import ConfigError, DataError
 from pvbias.tools.main import main
 from pvbias.transcoding.prepare import prepare
@@ -126,3 +128,21 @@ def test_names_that_begin_with_a_tilde_are_files(tmp_path):
     source = build_source(data_cfg(tmp_path / "list.csv"), "test")
     assert source.records[0].path == str(tmp_path / "~weird.mp4")
     assert source.missing() == [1]
+
+
+def test_attributes_that_are_asked_for(caplog):
+    records = [
+        VideoRecord(path="a", name="a", attributes={"scene": "kitchen", "people": 1}),
+        VideoRecord(path="b", name="b", attributes={"scene": "street"}),
+    ]
+    source = types.SimpleNamespace(records=records, description="test.csv")
+    check_attributes(source, ["scene"], "BIAS.BREAK_DOWN_BY")
+    assert not caplog.records
+    check_attributes(source, ["people"], "BIAS.BREAK_DOWN_BY")
+    assert "asks for 'people', and 1 of the 2 videos of test.csv do not have it" in caplog.text
+    with pytest.raises(
+        DataError, match=r"BIAS\.BREAK_DOWN_BY asks for 'scenes', and no video of test\.csv .* 'scene'\?"
+    ):
+        check_attributes(source, ["scene", "scenes"], "BIAS.BREAK_DOWN_BY")
+    with pytest.raises(DataError, match="Its videos have no attributes"):
+        check_attributes(types.SimpleNamespace(records=[VideoRecord(path="a", name="a")], description=""), ["x"], "y")

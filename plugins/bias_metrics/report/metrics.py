@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pvbias.clips import ORIGINAL, Freeze, modulation_label
-from pvbias.evaluation.statistics import log_ratio_difference
+from pvbias.evaluation.statistics import log_ratio_difference, log_ratio_figure
 from pvbias.registries import METRIC
 from pvbias.report import TOP1, TOP5, Derived, Headline, Metric, Ranking, Reading, RunResults, find
 from pvbias.report.accuracy import guesses, original_accuracy
@@ -72,6 +72,7 @@ LOG_RATIO = Metric(
     resolution=RESOLUTION,
     derived=Derived(
         parts=lambda variant: (("top1", ORIGINAL), ("top1", variant)),
+        figure=log_ratio_figure,
         interval=log_ratio_difference,
     ),
     glossary={
