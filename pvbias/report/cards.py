@@ -9,12 +9,12 @@ from .accuracy import why_no_accuracy
 from .figures import headline_figures, measured_metrics
 from .metric import Reading
 from .results import RunResults
-from .tables import cell, direction_of
+from .tables import cell
 
 
 @dataclass
 class Number:
-    """A headline figure as text; ``direction``: see :func:`pvbias.report.tables.direction_of`."""
+    """A headline figure as text; ``direction``: as in :class:`pvbias.report.tables.Row`."""
 
     title: str
     value: str
@@ -55,7 +55,7 @@ def _readings(run: RunResults) -> list[Reading]:
 def _numbers(run: RunResults, runs: Sequence[RunResults]) -> list[Number]:
     numbers = []
     for title, own in headline_figures(run).items():
-        direction = direction_of(own.metric, runs)
+        direction = own.metric.direction(own.figure.variant) if len(runs) > 1 else ""
         if own.figure.value is None:
             numbers.append(Number(title, "–", "undefined", "", direction))
         else:

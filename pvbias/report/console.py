@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from ..plugin_loading import load_plugins
 from . import words
 from .differences import difference
 from .figures import Measured, headline_figures, metric_index, ordered
@@ -16,8 +17,9 @@ from .tables import cell
 def headline_table(runs: Sequence[RunResults]) -> str:
     """A row for each headline figure, with its interval: a column for each run, and for two runs their difference.
 
-    The headlines are those of the metrics that are registered: see :func:`pvbias.plugin_loading.load_plugins`.
+    The headlines are those of the registered metrics: of installed plugins, and of what else has been imported.
     """
+    load_plugins()
     figures = [headline_figures(run) for run in runs]
     rows = []
     for title in ordered(title for own in figures for title in own):

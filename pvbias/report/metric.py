@@ -119,7 +119,8 @@ class Metric:
         headlines: which of its figures are on the card and on the console; none: it is in the tables only.
         place: where it comes among other metrics' headlines and readings, the lowest first. pvbias's own are below
             1000.
-        higher_is_better: the direction; None: neither is.
+        higher_is_better: the direction of its headline figures (without headlines: of those on the original clips);
+            None: neither is. It says nothing of other variants: more accuracy on shuffled clips is not better.
         ranking: how comparisons put runs in order by it; takes a direction.
         read: what a run's figures of it say, for the card; may return None.
         section: name of the section (REPORT_SECTION) whose table has it; empty, or where no such section is
@@ -151,6 +152,12 @@ class Metric:
         """What ``pvbias list metrics`` says."""
         direction = {True: "higher is better", False: "lower is better", None: ""}[self.higher_is_better]
         return "; ".join(filter(None, (self.title, direction)))
+
+    def direction(self, variant: str) -> str:
+        """ "higher" or "lower", whichever is better for figures of this variant; empty where neither is."""
+        if self.higher_is_better is None or not any(each.matches(variant) for each in self.headlines or (Headline(),)):
+            return ""
+        return "higher" if self.higher_is_better else "lower"
 
     def variant_words(self, variant: str) -> str:
         """A variant's name in words."""

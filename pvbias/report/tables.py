@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..clips import ORIGINAL
 from . import words
 from .differences import difference
 from .figures import LEVELS, Index, Key, Measured, ordered
@@ -27,7 +28,8 @@ class Cell:
 
 @dataclass
 class Row:
-    """Figures side by side, one cell a column; ``direction``: see :func:`direction_of`."""
+    """Figures side by side, one cell a column; ``direction``: where there are several runs, whether "higher" or "lower"
+    is better, or empty."""
 
     title: str
     cells: list[Cell]
@@ -36,12 +38,11 @@ class Row:
 
 @dataclass
 class Block:
-    """Figures of one name and unit: one row a variant; ``direction``: see :func:`direction_of`."""
+    """Figures of one name and unit: one row a variant."""
 
     title: str
     unit: str
     rows: list[Row]
-    direction: str = ""
 
 
 @dataclass
@@ -87,7 +88,7 @@ def figure_table(runs: Sequence[RunResults], indices: Sequence[Index]) -> Figure
         found.columns = [(run.name, column) for column, run in enumerate(runs)]
         pairs = sorted(ordered((name, level) for name, level, _ in keys), key=lambda pair: level_rank(pair[1]))
         groups = [(f"{metrics[name].title}, {level_words(level)}", name, [level]) for name, level in pairs]
-    whole = set(names) - {name for name, level, variant in keys if (level, variant) != ("model", "original")}
+    whole = set(names) - {name for name, level, variant in keys if (level, variant) != ("model", ORIGINAL)}
     if whole:
         found.blocks.append(_whole_model([name for name in names if name in whole], metrics, runs, indices))
     for title, name, group_levels in groups:
@@ -104,8 +105,9 @@ def figure_table(runs: Sequence[RunResults], indices: Sequence[Index]) -> Figure
             cells = [cell(figure) for figure in figures]
             if len(runs) > 1:
                 _add_changes(cells, places[0], runs, indices)
-            rows.append(Row(own.metric.variant_words(variant), cells))
-        found.blocks.append(Block(title, unit, rows, direction_of(metrics[name], runs)))
+            direction = own.metric.direction(variant) if len(runs) > 1 else ""
+            rows.append(Row(own.metric.variant_words(variant), cells, direction))
+        found.blocks.append(Block(title, unit, rows))
     return found
 
 
@@ -115,14 +117,14 @@ def _whole_model(
     """Figures that the model has one of, a row each instead of a block each."""
     rows = []
     for name in names:
-        key = (name, "model", "original")
+        key = (name, "model", ORIGINAL)
         figures = [index.get(key) for index in indices]
         unit = next(own.figure.unit for own in figures if own)
         cells = [cell(own) for own in figures]
         _add_changes(cells, key, runs, indices)
         metric = metrics[name]
         title = f"{metric.title}, %" if unit == "%" else metric.title
-        rows.append(Row(title, cells, direction_of(metric, runs)))
+        rows.append(Row(title, cells, metric.direction(ORIGINAL) if len(runs) > 1 else ""))
     return Block("Whole model", "", rows)
 
 
@@ -133,13 +135,6 @@ def _add_changes(cells: Sequence[Cell], key: Key, runs: Sequence[RunResults], in
         if change is not None:
             shown.change = words.number(change.value, change.unit, signed=True)
             shown.change_interval = words.interval(change.interval, change.unit, signed=True)
-
-
-def direction_of(metric: Metric, runs: Sequence[RunResults]) -> str:
-    """ "higher" or "lower", whichever is better, for several runs; empty where neither is, and for one run."""
-    if len(runs) == 1 or metric.higher_is_better is None:
-        return ""
-    return "higher" if metric.higher_is_better else "lower"
 
 
 def cell(own: Measured | None) -> Cell:

@@ -7,10 +7,14 @@ import io
 import math
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from pvbias.evaluation import Figure, Result
+from pvbias.evaluation.statistics import log_ratio, mean_figures
 from pvbias.report import RunResults
+
+BOOTSTRAP = {"samples": 2000, "seed": 0}
 
 VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
 
@@ -129,3 +133,57 @@ def unlabelled_run() -> RunResults:
     run.results["asdt"] = Result(not_applicable="The model has no convolution over time.")
     del run.results["self_convolution"]
     return run
+
+
+def measured(name, *, original, shuffled, score=None, **changes):
+    """A run of which it is known whether each video was right, and its dynamic score (nats)."""
+    credits = np.array([original, shuffled], float).T
+    levels = ("clip", "video")
+    templates = [
+        Figure(name="top1", value=None, unit="%", level=level, variant=variant)
+        for level in levels
+        for variant in ("original", "shuffle")
+    ]
+    figures = mean_figures(templates, np.hstack([credits, credits]), **BOOTSTRAP)
+    ratio = log_ratio(*credits.T, **BOOTSTRAP)
+    figures += [
+        Figure(
+            name="log_ratio",
+            value=ratio.value,
+            unit="log ratio",
+            level=level,
+            variant="shuffle",
+            interval=ratio.interval,
+            note=ratio.note,
+        )
+        for level in levels
+    ]
+    results = {"modulated_accuracy": Result(figures=figures)}
+    if score is not None:
+        template = Figure(name="dynamic_score", value=None, unit="nats", level="video", variant="shuffle")
+        results["dynamic_score"] = Result(
+            figures=mean_figures([template], np.array(score, float)[:, None], **BOOTSTRAP)
+        )
+    videos = {f"test/{number}.mp4": True for number in range(len(original))}
+    known = {"bad_videos": [], "num_videos": len(original), "videos": videos, "label_fingerprints": ["n1", "c1"]}
+    return labelled_run(name, results=results, **known | changes)
+
+
+def right(count, of):
+    """The first so many videos."""
+    return [1] * count + [0] * (of - count)
+
+
+def sure(name, frozen, **changes):
+    """50 videos of which the model is as sure as ``frozen`` when they are, measured by the plugin of conftest.py."""
+    templates = [
+        Figure(name="sureness", value=None, unit="%", level="video", variant=variant)
+        for variant in ("freeze_middle", "reverse")
+    ]
+    values = [[frozen + (0.02 if number % 2 else -0.02), 0.5] for number in range(50)]
+    result = Result(
+        figures=mean_figures(templates, np.array(values), samples=200, seed=0),
+        tables={"moments": [{"moment": "<b>third</b>"}]},
+    )
+    videos = {f"{number}.mp4": True for number in range(50)}
+    return labelled_run(name, results={"sureness": result}, videos=videos, bad_videos=[], **changes)

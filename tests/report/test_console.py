@@ -7,8 +7,7 @@ import pytest
 from pvbias.evaluation import Figure
 from pvbias.report.console import headline_table
 
-from .runs import accuracy_figures, labelled_run, unlabelled_run
-from .test_comparison import measured, right
+from .runs import accuracy_figures, labelled_run, measured, right, unlabelled_run
 
 
 def rows_of(table):

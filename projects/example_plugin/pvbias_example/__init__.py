@@ -1,5 +1,5 @@
 """A plugin outside of pvbias: importing it registers two models, one of them with a head of its own, an objective and
-an evaluator."""
+an evaluator with its metric."""
 
 from fvcore.common.config import CfgNode
 

@@ -13,7 +13,8 @@ from pvbias.clips import ORIGINAL, Freeze
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
 from pvbias.evaluation.statistics import mean_figures
-from pvbias.registries import EVALUATOR
+from pvbias.registries import EVALUATOR, METRIC
+from pvbias.report import Headline, Metric, Ranking
 
 
 @EVALUATOR.register(name="confidence")
@@ -57,3 +58,16 @@ class Confidence(Evaluator):
             for level in LEVELS
         ]
         return Result(figures=mean_figures(templates, columns, **self.bootstrap), tables={"per_video": table})
+
+
+METRIC.register(
+    Metric(
+        title="confidence",
+        headlines=(Headline(variant="freeze*", title="confidence, frozen"),),
+        higher_is_better=False,
+        ranking=Ranking(
+            question="is less sure of frozen clips", answer="is least sure of frozen clips", variant="freeze*"
+        ),
+    ),
+    name="confidence/confidence",
+)

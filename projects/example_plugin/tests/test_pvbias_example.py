@@ -16,7 +16,9 @@ from pvbias.engine import Step
 from pvbias.errors import ConfigError
 from pvbias.evaluation import VideoViews
 from pvbias.models import build_recognizer
-from pvbias.registries import EVALUATOR, MODEL, OBJECTIVE
+from pvbias.registries import EVALUATOR, METRIC, MODEL, OBJECTIVE
+from pvbias.report import read_results
+from pvbias.report.console import headline_table
 from pvbias.run import run
 
 #: Probabilities 3/4 and 1/4, 1/2 and 1/2.
@@ -35,6 +37,7 @@ def test_installing_the_package_is_all_it_takes() -> None:
         (MODEL, "frames_attention"),
         (OBJECTIVE, "ArrowOfTime"),
         (EVALUATOR, "confidence"),
+        (METRIC, "confidence/confidence"),
     ):
         assert registry.origin(name).startswith("pvbias_example.")
 
@@ -113,3 +116,4 @@ def test_training_and_measuring_with_all_of_it(tmp_path: Path) -> None:
     run(cfg)
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     assert [figure["count"] for figure in results["confidence"]["figures"]] == [3] * 4
+    assert "confidence, frozen, %" in headline_table([read_results(tmp_path)])

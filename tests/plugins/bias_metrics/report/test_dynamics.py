@@ -1,7 +1,7 @@
 """The section of dynamic scores and dataset bias."""
 
+from ....report.pages import page_of, words_of
 from ....report.runs import labelled_run, with_students
-from ....report.test_page import page_of, words_of
 
 
 def test_all_three_dynamic_scores_and_dataset_bias_stand_side_by_side(tmp_path):
