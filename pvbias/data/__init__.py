@@ -8,6 +8,7 @@ from .records import VideoRecord, VideoSource
 from .sample import TestVideo, TrainBatch
 from .source import (
     VideoFiles,
+    attributes_fingerprint,
     build_source,
     count_classes,
     fingerprint,
@@ -29,6 +30,7 @@ __all__ = [
     "VideoRecord",
     "VideoSource",
     "VideoTrack",
+    "attributes_fingerprint",
     "build_source",
     "build_test_loader",
     "build_train_loader",

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -203,6 +204,22 @@ def fingerprint(source: VideoSource) -> str:
         line = (record.name, record.label, record.start, record.end, extent)
         digest.update(repr(line).encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def attributes_fingerprint(source: VideoSource, names: Sequence[str] | None = None) -> str:
+    """Tells the attributes of a list of videos from others: SHA-256, hexadecimal, over those of all records, in order;
+    empty where there are none.
+
+    Args:
+        source: the videos.
+        names: of the attributes that count; None: all.
+    """
+    lines = []
+    for record in source.records:
+        own = record.attributes
+        found = own.items() if names is None else [(name, own[name]) for name in names if name in own]
+        lines.append(repr(sorted(found, key=itemgetter(0))))
+    return _digest_in_order(lines) if any(line != "[]" for line in lines) else ""
 
 
 def list_fingerprints(source: VideoSource) -> dict[str, str]:

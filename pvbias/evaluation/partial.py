@@ -40,7 +40,7 @@ from fvcore.common.config import CfgNode
 from ..clips import modulation
 from ..config.effects import effects, flat
 from ..config.keys import Effect
-from ..data import BadVideo, VideoSource, fingerprint
+from ..data import BadVideo, VideoSource, attributes_fingerprint, fingerprint
 from ..models.recognizer import Recognizer
 from .evaluator import Evaluator
 
@@ -180,8 +180,8 @@ def measurement_fingerprint(
     settings: Settings,
 ) -> str:
     """Tells one measurement from another whose rows may differ, 16 hexadecimal digits: by the configuration, the
-    network and its weights, the videos, the evaluators, the number format, and the code of all these, so that an
-    evaluator that was mended is not given rows of its former self.
+    network and its weights, the videos and their attributes, the evaluators, the number format, and the code of all
+    these, so that an evaluator that was mended is not given rows of its former self.
 
     Not by the machine or the number of threads, which change last digits only.
     """
@@ -191,7 +191,7 @@ def measurement_fingerprint(
         _effective(cfg),
         # Without the addresses of functions, which are others in each process.
         re.sub(r" at 0x[0-9a-f]+", "", repr((recognizer.module, recognizer.clip_spec))),
-        fingerprint(source),
+        (fingerprint(source), attributes_fingerprint(source)),
         sorted((name, type(evaluator).__qualname__) for name, evaluator in evaluators.items()),
         (settings.precision, settings.memory_format),
         (sys.version, torch.__version__, np.__version__, av.__version__),

@@ -1,10 +1,11 @@
 """Attributes: mappings as small as they can be, and the types of a table's columns."""
 
 import pickle
+from types import SimpleNamespace
 
 import pytest
 
-from pvbias.data import VideoRecord
+from pvbias.data import VideoRecord, attributes_fingerprint
 from pvbias.data.attributes import NO_ATTRIBUTES, AttributePool, Attributes, typed_column
 
 
@@ -67,3 +68,18 @@ def test_types_of_columns(cells, wanted):
     found = typed_column(cells)
     assert found == wanted
     assert [type(value) for value in found] == [type(value) for value in wanted]
+
+
+def test_lists_are_told_apart_by_their_attributes():
+    def source(*attributes):
+        return SimpleNamespace(records=[VideoRecord(path="a", name="a", attributes=each) for each in attributes])
+
+    plain, first = source({}, NO_ATTRIBUTES), source({"scene": "a", "people": 1}, {})
+    assert attributes_fingerprint(plain) == ""
+    assert attributes_fingerprint(first) == attributes_fingerprint(source({"people": 1, "scene": "a"}, NO_ATTRIBUTES))
+    others = [source({}, {"scene": "a", "people": 1}), source({"scene": "a", "people": True}, {}), plain]
+    assert len({attributes_fingerprint(each) for each in (first, *others)}) == 4
+    assert attributes_fingerprint(first, ["scene"]) == attributes_fingerprint(
+        source({"scene": "a"}, {"people": 1}), ["scene"]
+    )
+    assert attributes_fingerprint(first, ["domain"]) == ""

@@ -1,6 +1,7 @@
 """A measurement that is killed goes on where it was, and nothing tells afterwards that it was killed."""
 
 import contextlib
+import dataclasses
 import json
 import logging
 import pickle
@@ -15,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 import pvbias
+from pvbias.data.attributes import Attributes
 from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Accuracy, SampleClips, measure_shard
@@ -170,12 +172,19 @@ def other_labels():
     return {"source": source}
 
 
+def other_attributes():
+    source = NoiseSource(BAD, NUM_VIDEOS)
+    source.records[-1] = dataclasses.replace(source.records[-1], attributes={"scene": "kitchen"})
+    return {"source": source}
+
+
 @pytest.mark.parametrize(
     "other",
     [
         other_weights,
         other_network,
         other_labels,
+        other_attributes,
         lambda: other_key("DATA", "SAMPLING_RATE", 1),
         lambda: other_key("TEST", "BATCH_SIZE", 8),
     ],
@@ -267,6 +276,7 @@ Pair = namedtuple("Pair", ["a", "b"])
         (1, 0.1 + 0.2, "\udcff", b"\0", True, {3: [4]}, {5}),
         Row(score=np.float64(1 / 3), scores=np.arange(6, dtype=np.float32).reshape(2, 3).T),
         Pair(a=np.int64(7), b=np.array(["a", "bc"])),
+        Attributes.of({"scene": "kitchen", "people": 2}),
     ],
 )
 def test_rows_come_back_as_they_were(tmp_path, row):
