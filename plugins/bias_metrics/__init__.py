@@ -7,19 +7,41 @@ from pvbias.config.keys import Effect, declare
 
 from . import report
 from .distilled import DatasetBias, DistilledDynamicScore
-from .dynamic_score import DynamicScore
-from .kernel_measures import Asdt, SelfConvolution
+from .kernel_measures import Asdt, SelfConvolution, asdt, relative_asdt, self_convolution, temporal_channels
+from .metrics import (
+    AgreementMetric,
+    DatasetBiasMetric,
+    DynamicScoreMetric,
+    LogRatioMetric,
+    agreement,
+    dataset_bias,
+    dynamic_score,
+    log_ratio,
+)
 from .modulated_accuracy import ModulatedAccuracy
+from .modulated_predictions import DynamicScore
 
 __all__ = [
+    "AgreementMetric",
     "Asdt",
     "DatasetBias",
+    "DatasetBiasMetric",
     "DistilledDynamicScore",
     "DynamicScore",
+    "DynamicScoreMetric",
+    "LogRatioMetric",
     "ModulatedAccuracy",
     "SelfConvolution",
     "add_config",
+    "agreement",
+    "asdt",
+    "dataset_bias",
+    "dynamic_score",
+    "log_ratio",
+    "relative_asdt",
     "report",
+    "self_convolution",
+    "temporal_channels",
 ]
 
 

@@ -26,7 +26,7 @@ from pvbias.evaluation.statistics import mean_figures
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR, STUDENT
 
-from .dynamic_score import score_and_agreement
+from .metrics import agreement, dataset_bias, dynamic_score
 from .students import Pupil, Subset, hold_out, student_fingerprint, train_student, training_cfg
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ class DistilledDynamicScore(StudentEvaluator):
         """(divergence, agreement)."""
         assert logits is not None
         p, q = log_probabilities_by_level(logits), log_probabilities_by_level(log_q)
-        return {level: score_and_agreement(p[level], q[level]) for level in LEVELS}
+        return {
+            level: (float(dynamic_score(p[level], q[level])), float(agreement(p[level], q[level]))) for level in LEVELS
+        }
 
 
 @EVALUATOR.register(name="dataset_bias")
@@ -259,7 +261,7 @@ class DatasetBias(StudentEvaluator):
         q = log_probabilities_by_level(log_q)
         return {
             level: (
-                float(-q[level][:, video.label].mean()),
+                float(dataset_bias(q[level], torch.full((len(q[level]),), video.label))),
                 float(top_k_credit(q[level], video.label, 1).mean()),
             )
             for level in LEVELS

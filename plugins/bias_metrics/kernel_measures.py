@@ -64,6 +64,13 @@ def self_convolution(weight: Tensor) -> Tensor:
     return (slices[:, :, :-1] * slices[:, :, 1:]).sum(dim=(2, 3, 4))
 
 
+def temporal_channels(weight: Tensor, delta: float = 0.0) -> Tensor:
+    """Which output channels are temporal (Algorithm 2), ``(M_out, M_in / groups, T, H, W) -> (M_out,)``, bool: those of
+    whose kernels more than half have ``sc(w) < delta``; see :class:`SelfConvolution` for the sign."""
+    temporal_kernels = self_convolution(weight) < delta  # (M_out, M_in / groups)
+    return 2 * temporal_kernels.sum(1) > temporal_kernels.shape[1]
+
+
 @EVALUATOR.register(name="asdt")
 class Asdt(Evaluator):
     """ASDT of each layer (Algorithm 1), in units of the weights, and relative to their size; means over layers.
@@ -113,14 +120,13 @@ class SelfConvolution(Evaluator):
 
 
 def _channel_cells(weight: Tensor, delta: float) -> dict[str, Any]:
-    temporal_kernels = self_convolution(weight) < delta  # (M_out, M_in / groups)
-    temporal_channels = 2 * temporal_kernels.sum(1) > temporal_kernels.shape[1]
-    count = int(temporal_channels.sum())
+    channels = len(weight)
+    temporal = int(temporal_channels(weight, delta).sum())
     return {
-        "temporal_channels": count,
-        "static_channels": len(temporal_channels) - count,
-        "temporal_share": 100 * count / len(temporal_channels),
-        "temporal_kernel_share": 100 * float(temporal_kernels.double().mean()),
+        "temporal_channels": temporal,
+        "static_channels": channels - temporal,
+        "temporal_share": 100 * temporal / channels,
+        "temporal_kernel_share": 100 * float((self_convolution(weight) < delta).double().mean()),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
@@ -170,14 +171,17 @@ def unlabelled_note(rows: Mapping[int, object | None]) -> str:
     return f"{unlabelled} videos without a label are left out" if unlabelled else ""
 
 
-def top_k_credit(scores: Tensor, label: int, k: int) -> Tensor:
+def top_k_credit(scores: Tensor, label: int | Tensor, k: int) -> Tensor:
     """How much of "the label is among the k best" is true, in [0, 1]: ``(V, K) -> (V,)``.
 
     The label takes its place among ``e`` classes of equal score (itself included) at random, behind ``g`` of a higher
     one: the credit is the probability ``(k - g) / e``, cut to [0, 1], that the place is among the first k. Without
     ties that is 1 or 0.
+
+    Args:
+        label: of all rows, or of each, int64 ``(V,)``.
     """
-    own = scores[:, label, None]
+    own = scores[torch.arange(len(scores), device=scores.device), label][:, None]
     higher = (scores > own).sum(1)
     equal = (scores == own).sum(1)
     return ((k - higher).double() / equal).clamp(0, 1)

@@ -238,23 +238,35 @@ def _boundary(outside: Callable[[float], float], inner: float, outer: float) -> 
 
 
 @dataclass(frozen=True)
-class LogRatio:
-    """``ln(A / B)`` of two accuracies.
+class Estimate:
+    """A quantity over videos.
 
     Attributes:
-        value: the log ratio; None where an accuracy of zero leaves it undefined.
+        value: None where it is undefined; ``note`` then says why.
         interval: 95 % over videos; an end may be infinite. None where there is none.
+        count: videos.
         note: what is undefined or infinite, and why; empty when nothing is.
     """
 
     value: float | None
     interval: tuple[float, float] | None = None
+    count: int = 0
     note: str = ""
 
 
-def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed: int) -> LogRatio:
-    """``ln(A / A_modulated)`` of two mean accuracies over the same videos, natural logarithm (the natural one is what
-    reproduces the paper's Table 1).
+def log_of_ratio(original: float, modulated: float) -> float:
+    """``ln(A / A_modulated)`` of two accuracies; infinite where one of them is 0, NaN where both are.
+
+    The natural logarithm is the one that reproduces the paper's Table 1.
+    """
+    if modulated == 0:
+        return math.inf if original else math.nan
+    return math.log(original / modulated) if original else -math.inf
+
+
+def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed: int) -> Estimate:
+    """:func:`log_of_ratio` of two mean accuracies over the same videos, with its interval; undefined where it is not
+    finite.
 
     In a resample where only ``A_modulated`` is zero the ratio counts as +infinity, where only ``A`` is, as -infinity:
     both are what the ratio tends to, and an end of the interval that falls there is infinite. A resample where both
@@ -265,20 +277,19 @@ def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed
         original, modulated: ``(n,)`` accuracy of each video in [0, 1], n >= 1.
     """
     mean, modulated_mean = float(np.mean(original)), float(np.mean(modulated))
-    if mean == 0 and modulated_mean == 0:
-        return LogRatio(None, note="undefined: both accuracies are 0")
-    if modulated_mean == 0:
-        return LogRatio(None, note="undefined (zero denominator): the accuracy on the modulated clips is 0")
-    if mean == 0:
-        return LogRatio(None, note="undefined (logarithm of 0): the accuracy on the original clips is 0")
-    value = math.log(mean / modulated_mean)
-    if len(original) < 2:
-        return LogRatio(value)
+    value, count = log_of_ratio(mean, modulated_mean), len(original)
+    if math.isnan(value):
+        return Estimate(None, count=count, note="undefined: both accuracies are 0")
+    if math.isinf(value):
+        what, where = ("zero denominator", "modulated") if value > 0 else ("logarithm of 0", "original")
+        return Estimate(None, count=count, note=f"undefined ({what}): the accuracy on the {where} clips is 0")
+    if count < 2:
+        return Estimate(value, count=count)
     if mean == modulated_mean == 1:
         lowest, _ = proportion_interval(original) or (1.0, 1.0)
-        return LogRatio(value, (math.log(lowest), -math.log(lowest)))
+        return Estimate(value, (math.log(lowest), -math.log(lowest)), count)
     means = resampled_means(np.stack([original, modulated], axis=1), samples=samples, seed=seed)
-    return _with_interval(value, means)
+    return _with_interval(value, means, count)
 
 
 def log_ratio_figure(
@@ -291,7 +302,7 @@ def log_ratio_figure(
         original, modulated, samples, seed: as for :func:`log_ratio`.
     """
     ratio = log_ratio(original, modulated, samples=samples, seed=seed)
-    return replace(template, value=ratio.value, interval=ratio.interval, count=len(original), note=ratio.note)
+    return replace(template, value=ratio.value, interval=ratio.interval, count=ratio.count, note=ratio.note)
 
 
 def log_ratio_difference(
@@ -323,12 +334,12 @@ def log_ratio_difference(
     return percentile_interval((b - b_modulated) - (a - a_modulated))
 
 
-def _with_interval(value: float, means: np.ndarray) -> LogRatio:
+def _with_interval(value: float, means: np.ndarray, count: int) -> Estimate:
     """``means``: ``(B, 2)``, resampled accuracies."""
     # A mean of zeros is exactly 0 here, since counts are not negative.
     defined = means[(means > 0).any(axis=1)]
     if not len(defined):
-        return LogRatio(value, note="no interval: both accuracies are 0 in all resamples")
+        return Estimate(value, count=count, note="no interval: both accuracies are 0 in all resamples")
     with np.errstate(divide="ignore"):
         interval = percentile_interval(np.log(defined[:, 0]) - np.log(defined[:, 1]))
     notes = []
@@ -337,4 +348,4 @@ def _with_interval(value: float, means: np.ndarray) -> LogRatio:
         notes.append(f"95 % interval from {low:.3g} to {high:.3g}: an accuracy is 0 in part of the resamples")
     if len(defined) < len(means):
         notes.append(f"{len(means) - len(defined)} of {len(means)} resamples left out: both accuracies are 0 in them")
-    return LogRatio(value, interval, "; ".join(notes))
+    return Estimate(value, interval, count, "; ".join(notes))

@@ -12,10 +12,11 @@ from pvbias.clips import ORIGINAL, Freeze, Shuffle
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
 from pvbias.evaluation.compared import compared_modulations
-from pvbias.evaluation.divergence import divergence
 from pvbias.evaluation.statistics import mean_figures
 from pvbias.models.recognizer import Recognizer
 from pvbias.registries import EVALUATOR
+
+from .metrics import agreement, dynamic_score
 
 
 @EVALUATOR.register(name="dynamic_score")
@@ -51,7 +52,8 @@ class DynamicScore(Evaluator):
         for specs in self.compared.values():
             draws = [log_probabilities_by_level(logits[spec]) for spec in specs]
             for level in LEVELS:
-                row += np.mean([score_and_agreement(p[level], q[level]) for q in draws], axis=0).tolist()
+                for measure in (dynamic_score, agreement):
+                    row.append(float(np.mean([float(measure(p[level], q[level])) for q in draws])))
         self.rows[video.index] = row
 
     def evaluate(self) -> Result:
@@ -63,10 +65,3 @@ class DynamicScore(Evaluator):
             for name, unit in (("dynamic_score", "nats"), ("agreement", "%"))
         ]
         return Result(figures=mean_figures(figures, np.array(list(self.rows.values())), **self.bootstrap))
-
-
-def score_and_agreement(log_p: Tensor, log_q: Tensor) -> tuple[float, float]:
-    """Mean ``KL(p || q)`` in nats, and the share of equal first choices, of log-probabilities ``(V, K)``."""
-    # Rounding below 0 is cut off.
-    score = divergence(log_p, log_q).clamp_min(0).mean()
-    return float(score), float((log_p.argmax(1) == log_q.argmax(1)).double().mean())
