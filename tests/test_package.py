@@ -26,6 +26,18 @@ except AttributeError as error:
     assert set(pvbias.__all__) <= set(dir(pvbias))
 
 
+def test_an_installation_has_the_templates_of_core_and_plugins(tmp_path):
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "build", "-b", tmp_path / "build"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+
+    built = tmp_path / "build" / "lib" / "pvbias"
+    installed = {path.relative_to(built) for path in built.rglob("templates/*")}
+    for package, folder in (("", "pvbias"), ("plugins", "plugins")):
+        own = {Path(package) / path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("templates/*")}
+        assert own
+        assert own <= installed
+
+
 def test_a_source_distribution_is_the_whole_tree(tmp_path):
     """All that is not made anew, so that it can be tested and its studies run."""
     command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "sdist", "-d", tmp_path]

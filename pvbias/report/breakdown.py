@@ -260,7 +260,7 @@ REPORT_SECTION.register(
     Section(
         title="By attribute",
         build=_by_attribute,
-        place=400,
+        place=450,
         template="breakdown.html",
         evaluators={BREAKDOWN: "figures by attribute"},
     ),

@@ -1,13 +1,10 @@
 """`pvbias decoded` on decoders whose output is known."""
 
-import base64
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pvbias.config import complete, load_cfg, save_cfg
 from pvbias.engine import CrossEntropy, Objective
@@ -15,9 +12,10 @@ from pvbias.engine.checkpoint import KEYS, checkpoint_path
 from pvbias.models import build_recognizer
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.rev2net import Rev2Net
-from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
 from pvbias.registries import OBJECTIVE
 from pvbias.tools.main import main
+
+from ..plugins.rev2net.test_page import pictures
 
 load_plugins()
 
@@ -74,12 +72,6 @@ def decoded(run, out, *arguments):
     return code, (out / "decoded.html").read_text(encoding="utf-8") if code == 0 else ""
 
 
-def pictures(page):
-    """The strips of a page by their row's heading, uint8 ``(h, w, 3)``, in order."""
-    found = re.findall(r'<th scope="row">([^<]+)</th><td><img src="data:image/png;base64,([^"]+)"', page)
-    return [(name, np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))) for name, data in found]
-
-
 def test_rows_of_each_clip_and_errors_beside_those_of_doing_nothing(tmp_path):
     code, page = decoded(brush(tmp_path / "run"), tmp_path / "out", "--clips", "2")
     assert code == 0
@@ -118,23 +110,6 @@ def test_videos_without_flow_have_no_such_row_and_the_page_says_why(tmp_path, ba
     assert len(pictures(page)) == 3 * 4
     assert "There is no true optical flow here: DATA.FLOW_DIR is empty" in page
     assert "no motion:" not in page
-
-
-def test_errors_and_colours_of_a_clip_worked_by_hand(tmp_path):
-    flow = torch.zeros(2, 3, 4, 4)
-    flow[0], flow[1] = 3.0, 4.0
-    clip = torch.stack([torch.full((3, 4, 4), level) for level in (0.0, 0.5, 1.0)], dim=1)
-    shown = DecodedClip(name="a", label="", clip=clip, target_flow=flow, flow=flow / 2, frames=clip)
-    assert shown.flow_errors == pytest.approx((2.5, 5.0))
-    # Reversed, the frames at the ends are wrong by 1; the grey mean image is wrong by 1/2 there.
-    assert shown.frame_errors == pytest.approx((255 * 2 / 3, 255 / 3))
-    page = write_decoded(tmp_path / "page.html", [shown], about={}).read_text(encoding="utf-8")
-    strips = dict(pictures(page))
-    true, half = strips["True flow"][0, 0].astype(int), strips["Decoded flow"][0, 0].astype(int)
-    # On one scale half the speed is half as far from white.
-    assert np.abs((255 - true) - 2 * (255 - half)).max() <= 3
-    assert (255 - true).max() > 100
-    assert "Longest flow vector: 5.00 px" in page
 
 
 def test_what_cannot_be_shown_is_said(tmp_path, capsys):
