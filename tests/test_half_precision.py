@@ -14,7 +14,6 @@ from pvbias.data import TrainBatch
 from pvbias.engine import Trainer
 from pvbias.models import Recognizer
 from pvbias.plugin_loading import load_plugins
-from pvbias.plugins.bias_metrics.students import Pupil
 from pvbias.registries import EVALUATOR, MODEL, OBJECTIVE, STUDENT
 from pvbias.runtime import choose_settings
 
@@ -105,8 +104,6 @@ def make_trainer(network, objective, precision, folder, example):
     example.add_config(cfg)
     torch.manual_seed(0)
     recognizer = Recognizer(network(), clip_spec=SPEC, head="proj")
-    if objective == "StudentDistillation":
-        recognizer = Pupil(Student(CLASSES), clip_spec=SPEC, num_classes=CLASSES, teacher=recognizer.eval())
     made = OBJECTIVE.get(objective)(cfg, recognizer)
     clips = torch.randint(256, (4, 3, FRAMES, SIDE, SIDE), dtype=torch.uint8)
     flow = torch.randn(4, 2, FRAMES, SIDE, SIDE)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from fvcore.common.config import CfgNode
 from tabulate import tabulate
-from torch import Tensor
 
 from pvbias.clips import modulation, view_seeds
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, TestVideo, VideoSource, build_source, build_test_loader
 from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators
 from pvbias.machine import prepare_process
-from pvbias.models import Recognizer, build_recognizer
+from pvbias.models import Outputs, Recognizer, build_recognizer
+from pvbias.needs import Needs
 from pvbias.runtime import Settings, choose_settings
 
 VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
@@ -70,7 +70,7 @@ def _configure(args: argparse.Namespace, folder: str) -> CfgNode:
 class _Variants(Evaluator):
     """Asks for variants and keeps nothing."""
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """Nothing to keep."""
 
     def evaluate(self) -> Result:
@@ -98,7 +98,7 @@ def benchmark(cfg: CfgNode, repeats: int, max_videos: int) -> str:
 
     def measure(*variants: str) -> None:
         evaluator = _Variants(cfg, recognizer, ())
-        evaluator.modulations = variants
+        evaluator.needs = Needs(modulations=variants)
         log = BadVideoLog(cfg.OUTPUT_DIR, max_fraction=1.0)
         run_evaluators(cfg, recognizer, source, {"variants": evaluator}, settings=settings, bad_log=log, progress=False)
 

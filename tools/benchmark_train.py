@@ -22,11 +22,11 @@ from torch.nn.functional import nll_loss
 from pvbias.config import complete, load_cfg
 from pvbias.data import TrainBatch
 from pvbias.data.workers import worker_context
-from pvbias.engine import Trainer
+from pvbias.engine import Trainer, build_objective
 from pvbias.engine.solver import build_optimizer
 from pvbias.machine import prepare_process
 from pvbias.models import build_recognizer
-from pvbias.registries import OBJECTIVE, TRACK
+from pvbias.registries import TRACK
 from pvbias.runtime import choose_settings
 
 BASELINE = "CrossEntropy"
@@ -135,11 +135,11 @@ def _trainer(overrides: Sequence[str]) -> Trainer:
     recognizer = build_recognizer(cfg)
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
-    objective = settings.place(OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer))
+    objective = settings.place(build_objective(cfg, recognizer))
     size, frames, crop = cfg.TRAIN.BATCH_SIZE, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
     clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
     labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,))
-    tracks = {name: _noise(name, size, frames, crop) for name in objective.tracks}
+    tracks = {name: _noise(name, size, frames, crop) for name in objective.needs.tracks}
     batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], tracks=tracks)
     return Trainer(cfg, recognizer, objective, _OneBatch(batch), settings)  # type: ignore[arg-type]
 

@@ -15,12 +15,11 @@ from fvcore.common.config import CfgNode
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideo, VideoSource, build_source, build_test_loader
 from pvbias.data.flow import find_flow
-from pvbias.engine import newest_checkpoint
+from pvbias.engine import build_objective, newest_checkpoint
 from pvbias.errors import ConfigError, DataError, WeightsError
 from pvbias.models import build_recognizer
 from pvbias.plugins.rev2net import Rev2Net
 from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
-from pvbias.registries import OBJECTIVE
 from pvbias.video import BadVideoError
 from pvbias.zoo import read_checkpoint
 
@@ -46,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
         raise WeightsError(f"{args.run} has no training checkpoint: give the OUTPUT_DIR of a run that has trained.")
     objective = _load(cfg, path)
     source = build_source(cfg, "test")
-    without_target = _why_without_flow(cfg, source) if "flow" in objective.tracks else ""
-    tracks = () if without_target else objective.tracks
+    without_target = _why_without_flow(cfg, source) if "flow" in objective.needs.tracks else ""
+    tracks = () if without_target else objective.needs.tracks
     clips = list(islice(_decoded(cfg, objective, source, args.clips, tracks), args.clips))
     if not clips:
         raise DataError(f"{source.description}: none of the videos that were tried can be read.")
@@ -88,7 +87,7 @@ def _configuration(run: Path, overrides: Sequence[str]) -> CfgNode:
 def _load(cfg: CfgNode, path: Path) -> Rev2Net:
     """Rev2Net with recognizer and decoders as the checkpoint has them, in evaluation mode."""
     recognizer = build_recognizer(cfg)
-    objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
+    objective = build_objective(cfg, recognizer)
     # It may be a part of the objective.
     rev2net = next((module for module in objective.modules() if isinstance(module, Rev2Net)), None)
     if rev2net is None:

@@ -24,7 +24,7 @@ from pvbias.errors import DataError
 from pvbias.evaluation import Evaluator, Figure, Predictions, Result, VideoViews
 from pvbias.evaluation.accuracy import top_k_credit
 from pvbias.evaluation.statistics import difference_figure, mean_figures
-from pvbias.models import Recognizer
+from pvbias.models import Outputs, Recognizer
 from pvbias.registries import EVALUATOR, MODULATION
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
 from pvbias.report.console import headline_table
@@ -226,7 +226,7 @@ def measure_variants(streams: Sequence[Stream], fused: Predictions) -> dict[str,
         evaluator: Evaluator = EVALUATOR.get(name)(cfg, _classifier(fused.probabilities.shape[1]), fused.class_names)
         if not evaluator.of_predictions:
             continue
-        missing = [each for each in evaluator.modulations if each not in (ORIGINAL, *fused.variants)]
+        missing = [each for each in evaluator.needs.modulations if each not in (ORIGINAL, *fused.variants)]
         if missing:
             reason = (
                 f"Not all runs have kept their predictions on {', '.join(missing)} clips: measure them again, with "
@@ -252,7 +252,7 @@ def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
     nothing = torch.empty(1, 3, 0, 0, 0, dtype=torch.uint8)
     for index, (name, label) in enumerate(zip(fused.names, fused.labels.tolist(), strict=True)):
         video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)
-        evaluator.process(video, {each: logs[each][index, None] for each in evaluator.modulations})
+        evaluator.process(video, {each: Outputs({"": logs[each][index, None]}) for each in evaluator.needs.modulations})
     result = evaluator.evaluate()
     result.predictions = None
     result.figures = [figure for figure in result.figures if figure.level != "clip"]

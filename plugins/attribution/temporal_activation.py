@@ -14,6 +14,8 @@ from torch import Tensor
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import VideoViews
 from pvbias.evaluation.samples import Sample, SampleEvaluator
+from pvbias.models import Outputs
+from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
 from .grad_cam import FeatureMap, NoFeatureMapError, last_feature_map
@@ -42,13 +44,13 @@ class TemporalActivation(SampleEvaluator):
     Tables: ``activations``, one row for each video: ``peak_frames`` (counted from 0) and the names of the two pictures.
     """
 
-    modulations = (ORIGINAL,)
+    needs = Needs(modulations=(ORIGINAL,))
     table = "activations"
 
-    def sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> Sample:
+    def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
-        clip, predicted = video.clips[view], int(logits[ORIGINAL][view].argmax())
+        clip, predicted = video.clips[view], int(outputs[ORIGINAL].logits[view].argmax())
         try:
             feature_map = last_feature_map(self.recognizer, clip, predicted)
         except NoFeatureMapError as error:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
-import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +12,22 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from pvbias.clips import ORIGINAL
-from pvbias.data import BadVideoLog, VideoSource, build_source, count_classes, look_up
+from pvbias.context import Context
+from pvbias.data import VideoSource, count_classes
 from pvbias.data.labels import check_first_label
-from pvbias.distributed import is_main_process
+from pvbias.engine import Step, classification
 from pvbias.engine.seeding import seed_everything
 from pvbias.errors import DataError
-from pvbias.evaluation import Evaluator, Figure, Result, VideoViews, run_evaluators
+from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level, top_k_credit, unlabelled_note
+from pvbias.evaluation.divergence import divergence
 from pvbias.evaluation.statistics import mean_figures
-from pvbias.models.recognizer import Recognizer
+from pvbias.models import Outputs, Recognizer
+from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR, STUDENT
+from pvbias.run.fitting import Fitted, weights_digest
 
 from .metrics import agreement, dataset_bias, dynamic_score
-from .students import Pupil, Subset, hold_out, student_fingerprint, train_student, training_cfg
-
-if TYPE_CHECKING:
-    from pvbias.runtime import Settings
-
-logger = logging.getLogger(__name__)
 
 #: (loss, other figure) of a video by level, in the order of :attr:`StudentEvaluator.figures`.
 Scores = dict[str, tuple[float, float]]
@@ -44,29 +39,28 @@ class StudentEvaluator(Evaluator):
     Nine tenths of the training videos train the student (``STUDENT.NAME``), by ``STUDENT.SOLVER`` and in mini-batches
     of ``TRAIN.BATCH_SIZE`` clips; on the others its clip-level loss is measured after each epoch, in the views that
     test videos are seen in, and the weights of the best epoch are kept. All this is in
-    ``OUTPUT_DIR/students/<evaluator>-<fingerprint>/``: an interrupted training goes on there, and a finished student
-    with the same fingerprint is not trained again (:func:`.students.student_fingerprint`).
+    ``OUTPUT_DIR/fitted/<evaluator>-<fingerprint>/``: an interrupted training goes on there, and a finished student
+    with the same fingerprint is not trained again (:func:`pvbias.run.fitting.fit`).
 
     Tables: ``student_training``, one row for each epoch.
 
     Attributes:
         name: under which it is registered.
-        objective: in the OBJECTIVE registry.
         figures: name and unit of what :meth:`scores` gives; the loss comes first.
         variant: of the figures.
         student: in evaluation mode, once :meth:`prepare` is through.
     """
 
-    modulations: tuple[str, ...] = (ORIGINAL,)
+    needs = Needs(modulations=(ORIGINAL,), splits=("train",))
     name: str
-    objective: str
     figures: tuple[tuple[str, str], tuple[str, str]]
     variant: str
-    student: Pupil
+    student: Recognizer
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.epochs: list[dict[str, Any]] = []
+        self.teacher: Recognizer | None = None
+        self.fitted: Fitted | None = None
 
     @abc.abstractmethod
     def teaching(self, videos: VideoSource) -> tuple[Recognizer | None, int]:
@@ -86,40 +80,46 @@ class StudentEvaluator(Evaluator):
             logits: the teacher's ``(V, K)``, where there is one.
         """
 
-    def prepare(self, settings: Settings) -> None:
+    @abc.abstractmethod
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """What the student is trained to make small, in nats, on a mini-batch."""
+
+    def prepare(self, context: Context) -> None:
         """Train the student, or find it trained.
 
         Raises:
             DataError: there is no training split, or none that it can be trained on.
         """
-        self.settings = settings
-        videos = self._training_videos()
-        teacher, num_classes = self.teaching(videos)
-        if teacher is not None:
-            # No label takes part, but the loader wants one that is among the classes.
-            videos = Subset(videos, [dataclasses.replace(record, label=0) for record in videos.records])
-        fitting, held_out = hold_out(videos, seed=self.cfg.RNG_SEED)
-        fingerprint = student_fingerprint(self.cfg, (fitting, held_out), teacher)
-        folder = Path(self.cfg.OUTPUT_DIR) / "students" / f"{self.name}-{fingerprint}"
-        cfg = training_cfg(self.cfg, folder, objective=self.objective, num_classes=num_classes)
-        if is_main_process():
-            logger.info("%s: the student, %s, is kept in %s", self.name, cfg.STUDENT.NAME, folder)
+        self.settings = context.settings
+        videos = self._training_videos(context)
+        self.teacher, num_classes = self.teaching(videos)
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.NUM_CLASSES = num_classes
         seed_everything(cfg.RNG_SEED)  # its weights start the same whatever came before
         student = STUDENT.get(cfg.STUDENT.NAME)(cfg, num_classes)
-        clip_spec = self.recognizer.clip_spec
-        self.student = Pupil(student, clip_spec=clip_spec, num_classes=num_classes, teacher=teacher)
+        # It normalises by itself.
+        clip_spec = self.recognizer.clip_spec.replace(mean=(0.0,) * 3, std=(1.0,) * 3)
+        self.student = Recognizer(student, clip_spec=clip_spec, head="", num_classes=num_classes)
+        self.fitted = context.fit(
+            self.student,
+            videos,
+            self.loss,
+            name=self.name,
+            solver=cfg.STUDENT.SOLVER,
+            depends_on={
+                "STUDENT": {name: value for name, value in cfg.STUDENT.items() if name != "SOLVER"},
+                "teacher": None if self.teacher is None else [cfg.MODEL.MODEL_NAME, weights_digest(self.teacher)],
+            },
+            held_out_loss=self._held_out_loss,
+            labelled=self.teacher is None,
+        )
 
-        def held_out_loss() -> float | None:
-            # What fraction of the videos may be bad is the training's affair: among few, one can be too many.
-            bad_log = BadVideoLog(folder, max_fraction=1.0)
-            loss = {"loss": HeldOutLoss(self)}
-            results = run_evaluators(
-                cfg, self.student, held_out, loss, settings=settings, bad_log=bad_log, split="train", progress=False
-            )
-            return results["loss"].figures[0].value if results else None
-
-        self.epochs = train_student(cfg, self.student, fitting, held_out_loss)
-        settings.place(self.student).eval()
+    def _held_out_loss(self, video: VideoViews, outputs: Outputs) -> float:
+        taught = None if self.teacher is None else self.predict(self.teacher, video)
+        scores = self.scores(video, outputs.logits, taught)
+        assert scores is not None  # training videos have labels
+        return scores["clip"][0]
 
     @torch.inference_mode()
     def predict(self, model: nn.Module, video: VideoViews) -> Tensor:
@@ -128,14 +128,16 @@ class StudentEvaluator(Evaluator):
             views = video.clips.split(self.cfg.TEST.BATCH_SIZE)
             return torch.cat([model(self.settings.clips(part)).float().cpu() for part in views])
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """Keeps the scores of each level; None for a video that has none."""
-        self.rows[video.index] = self.scores(video, self.predict(self.student, video), logits[ORIGINAL])
+        self.rows[video.index] = self.scores(video, self.predict(self.student, video), outputs[ORIGINAL].logits)
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        best = min(self.epochs, key=lambda row: row["held_out_loss"], default=None)
-        tables = {"student_training": [row | {"best": row is best} for row in self.epochs]}
+        tables: dict[str, list[dict[str, Any]]] = {"student_training": []}
+        if self.fitted is not None:
+            best = self.fitted.best
+            tables["student_training"] = [{**row, "best": row["epoch"] == best} for row in self.fitted.epochs]
         rows = [row for row in self.rows.values() if row is not None]
         if not rows:
             reason = f"None of the {len(self.rows)} videos has a label: the student has nothing to be measured by."
@@ -149,39 +151,14 @@ class StudentEvaluator(Evaluator):
         columns = np.array([[score for level in LEVELS for score in row[level]] for row in rows])
         return Result(figures=mean_figures(figures, columns, **self.bootstrap), tables=tables)
 
-    def _training_videos(self) -> VideoSource:
+    def _training_videos(self, context: Context) -> VideoSource:
         try:
-            videos = build_source(self.cfg, "train")
-            look_up(videos, BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION), split="train")
-            return videos
+            return context.source("train")
         except DataError as error:
             raise DataError(
                 f"{self.name} trains a spatial student, and its training videos cannot be had: {error} Name them in "
                 f"DATA.TRAIN_SPLIT (`pvbias measure --train-data`), or leave {self.name} out of BIAS.EVALUATORS."
             ) from error
-
-
-class HeldOutLoss(Evaluator):
-    """The mean clip-level loss of a student in training, which the runner runs in the recognizer's place."""
-
-    modulations: tuple[str, ...] = (ORIGINAL,)
-
-    def __init__(self, measure: StudentEvaluator) -> None:
-        super().__init__(measure.cfg, measure.student, ())
-        self.measure = measure
-
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
-        """Keeps the loss."""
-        teacher = self.measure.student.teacher
-        taught = self.measure.predict(teacher, video) if teacher is not None else None
-        scores = self.measure.scores(video, logits[ORIGINAL], taught)
-        assert scores is not None  # training videos have labels
-        self.rows[video.index] = scores["clip"][0]
-
-    def evaluate(self) -> Result:
-        """One figure."""
-        mean = float(np.mean(list(self.rows.values())))
-        return Result(figures=[Figure(name="loss", value=mean, unit="nats", level="clip", count=len(self.rows))])
 
 
 @EVALUATOR.register(name="dynamic_score_distill")
@@ -200,13 +177,22 @@ class DistilledDynamicScore(StudentEvaluator):
     """
 
     name = "dynamic_score_distill"
-    objective = "StudentDistillation"
     figures = (("dynamic_score", "nats"), ("agreement", "%"))
     variant = "distill"
 
     def teaching(self, videos: VideoSource) -> tuple[Recognizer | None, int]:
         """The recognizer."""
         return self.recognizer, self.recognizer.num_classes
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """The mean over the mini-batch of ``KL(f(x) || f_s(x))`` in nats (the paper's eq. 2 and 3). Logged beside it:
+        ``agreement``, the percentage of clips whose most probable class is the same."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            log_p = self.teacher(step.clips).float().log_softmax(1)
+        log_q = step.logits.float()
+        agreement = (log_p.argmax(1) == log_q.argmax(1)).float().mean() * 100
+        return {"loss": divergence(log_p, log_q).mean(), "agreement": agreement}
 
     def scores(self, video: VideoViews, log_q: Tensor, logits: Tensor | None) -> Scores:
         """(divergence, agreement)."""
@@ -233,7 +219,6 @@ class DatasetBias(StudentEvaluator):
     """
 
     name = "dataset_bias"
-    objective = "CrossEntropy"
     figures = (("dataset_bias", "nats"), ("student_top1", "%"))
     variant = ORIGINAL
 
@@ -248,6 +233,10 @@ class DatasetBias(StudentEvaluator):
         classes = count_classes(videos)
         check_first_label(self.cfg, videos, classes - 1)
         return None, classes
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """The mean cross-entropy with the labels, in nats."""
+        return classification(step.logits, step.labels)
 
     def scores(self, video: VideoViews, log_q: Tensor, logits: Tensor | None) -> Scores | None:
         """(cross-entropy, credit for the first choice)."""

@@ -12,7 +12,7 @@ from pvbias.evaluation import Accuracy, Figure, Result
 from pvbias.evaluation.accuracy import LEVELS, AccuracyRow
 from pvbias.evaluation.compared import compared_modulations
 from pvbias.evaluation.statistics import log_ratio, log_ratio_figure
-from pvbias.models.recognizer import Recognizer
+from pvbias.models import Recognizer
 from pvbias.registries import EVALUATOR
 
 

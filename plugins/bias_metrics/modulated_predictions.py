@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from fvcore.common.config import CfgNode
-from torch import Tensor
 
 from pvbias.clips import ORIGINAL, Freeze, Shuffle
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
 from pvbias.evaluation.compared import compared_modulations
 from pvbias.evaluation.statistics import mean_figures
-from pvbias.models.recognizer import Recognizer
+from pvbias.models import Outputs, Recognizer
+from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
 from .metrics import agreement, dynamic_score
@@ -43,14 +43,14 @@ class DynamicScore(Evaluator):
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.compared = compared_modulations(cfg, Freeze(frame=cfg.BIAS.FREEZE_FRAME), Shuffle())
-        self.modulations = (ORIGINAL, *(spec for specs in self.compared.values() for spec in specs))
+        self.needs = Needs(modulations=(ORIGINAL, *(spec for specs in self.compared.values() for spec in specs)))
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """Keeps (score, agreement) for each variant and level."""
-        p = log_probabilities_by_level(logits[ORIGINAL])
+        p = log_probabilities_by_level(outputs[ORIGINAL].logits)
         row: list[float] = []
         for specs in self.compared.values():
-            draws = [log_probabilities_by_level(logits[spec]) for spec in specs]
+            draws = [log_probabilities_by_level(outputs[spec].logits) for spec in specs]
             for level in LEVELS:
                 for measure in (dynamic_score, agreement):
                     row.append(float(np.mean([float(measure(p[level], q[level])) for q in draws])))

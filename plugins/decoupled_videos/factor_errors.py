@@ -14,6 +14,8 @@ from pvbias.data.attributes import Attribute
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, scores_by_level, unlabelled_note
 from pvbias.evaluation.statistics import mean_figures
+from pvbias.models import Outputs
+from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
 #: The factors: attributes of the videos.
@@ -78,17 +80,17 @@ class FactorErrors(Evaluator):
     clips), most frequent first, at most 20 rows; ``videos`` is a fraction where scores are tied.
     """
 
-    modulations = (ORIGINAL, "reverse", "shuffle", "footprint_max")
+    needs = Needs(modulations=(ORIGINAL, "reverse", "shuffle", "footprint_max"))
     of_predictions = True
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""
         if video.label is None:
             self.rows[video.index] = None
             return
         predicted = []
-        for variant in self.modulations:
-            scores = scores_by_level(logits[variant])
+        for variant in self.needs.modulations:
+            scores = scores_by_level(outputs[variant].logits)
             predicted.append([_predicted(scores[level]) for level in LEVELS])
         parts = tuple(video.attributes[factor] for factor in FACTORS if factor in video.attributes)
         self.rows[video.index] = _Row(video.label, parts, predicted)
@@ -108,11 +110,11 @@ class FactorErrors(Evaluator):
         note = unlabelled_note(self.rows)
         figures, columns = [], []
         for name, counted in _FIGURES.items():
-            for number, variant in enumerate(self.modulations):
+            for number, variant in enumerate(self.needs.modulations):
                 for place, level in enumerate(LEVELS):
                     figures.append(Figure(name=name, value=None, unit="%", level=level, variant=variant, note=note))
                     columns.append(shares[:, number, place, list(counted)].sum(-1))
-        predicted = [row.predicted[self.modulations.index(ORIGINAL)][LEVELS.index("video")] for row in rows]
+        predicted = [row.predicted[self.needs.modulations.index(ORIGINAL)][LEVELS.index("video")] for row in rows]
         tables = {
             f"{factor}_confusion": _confusion([row.label for row in rows], predicted, [part[place] for part in parts])
             for place, factor in enumerate(FACTORS)

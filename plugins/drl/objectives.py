@@ -38,10 +38,6 @@ class _Drl(Objective):
     @abc.abstractmethod
     def _recognizer_loss(self, step: Step) -> dict[str, Tensor]: ...
 
-    def _classification(self, step: Step, logits: Tensor) -> dict[str, Tensor]:
-        """L_cls and top-1 accuracy, exactly as plain training has them."""
-        return classification(logits, step.labels, label_smoothing=self.cfg.OBJECTIVE.LABEL_SMOOTHING)
-
     def _weight(self, step: Step) -> float:
         """lambda at this point of the training."""
         rise = self.drl.WARMUP_EPOCHS
@@ -55,7 +51,7 @@ class _Drl(Objective):
             weight: lambda.
             static: log-probabilities ``(N, K)`` without graph.
         """
-        terms = self._classification(step, step.logits)
+        terms = self.classification(step)
         log_p = _log_probabilities(step.logits)
         score = divergence(log_p, static).mean()
         return {
@@ -119,14 +115,16 @@ class DRLAdversarial(_WithStudent):
     ``beta = 0`` this is plain cross-entropy training, bit for bit.
     """
 
+    weighs_classification = True
+
     def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
-        clean = self._classification(step, step.logits)
+        clean = self.classification(step)
         beta = self.drl.BETA
         if beta == 0:
             return clean
         attacked = self._attack(step.clips, _log_probabilities(step.logits.detach()))
         with freeze_running_stats(self.base_recognizer):
-            terms = self._classification(step, step.recognizer(attacked))
+            terms = self.classification(step, step.recognizer(attacked))
         return {
             "loss": beta * terms["loss"] + (1 - beta) * clean["loss"],
             "classification": clean["loss"],
@@ -158,7 +156,7 @@ class DRLDistill(_WithStudent):
     def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
         weight = self._weight(step)
         if weight == 0:
-            return self._classification(step, step.logits)
+            return self.classification(step)
         with torch.no_grad(), self._constant_student(step.clips):
             static = self.student(step.clips)
         return self._more_dynamic(step, weight, static)
@@ -176,7 +174,7 @@ class _Modulated(_Drl):
     def _recognizer_loss(self, step: Step) -> dict[str, Tensor]:
         weight = self._weight(step)
         if weight == 0:
-            return self._classification(step, step.logits)
+            return self.classification(step)
         # Before the clean forward, whose graph would take its memory meanwhile.
         static = _log_probabilities(self._static_logits(step, self._seeds(step)))
         return self._more_dynamic(step, weight, static)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pvbias.clips import view_seeds
-from pvbias.engine import Objective, Phase, Step, classification
+from pvbias.engine import Objective, Phase, Step
 from pvbias.errors import ConfigError
-from pvbias.models import Recognizer, evaluation_mode
+from pvbias.models import EMBEDDING, Recognizer, evaluation_mode
+from pvbias.needs import Needs
 from pvbias.registries import DECODER, OBJECTIVE
 
 from .decoders import Decoded
@@ -99,7 +99,6 @@ class Rev2Net(Objective):
         super().__init__(cfg, recognizer)
         _check(cfg.REV2NET)
         self.options = options = cfg.REV2NET
-        self.tracks = ("flow",) if options.FLOW_DECODER else ()
         self.rms = options.NORM == "rms"
         spec = recognizer.clip_spec
         clip_shape = (len(spec.mean), spec.num_frames, spec.crop_size, spec.crop_size)
@@ -111,6 +110,10 @@ class Rev2Net(Objective):
         self.compares_hidden = options.LOW_LEVEL and len(tasks) == 2
         if high_level:
             channels += _LATENT_CHANNELS
+        self.needs = Needs(
+            features=(self.tap.name, EMBEDDING) if high_level else (self.tap.name,),
+            tracks=("flow",) if options.FLOW_DECODER else (),
+        )
         self.decoders = nn.ModuleDict(
             {task: DECODER.get(f"rev2net_{task}")(cfg, (channels, *size), clip_shape) for task in tasks}
         )
@@ -133,28 +136,25 @@ class Rev2Net(Objective):
             clips: ``(N, C, T, H, W)``, uint8 or float in [0, 1], of the size of the training clips.
         """
         recognizer = self.base_recognizer
-        with evaluation_mode(recognizer, self), self._taps() as (low, deep):
-            recognizer(clips)
-            decoded, _ = self._decode(low[self.tap.name], deep[recognizer.head_name], noise=None)
+        with evaluation_mode(recognizer, self):
+            decoded, _ = self._decode(recognizer.outputs(clips, self.needs.features).features, noise=None)
         flow, frames = (decoded[task].prediction.float() if task in decoded else None for task in ("flow", "frames"))
         return Decodings(flow=flow, frames=frames)
 
     def _loss(self, step: Step) -> dict[str, Tensor]:
         """Eq. 3 and its terms."""
-        with self._taps() as (low, deep):
-            logits = step.logits
-        terms = classification(logits, step.labels, label_smoothing=self.cfg.OBJECTIVE.LABEL_SMOOTHING)
+        terms = self.classification(step)
         loss, options = terms["loss"], self.options
         logged = {"classification": loss, "top1": terms["top1"]}
         noise = self._noise(step) if self.gaussians else None
-        decoded, gaussians = self._decode(low[self.tap.name], deep[self.base_recognizer.head_name], noise)
+        decoded, gaussians = self._decode(step.outputs.features, noise)
         if "flow" in decoded:
-            target = step.tracks["flow"]
-            difference = decoded["flow"].prediction.float() - target
+            flow = step.tracks["flow"]
+            difference = decoded["flow"].prediction.float() - flow
             logged["flow"] = frobenius(difference, rms=self.rms)
             loss = loss + options.LAMBDA_FLOW * logged["flow"]
             logged["flow_epe"] = torch.hypot(*difference.detach().unbind(1)).mean()
-            logged["zero_flow_epe"] = torch.hypot(*target.unbind(1)).mean()
+            logged["zero_flow_epe"] = torch.hypot(*flow.unbind(1)).mean()
         if "frames" in decoded:
             difference = decoded["frames"].prediction.float() - step.clips.flip(2)
             logged["frames"] = frobenius(difference, rms=self.rms)
@@ -167,33 +167,23 @@ class Rev2Net(Objective):
             loss = loss + options.ALPHA * logged["high_level"]
         return {"loss": loss, **logged}
 
-    @contextmanager
-    def _taps(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        """Collect low-level and high-level features of the forwards inside."""
-        recognizer = self.base_recognizer
-        with recognizer.taps(self.tap.name) as low, recognizer.taps(recognizer.head_name, inputs=True) as deep:
-            yield low, deep
-
     def _decode(
-        self, output: Any, deep: Tensor, noise: Tensor | None
+        self, outputs: Mapping[str, Any], noise: Tensor | None
     ) -> tuple[dict[str, Decoded], dict[str, tuple[Tensor, Tensor]]]:
         """Decode the features for each task: the predictions, and the tasks' Gaussians (mean, log-variance).
 
         Args:
-            output: of the module that the tap is.
-            deep: what the final projection sees.
+            outputs: the features that this objective needs.
             noise: ``(N, tasks, L)``, standard normal; None: the Gaussians' means are decoded.
         """
-        low = self.tap.layout.read(output)
-        if self.gaussians:
-            deep = self.base_recognizer.average_positions(deep)
+        low = self.tap.layout.read(outputs[self.tap.name])
         decoded: dict[str, Decoded] = {}
         gaussians: dict[str, tuple[Tensor, Tensor]] = {}
         for index, (task, decoder) in enumerate(self.decoders.items()):
             features = low
             if self.gaussians:
                 gaussian: _Gaussian = self.gaussians[task]  # type: ignore[assignment]
-                mean, log_variance = gaussians[task] = gaussian(deep)
+                mean, log_variance = gaussians[task] = gaussian(outputs[EMBEDDING])
                 sample = mean if noise is None else mean + (log_variance / 2).exp() * noise[:, index]
                 spread = gaussian.map(sample, low.shape[2:])
                 features = torch.cat([low, spread.to(low.dtype)], dim=1)

@@ -60,6 +60,7 @@ class Key:
         kind: type of its value.
         optional: it may be None.
         effect: what it decides.
+        separator: a list is taken, too, for the text with this between its items; empty: it is not.
     """
 
     about: str
@@ -68,6 +69,7 @@ class Key:
     kind: type
     optional: bool
     effect: Effect
+    separator: str = ""
 
 
 #: Every key that was declared, by its dotted name.
@@ -89,6 +91,7 @@ def declare(
     unit: str = "",
     kind: type | None = None,
     effect: Effect = Effect.EVERYTHING,
+    separator: str = "",
 ) -> None:
     """Add a key to a configuration.
 
@@ -105,6 +108,7 @@ def declare(
         unit: pixels, seconds, epochs, ...
         kind: type of the value, where the default is None.
         effect: what it decides.
+        separator: of a key whose value is text: a list of texts is taken, too, joined by this.
     """
     if (default is None) == (kind is None):
         raise TypeError(f"{key}: `kind` is the type of a key whose default is None, and of no other")
@@ -115,7 +119,7 @@ def declare(
             node[group] = CfgNode()
         node = node[group]
     node[name] = default
-    DECLARED[key] = Key(about, unit, rule or anything(), kind or type(default), default is None, effect)
+    DECLARED[key] = Key(about, unit, rule or anything(), kind or type(default), default is None, effect, separator)
 
 
 def at_least(low: float) -> Rule:
@@ -161,15 +165,18 @@ def texts() -> Rule:
     )
 
 
-def registered(registry: Registry, listed: str = "") -> Rule:
+def registered(registry: Registry, listed: str = "", *, separator: str = "") -> Rule:
     """A name of a registry, or a list of such.
 
     Args:
         listed: what `pvbias list` calls them; empty: it does not list them.
+        separator: what may stand between several names in one text.
     """
 
     def holds(value: Any) -> bool:
         names = value if isinstance(value, list) else [value]
+        if separator:
+            names = [part.strip() for name in names for part in name.split(separator)]
         if not all(isinstance(name, str) for name in names):
             return False
         for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,6 +167,10 @@ def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
     declared = DECLARED.get(key)
     optional = declared is not None and declared.optional
     wanted = declared.kind if declared is not None and optional else type(default)
+    if declared is not None and declared.separator:
+        with contextlib.suppress(ConfigError):  # it is no list
+            items = read_value(value, list, optional=False, key=key, source=source)
+            value = declared.separator.join(map(str, items)) if items else value
     return read_value(value, wanted, optional=optional, key=key, source=source)
 
 

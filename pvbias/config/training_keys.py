@@ -5,7 +5,7 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, OBJECTIVE
-from .keys import DECLARED, Effect, above, at_least, below_one, declare, one_of, registered, texts
+from .keys import DECLARED, Effect, Rule, above, are_numbers, at_least, below_one, declare, one_of, registered, texts
 
 
 def add_keys(cfg: CfgNode) -> None:
@@ -14,8 +14,17 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "OBJECTIVE.NAME",
         "CrossEntropy",
-        "Name in the OBJECTIVE registry: `pvbias list objectives`.",
-        registered(OBJECTIVE, "objectives"),
+        "Name in the OBJECTIVE registry: `pvbias list objectives`. Several, as a list or with ` + ` between them: the "
+        "weighted sum of their losses, with the classification loss once.",
+        registered(OBJECTIVE, "objectives", separator="+"),
+        separator=" + ",
+    )
+    declare(
+        cfg,
+        "OBJECTIVE.WEIGHTS",
+        [],
+        "Weights of the terms of NAME, where it has several. Empty: 1 each.",
+        Rule(lambda value: are_numbers(value) and all(each >= 0 for each in value), "must be weights >= 0", ">= 0"),
     )
     declare(
         cfg,

@@ -1,7 +1,9 @@
 """Training: objectives with phases, the trainer and its hooks, checkpoints, several processes."""
 
 from .checkpoint import newest_checkpoint, refuse_another_configuration, refuse_another_training
-from .cross_entropy import CrossEntropy, classification
+from .classification import classification
+from .composition import build_objective
+from .cross_entropy import CrossEntropy
 from .hook import Hook
 from .identity import identify, otherwise_trained
 from .launch import launch
@@ -19,6 +21,7 @@ __all__ = [
     "TrainState",
     "TrainSummary",
     "Trainer",
+    "build_objective",
     "classification",
     "identify",
     "launch",

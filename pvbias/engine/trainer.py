@@ -145,6 +145,7 @@ class Trainer(TrainState):
             epoch=self.fractional_epoch,
             names=batch.names,
             tracks=self.settings.tracks(batch.tracks),
+            features=self.objective.needs.features,
         )
 
     def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fvcore.common.config import CfgNode
 
+from ..context import Context
 from ..data import BadVideoLog, VideoSource, build_train_loader
 from ..distributed import barrier, get_rank, get_world_size, is_main_process
 from ..errors import DataError
 from ..models.recognizer import Recognizer
-from ..registries import OBJECTIVE
 from ..runtime import choose_settings
 from .checkpoint import resume
+from .composition import build_objective
 from .hook import Hook
 from .hooks import BadVideos, Checkpoints, PreciseBatchNorm, Validate, Validation
 from .identity import Identity, identify
 from .metric_log import MetricLog
+from .objective import Objective
 from .seeding import seed_everything
 from .trainer import Trainer
 
@@ -64,6 +66,7 @@ def train(
     recognizer: Recognizer,
     train_source: VideoSource,
     *,
+    objective: Callable[[CfgNode, Recognizer], Objective] = build_objective,
     validate: Validate | None = None,
     identity: Identity | None = None,
 ) -> TrainSummary:
@@ -79,6 +82,7 @@ def train(
         cfg: completed configuration.
         recognizer: the model, with the weights to start from.
         train_source: the training videos.
+        objective: makes what training minimises.
         validate: measures the recognizer, every ``TRAIN.EVAL_PERIOD`` epochs; figures by name.
         identity: what decides the result; a checkpoint of another one is not gone on from. None: that of the
             configuration and the training videos.
@@ -94,20 +98,24 @@ def train(
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
     seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
-    objective = OBJECTIVE.get(cfg.OBJECTIVE.NAME)(cfg, recognizer)
-    settings.place(objective)
-    described = ": ".join(filter(None, [cfg.OBJECTIVE.NAME, objective.description]))
+    made = objective(cfg, recognizer)
+    recognizer.check_features(made.needs.features)
+    settings.place(made)
+    made.prepare(Context(cfg, settings))
+    settings.place(made)  # with what it has made
+    name = cfg.OBJECTIVE.NAME if objective is build_objective else ""
+    described = ": ".join(filter(None, [name, made.description]))
     if is_main_process():
         logger.info("Training with %s", described)
     loader = build_train_loader(
-        cfg, train_source, rank=get_rank(), world_size=get_world_size(), tracks=objective.tracks
+        cfg, train_source, rank=get_rank(), world_size=get_world_size(), tracks=made.needs.tracks
     )
     if len(loader) == 0:
         raise DataError(
             f"There is no mini-batch to train on: the training split has {len(train_source.records)} videos, and "
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}."
         )
-    trainer = Trainer(cfg, recognizer, objective, loader, settings)
+    trainer = Trainer(cfg, recognizer, made, loader, settings)
     trainer.class_names = train_source.class_names
     trainer.identity = identify(cfg, {"train": train_source}) if identity is None else identity
     log, checkpoints = MetricLog(), Checkpoints()

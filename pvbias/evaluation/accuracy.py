@@ -11,7 +11,9 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from ..clips import ORIGINAL
+from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
+from ..needs import Needs
 from ..registries import EVALUATOR
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Predictions, Result
@@ -56,7 +58,7 @@ class Accuracy(Evaluator):
     Tables: ``per_class``, one row for each class that occurs and each level.
     """
 
-    modulations: tuple[str, ...] = (ORIGINAL,)
+    needs: Needs = Needs(modulations=(ORIGINAL,))
     of_predictions = True
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
@@ -67,23 +69,23 @@ class Accuracy(Evaluator):
     def measure_on(self, variants: Mapping[str, Sequence[str]]) -> None:
         """Measure accuracy on some modulations: of each variant's figures, the specs that they are the mean over."""
         self.variants = dict(variants)
-        self.modulations = tuple(spec for specs in variants.values() for spec in specs)
+        self.needs = Needs(modulations=tuple(spec for specs in variants.values() for spec in specs))
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""
         label = -1 if video.label is None else video.label
         credits = {}
         for variant, specs in self.variants.items() if label >= 0 else ():
-            draws = [scores_by_level(logits[spec]) for spec in specs]
+            draws = [scores_by_level(outputs[spec].logits) for spec in specs]
             for level in LEVELS:
                 for k in self.ks:
                     credit = [float(top_k_credit(scores[level], label, k).mean()) for scores in draws]
                     credits[variant, level, k] = sum(credit) / len(credit)
-        probabilities = logits[ORIGINAL].double().softmax(1).mean(0).float().numpy()
+        probabilities = outputs[ORIGINAL].logits.double().softmax(1).mean(0).float().numpy()
         variants = {
-            variant: log_probabilities_by_level(logits[variant])["video"][0].float().numpy()
+            variant: log_probabilities_by_level(outputs[variant].logits)["video"][0].float().numpy()
             for variant in self.kept
-            if variant in logits
+            if variant in outputs
         }
         self.rows[video.index] = AccuracyRow(video.name, label, probabilities, credits, variants)
 

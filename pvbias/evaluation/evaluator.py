@@ -1,4 +1,4 @@
-"""The contract of a measurement: ``reset`` / ``process`` / ``evaluate``, as in detectron2, and the modulations it
+"""The contract of a measurement: ``reset`` / ``prepare`` / ``process`` / ``evaluate``, as in detectron2, and what it
 needs."""
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from ..data import VideoRecord
 from ..data.attributes import NO_ATTRIBUTES, Attribute
+from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
+from ..needs import Needs
 from ..video import content_fingerprint
 from .results import Result
 
 if TYPE_CHECKING:
-    from ..runtime import Settings
+    from ..context import Context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +72,19 @@ class Evaluator(abc.ABC):
     depend on how many there were.
 
     Attributes:
-        modulations: specs (:func:`pvbias.clips.modulation`) whose logits :meth:`process` needs; ``()`` for an evaluator
-            that only looks at the model's weights. Set in ``__init__`` when it depends on the configuration.
+        needs: what :meth:`process` is given: the modulations
+            (specs, :func:`pvbias.clips.modulation`), the features that come with the logits on each of them,
+            the clips' tracks. Set in ``__init__`` when it depends on the configuration.
         of_predictions: its figures follow from the name, the label and the logits of a video alone; those of video
             level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
             what several models say together, too (``pvbias fuse``).
-        kept: further modulations whose logits :meth:`process` gets where another evaluator needs them.
+        kept: further modulations whose outputs :meth:`process` gets where another evaluator needs them.
         rows: all that is kept of the videos; small (no clips, no logits of whole data sets on large vocabularies unless
             it must). Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what else can be
             pickled is possible, too, but is measured again after an interruption.
     """
 
-    modulations: tuple[str, ...] = ()
+    needs: Needs = Needs()
     of_predictions: bool = False
     kept: tuple[str, ...] = ()
 
@@ -95,16 +98,18 @@ class Evaluator(abc.ABC):
         """Forget all videos."""
         self.rows = {}
 
-    def prepare(self, settings: Settings) -> None:  # noqa: B027 (few need it)
-        """Get ready, before the first video; for what has to be trained first. Called in all processes, once for each
-        measurement, after :meth:`reset`; the recognizer is on its device and in evaluation mode."""
+    def prepare(self, context: Context) -> None:  # noqa: B027 (few need it)
+        """Get ready, before the first video: train an auxiliary network, look at the training videos. Called in all
+        processes, once for each measurement, after :meth:`reset`; the recognizer is on its device and in evaluation
+        mode. An evaluator that reads videos here says so (:attr:`.Needs.splits`)."""
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:  # noqa: B027 (not all need it)
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:  # noqa: B027 (not all need it)
         """Take one video.
 
         Args:
             video: its views.
-            logits: float32 ``(V, K)`` on the CPU, by modulation, as :attr:`modulations` writes it.
+            outputs: of the model on the V views, by modulation as :attr:`needs` writes it: logits ``(V, K)`` and the
+                features asked for, float32 on the CPU.
         """
 
     @property

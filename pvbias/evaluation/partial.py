@@ -185,7 +185,7 @@ def measurement_fingerprint(
 
     Not by the machine or the number of threads, which change last digits only.
     """
-    variants = sorted({variant for evaluator in evaluators.values() for variant in evaluator.modulations})
+    variants = sorted({name for evaluator in evaluators.values() for name in evaluator.needs.modulations})
     digest = hashlib.sha256()
     for part in (
         _effective(cfg),

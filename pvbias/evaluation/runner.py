@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 import torch
 from fvcore.common.config import CfgNode
-from torch import Tensor
 from tqdm import tqdm
 
-from ..clips import Rearrangement, gather_frames, modulation, view_seeds
+from ..clips import Modulation, Rearrangement, gather_frames, modulation, view_seeds
+from ..context import Context
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
+from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
+from ..needs import union
 from .evaluator import Evaluator, VideoViews
 from .partial import Part, PartWriter, measurement_fingerprint, read_parts
 from .results import Result
@@ -46,15 +48,15 @@ def run_evaluators(
     progress: bool = True,
     keep: str | Path | None = None,
 ) -> dict[str, Result]:
-    """Measure everything in one pass: each video is decoded once, each variant of its views goes through the model
-    once.
+    """Measure everything in one pass: each video is decoded once, each modulation of its views goes through the
+    model once.
 
     ::
 
         videos -> views (V, C, T, H, W) uint8 -> packed into batches of TEST.BATCH_SIZE views, across a chunk's videos
-          -> on the device: each modulation that any evaluator needs -> logits (V, K) -> every evaluator
+          -> on the device: each modulation that any evaluator needs -> logits (V, K) and features -> each evaluator
 
-    Variants that only rearrange frames share the stages of the model that see one frame at a time.
+    Modulations that only rearrange frames share the stages of the model that see one frame at a time.
     Nothing is opened where no evaluator needs clips. All processes of a run must call this together. The figures are
     the same, bit for bit, for any number of loader workers, and for any number of processes that compute with as many
     threads each.
@@ -80,12 +82,14 @@ def run_evaluators(
         DataError: too many bad videos, no good one, or a label that the model has no class for.
         WeightsError: the model gives logits that are not finite.
     """
-    consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
+    consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
+    context = Context(cfg, settings)
     with evaluation_mode(recognizer):
         for evaluator in evaluators.values():
-            evaluator.prepare(settings)
+            evaluator.prepare(context)
+    recognizer.check_features(union(evaluator.needs for evaluator in consumers.values()).features)
     if consumers:
         folder = None
         if keep is not None and is_main_process():
@@ -128,10 +132,10 @@ def measure_shard(
         DataError: a label that the model has no class for.
         WeightsError: the model gives logits that are not finite.
     """
-    consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.modulations}
+    consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for name, evaluator in consumers.items():
         evaluator.reset()
-        if type(evaluator).prepare is not Evaluator.prepare:
+        if evaluator.needs.splits:
             raise ConfigError(
                 f"{name} trains something before it measures, which several jobs cannot share: take it out of "
                 "BIAS.EVALUATORS, and measure it in one job with another OUTPUT_DIR."
@@ -231,26 +235,36 @@ def _measure(
     evaluators: Sequence[Evaluator],
     settings: Settings,
 ) -> int:
-    """Run the model on all variants of all views and hand each evaluator its share, video by video.
+    """Run the model on all modulations of all views and hand each evaluator its part, video by video.
 
     Returns:
         How many videos that were.
     """
-    variants = sorted({modulation(spec).spec for evaluator in evaluators for spec in evaluator.modulations})
+    wanted = _wanted(evaluators)
     measured = 0
-    collected: list[dict[str, Tensor]] = []  # of the video whose views are not all through yet
+    collected: list[dict[str, Outputs]] = []  # of the video whose views are not all through yet
     for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
-        logits = _forward(cfg, recognizer, parts, variants, settings)
+        outputs = _forward(cfg, recognizer, parts, wanted, settings)
         position = 0
         for video, start, stop in parts:
             end = position + stop - start
-            collected.append({variant: logits[variant][position:end] for variant in variants})
+            collected.append({name: batch[position:end] for name, batch in outputs.items()})
             position = end
             if stop == len(video.clips):
-                _hand_over(video, {v: torch.cat([part[v] for part in collected]) for v in variants}, evaluators)
+                whole = {name: Outputs.cat([part[name] for part in collected]) for name in wanted}
+                _hand_over(video, whole, evaluators)
                 collected = []
                 measured += 1
     return measured
+
+
+def _wanted(evaluators: Iterable[Evaluator]) -> dict[str, tuple[str, ...]]:
+    """All modulations that evaluators need, by name, and the features that any of them needs of each."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for evaluator in evaluators:
+        for name in (modulation(spec).spec for spec in evaluator.needs.modulations):
+            wanted[name] = tuple(dict.fromkeys((*wanted.get(name, ()), *evaluator.needs.features)))
+    return dict(sorted(wanted.items()))
 
 
 def _pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[_Part]]:
@@ -273,9 +287,13 @@ def _pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[_Part]]
 
 @torch.inference_mode()
 def _forward(
-    cfg: CfgNode, recognizer: Recognizer, parts: Sequence[_Part], variants: Sequence[str], settings: Settings
-) -> dict[str, Tensor]:
-    """Logits float32 ``(N, K)`` on the CPU of each variant of a batch of views."""
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    parts: Sequence[_Part],
+    wanted: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> dict[str, Outputs]:
+    """What the model gives for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
     views = torch.cat([video.clips[start:stop] for video, start, stop in parts])
     views = views.to(settings.device, non_blocking=True)
     seeds = [
@@ -283,44 +301,58 @@ def _forward(
         for video, start, stop in parts
         for seed in view_seeds(cfg.RNG_SEED, video.record.name, len(video.clips))[start:stop]
     ]
-    modulations = {variant: modulation(variant) for variant in variants}
-    rearranging = {variant: m for variant, m in modulations.items() if isinstance(m, Rearrangement)}
-    if not recognizer.num_frame_stages or len(rearranging) == 1:
-        rearranging = {}
-    logits = {}
-    for variant in [variant for variant in variants if variant not in rearranging]:
+    modulations = {name: modulation(name) for name in wanted}
+    shared = _sharing_frame_stages(recognizer, modulations, wanted)
+    outputs = {}
+    for name in [name for name in wanted if name not in shared]:
         # Modulated while still one byte a value: four times less to move than after the conversion.
-        clips = settings.clips(modulations[variant](views, seeds))
+        clips = settings.clips(modulations[name](views, seeds))
         with settings.autocast():
-            logits[variant] = recognizer(clips)
-    if rearranging:
-        # The stages that see one frame at a time run once for all variants that show the same frames.
+            outputs[name] = recognizer.outputs(clips, wanted[name])
+    if shared:
+        # The stages that see one frame at a time run once for all modulations that show the same frames.
         with settings.autocast():
             features = recognizer.frame_features(settings.clips(views))
-            for variant, rearrangement in rearranging.items():
-                frames = rearrangement.frames(views.shape[2], seeds)
-                logits[variant] = recognizer.classify_features(gather_frames(features, frames))
-    # Only now wait for the device: the variants' forwards are queued behind one another.
-    return {variant: values.float().cpu() for variant, values in logits.items()}
+            for name, rearrangement in shared.items():
+                frames = gather_frames(features, rearrangement.frames(views.shape[2], seeds))
+                outputs[name] = recognizer.outputs_of_features(frames, wanted[name])
+    # Only now wait for the device: the forwards are queued behind one another.
+    return {name: output.map(lambda value: value.float().cpu()) for name, output in outputs.items()}
 
 
-def _hand_over(video: TestVideo, logits: Mapping[str, Tensor], evaluators: Sequence[Evaluator]) -> None:
+def _sharing_frame_stages(
+    recognizer: Recognizer, modulations: Mapping[str, Modulation], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, Rearrangement]:
+    """Modulations for which the stages that see one frame at a time run once; none where that saves nothing."""
+    if not recognizer.num_frame_stages:
+        return {}
+    shared = {
+        name: each
+        for name, each in modulations.items()
+        if isinstance(each, Rearrangement) and all(map(recognizer.comes_after_frame_stages, wanted[name]))
+    }
+    return shared if len(shared) > 1 else {}
+
+
+def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Sequence[Evaluator]) -> None:
     record = video.record
-    for variant, values in logits.items():
-        if not values.isfinite().all():
+    for name, output in outputs.items():
+        if not output.logits.isfinite().all():
             raise WeightsError(
-                f"The model's logits for video {record.name!r} ({variant} clips) are not finite: figures over them "
+                f"The model's logits for video {record.name!r} ({name} clips) are not finite: figures over them "
                 "would mean nothing. Check the weights (a training that diverged?), and PRECISION if it is fp16."
             )
-        if record.label is not None and not 0 <= record.label < values.shape[1]:
+        if record.label is not None and not 0 <= record.label < output.logits.shape[1]:
             raise DataError(
                 f"Video {record.name!r} has the label {record.label}, but the model's classes are 0 to "
-                f"{values.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
+                f"{output.logits.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
             )
     views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
     for evaluator in evaluators:
-        taken = [*evaluator.modulations, *(variant for variant in evaluator.kept if variant in logits)]
-        evaluator.process(views, {spec: logits[modulation(spec).spec] for spec in taken})
+        needs = evaluator.needs
+        taken = [*needs.modulations, *(name for name in evaluator.kept if name in outputs)]
+        # Its own features only: what others asked for must not make it work by chance.
+        evaluator.process(views, {spec: outputs[modulation(spec).spec].only(needs.features) for spec in taken})
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:

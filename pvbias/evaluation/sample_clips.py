@@ -11,7 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..clips import ORIGINAL, Freeze, Reverse, Shuffle, modulation, view_seeds
+from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
+from ..needs import Needs
 from ..registries import EVALUATOR
 from .compared import compared_modulations
 from .evaluator import VideoViews
@@ -38,18 +40,18 @@ class SampleClips(SampleEvaluator):
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         compared = compared_modulations(cfg, Shuffle(), Reverse(), Freeze(frame=cfg.BIAS.FREEZE_FRAME))
-        self.modulations = (ORIGINAL, *compared)
+        self.needs = Needs(modulations=(ORIGINAL, *compared))
 
-    def sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> Sample:
+    def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
         seed = view_seeds(self.cfg.RNG_SEED, video.name, len(video.clips))[view]
         content = video.content()
         cells, images = [], {}
-        for variant in self.modulations:
+        for variant in self.needs.modulations:
             image = f"sample_{video.index:06d}_{variant}.jpg"
             images[image] = _strip(modulation(variant)(video.clips[view : view + 1], [seed])[0])
-            probability, predicted = logits[variant][view].softmax(0).max(0)
+            probability, predicted = outputs[variant].logits[view].softmax(0).max(0)
             cells.append(
                 {
                     "video": video.name,

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
+from ..models.outputs import Outputs
 from .evaluator import Evaluator, VideoViews
 from .results import Result
 
@@ -43,16 +42,16 @@ class SampleEvaluator(Evaluator):
     table: str
 
     @abc.abstractmethod
-    def sample(self, video: VideoViews, logits: Mapping[str, Tensor]) -> Sample:
+    def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """One of these videos; arguments as for :meth:`process`."""
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""
         labels = {index: sample.label for index, sample in self.rows.items()} | {video.index: video.label}
         # Each process keeps its own first videos: the first ones of all processes are among them.
         chosen = _first_of_each_class(labels)
         if video.index in chosen:
-            self.rows[video.index] = self.sample(video, logits)
+            self.rows[video.index] = self.sample(video, outputs)
             self.rows = {index: self.rows[index] for index in chosen}
 
     def evaluate(self) -> Result:

@@ -2,12 +2,15 @@
 
 from .build import build_recognizer, find_model, freeze_parameters
 from .evaluation_mode import evaluation_mode
+from .outputs import EMBEDDING, Outputs
 from .recognizer import Recognizer
 from .shapes import build_shapes
 from .zoo_model import ModelFamily, Weights, ZooModel
 
 __all__ = [
+    "EMBEDDING",
     "ModelFamily",
+    "Outputs",
     "Recognizer",
     "Weights",
     "ZooModel",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
 from .frame_stages import count_frame_stages
+from .outputs import EMBEDDING, Features, Outputs, check_first_dimension
 from .wrapping import find_head, refuse_wrapped
 
 
@@ -43,6 +44,7 @@ class Recognizer(nn.Module):
             module; empty: it is not made that way. One pathway only.
         tap: dotted name, inside ``module``, of what gives the feature maps that others start from (decoders); empty:
             none is named.
+        num_classes: K; 0: that of the final projection.
     """
 
     mean: Tensor
@@ -57,12 +59,13 @@ class Recognizer(nn.Module):
         pathways: Pathways = single_pathway,
         stages: str = "",
         tap: str = "",
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.module = module
         self.clip_spec = clip_spec
         self.head_name = head
-        self._num_classes = 0
+        self._num_classes = num_classes
         self._pathways = pathways
         self.stages_name = stages
         self.tap = tap
@@ -180,11 +183,59 @@ class Recognizer(nn.Module):
         # Joined, since expanding would not keep channels_last_3d.
         return self.classify_features(torch.cat([features] * clip.shape[2], dim=2))
 
+    def outputs(self, clip: Tensor, features: Sequence[str] = ()) -> Outputs:
+        """Logits and inner features of clips ``(N, C, T, H, W)``, from one forward, with graph.
+
+        Args:
+            clip: uint8 or float in [0, 1].
+            features: names as in :attr:`pvbias.needs.Needs.features`.
+
+        Raises:
+            ConfigError: a feature that the module does not have.
+        """
+        return self._collecting(features, lambda: self(clip))
+
+    def outputs_of_features(self, frame_features: Tensor, features: Sequence[str] = ()) -> Outputs:
+        """:meth:`outputs` from features of frames ``(N, D, T, h, w)``, the rest of the way; see
+        :meth:`classify_features`.
+
+        Args:
+            frame_features: of :meth:`frame_features`.
+            features: names of which :meth:`comes_after_frame_stages`.
+        """
+        return self._collecting(features, lambda: self.classify_features(frame_features))
+
+    def _collecting(self, names: Sequence[str], forward: Callable[[], Tensor]) -> Outputs:
+        inner = [name for name in names if name != EMBEDDING]
+        with ExitStack() as taps:
+            collected = taps.enter_context(self.taps(*inner))
+            seen = taps.enter_context(self.taps(self.head_name, inputs=True)) if EMBEDDING in names else {}
+            logits = forward()
+        features = Features()
+        for name in names:
+            if name == EMBEDDING:
+                features[name] = self.average_positions(seen[self.head_name])
+            else:
+                features[name] = collected[name]
+                check_first_dimension(name, features[name], len(logits))
+        return Outputs({"": logits}, features)
+
+    def check_features(self, names: Sequence[str]) -> None:
+        """Raise ConfigError for a name that is no feature of this model."""
+        for name in names:
+            if name == EMBEDDING:
+                _ = self.head
+            else:
+                self.submodule(name)
+
+    def comes_after_frame_stages(self, feature: str) -> bool:
+        """Whether a feature is made by the stages that come after those that see one frame at a time."""
+        module = self.head if feature == EMBEDDING else self.submodule(feature)
+        return any(module is inner for stage in self.stages[self.num_frame_stages :] for inner in stage.modules())
+
     def embed(self, clip: Tensor) -> Tensor:
         """Features ``(N, D)`` that the final projection sees, averaged over the positions it is applied to."""
-        with self.taps(self.head_name, inputs=True) as features:
-            self(clip)
-        return self.average_positions(features[self.head_name])
+        return self.outputs(clip, (EMBEDDING,)).features[EMBEDDING]
 
     def average_positions(self, features: Tensor) -> Tensor:
         """What the final projection sees, ``(N, D)`` or with positions before D (in a convolution, behind it), averaged

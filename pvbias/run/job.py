@@ -307,7 +307,7 @@ def _judges(cfg: CfgNode, recognizer: Recognizer) -> list[str]:
     if cfg.TRAIN.ENABLE:
         return []
     evaluators = _evaluators(cfg, recognizer, (), _evaluator_names(cfg))
-    return [name for name, evaluator in evaluators.items() if evaluator.modulations]
+    return [name for name, evaluator in evaluators.items() if evaluator.needs.modulations]
 
 
 def _evaluators(
@@ -316,7 +316,7 @@ def _evaluators(
     made: dict[str, Evaluator] = {name: EVALUATOR.get(name)(cfg, recognizer, class_names) for name in names}
     if "accuracy" in made:
         # It keeps the predictions: all that the figures of predictions are made of.
-        wanted = [variant for each in made.values() if each.of_predictions for variant in each.modulations]
+        wanted = [variant for each in made.values() if each.of_predictions for variant in each.needs.modulations]
         made["accuracy"].kept = tuple(variant for variant in dict.fromkeys(wanted) if variant != ORIGINAL)
     return made
 

@@ -11,6 +11,7 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.evaluation import Accuracy, VideoViews
 from pvbias.models.recognizer import Recognizer
+from tests.evaluation.toys import as_outputs
 
 
 def evaluator(num_classes=10, class_names=()):
@@ -26,7 +27,7 @@ def feed(accuracy, *videos):
     for index, (label, logits) in enumerate(videos):
         clips = torch.zeros(len(logits), 3, 1, 1, 1, dtype=torch.uint8)
         video = VideoViews(index=index, name=str(index), label=label, clips=clips)
-        accuracy.process(video, {"original": torch.tensor(logits, dtype=torch.float32)})
+        accuracy.process(video, as_outputs({"original": torch.tensor(logits, dtype=torch.float32)}))
     return accuracy.evaluate()
 
 

@@ -21,6 +21,7 @@ from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Accuracy, SampleClips, measure_shard
 from pvbias.evaluation.partial import Part, PartWriter, read_parts
+from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
 from .toys import SETTINGS, SPEC, Keep, NoiseSource, Small, assert_same_rows, config, measure, recognizer
@@ -40,11 +41,11 @@ class KeepUntil(Keep):
         super().__init__(cfg, model, ("original", "shuffle"))
         self.life = life
 
-    def process(self, video, logits):
+    def process(self, video, outputs):
         self.life -= 1
         if self.life == 0:
             raise Killed
-        super().process(video, logits)
+        super().process(video, outputs)
 
 
 def attempt(folder, life=0, *, cfg=None, model=None, source=None, kept=True):
@@ -129,7 +130,11 @@ def test_parts_without_any_connection_come_together(tmp_path, whole):
 
 def test_what_trains_first_is_not_measured_in_parts(tmp_path):
     class Training(Keep):
-        def prepare(self, settings):
+        def __init__(self, cfg, model, modulations):
+            super().__init__(cfg, model, modulations)
+            self.needs |= Needs(splits=("train",))
+
+        def prepare(self, context):
             raise AssertionError("each job would")
 
     cfg, model = config(), recognizer()
@@ -216,11 +221,12 @@ def test_what_is_of_other_code_is_not_used(tmp_path, monkeypatch):
 
 CODE = """
 from pvbias.evaluation import Evaluator, Result
+from pvbias.needs import Needs
 
 class Theirs(Evaluator):
-    modulations = ("original",)
+    needs = Needs(modulations=("original",))
 
-    def process(self, video, logits):
+    def process(self, video, outputs):
         self.rows[video.index] = 1
 
     def evaluate(self):
@@ -308,7 +314,7 @@ def test_a_file_from_somebody_else_runs_no_code(tmp_path, caplog):
 @pytest.mark.parametrize(("row", "message"), [(lambda: 0, "cannot be kept"), (Fraction(1, 3), "")])
 def test_rows_that_cannot_be_kept_are_measured_again(tmp_path, caplog, row, message):
     class Odd(Keep):
-        def process(self, video, logits):
+        def process(self, video, outputs):
             self.rows[video.index] = row
 
     for _ in range(2):
@@ -366,11 +372,11 @@ def test_the_main_job_goes_on_and_cleans_up(bar_videos, tmp_path, monkeypatch):
     accuracy = EVALUATOR.get("accuracy")
     process, videos = accuracy.process, []
 
-    def dies_of_the_sixth(self, video, logits):
+    def dies_of_the_sixth(self, video, outputs):
         videos.append(video.name)
         if len(videos) == 6:
             raise Killed
-        process(self, video, logits)
+        process(self, video, outputs)
 
     monkeypatch.setattr(accuracy, "process", dies_of_the_sixth)
     with pytest.raises(Killed):

@@ -11,6 +11,7 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.data import VideoRecord
 from pvbias.evaluation import SampleClips, VideoViews
+from pvbias.models import Outputs
 from pvbias.models.recognizer import Recognizer
 
 
@@ -33,7 +34,7 @@ def feed(samples, labels, indices=None, clips=None):
     logits[:, 1] = 3.0
     for index, label in zip(indices or range(len(labels)), labels, strict=True):
         video = VideoViews(index=index, name=f"v{index}.mp4", label=label, clips=clips)
-        samples.process(video, dict.fromkeys(samples.modulations, logits))
+        samples.process(video, dict.fromkeys(samples.needs.modulations, Outputs({"": logits})))
     return samples
 
 

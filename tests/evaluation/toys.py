@@ -11,7 +11,9 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.data import BadVideoLog, VideoRecord
 from pvbias.evaluation import Evaluator, Figure, Result, run_evaluators
+from pvbias.models import Outputs
 from pvbias.models.recognizer import Recognizer
+from pvbias.needs import Needs
 from pvbias.video import BadVideoError
 
 SPEC = ClipSpec(num_frames=4, sampling_rate=2, crop_size=8, test_crop_size=8, short_side=8)
@@ -83,10 +85,11 @@ class Keep(Evaluator):
 
     def __init__(self, cfg, recognizer, modulations):
         super().__init__(cfg, recognizer, ())
-        self.modulations = modulations
+        self.needs = Needs(modulations=tuple(modulations))
 
-    def process(self, video, logits):
-        assert set(logits) == set(self.modulations)
+    def process(self, video, outputs):
+        logits = {name: each.logits for name, each in outputs.items()}
+        assert set(logits) == set(self.needs.modulations)
         self.rows[video.index] = (
             video.name,
             video.label,
@@ -139,3 +142,8 @@ def assert_same_rows(some, others):
         np.testing.assert_array_equal(some[index][2], others[index][2])
         for variant, logits in some[index][3].items():
             np.testing.assert_array_equal(logits, others[index][3][variant])
+
+
+def as_outputs(logits):
+    """Logits by modulation as what an evaluator is given."""
+    return {name: Outputs({"": each}) for name, each in logits.items()}

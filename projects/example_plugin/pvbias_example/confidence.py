@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from fvcore.common.config import CfgNode
-from torch import Tensor
 
 from pvbias import Recognizer
 from pvbias.clips import ORIGINAL, Freeze
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level
 from pvbias.evaluation.statistics import mean_figures
+from pvbias.models import Outputs
+from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR, METRIC
 from pvbias.report import Headline, Metric, Ranking
 
@@ -34,26 +35,30 @@ class Confidence(Evaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.modulations = (ORIGINAL, Freeze(frame=cfg.BIAS.FREEZE_FRAME).spec)
+        self.needs = Needs(modulations=(ORIGINAL, Freeze(frame=cfg.BIAS.FREEZE_FRAME).spec))
 
-    def process(self, video: VideoViews, logits: Mapping[str, Tensor]) -> None:
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""
         # One row a video: pvbias merges the rows of several processes by the video's index.
         self.rows[video.index] = {
             (variant, level): float(log_p.exp().amax(1).mean())
-            for variant in self.modulations
-            for level, log_p in log_probabilities_by_level(logits[variant]).items()
+            for variant in self.needs.modulations
+            for level, log_p in log_probabilities_by_level(outputs[variant].logits).items()
         }
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        keys = [(variant, level) for variant in self.modulations for level in LEVELS]
+        keys = [(variant, level) for variant in self.needs.modulations for level in LEVELS]
         templates = [
             Figure(name="confidence", value=None, unit="%", level=level, variant=variant) for variant, level in keys
         ]
         columns = np.array([[row[key] for key in keys] for row in self.rows.values()])
         table = [
-            {"video": index, "level": level, **{variant: 100 * row[variant, level] for variant in self.modulations}}
+            {
+                "video": index,
+                "level": level,
+                **{variant: 100 * row[variant, level] for variant in self.needs.modulations},
+            }
             for index, row in self.rows.items()
             for level in LEVELS
         ]

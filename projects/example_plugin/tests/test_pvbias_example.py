@@ -15,7 +15,7 @@ from pvbias.config import complete
 from pvbias.engine import Step
 from pvbias.errors import ConfigError
 from pvbias.evaluation import VideoViews
-from pvbias.models import build_recognizer
+from pvbias.models import Outputs, build_recognizer
 from pvbias.registries import EVALUATOR, METRIC, MODEL, OBJECTIVE
 from pvbias.report import read_results
 from pvbias.report.console import headline_table
@@ -92,7 +92,10 @@ def test_the_evaluator_by_hand() -> None:
             "original": torch.tensor([SURE, SURE[::-1]]),  # sure of different things: 3/4 by view, 1/2 of the mean
             "freeze_middle": torch.tensor([frozen, frozen]),
         }
-        evaluator.process(VideoViews(index=index, name=str(index), label=None, clips=views), logits)
+        evaluator.process(
+            VideoViews(index=index, name=str(index), label=None, clips=views),
+            {name: Outputs({"": each}) for name, each in logits.items()},
+        )
     figures = {(figure.variant, figure.level): figure.value for figure in evaluator.evaluate().figures}
     assert figures == pytest.approx(
         {

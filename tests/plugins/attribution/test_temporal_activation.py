@@ -12,8 +12,9 @@ from pvbias.clips import ClipSpec, slow_fast_pathways
 from pvbias.config import get_cfg
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
+from pvbias.plugins.attribution import TemporalActivation, class_activation
 from pvbias.plugins.attribution.grad_cam import NoFeatureMapError, last_feature_map
-from pvbias.plugins.decoupled_videos import TemporalActivation, class_activation
+from tests.evaluation.toys import as_outputs
 
 SPEC = ClipSpec(num_frames=8, sampling_rate=1, crop_size=8, test_crop_size=8, short_side=8, mean=(0,) * 3, std=(1,) * 3)
 
@@ -210,14 +211,16 @@ def test_models_without_feature_maps(cfg, module, reason):
 def activations(cfg, recognizer, clips, labels=None, predicted=1, names=("dark", "bright")):
     """Each clip is the middle one of a video's three views; the others show nothing."""
     evaluator = TemporalActivation(cfg, recognizer, names)
-    assert evaluator.modulations == ("original",)
+    assert evaluator.needs.modulations == ("original",)
     recognizer.eval()
     for index, clip in enumerate(clips):
         views = torch.stack([torch.zeros_like(clip), clip, torch.zeros_like(clip)])
         logits = torch.zeros(3, recognizer.num_classes)
         logits[1, predicted] = 1
         label = labels[index] if labels else None
-        evaluator.process(VideoViews(index=index, name=f"{index}.mp4", label=label, clips=views), {"original": logits})
+        evaluator.process(
+            VideoViews(index=index, name=f"{index}.mp4", label=label, clips=views), as_outputs({"original": logits})
+        )
     return evaluator.evaluate()
 
 

@@ -13,15 +13,16 @@ from torch import nn
 from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.config.checks import student_solver
+from pvbias.context import Context
 from pvbias.data import BadVideoLog, VideoRecord
-from pvbias.errors import ConfigError, DataError
+from pvbias.errors import DataError
 from pvbias.evaluation import VideoViews, run_evaluators
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins import bias_metrics
-from pvbias.plugins.bias_metrics.students import StudentDistillation, hold_out, student_fingerprint
 from pvbias.registries import DATASET, EVALUATOR, STUDENT
 from pvbias.runtime import choose_settings
 from pvbias.tools.main import main
+from tests.evaluation.toys import as_outputs
 
 FRAMES, SIZE = 4, 8
 SPEC = ClipSpec(num_frames=FRAMES, sampling_rate=1, crop_size=SIZE, test_crop_size=SIZE, short_side=SIZE, fps=10.0)
@@ -180,7 +181,7 @@ def values(result):
 
 
 def students(folder):
-    return sorted(path.name for path in (folder / "students").iterdir())
+    return sorted(path.name for path in (folder / "fitted").iterdir())
 
 
 def test_a_per_frame_recognizer_is_matched(tmp_path):
@@ -232,7 +233,9 @@ def test_dataset_bias_has_the_classes_of_the_labels(tmp_path):
     assert len(students(tmp_path)) == 1
 
     with pytest.raises(DataError, match=r"'x' has the label 3.*are 0 to 1"):
-        measured.process(VideoViews(index=0, name="x", label=3, clips=clip(0)), {"original": torch.zeros(1, 5)})
+        measured.process(
+            VideoViews(index=0, name="x", label=3, clips=clip(0)), as_outputs({"original": torch.zeros(1, 5)})
+        )
 
 
 def clip(*greys):
@@ -241,7 +244,7 @@ def clip(*greys):
 
 def prepared(cfg, evaluator, model):
     measured = EVALUATOR.get(evaluator)(cfg, model.eval(), ())
-    measured.prepare(choose_settings(cfg, model, training=False))
+    measured.prepare(Context(cfg, choose_settings(cfg, model, training=False)))
     return measured
 
 
@@ -251,7 +254,7 @@ def test_distilled_score_by_hand(tmp_path):
     cfg.STUDENT.NAME = "fixed"
     measured = prepared(cfg, "dynamic_score_distill", recognizer())
     logits = torch.tensor([[0.9, 0.1], [0.5, 0.5]]).log() + 3
-    measured.process(VideoViews(index=0, name="x", label=None, clips=clip(10, 250)), {"original": logits})
+    measured.process(VideoViews(index=0, name="x", label=None, clips=clip(10, 250)), as_outputs({"original": logits}))
     found = values(measured.evaluate())
     first = 0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4)
     second = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
@@ -268,7 +271,7 @@ def test_dataset_bias_by_hand(tmp_path):
     measured = prepared(cfg, "dataset_bias", recognizer())
     for index, label in enumerate((1, None)):
         views = VideoViews(index=index, name=str(index), label=label, clips=clip(10, 250))
-        measured.process(views, {"original": torch.zeros(2, 2)})
+        measured.process(views, as_outputs({"original": torch.zeros(2, 2)}))
     result = measured.evaluate()
     found = values(result)
     assert found["dataset_bias", "clip"] == pytest.approx(-(math.log(0.4) + math.log(0.75)) / 2, rel=1e-5)
@@ -316,16 +319,6 @@ def test_what_makes_another_student(tmp_path):
     assert len(students(tmp_path)) == 5
 
 
-def test_another_file_to_start_from_makes_another_student(tmp_path):
-    cfg = config(tmp_path)
-    cfg.STUDENT.CHECKPOINT_FILE_PATH = str(tmp_path / "weights.pyth")
-    seen = set()
-    for content in (b"one", b"two", b"one"):
-        (tmp_path / "weights.pyth").write_bytes(content)
-        seen.add(student_fingerprint(cfg, [], None))
-    assert len(seen) == 2
-
-
 @pytest.mark.parametrize(
     ("fail_at", "left"),
     [({"trained": 50}, 3), ({"evaluated": 8}, 2)],
@@ -341,7 +334,7 @@ def test_an_interrupted_training_goes_on_to_the_same_student(tmp_path, fail_at, 
     parts, _ = measure(config(tmp_path / "parts", epochs=4.0), "dynamic_score_distill")
     assert Tiny.trained == left * 36  # what was trained is kept
     assert parts == whole
-    saved = [torch.load(next((tmp_path / run).glob("students/*/student.pyth"))) for run in ("whole", "parts")]
+    saved = [torch.load(next((tmp_path / run).glob("fitted/*/network.pyth"))) for run in ("whole", "parts")]
     assert torch.equal(saved[0]["model_state"]["head.weight"], saved[1]["model_state"]["head.weight"])
 
 
@@ -374,25 +367,8 @@ def test_the_recognizer_is_left_as_it_was(tmp_path):
     assert model.training
     assert [parameter.requires_grad for parameter in (model.head.weight, model.head.bias)] == [True, False]
     assert all(parameter.grad is None for parameter in model.parameters())
-    (checkpoint,) = tmp_path.glob("students/*/checkpoints/*")
+    (checkpoint,) = tmp_path.glob("fitted/*/checkpoints/*")
     assert torch.load(checkpoint)["model_state"].keys() == {"head.weight", "head.bias"}
-
-
-def test_held_out_videos():
-    source = Colours("train", 40, "random")
-    fitting, held_out = hold_out(source, seed=0)
-    names = [record.name for record in held_out.records]
-    assert len(names) == 4
-    assert sorted([*names, *(record.name for record in fitting.records)]) == sorted(r.name for r in source.records)
-    source.records.reverse()  # the names and the seed decide, not the order
-    assert [record.name for record in hold_out(source, seed=0)[1].records] == names[::-1]
-    assert [record.name for record in hold_out(source, seed=1)[1].records] != names[::-1]
-    source.records = [record for record in source.records for _ in range(3)]  # three parts of each
-    parts = hold_out(source, seed=0)
-    assert not {record.name for record in parts[0].records} & {record.name for record in parts[1].records}
-    source.records = source.records[:3]
-    with pytest.raises(DataError, match="has 1"):
-        hold_out(source, seed=0)
 
 
 def test_what_cannot_be_trained_on(tmp_path):
@@ -402,9 +378,7 @@ def test_what_cannot_be_trained_on(tmp_path):
         measure(cfg, "dynamic_score_distill", labels="none")
     with pytest.raises(DataError, match=r"labels of colours, and 'train/0' has none"):
         measure(config(tmp_path, labels="none"), "dataset_bias")
-    with pytest.raises(ConfigError, match=r"'dynamic_score_distill', which trains it by itself"):
-        StudentDistillation(cfg, recognizer())
-    assert not (tmp_path / "students").exists()
+    assert not (tmp_path / "fitted").exists()
 
 
 def test_neither_is_measured_by_default():
@@ -418,7 +392,7 @@ def _process(rank, store, folder):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     register()
     result, measured = measure(config(folder, epochs=2.0), "dynamic_score_distill")
-    torch.save((result, measured.student.module.state_dict(), measured.epochs), f"{folder}/{rank}.pt")
+    torch.save((result, measured.student.module.state_dict(), measured.fitted.epochs), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -438,7 +412,7 @@ def test_two_processes_train_the_student_of_one(tmp_path):
         torch.testing.assert_close(student[name], value, rtol=0, atol=1e-5)
     assert values(found) == pytest.approx(values(result), abs=1e-4)
     assert [row["held_out_loss"] for row in epochs] == pytest.approx(
-        [row["held_out_loss"] for row in measured.epochs], abs=1e-4
+        [row["held_out_loss"] for row in measured.fitted.epochs], abs=1e-4
     )
 
 

@@ -27,6 +27,7 @@ from pvbias.plugins.bias_metrics import (
     log_ratio,
     metrics,
 )
+from tests.evaluation.toys import as_outputs
 
 CLASSES = 7
 
@@ -150,8 +151,8 @@ def measured():
         videos.append((p, q, label))
         clips = torch.zeros(views, 3, 1, 1, 1, dtype=torch.uint8)
         for evaluator in evaluators:
-            logits = {spec: p if spec == "original" else q for spec in evaluator.modulations}
-            evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips), logits)
+            logits = {spec: p if spec == "original" else q for spec in evaluator.needs.modulations}
+            evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips), as_outputs(logits))
     for evaluator in evaluators:
         found |= {(f.name, f.level): f for f in evaluator.evaluate().figures if f.variant == "shuffle"}
     return videos, found

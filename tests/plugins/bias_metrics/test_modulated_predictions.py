@@ -28,10 +28,10 @@ def test_motion_model_has_the_entropy_deficit_as_freeze_score(cfg):
     deficits = []
 
     class Entropy(DynamicScore):
-        def process(self, video, logits):
-            p = logits["original"].double().softmax(1)
+        def process(self, video, outputs):
+            p = outputs["original"].logits.double().softmax(1)
             deficits.append((math.log(7) + (p * p.log()).sum(1)).mean().item())
-            super().process(video, logits)
+            super().process(video, outputs)
 
     found = run(Entropy(cfg, model, []), model)
     expected = sum(deficits) / len(deficits)
@@ -83,8 +83,8 @@ def test_extreme_logits_stay_finite(cfg):
 
 def test_frame_to_freeze_is_the_configured_one(cfg):
     cfg.BIAS.FREEZE_FRAME = "random"
-    assert DynamicScore(cfg, recognizer(), []).modulations == ("original", "freeze_random", "shuffle")
-    assert "freeze_random" in ModulatedAccuracy(cfg, recognizer(), []).modulations
+    assert DynamicScore(cfg, recognizer(), []).needs.modulations == ("original", "freeze_random", "shuffle")
+    assert "freeze_random" in ModulatedAccuracy(cfg, recognizer(), []).needs.modulations
 
 
 def test_the_score_of_random_frames_is_the_mean_over_those_drawn(cfg):

@@ -8,6 +8,7 @@ from torch import nn
 from pvbias.clips import ClipSpec, modulation, view_seeds
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
+from tests.evaluation.toys import as_outputs
 
 VARIANTS = ("original", "shuffle", "reverse", "freeze_middle")
 DRAWS = ("freeze(frame=random, draw=1)", "freeze(frame=random, draw=2)")
@@ -47,16 +48,18 @@ def run(evaluator, model, num_videos=12, num_views=3):
         seeds = view_seeds(0, f"{index}.mp4", num_views)
         with torch.no_grad():
             logits = {variant: model(modulation(variant)(clips, seeds)) for variant in VARIANTS}
-        evaluator.process(VideoViews(index=index, name=f"{index}.mp4", label=index % 7, clips=clips), logits)
+        evaluator.process(
+            VideoViews(index=index, name=f"{index}.mp4", label=index % 7, clips=clips), as_outputs(logits)
+        )
     return figures(evaluator.evaluate())
 
 
 def feed(evaluator, videos):
     """``videos``: (label, logits by variant); a variant that is not given is like the original."""
     for index, (label, logits) in enumerate(videos):
-        logits = {spec: torch.tensor(logits.get(spec, logits["original"])) for spec in evaluator.modulations}
+        logits = {spec: torch.tensor(logits.get(spec, logits["original"])) for spec in evaluator.needs.modulations}
         clips = torch.zeros(len(logits["original"]), 3, 1, 1, 1, dtype=torch.uint8)
-        evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips), logits)
+        evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips), as_outputs(logits))
     return evaluator.evaluate()
 
 

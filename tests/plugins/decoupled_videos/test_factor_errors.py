@@ -10,6 +10,7 @@ from pvbias.data import VideoRecord
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins.decoupled_videos import FactorErrors, FootprintMax, FootprintSum
+from tests.evaluation.toys import as_outputs
 
 SPEC = ClipSpec(num_frames=1, sampling_rate=1, crop_size=1, test_crop_size=1, short_side=1)
 VARIANTS = ("original", "reverse", "shuffle", "footprint_max")
@@ -72,7 +73,7 @@ def factor_errors(cfg, videos, names=NAMES, num_classes=None, times=None, attrib
     attributes."""
     recognizer = Recognizer(Linear(num_classes or max(len(names), 2)), clip_spec=SPEC, head="head")
     evaluator = FactorErrors(cfg, recognizer, names)
-    assert set(evaluator.modulations) == set(VARIANTS)
+    assert set(evaluator.needs.modulations) == set(VARIANTS)
     for index, (label, logits) in enumerate(videos):
         logits = logits if isinstance(logits, dict) else dict.fromkeys(VARIANTS, logits)
         tensors = {variant: torch.tensor(logits.get(variant, logits["original"])) for variant in VARIANTS}
@@ -80,7 +81,9 @@ def factor_errors(cfg, videos, names=NAMES, num_classes=None, times=None, attrib
         record = (
             VideoRecord(path="", name=str(index), label=label, attributes=attributes[index]) if attributes else None
         )
-        evaluator.process(VideoViews(index=index, name=str(index), label=label, clips=clips, record=record), tensors)
+        evaluator.process(
+            VideoViews(index=index, name=str(index), label=label, clips=clips, record=record), as_outputs(tensors)
+        )
     if times:
         rows = [row for row, count in zip(evaluator.rows.values(), times, strict=True) for _ in range(count)]
         evaluator.rows = dict(enumerate(rows))

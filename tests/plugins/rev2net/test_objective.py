@@ -54,15 +54,16 @@ def rev2net_cfg(output_dir, *overrides):
     return cfg
 
 
-def make_step(recognizer, epoch=0.0, clips=4):
+def make_step(recognizer, epoch=0.0, clips=4, which=slice(None)):
     torch.manual_seed(1)
     return Step(
-        clips=torch.rand(clips, 3, 4, 8, 8),
-        labels=torch.arange(clips) % CLASSES,
+        clips=torch.rand(clips, 3, 4, 8, 8)[which],
+        labels=(torch.arange(clips) % CLASSES)[which],
         recognizer=recognizer,
         epoch=epoch,
-        names=[f"{n}.mp4" for n in range(clips)],
-        tracks={"flow": torch.randn(clips, 2, 4, 8, 8)},
+        names=[f"{n}.mp4" for n in range(clips)][which],
+        tracks={"flow": torch.randn(clips, 2, 4, 8, 8)[which]},
+        features=("low", "embedding"),
     )
 
 
@@ -233,9 +234,9 @@ def test_ablations(name, tmp_path):
     recognizer = make_recognizer().train()
     objective = Rev2Net(rev2net_cfg(tmp_path, *keys), recognizer).train()
     step = make_step(recognizer)
-    assert ("flow" in objective.tracks) == ("flow" in tasks)
-    if not objective.tracks:
-        step.tracks = {}
+    assert ("flow" in objective.needs.tracks) == ("flow" in tasks)
+    if "flow" not in objective.needs.tracks:
+        step.tracks.clear()
     values = losses(objective, step)
     logged = {"loss", "classification", "top1"} | tasks | penalties
     assert set(values) == logged | ({"flow_epe", "zero_flow_epe"} if "flow" in tasks else set())
@@ -283,10 +284,7 @@ def test_samples_change_from_step_to_step_and_not_with_the_batch(tmp_path):
     objective = Rev2Net(rev2net_cfg(tmp_path), recognizer).eval()
 
     def flow_loss(epoch, which=slice(None)):
-        step = make_step(recognizer, epoch)
-        step.clips, step.labels, step.names = step.clips[which], step.labels[which], step.names[which]
-        step.tracks = {"flow": step.tracks["flow"][which]}
-        return losses(objective, step)["flow"].item()
+        return losses(objective, make_step(recognizer, epoch, which=which))["flow"].item()
 
     assert flow_loss(0.5) == flow_loss(0.5) != flow_loss(0.75)
     assert (flow_loss(0.5, slice(2)) + flow_loss(0.5, slice(2, 4))) / 2 == pytest.approx(flow_loss(0.5), rel=1e-5)
@@ -414,7 +412,13 @@ def test_the_decoders_learn(tmp_path):
         clips, flow, labels = moving_scenes(generator)
         names = [str(index) for index in range(len(clips))]
         step = Step(
-            clips=clips, labels=labels, recognizer=recognizer, epoch=number / 10, names=names, tracks={"flow": flow}
+            clips=clips,
+            labels=labels,
+            recognizer=recognizer,
+            epoch=number / 10,
+            names=names,
+            tracks={"flow": flow},
+            features=objective.needs.features,
         )
         optimizer.zero_grad()
         phase.loss(step)["loss"].backward()

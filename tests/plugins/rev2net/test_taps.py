@@ -78,7 +78,7 @@ def test_default_taps_of_transformers_and_of_several_pathways(model, frames, siz
 
 
 def test_the_table_in_the_readme():
-    text = (Path(__file__).parents[2] / "plugins/rev2net/README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "plugins/rev2net/README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    python -m pvbias\.plugins\.rev2net\.reach (.*)$", text, re.MULTILINE)
     assert len(command.split()) >= 10
     assert table(command.split()) in text
@@ -115,7 +115,15 @@ def test_a_step_changes_every_weight_below_the_tap(model, frames):
     before = {name: parameter.detach().clone() for name, parameter in named.items()}
     clips, flow = torch.rand(2, 3, frames, 64, 64), torch.randn(2, 2, frames, 64, 64)
     names, labels = ["a", "b"], torch.tensor([0, 1])
-    step = Step(clips=clips, labels=labels, recognizer=recognizer, epoch=0.0, names=names, tracks={"flow": flow})
+    step = Step(
+        clips=clips,
+        labels=labels,
+        recognizer=recognizer,
+        epoch=0.0,
+        names=names,
+        tracks={"flow": flow},
+        features=objective.needs.features,
+    )
     losses = objective.phases()[0].loss(step)
     optimizer = torch.optim.Adam(recognizer.parameters(), 0.01)  # whose steps are as long for small gradients
     (losses["flow"] + losses["frames"]).backward()
@@ -178,6 +186,7 @@ def test_a_step_of_a_3d_resnet():
             epoch=0.0,
             names=["a", "b"],
             tracks={"flow": torch.zeros(2, 2, 16, 32, 32)},
+            features=objective.needs.features,
         )
         objective.phases()[0].loss(step)["loss"].backward()
         trained = [*recognizer.named_parameters(), *objective.named_parameters()]

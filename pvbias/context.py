@@ -1,0 +1,81 @@
+"""What ``prepare`` gets to work with: settings, videos by split, a folder, and the training of auxiliary networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from .data import BadVideoLog, VideoSource, build_source, look_up
+from .runtime import Settings
+
+if TYPE_CHECKING:
+    from .engine import Step
+    from .evaluation import VideoViews
+    from .models import Outputs, Recognizer
+    from .run.fitting import Fitted
+
+
+class Context:
+    """What an objective, an evaluator or a transform prepares itself with; the same in all processes.
+
+    Attributes:
+        cfg: completed configuration.
+        settings: how models are run.
+    """
+
+    def __init__(self, cfg: CfgNode, settings: Settings) -> None:
+        self.cfg = cfg
+        self.settings = settings
+        self._sources: dict[str, VideoSource] = {}
+
+    def source(self, split: str) -> VideoSource:
+        """The videos of "train", "val" or "test"; call in all processes.
+
+        Raises:
+            DataError: there are none, or too many are missing.
+        """
+        if split not in self._sources:
+            videos = build_source(self.cfg, split)
+            look_up(videos, BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION), split=split)
+            self._sources[split] = videos
+        return self._sources[split]
+
+    def workspace(self, name: str, fingerprint: str) -> Path:
+        """The folder for what is made once and found again: ``OUTPUT_DIR/fitted/<name>-<fingerprint>``, not made yet.
+
+        Args:
+            name: of what is kept there.
+            fingerprint: hexadecimal; of all that it depends on.
+        """
+        return Path(self.cfg.OUTPUT_DIR) / "fitted" / f"{name}-{fingerprint}"
+
+    def fit(
+        self,
+        network: Recognizer,
+        source: VideoSource,
+        loss: Callable[[Step], dict[str, Tensor]],
+        *,
+        name: str,
+        solver: CfgNode,
+        depends_on: Mapping[str, Any] | None = None,
+        held_out_loss: Callable[[VideoViews, Outputs], float] | None = None,
+        labelled: bool = True,
+    ) -> Fitted:
+        """Train a network, go on with its training, or find it trained: :func:`pvbias.run.fitting.fit`."""
+        from .run.fitting import fit  # which needs training and measuring, whose contracts name this class
+
+        return fit(
+            self,
+            network,
+            source,
+            loss,
+            name=name,
+            solver=solver,
+            depends_on=depends_on or {},
+            held_out_loss=held_out_loss,
+            labelled=labelled,
+        )

@@ -1,0 +1,105 @@
+"""What one forward of a recognizer gives: logits by head, and named inner features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+
+#: The feature that the final projection sees, averaged over the positions it is applied to.
+EMBEDDING = "embedding"
+
+
+class Features(dict[str, Any]):
+    """Features by name; asking for one that nobody declared says what to do about it."""
+
+    def __missing__(self, name: str) -> Any:
+        declared = ", ".join(map(repr, self)) or "none"
+        raise ConfigError(
+            f"The feature {name!r} was not asked for before the forward (asked for: {declared}). Declare it: "
+            f"needs = Needs(..., features=({name!r},))."
+        )
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of a recognizer on N clips.
+
+    Attributes:
+        heads: logits ``(N, K)`` by name of the head; the first one is that of the task at hand.
+        features: by the names that were asked for: ``(N, D)`` for ``"embedding"``, else the inner module's output,
+            whose first dimension is N; of a module with several outputs (pathways; tokens and their layout) a list or
+            tuple of such tensors and of plain values.
+    """
+
+    heads: Mapping[str, Tensor]
+    features: Features = field(default_factory=Features)
+
+    @property
+    def logits(self) -> Tensor:
+        """``(N, K)``, of the first head."""
+        return next(iter(self.heads.values()))
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.logits)
+
+    def __getitem__(self, clips: slice) -> Outputs:
+        """Those of some of the clips."""
+        return self.map(lambda value: value[clips])
+
+    def only(self, features: Iterable[str]) -> Outputs:
+        """The logits with some of the features."""
+        return Outputs(self.heads, Features({name: self.features[name] for name in features}))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Outputs:
+        """A function of each tensor."""
+        return Outputs(
+            {name: function(value) for name, value in self.heads.items()},
+            Features({name: _each(function, value) for name, value in self.features.items()}),
+        )
+
+    @staticmethod
+    def cat(parts: Sequence[Outputs]) -> Outputs:
+        """Those of several mini-batches, one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        return Outputs(
+            {name: torch.cat([part.heads[name] for part in parts]) for name in parts[0].heads},
+            Features({name: _joined([part.features[name] for part in parts]) for name in parts[0].features}),
+        )
+
+
+def check_first_dimension(name: str, value: Any, num_clips: int) -> None:
+    """Raise ConfigError where a feature has not one row for each clip."""
+    tensors = [value] if isinstance(value, Tensor) else _tensors(value)
+    if not tensors or any(tensor.shape[:1] != (num_clips,) for tensor in tensors):
+        seen = ", ".join(str(tuple(tensor.shape)) for tensor in tensors) or type(value).__name__
+        raise ConfigError(
+            f"The inner module {name!r} gives {seen} for {num_clips} clips, not one row for each clip: its output "
+            "cannot be a feature. Name a module whose output has the clips as its first dimension."
+        )
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    items = value if isinstance(value, (list, tuple)) else []
+    return [item for item in items if isinstance(item, Tensor)]
+
+
+def _each(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return function(value)
+    return type(value)(function(item) if isinstance(item, Tensor) else item for item in value)
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(values))
+    columns = zip(*values, strict=True)
+    return type(first)(torch.cat(column) if isinstance(column[0], Tensor) else column[0] for column in columns)

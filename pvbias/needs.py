@@ -1,0 +1,42 @@
+"""What evaluators, objectives and transforms ask for; whoever runs them takes the union and makes each thing once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a consumer has to be given.
+
+    Attributes:
+        modulations: of an evaluator: names in the MODULATION registry; it gets the model's outputs on each. Empty: it
+            only looks at the model's weights.
+        features: inner features that come with the logits, from the same forward: ``"embedding"`` (what the final
+            projection sees, averaged over the positions it is applied to, ``(N, D)``), or the dotted name of an inner
+            module of the zoo module (its output).
+        tracks: what accompanies the clips, by name in the TRACK registry.
+        streams: of an objective: the training streams that it takes a mini-batch of in each step; the first one is the
+            labelled one that makes the epochs.
+        splits: "train", "val", "test": whose videos ``prepare`` reads (:meth:`pvbias.run.Context.source`).
+    """
+
+    modulations: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    tracks: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ("train",)
+    splits: tuple[str, ...] = ()
+
+    def __or__(self, other: Needs) -> Needs:
+        """The needs of both, each thing once, in order of first mention."""
+        names = [field.name for field in fields(self)]
+        return Needs(**{name: tuple(dict.fromkeys((*getattr(self, name), *getattr(other, name)))) for name in names})
+
+
+def union(needs: Iterable[Needs]) -> Needs:
+    """The needs of all consumers together."""
+    total = Needs()
+    for each in needs:
+        total |= each
+    return total
