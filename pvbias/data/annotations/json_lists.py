@@ -110,11 +110,17 @@ def _described_entries(file: Path, document: Mapping[str, Mapping[str, Any]]) ->
 def _item_entries(file: Path, items: Sequence[tuple[str, Any]]) -> Iterator[Entry]:
     splits = []
     pool = AttributePool()
+    known: dict[tuple[str, ...], Columns | None] = {}
     for where, item in items:
         if isinstance(item, str) and is_video(item):
             yield Entry(where=where, name=item)
             continue
-        columns = find_columns(list(item), where, strict=False) if isinstance(item, dict) else None
+        columns = None
+        if isinstance(item, dict):
+            keys = tuple(item)
+            if keys not in known:
+                known[keys] = find_columns(keys, where, strict=False)
+            columns = known[keys]
         name = item[columns.path] if columns else None
         if isinstance(name, int) and columns and columns.identifier and not isinstance(name, bool):
             name = str(name)
