@@ -1,5 +1,5 @@
 """This plugin's part of the page: metrics with their headlines, and three sections."""
 
-from . import classes, dynamics, layers, metrics
+from . import classes, dynamics, headlines, layers
 
-__all__ = ["classes", "dynamics", "layers", "metrics"]
+__all__ = ["classes", "dynamics", "headlines", "layers"]

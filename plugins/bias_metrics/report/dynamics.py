@@ -10,8 +10,8 @@ from pvbias.report.figures import measured_metrics, result_of
 from pvbias.report.section import differences_lead, figure_content
 from pvbias.report.tables import text_table, title_for
 
+from .headlines import DATASET_BIAS, DISTILLED_SCORE, DYNAMICS
 from .interpretation import SLIGHT
-from .metrics import DATASET_BIAS, DISTILLED_SCORE, DYNAMICS
 
 #: Those that train a student, with their names in words.
 _STUDENTS = {"dynamic_score_distill": "dynamic score, distilled", "dataset_bias": "dataset bias"}

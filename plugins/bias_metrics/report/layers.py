@@ -12,7 +12,7 @@ from pvbias.report.figures import result_of, section_indices
 from pvbias.report.tables import FigureTable, Table, figure_table, text_table, title_for
 
 from .drawing import channel_shares, depth_profile
-from .metrics import LAYERS
+from .headlines import LAYERS
 
 
 @dataclass

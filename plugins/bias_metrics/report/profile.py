@@ -25,7 +25,7 @@ from pvbias.report.folder import PAGE, RESULTS, refuse_run, write_files
 from pvbias.report.tables import Cell, text_table
 from pvbias.report.templating import render_template
 
-from .metrics import KERNEL_METRICS
+from .headlines import KERNEL_METRICS
 
 FORMAT = "pvbias-profile/1"
 
