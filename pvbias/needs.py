@@ -17,6 +17,8 @@ class Needs:
             projection sees, averaged over the positions it is applied to, ``(N, D)``), or the dotted name of an inner
             module of the zoo module (its output).
         tracks: what accompanies the clips, by name in the TRACK registry.
+        attributes: of the videos that are measured or trained on, by name (:mod:`pvbias.data.attributes`). Where no
+            video has one the run ends before anything is decoded; single videos may lack it.
         streams: of an objective: the training streams that it takes a mini-batch of in each step; the first one is the
             labelled one that makes the epochs.
         splits: "train", "val", "test": whose videos ``prepare`` reads (:meth:`pvbias.run.Context.source`).
@@ -25,6 +27,7 @@ class Needs:
     modulations: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     tracks: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     streams: tuple[str, ...] = ("train",)
     splits: tuple[str, ...] = ()
 

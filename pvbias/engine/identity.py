@@ -16,7 +16,7 @@ from ..config import load_cfg
 from ..config.checks import value_of
 from ..config.effects import effects, flat
 from ..config.keys import Effect
-from ..data import VideoSource, list_fingerprints
+from ..data import VideoSource, attributes_fingerprint, list_fingerprints
 from ..distributed import all_gather_objects, is_main_process
 from ..errors import ConfigError, did_you_mean
 from ..zoo.fetching import sha256_of
@@ -32,6 +32,7 @@ _SPLIT_KEYS = {"train": "DATA.TRAIN_SPLIT", "val": "DATA.VAL_SPLIT"}
 _CONTENTS = {
     "list": "names, labels, class names or order of the videos",
     "files": "sizes of the videos' files",
+    "attributes": "attributes of the videos, which the objective uses",
     "file": "content",
     "names": "names of the files in it",
 }
@@ -110,6 +111,15 @@ def _digest(value: Any) -> str:
 def identify(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
     """:func:`training_identity`, worked out in the main process, in all of them."""
     return all_gather_objects(training_identity(cfg, sources) if is_main_process() else {})[0]
+
+
+def with_attributes(identity: Identity, source: VideoSource, names: Sequence[str]) -> Identity:
+    """The identity of a training whose objective uses attributes of the training videos."""
+    videos = identity.get(_SPLIT_KEYS["train"])
+    if not names or videos is None:
+        return identity
+    content = videos["content"] | {"attributes": attributes_fingerprint(source, names)}
+    return identity | {_SPLIT_KEYS["train"]: videos | {"content": content}}
 
 
 def refuse_another(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any], path: Path) -> list[str]:

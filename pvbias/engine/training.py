@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 
 from ..context import Context
 from ..data import BadVideoLog, VideoSource, build_train_loader
+from ..data.lookup import check_attributes
 from ..distributed import barrier, get_rank, get_world_size, is_main_process
 from ..errors import DataError
 from ..models.recognizer import Recognizer
@@ -21,7 +22,7 @@ from .checkpoint import resume
 from .composition import build_objective
 from .hook import Hook
 from .hooks import BadVideos, Checkpoints, PreciseBatchNorm, Validate, Validation
-from .identity import Identity, identify
+from .identity import Identity, identify, with_attributes
 from .metric_log import MetricLog
 from .objective import Objective
 from .seeding import seed_everything
@@ -89,7 +90,8 @@ def train(
 
     Raises:
         ConfigError: ``OUTPUT_DIR`` holds another training (:mod:`.identity`).
-        DataError: no mini-batch to train on, or too many bad videos.
+        DataError: no mini-batch to train on, too many bad videos, or an attribute that the objective needs and no
+            video has.
         Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`), and has, with a checkpoint.
         TrainingError: a loss is not finite.
         WeightsError: the checkpoint to resume from is of another model.
@@ -100,6 +102,7 @@ def train(
     seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
     made = objective(cfg, recognizer)
     recognizer.check_features(made.needs.features)
+    check_attributes(train_source, made.needs.attributes, f"OBJECTIVE.NAME {cfg.OBJECTIVE.NAME!r}")
     settings.place(made)
     made.prepare(Context(cfg, settings))
     settings.place(made)  # with what it has made
@@ -117,7 +120,8 @@ def train(
         )
     trainer = Trainer(cfg, recognizer, made, loader, settings)
     trainer.class_names = train_source.class_names
-    trainer.identity = identify(cfg, {"train": train_source}) if identity is None else identity
+    identity = identify(cfg, {"train": train_source}) if identity is None else identity
+    trainer.identity = with_attributes(identity, train_source, made.needs.attributes)
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..clips import Modulation, Rearrangement, gather_frames, modulation, view_seeds
 from ..context import Context
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
+from ..data.lookup import check_attributes
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
@@ -79,9 +80,11 @@ def run_evaluators(
         Results by evaluator name, over the videos of all processes, in the main process; nothing in the others.
 
     Raises:
-        DataError: too many bad videos, no good one, or a label that the model has no class for.
+        DataError: too many bad videos, no good one, a label that the model has no class for, or an attribute that an
+            evaluator needs and no video has.
         WeightsError: the model gives logits that are not finite.
     """
+    check_needed_attributes(source, evaluators)
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
@@ -129,9 +132,10 @@ def measure_shard(
 
     Raises:
         ConfigError: an evaluator has to get ready first, and each process would do that for itself.
-        DataError: a label that the model has no class for.
+        DataError: a label that the model has no class for, or an attribute that an evaluator needs and no video has.
         WeightsError: the model gives logits that are not finite.
     """
+    check_needed_attributes(source, evaluators)
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for name, evaluator in consumers.items():
         evaluator.reset()
@@ -151,6 +155,12 @@ def measure_shard(
     with _progress_bar(loader) as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
         for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
+
+
+def check_needed_attributes(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
+    """Raise DataError where evaluators need attributes that none of the videos has; warn where some lack them."""
+    for name, evaluator in evaluators.items():
+        check_attributes(source, evaluator.needs.attributes, f"The evaluator {name!r}")
 
 
 def _kept_in(keep: str | Path, split: str, fingerprint: str) -> Path:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..clips import ORIGINAL
 from ..context import Context
-from ..data import BadVideoLog, VideoRecord, VideoSource, fingerprint
+from ..data import BadVideoLog, VideoRecord, VideoSource, attributes_fingerprint, fingerprint
 from ..distributed import all_gather_objects, barrier, is_main_process
 from ..engine import Objective, Phase, Step, train
 from ..engine.metric_log import FILE_NAME as LOG_NAME
@@ -239,6 +239,7 @@ def fitting_identity(
 ) -> dict[str, Any]:
     """What one trained network is told from another by: the videos, the keys that its training and its choice depend
     on, the weights that it starts from, and what else the caller says."""
+    attributes = [attributes_fingerprint(source) for source in videos]  # which the loss may use
     return {
         "DATA": {name: value for name, value in cfg.DATA.items() if name not in _NOT_OF_THE_CLIPS},
         "TRAIN": [cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.ACCUMULATE_STEPS],
@@ -248,6 +249,7 @@ def fitting_identity(
         "videos": [fingerprint(source) for source in videos],
         "start": weights_digest(network),
         "depends_on": depends_on,
+        **({"attributes": attributes} if any(attributes) else {}),
         **{name: cfg[name] for name in ("AUG", "RNG_SEED", "PRECISION")},
     }
 

@@ -32,6 +32,7 @@ from ..engine.identity import Identity
 from ..engine.metric_log import FILE_NAME as TRAIN_LOG
 from ..errors import ConfigError
 from ..evaluation import Evaluator, Result, measure_shard, run_evaluators
+from ..evaluation.runner import check_needed_attributes
 from ..models import Recognizer, build_recognizer
 from ..plugin_loading import load_plugins
 from ..registries import EVALUATOR
@@ -103,6 +104,9 @@ def _train_and_measure(
         _look_up(cfg, videos, split)
 
     recognizer = build_recognizer(cfg)
+    if cfg.TRAIN.ENABLE and measuring:  # what cannot be measured is said before the training
+        test = sources["test"]
+        check_needed_attributes(test, _evaluators(cfg, recognizer, test.class_names, _evaluator_names(cfg)))
     weights = load_and_account(cfg, recognizer, source, judged_by=_judges(cfg, recognizer))
     if measuring and is_main_process():
         remove_files(cfg.OUTPUT_DIR)

@@ -14,10 +14,11 @@ from pvbias.config import complete, load_cfg
 from pvbias.config.effects import effects, flat
 from pvbias.config.keys import DECLARED, Effect
 from pvbias.data import VideoRecord
-from pvbias.engine import identify, newest_checkpoint, refuse_another_training, train, training
+from pvbias.engine import CrossEntropy, identify, newest_checkpoint, refuse_another_training, train, training
 from pvbias.engine.identity import refuse_another
-from pvbias.errors import ConfigError
+from pvbias.errors import ConfigError, DataError
 from pvbias.interruption import Interrupted
+from pvbias.needs import Needs
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins import drl
 from pvbias.registries import OBJECTIVE
@@ -43,11 +44,14 @@ class Listed:
     names: tuple = ("a.mp4", "b.mp4", "c.mp4")
     labels: tuple = (0, 1, 2)
     class_names: tuple = ()
+    attributes: tuple = ({}, {}, {})
 
     @property
     def records(self):
-        pairs = zip(self.names, self.labels, strict=True)
-        return [VideoRecord(path=str(self.folder / name), name=name, label=label) for name, label in pairs]
+        return [
+            VideoRecord(path=str(self.folder / name), name=name, label=label, attributes=attributes)
+            for name, label, attributes in zip(self.names, self.labels, self.attributes, strict=True)
+        ]
 
     @property
     def description(self):
@@ -529,3 +533,26 @@ def test_keys_whose_declaration_has_changed(tmp_path):
     cfg.AUG.COLOR_JITTER = 0.5
     with pytest.raises(ConfigError, match=r"  AUG.COLOR_JITTER: was 0\.0, is 0\.5"):
         refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path)
+
+
+class Scenic(CrossEntropy):
+    """An objective that uses the scene of the training videos."""
+
+    needs = Needs(attributes=("scene",))
+
+
+def test_attributes_count_where_the_objective_uses_them(tmp_path):
+    files = write_files(tmp_path / "files")
+    OBJECTIVE.register(Scenic)
+    scenes = ({"scene": "kitchen", "people": 1}, {"scene": "street"}, {})
+    others = ({"scene": "kitchen", "people": 2}, {"scene": "street"}, {})
+    for name in ("CrossEntropy", "Scenic"):
+        cfg = cfg_for(tmp_path / name, files, "OBJECTIVE.NAME", name)
+        start(cfg, Listed(files, attributes=scenes), events={(1, 2): ask})
+        start(cfg, Listed(files, attributes=others), events={(2, 2): ask})
+    start(cfg_for(tmp_path / "CrossEntropy", files), Listed(files))
+    moved = Listed(files, attributes=(*scenes[:2], {"scene": "street"}))
+    with pytest.raises(ConfigError, match="other attributes of the videos, which the objective uses"):
+        start(cfg, moved)
+    with pytest.raises(DataError, match=r"OBJECTIVE\.NAME 'Scenic' asks for 'scene', and no video of .*train\.csv"):
+        start(cfg_for(tmp_path / "new", files, "OBJECTIVE.NAME", "Scenic"), Listed(files))

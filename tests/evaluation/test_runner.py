@@ -1,5 +1,6 @@
 """One pass feeds all evaluators: what is opened, forwarded and handed over, and that nothing depends on how."""
 
+import dataclasses
 import json
 import math
 
@@ -11,9 +12,11 @@ from torch import nn
 
 import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers slow_r50)
 from pvbias.clips import modulation, view_seeds
+from pvbias.data.attributes import Attributes
 from pvbias.errors import DataError, WeightsError
 from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips
 from pvbias.models.recognizer import Recognizer
+from pvbias.needs import Needs
 from pvbias.registries import MODEL, MODULATION
 
 from .toys import (
@@ -273,3 +276,24 @@ def test_measuring_again_forgets_the_first_time(tmp_path):
     measure(tmp_path, cfg, {"keep": keep}, model=model)
     measure(tmp_path, cfg, {"keep": keep}, model=model, source=NoiseSource(num_videos=2))
     assert list(keep.rows) == [0, 1]
+
+
+def test_attributes_that_evaluators_need(tmp_path):
+    class Scenes(Evaluator):
+        needs = Needs(modulations=("original",), attributes=("scene",))
+
+        def process(self, video, outputs):
+            self.rows[video.index] = video.attributes.get("scene")
+
+        def evaluate(self):
+            return Result(tables={"scenes": [{"scene": scene} for scene in self.rows.values()]})
+
+    source, cfg = NoiseSource(), config()
+    with pytest.raises(DataError, match="The evaluator 'scenes' asks for 'scene', and no video"):
+        measure(tmp_path, cfg, {"scenes": Scenes(cfg, recognizer(), ())}, source=source)
+    assert not source.opened
+    source.records[2] = dataclasses.replace(source.records[2], attributes=Attributes.of({"scene": "kitchen"}))
+    for workers in (0, 1):
+        cfg = config(workers)
+        found = measure(tmp_path, cfg, {"scenes": Scenes(cfg, recognizer(), ())}, source=source)
+        assert [row["scene"] for row in found["scenes"].tables["scenes"]] == [None, None, "kitchen", *[None] * 4]

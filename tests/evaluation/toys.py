@@ -49,6 +49,7 @@ class NoiseSource:
     """Videos of noise, some of them bad."""
 
     class_names = ()
+    description = "noise"
 
     def __init__(self, bad=(), num_videos=NUM_VIDEOS):
         self.records = [VideoRecord(path=f"{i}.mp4", name=f"{i}.mp4", label=i % 3) for i in range(num_videos)]
