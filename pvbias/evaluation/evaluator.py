@@ -6,9 +6,10 @@ from __future__ import annotations
 import abc
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
 from ..needs import Needs
 from ..video import content_fingerprint
+from .array_store import ArrayStore, StoredArray
 from .results import Result
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class VideoViews:
         clips: uint8 ``(V, C, T, H, W)``, on the CPU, as the loader delivers them: through DATA.MODULATION, and
             unmodulated otherwise.
         record: its line of the annotation; None where there is none.
+        tracks: what accompanies the clips, by name in the TRACK registry, ``(V, D, T, H, W)``: those that any of the
+            evaluators needs.
     """
 
     index: int
@@ -42,6 +46,7 @@ class VideoViews:
     label: int | None
     clips: Tensor
     record: VideoRecord | None = None
+    tracks: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
@@ -79,9 +84,9 @@ class Evaluator(abc.ABC):
             level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
             what several models say together, too (``pvbias fuse``).
         kept: further modulations whose outputs :meth:`process` gets where another evaluator needs them.
-        rows: all that is kept of the videos; small (no clips, no logits of whole data sets on large vocabularies unless
-            it must). Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what else can be
-            pickled is possible, too, but is measured again after an interruption.
+        rows: all that is kept of the videos; small: what is not, such as features, goes through :meth:`put_away`.
+            Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what else can be pickled is
+            possible, too, but is measured again after an interruption.
     """
 
     needs: Needs = Needs()
@@ -93,6 +98,7 @@ class Evaluator(abc.ABC):
         self.recognizer = recognizer
         self.class_names = class_names
         self.rows: dict[int, Any] = {}
+        self.store: ArrayStore | None = None
 
     def reset(self) -> None:
         """Forget all videos."""
@@ -111,6 +117,25 @@ class Evaluator(abc.ABC):
             outputs: of the model on the V views, by modulation as :attr:`needs` writes it: logits ``(V, K)`` and the
                 features asked for, float32 on the CPU.
         """
+
+    def put_away(self, values: Tensor | np.ndarray, dtype: str | None = None) -> Any:
+        """Put features of a video on disk, so that those of all videos never are in memory at once; what it returns
+        belongs into the video's row, and :meth:`read_back` gives the array again.
+
+        Args:
+            values: of any shape.
+            dtype: to convert to, ``"float16"`` for half precision; None: as they are.
+        """
+        array = values.numpy() if isinstance(values, Tensor) else values
+        array = array if dtype is None else array.astype(dtype)
+        return array if self.store is None else self.store.put(array)
+
+    def read_back(self, kept: Any) -> np.ndarray:
+        """What was :meth:`put_away`, in any process; to be called in :meth:`evaluate`."""
+        if isinstance(kept, StoredArray):
+            assert self.store is not None
+            return self.store.get(kept)
+        return kept
 
     @property
     def bootstrap(self) -> dict[str, int]:

@@ -42,6 +42,7 @@ from ..config.effects import effects, flat
 from ..config.keys import Effect
 from ..data import BadVideo, VideoSource, attributes_fingerprint, fingerprint
 from ..models.recognizer import Recognizer
+from .array_store import ArrayStore
 from .evaluator import Evaluator
 
 if TYPE_CHECKING:
@@ -83,10 +84,12 @@ class PartWriter:
 
     Args:
         folder: None: nothing is kept.
+        store: of arrays that parts refer to, which have to be there before them.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, store: ArrayStore | None = None) -> None:
         self._folder = folder
+        self._store = store
         self._file: IO[bytes] | None = None
         self._synced = time.monotonic()
 
@@ -104,12 +107,15 @@ class PartWriter:
             return
         try:
             content = pickle.dumps(part, protocol=4)
+            due = time.monotonic() - self._synced > _SYNC_SECONDS
+            if self._store is not None:
+                self._store.flush(sync=due)
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = open(self._folder / f"{uuid.uuid4().hex}.parts", "xb")  # noqa: SIM115 (closed on exit)
             self._file.write(len(content).to_bytes(8, "little") + _digest(content) + content)
             self._file.flush()
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
+            if due:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         # The last two are pickle's words for most things that it cannot take.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +27,7 @@ from ..models.evaluation_mode import evaluation_mode
 from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
 from ..needs import union
+from .array_store import ArrayStore
 from .evaluator import Evaluator, VideoViews
 from .partial import Part, PartWriter, measurement_fingerprint, read_parts
 from .results import Result
@@ -92,15 +96,21 @@ def run_evaluators(
     with evaluation_mode(recognizer):
         for evaluator in evaluators.values():
             evaluator.prepare(context)
-    recognizer.check_features(union(evaluator.needs for evaluator in consumers.values()).features)
-    if consumers:
-        folder = None
-        if keep is not None and is_main_process():
-            folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
-        folder, done, measured = _take_up(folder, consumers, bad_log)
-        loader = build_test_loader(cfg, source, rank=get_rank(), world_size=get_world_size(), split=split, done=done)
+    needs = union(evaluator.needs for evaluator in consumers.values())
+    recognizer.check_features(needs.features)
+    if not consumers:
+        return {name: evaluator.evaluate() for name, evaluator in evaluators.items()} if is_main_process() else {}
+    folder = None
+    if keep is not None and is_main_process():
+        folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
+    folder, done, measured = _take_up(folder, consumers, bad_log)
+    rank, world_size = get_rank(), get_world_size()
+    loader = build_test_loader(
+        cfg, source, rank=rank, world_size=world_size, split=split, tracks=needs.tracks, done=done
+    )
+    with _array_store(cfg, folder, consumers) as store:
         progress_bar = _progress_bar(loader, shown=progress and is_main_process())
-        with progress_bar as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
+        with progress_bar as bar, PartWriter(folder, store) as writer, evaluation_mode(recognizer):
             for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
                 _note(part, bad_log)
                 measured += part.good
@@ -108,10 +118,11 @@ def run_evaluators(
         bad_log.check()
         if not sum(all_gather_objects(measured)):
             raise DataError("There is nothing to measure: no video of the test split could be used.")
+        store.flush()  # before the others hear of what is in it
         _merge(consumers)
-    if not is_main_process():
-        return {}
-    return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
+        if not is_main_process():
+            return {}
+        return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
 
 
 def measure_shard(
@@ -151,8 +162,15 @@ def measure_shard(
     assigned = assign_chunks(cfg, source.records, split_into_chunks(cfg, source.records), shard.count)
     others = {chunk.start for index, chunks in enumerate(assigned) if index != shard.index for chunk in chunks}
     done = others | {part.first for part in read_parts(folder)}
-    loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, done=done)
-    with _progress_bar(loader) as bar, PartWriter(folder) as writer, evaluation_mode(recognizer):
+    needs = union(evaluator.needs for evaluator in consumers.values())
+    recognizer.check_features(needs.features)
+    loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=needs.tracks, done=done)
+    with (
+        _array_store(cfg, folder, consumers) as store,
+        _progress_bar(loader) as bar,
+        PartWriter(folder, store) as writer,
+        evaluation_mode(recognizer),
+    ):
         for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
 
@@ -165,6 +183,22 @@ def check_needed_attributes(source: VideoSource, evaluators: Mapping[str, Evalua
 
 def _kept_in(keep: str | Path, split: str, fingerprint: str) -> Path:
     return Path(keep) / f"{split}-{fingerprint}"
+
+
+@contextmanager
+def _array_store(cfg: CfgNode, folder: Path | None, evaluators: Mapping[str, Evaluator]) -> Iterator[ArrayStore]:
+    """Where evaluators put arrays away: beside the parts, or where none are kept in a folder that goes at the end."""
+    # As the main process has it.
+    passing = all_gather_objects(Path(cfg.OUTPUT_DIR) / f".arrays-{uuid.uuid4().hex}")[0]
+    store = ArrayStore(folder or passing)
+    for evaluator in evaluators.values():
+        evaluator.store = store
+    try:
+        yield store
+    finally:
+        store.close()
+        if folder is None and is_main_process():
+            shutil.rmtree(passing, ignore_errors=True)
 
 
 def _progress_bar(loader: TestLoader, shown: bool = True) -> tqdm:
@@ -357,7 +391,14 @@ def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Seq
                 f"Video {record.name!r} has the label {record.label}, but the model's classes are 0 to "
                 f"{output.logits.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
             )
-    views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
+    views = VideoViews(
+        index=video.index,
+        name=record.name,
+        label=record.label,
+        clips=video.clips,
+        record=record,
+        tracks=video.tracks,
+    )
     for evaluator in evaluators:
         needs = evaluator.needs
         taken = [*needs.modulations, *(name for name in evaluator.kept if name in outputs)]

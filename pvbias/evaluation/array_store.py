@@ -1,0 +1,109 @@
+"""Arrays of many videos on disk instead of in memory: what evaluators keep of features until all videos are through."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import DataError
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """Where an array lies.
+
+    Attributes:
+        file: its name in the store's folder.
+        offset: of its first byte.
+        shape, dtype: of the array.
+        digest: of its bytes.
+    """
+
+    file: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+    digest: str
+
+
+class ArrayStore:
+    """Arrays in files of one folder: each process appends to a file of its own, and any of them reads all.
+
+    Args:
+        folder: shared by the processes; made with the first array.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self._maps: dict[str, np.memmap] = {}
+
+    def put(self, array: np.ndarray) -> StoredArray:
+        """Append an array.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        content = np.ascontiguousarray(array).tobytes()
+        try:
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = open(self._folder / f"{uuid.uuid4().hex}.arrays", "xb")  # noqa: SIM115 (see close)
+            offset = self._file.tell()
+            self._file.write(content)
+        except OSError as error:
+            raise DataError(
+                f"What is measured of the videos cannot be kept in {self._folder}: {error}. Make room there, or give "
+                "another OUTPUT_DIR."
+            ) from error
+        name = Path(self._file.name).name
+        return StoredArray(name, offset, tuple(array.shape), str(array.dtype), _digest(content))
+
+    def get(self, stored: StoredArray) -> np.ndarray:
+        """An array, read only, out of the file when it is looked at.
+
+        Raises:
+            DataError: the file is not there, or is damaged.
+        """
+        self.flush()
+        path = self._folder / stored.file
+        dtype = np.dtype(stored.dtype)
+        size = int(np.prod(stored.shape)) * dtype.itemsize
+        try:
+            content = self._mapped(path, stored.offset + size)[stored.offset : stored.offset + size]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}. Remove {self._folder}, and measure again.") from error
+        if _digest(content) != stored.digest:
+            raise DataError(f"{path} is damaged. Remove {self._folder}, and measure again.")
+        return content.view(dtype).reshape(stored.shape)
+
+    def _mapped(self, path: Path, end: int) -> np.memmap:
+        known = self._maps.get(path.name)
+        if known is None or len(known) < end:  # it has grown since
+            known = self._maps[path.name] = np.memmap(path, np.uint8, "r")
+        if len(known) < end:
+            raise ValueError(f"it ends at byte {len(known)}, and should go to {end}")
+        return known
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Hand all that was appended to the operating system, or (``sync``) to the disk."""
+        if self._file is not None:
+            self._file.flush()
+            if sync:
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file that arrays are appended to."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
