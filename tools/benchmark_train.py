@@ -180,9 +180,10 @@ class _StudentStep:
         if self.student is None:
             return None
         start = time.perf_counter()
-        clips, labels = self.settings.clips(self.batch.clips), self.batch.labels.to(self.settings.device)
+        clips, labels = self.settings.clips(self.batch.clips), self.batch.labels
+        assert labels is not None  # of noise there are
         with self.settings.autocast():
-            loss = nll_loss(self.student(clips), labels)
+            loss = nll_loss(self.student(clips), labels.to(self.settings.device))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import av
 import numpy as np
 from fvcore.common.config import CfgNode
 
 from pvbias.errors import ConfigError
+from pvbias.video import FrameSize, frames_shown, resize_frames
 from pvbias.video.flow_coding import resize_flow
-from pvbias.video.resizing import Resizer
-from pvbias.video.video import FrameSize, frames_shown, in_order
+from pvbias.video.video import in_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +102,8 @@ class MovingImage:
         losslessly written file gives.
         """
         needed, place = frames_shown(self.timestamps, times)
-        frames = self._draw(needed)
         side = len(self._background)
-        height, width = size(side, side)
-        if (height, width) != (side, side):
-            resizer = Resizer()
-            images = [resizer(av.VideoFrame.from_ndarray(frame, format="rgb24"), height, width) for frame in frames]
-            frames = np.stack(images)
-        return in_order(frames, place)
+        return in_order(resize_frames(self._draw(needed), *size(side, side)), place)
 
     def velocity(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         """The true optical flow of the frames shown at ``times``; see :class:`pvbias.data.flow.Flow`.

@@ -11,6 +11,7 @@ from ..errors import ConfigError, did_you_mean
 from ..models import find_model
 from ..registries import MODEL
 from .checks import check, student_solver
+from .stream_keys import complete_streams
 
 
 def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = None) -> CfgNode:
@@ -57,6 +58,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
         if data[name] is None:
             data[name] = value
     cfg.STUDENT.SOLVER = student_solver(cfg)
+    complete_streams(cfg)
     check(cfg, origins)
     cfg.freeze()
     return cfg

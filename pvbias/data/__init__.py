@@ -16,6 +16,7 @@ from .source import (
     set_fingerprints,
     video_key,
 )
+from .streams import build_stream, choose_streams
 from .tracks import Track, VideoTrack
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "VideoTrack",
     "attributes_fingerprint",
     "build_source",
+    "build_stream",
     "build_test_loader",
     "build_train_loader",
+    "choose_streams",
     "count_classes",
     "fingerprint",
     "forget",

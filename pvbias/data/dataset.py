@@ -1,10 +1,13 @@
-"""Records -> clips, each a pure function of the configuration and of (seed, epoch, index): the worker, the process
-and the order do not matter."""
+"""Records -> clips, each a pure function of the configuration and of (seed, stream, epoch, index): the worker, the
+process and the order do not matter."""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -26,93 +29,122 @@ from .workers import Crashes
 MAX_ATTEMPTS = 16
 
 
-class SourceDataset(Dataset):
-    """Videos of a source, for a loader whose worker processes may die of one.
-
-    Args:
-        source: the videos.
-        tracks: what accompanies the clips, by name.
+class SourceDataset(Dataset, abc.ABC):
+    """Videos, for a loader whose worker processes may die of one.
 
     Attributes:
-        crashes: records that worker processes have died of.
+        crashes: videos that worker processes have died of, by number.
     """
 
-    def __init__(self, source: VideoSource, tracks: Mapping[str, Track]) -> None:
+    def __init__(self) -> None:
         self.crashes = Crashes()
-        self._source = source
-        self._tracks = tracks
+
+    @abc.abstractmethod
+    def record(self, number: int) -> VideoRecord:
+        """The record of the video of a number."""
 
     @property
-    def records(self) -> Sequence[VideoRecord]:
-        """Records of the source."""
-        return self._source.records
-
-    @property
+    @abc.abstractmethod
     def modules(self) -> list[str]:
         """Modules that workers need beside this one."""
-        return [type(each).__module__ for each in (self._source, *self._tracks.values())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStream:
+    """Videos that training clips are taken from, and how.
+
+    Attributes:
+        name: of the stream.
+        source: the videos.
+        labelled: clips have their videos' labels.
+        num_classes: K; a label outside 0 .. K-1 makes a video bad.
+        seed: what all that is random follows from, beside the epoch and the record.
+        modulation: what each finished clip goes through; None: nothing.
+        tracks: what samples have beside their clips, by name.
+    """
+
+    name: str
+    source: VideoSource
+    sampling: SamplingRule
+    augmentation: TrainAugmentation
+    labelled: bool
+    num_classes: int
+    seed: Sequence[int]
+    modulation: Modulation | None
+    tracks: Mapping[str, Track]
+
+    def clip(self, record: VideoRecord, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """A clip, uint8 ``(T, H, W, C)``, and what accompanies it, ``(T, H, W, D)``.
+
+        Raises:
+            BadVideoError: the video cannot be used.
+        """
+        if self.labelled:
+            check_label(record, self.num_classes)
+        with closing(self.source.open(record)) as video:
+            part = part_of_video(record, video.duration)
+            times = self.sampling.random_clip(*part, rng, video.timestamps).tolist()
+            view = self.augmentation.draw(rng)
+            frames, values = read_clip(video, record, times, view.size, self.tracks)
+        clip = view.clip(frames)
+        if self.modulation is not None:
+            clips = channels_first(np.ascontiguousarray(clip)[None])
+            clip = self.modulation(clips, [int(rng.integers(2**63))])[0].permute(1, 2, 3, 0).numpy()
+        tracks = {name: view.track(values[name], track.mirror) for name, track in self.tracks.items()}
+        return clip, {name: tracks[name].astype(track.dtype) for name, track in self.tracks.items()}
 
 
 class TrainDataset(SourceDataset):
-    """Training samples, asked for by ``(epoch, index)``.
+    """Training samples of one or several streams, asked for by ``(stream, epoch, index)``.
 
     Args:
-        source: the videos.
-        num_classes: K; a label outside 0 .. K-1 makes a video bad.
-        seed: RNG_SEED.
-        modulation: what each finished clip goes through; None: nothing.
-        tracks: what the samples have beside their clips, by name.
+        streams: by name. Their videos are numbered one stream after another.
     """
 
-    def __init__(
-        self,
-        source: VideoSource,
-        *,
-        sampling: SamplingRule,
-        augmentation: TrainAugmentation,
-        num_classes: int,
-        seed: int,
-        modulation: Modulation | None = None,
-        tracks: Mapping[str, Track],
-    ) -> None:
-        super().__init__(source, tracks)
-        self._sampling = sampling
-        self._augmentation = augmentation
-        self._num_classes = num_classes
-        self._seed = seed
-        self._modulation = modulation
+    def __init__(self, streams: Sequence[TrainStream]) -> None:
+        super().__init__()
+        self._streams = {stream.name: stream for stream in streams}
+        sizes = [len(stream.source.records) for stream in streams]
+        self._first = dict(zip(self._streams, accumulate(sizes, initial=0), strict=False))
 
-    def __getitem__(self, key: tuple[int, int]) -> TrainSample:
-        """The sample; a bad video is replaced by others, drawn by the same key until one is good."""
-        epoch, index = key
-        others = np.random.default_rng([self._seed, epoch, index, 1])
+    def record(self, number: int) -> VideoRecord:
+        """See :class:`SourceDataset`."""
+        name = next(name for name, first in reversed(self._first.items()) if number >= first)
+        return self._streams[name].source.records[number - self._first[name]]
+
+    @property
+    def modules(self) -> list[str]:
+        """See :class:`SourceDataset`."""
+        made = [each for stream in self._streams.values() for each in (stream.source, *stream.tracks.values())]
+        return [type(each).__module__ for each in made]
+
+    def __getitem__(self, key: tuple[str, int, int]) -> TrainSample:
+        """The sample; a bad video is replaced by others of its stream, drawn by the same key until one is good."""
+        name, epoch, index = key
+        stream = self._streams[name]
+        others = np.random.default_rng([*stream.seed, epoch, index, 1])
+        choices = [*stream.seed, epoch, index, 0]
         bad: list[BadVideo] = []
         for _ in range(MAX_ATTEMPTS):
-            record = self._source.records[index]
+            record = stream.source.records[index]
             try:
-                with self.crashes.at(index):
-                    clip, tracks = self._clip(record, np.random.default_rng([self._seed, *key, 0]))
+                with self.crashes.at(self._first[name] + index):
+                    clip, tracks = stream.clip(record, np.random.default_rng(choices))
             except BadVideoError as error:
-                bad.append(BadVideo.of(index, record, error, "train"))
-                index = int(others.integers(len(self._source.records)))
+                bad.append(BadVideo.of(index, record, error, name))
+                index = int(others.integers(len(stream.source.records)))
             else:
-                assert record.label is not None
-                return TrainSample(clip=clip, tracks=tracks, label=record.label, name=record.name, bad=tuple(bad))
-        return TrainSample(clip=None, label=-1, name="", bad=tuple(bad))
-
-    def _clip(self, record: VideoRecord, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        check_label(record, self._num_classes)
-        with closing(self._source.open(record)) as video:
-            part = part_of_video(record, video.duration)
-            times = self._sampling.random_clip(*part, rng, video.timestamps).tolist()
-            view = self._augmentation.draw(rng)
-            frames, values = read_clip(video, record, times, view.size, self._tracks)
-        clip = view.clip(frames)
-        if self._modulation is not None:
-            clips = channels_first(np.ascontiguousarray(clip)[None])
-            clip = self._modulation(clips, [int(rng.integers(2**63))])[0].permute(1, 2, 3, 0).numpy()
-        tracks = {name: view.track(values[name], track.mirror) for name, track in self._tracks.items()}
-        return clip, {name: tracks[name].astype(track.dtype) for name, track in self._tracks.items()}
+                label = record.label if stream.labelled else None
+                return TrainSample(
+                    stream=name,
+                    clip=clip,
+                    tracks=tracks,
+                    label=label,
+                    name=record.name,
+                    attributes=record.attributes,
+                    bad=tuple(bad),
+                )
+        return TrainSample(stream=name, clip=None, bad=tuple(bad))
 
 
 class TestDataset(SourceDataset):
@@ -124,7 +156,7 @@ class TestDataset(SourceDataset):
         split: for the list of bad videos.
         seed: RNG_SEED.
         modulation: what each view goes through; None: nothing.
-        tracks: as in :class:`TrainDataset`.
+        tracks: what videos have beside their views, by name.
     """
 
     __test__ = False
@@ -141,13 +173,24 @@ class TestDataset(SourceDataset):
         modulation: Modulation | None = None,
         tracks: Mapping[str, Track],
     ) -> None:
-        super().__init__(source, tracks)
+        super().__init__()
+        self._source = source
         self._sampling = sampling
         self._views = views
         self._num_classes = num_classes
         self._split = split
         self._seed = seed
         self._modulation = modulation
+        self._tracks = tracks
+
+    def record(self, number: int) -> VideoRecord:
+        """See :class:`SourceDataset`."""
+        return self._source.records[number]
+
+    @property
+    def modules(self) -> list[str]:
+        """See :class:`SourceDataset`."""
+        return [type(each).__module__ for each in (self._source, *self._tracks.values())]
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
         """The video, or why there is none."""

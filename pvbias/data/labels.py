@@ -56,11 +56,20 @@ def check_labels(cfg: CfgNode, source: VideoSource) -> None:
 
 
 def check_same_kind(cfg: CfgNode, training: VideoSource, other: VideoSource) -> None:
-    """Raise where one of two lists has class names and the other numbers, and no file says which is which.
+    """Raise where the labels of two sources are not the same classes: their names have another order, or one of two
+    lists has class names and the other numbers, and no file says which is which.
 
     Raises:
-        ConfigError: the numbers would be taken for the places of the sorted names.
+        ConfigError: each label would be taken for another class.
     """
+    ours, theirs = ([loosely(name) for name in source.class_names] for source in (training, other))
+    moved = next((number for number, pair in enumerate(zip(ours, theirs, strict=False)) if len({*pair}) > 1), None)
+    if moved is not None:
+        raise ConfigError(
+            f"Class {moved} is {training.class_names[moved]!r} in {training.description} and "
+            f"{other.class_names[moved]!r} in {other.description}. Give the names in label order as "
+            "DATA.CLASS_NAMES_FILE, or data sets that number their classes alike."
+        )
     if cfg.DATA.CLASS_NAMES_FILE or not (hasattr(training, "own_names") and hasattr(other, "own_names")):
         return  # made-up videos number their classes alike
     for names, numbers in ((training, other), (other, training)):

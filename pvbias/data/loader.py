@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader, Sampler
@@ -15,12 +14,13 @@ from ..clips import ORIGINAL, Modulation, modulation
 from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
 from .bad_videos import BadVideo
-from .dataset import SourceDataset, TestDataset, TrainDataset
+from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
 from .flow import FlowClips, find_flow
 from .records import VideoSource
 from .sample import TestVideo, TrainBatch, collate
 from .sampling import sampling_rule
 from .sharding import assign_chunks, split_into_chunks
+from .streams import FIRST, StreamOrder, stream_seed, tracks_of
 from .tracks import build_tracks
 from .transforms import TestViews, TrainAugmentation
 from .workers import Death, WorkerContext, worker_context
@@ -29,15 +29,18 @@ logger = logging.getLogger(__name__)
 
 
 class TrainLoader:
-    """Mini-batches of this process, epoch by epoch; made by :func:`build_train_loader`."""
+    """Mini-batches of this process, epoch by epoch; made by :func:`build_train_loader`.
 
-    def __init__(self, loader: _Loader, batches: _EpochBatches) -> None:
+    Those of the first stream, which have those of the others with them (:attr:`.TrainBatch.streams`).
+    """
+
+    def __init__(self, loader: _Loader, steps: _Steps) -> None:
         self._loader = loader
-        self._batches = batches
+        self._steps = steps
 
     def __len__(self) -> int:
         """Mini-batches in an epoch."""
-        return len(self._batches)
+        return len(self._steps)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[TrainBatch]:
         """The mini-batches of an epoch, the same ones whenever they are asked for.
@@ -49,7 +52,7 @@ class TrainLoader:
         Raises:
             DataError: nothing but bad videos where a sample should be, or a worker process that was killed.
         """
-        self._batches.epoch = epoch
+        self._steps.epoch = epoch
         for batch in self._loader.items(start):
             if not isinstance(batch, TrainBatch):
                 listed = "".join(f"\n  {video}" for video in batch[:5])
@@ -87,46 +90,70 @@ class TestLoader:
 
 
 def build_train_loader(
-    cfg: CfgNode, source: VideoSource, *, rank: int, world_size: int, tracks: Sequence[str] = ()
+    cfg: CfgNode,
+    source: VideoSource,
+    *,
+    rank: int,
+    world_size: int,
+    tracks: Sequence[str] = (),
+    labelled: bool = True,
+    streams: Mapping[str, VideoSource] | None = None,
 ) -> TrainLoader:
     """Loader of training clips.
 
-    The order of an epoch is drawn from (RNG_SEED, epoch), split into mini-batches of TRAIN.BATCH_SIZE clips, and each
+    The order of an epoch is drawn from (RNG_SEED, epoch), cut into mini-batches of TRAIN.BATCH_SIZE clips, and each
     process takes its share of every mini-batch: together they see what one process would. What remains at the end of
     the order and is no full mini-batch is left for other epochs; a data set smaller than a mini-batch is repeated to
-    fill one.
+    fill one. With each mini-batch come those of the other streams (:mod:`.streams`), made by the same workers.
 
     Args:
         cfg: completed configuration.
-        source: the videos, all labelled.
+        source: the videos.
         rank, world_size: of this process.
-        tracks: what the mini-batches have beside the clips: names in the TRACK registry.
+        tracks: what the mini-batches have beside the clips: names in the TRACK registry; of another stream after its
+            name, as ``target.flow``.
+        labelled: the mini-batches have labels.
+        streams: the videos of the other streams, by name; DATA.STREAMS says how many are in a mini-batch, and whether
+            they have labels.
 
     Raises:
-        ConfigError: TRAIN.BATCH_SIZE cannot be shared evenly between the processes, or the videos have no such track.
-        DataError: a video without a label.
+        ConfigError: a mini-batch cannot be shared evenly between the processes, or the videos have no such track.
+        DataError: a video without a label where there should be labels.
     """
-    if cfg.TRAIN.BATCH_SIZE % world_size:
-        raise ConfigError(
-            f"TRAIN.BATCH_SIZE = {cfg.TRAIN.BATCH_SIZE} cannot be shared evenly by {world_size} processes."
+    sources = {FIRST: source, **(streams or {})}
+    made, orders = [], {}
+    for name, videos in sources.items():
+        keys = None if name == FIRST else cfg.DATA.STREAMS[name]
+        stream = _stream(cfg, name, videos, tracks, labelled=labelled if keys is None else keys.LABELLED)
+        size, key = (
+            (cfg.TRAIN.BATCH_SIZE, "TRAIN.BATCH_SIZE")
+            if keys is None
+            else (keys.BATCH_SIZE, f"DATA.STREAMS.{name}.BATCH_SIZE")
         )
-    for record in source.records:
-        if record.label is None:
-            raise DataError(f"Training needs labels, and {record.name!r} has none.")
-    dataset = TrainDataset(
-        _shown(cfg, source),
+        if size % world_size:
+            raise ConfigError(f"{key} = {size} cannot be shared evenly by {world_size} processes.")
+        made.append(stream)
+        orders[name] = StreamOrder(len(videos.records), size, seed=stream.seed, rank=rank, world_size=world_size)
+    steps = _Steps(orders)
+    return TrainLoader(_Loader(cfg, TrainDataset(made), steps, persistent=True, batched=True), steps)
+
+
+def _stream(cfg: CfgNode, name: str, source: VideoSource, tracks: Sequence[str], *, labelled: bool) -> TrainStream:
+    unlabelled = next((record for record in source.records if record.label is None), None) if labelled else None
+    if unlabelled is not None:
+        way = "" if name == FIRST else f" DATA.STREAMS.{name}.LABELLED False does without in this stream."
+        raise DataError(f"Training needs labels, and {unlabelled.name!r} has none.{way}")
+    return TrainStream(
+        name=name,
+        source=_shown(cfg, source),
         sampling=sampling_rule(cfg),
         augmentation=TrainAugmentation.from_cfg(cfg),
+        labelled=labelled,
         num_classes=cfg.MODEL.NUM_CLASSES,
-        seed=cfg.RNG_SEED,
+        seed=stream_seed(cfg, name),
         modulation=_modulation(cfg),
-        tracks=build_tracks(cfg, source, tracks),
+        tracks=build_tracks(cfg, source, tracks_of(tracks, name)),
     )
-    batches = _EpochBatches(
-        len(source.records), cfg.TRAIN.BATCH_SIZE, seed=cfg.RNG_SEED, rank=rank, world_size=world_size
-    )
-    loader = _Loader(cfg, dataset, batches, persistent=True, batched=True)
-    return TrainLoader(loader, batches)
 
 
 def build_test_loader(
@@ -197,28 +224,25 @@ class _InOrder(_Keys):
         return iter(self._indices[self.start :])
 
 
-class _EpochBatches(_Keys):
-    """Keys (epoch, index) of this process's part of each mini-batch. The epoch travels with the key, so workers that
-    live on from epoch to epoch need not be told."""
+class _Steps(_Keys):
+    """Keys (stream, epoch, index) of this process's samples of each step of an epoch. All travel with the key, so
+    workers that live on from epoch to epoch need not be told.
 
-    def __init__(self, num_records: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> None:
+    Args:
+        orders: of the streams, by name; the first makes the epochs.
+    """
+
+    def __init__(self, orders: Mapping[str, StreamOrder]) -> None:
         self.epoch = 0
-        self._num_records = num_records
-        self._batch_size = batch_size
-        self._seed = seed
-        self._rank = rank
-        self._local_batch_size = batch_size // world_size
+        self._orders = orders
 
     def __len__(self) -> int:
-        return max(self._num_records // self._batch_size, 1)
+        return len(self._orders[FIRST])
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, start = self.epoch, self.start
-        order = np.random.default_rng([self._seed, epoch]).permutation(self._num_records)
-        order = np.resize(order, len(self) * self._batch_size)  # cut, or repeated
-        for batch in order.reshape(len(self), self._batch_size)[start:]:
-            mine = batch[self._rank * self._local_batch_size :][: self._local_batch_size]
-            yield [(epoch, int(index)) for index in mine]
+    def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
+        first = self.epoch * len(self)
+        for number in range(first + self.start, first + len(self)):
+            yield [(name, *key) for name, order in self._orders.items() for key in order.batch(number)]
 
 
 class _Loader:
@@ -299,7 +323,7 @@ class _Loader:
     def _words(self, death: Death) -> str:
         if death.record is None:
             return str(death)
-        return f"{death}, at {self._dataset.records[death.record].name}"
+        return f"{death}, at {self._dataset.record(death.record).name}"
 
 
 def _iterate(loader: DataLoader) -> Iterator[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .attributes import NO_ATTRIBUTES, Attribute
 from .bad_videos import BadVideo
 from .records import VideoRecord
 
@@ -18,42 +19,52 @@ class TrainSample:
     """One training clip, or None where no video could be used, and the bad videos met on the way.
 
     Attributes:
+        stream: that it is of.
         clip: uint8 ``(T, H, W, C)``.
         tracks: what accompanies it, by name in the TRACK registry, ``(T, H, W, D)``.
+        label: None in a stream without labels.
+        name, attributes: of the video's record.
     """
 
+    stream: str
     clip: np.ndarray | None
     tracks: Mapping[str, np.ndarray] = field(default_factory=dict)
-    label: int
-    name: str
+    label: int | None = None
+    name: str = ""
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
     bad: tuple[BadVideo, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainBatch:
-    """A mini-batch.
+    """A mini-batch of a stream.
 
     Attributes:
         clips: uint8 ``(N, C, T, H, W)``, in channels_last_3d memory.
-        labels: int64 ``(N,)``.
+        labels: int64 ``(N,)``; None in a stream without labels.
         names: of the N videos, as the annotation writes them.
+        attributes: of the records of the N videos.
         bad: videos that others had to replace.
         tracks: what accompanies the clips, by name in the TRACK registry, ``(N, D, T, H, W)``, in the track's dtype.
+        streams: mini-batches of the step's other streams, by name; of the first stream's mini-batch only.
     """
 
     clips: Tensor
-    labels: Tensor
+    labels: Tensor | None
     names: list[str]
     bad: list[BadVideo]
+    attributes: Sequence[Mapping[str, Attribute]] = ()
     tracks: Mapping[str, Tensor] = field(default_factory=dict)
+    streams: Mapping[str, TrainBatch] = field(default_factory=dict)
 
     def pin_memory(self) -> TrainBatch:
         """The same in page-locked memory (what the loader's pinning calls)."""
         return replace(
             self,
             clips=self.clips.pin_memory(),
-            labels=self.labels.pin_memory(),
+            labels=None if self.labels is None else self.labels.pin_memory(),
             tracks={name: values.pin_memory() for name, values in self.tracks.items()},
+            streams={name: batch.pin_memory() for name, batch in self.streams.items()},
         )
 
 
@@ -77,19 +88,24 @@ class TestVideo:
 
 
 def collate(samples: Sequence[TrainSample]) -> TrainBatch | list[BadVideo]:
-    """A mini-batch; only the bad videos when there is nothing for one of its places.
+    """The mini-batch of the first sample's stream, with those of the others; only the bad videos when there is nothing
+    for one of the samples' places."""
+    if any(sample.clip is None for sample in samples):
+        return [video for sample in samples for video in sample.bad]
+    names = dict.fromkeys(sample.stream for sample in samples)
+    first, *others = (_batch([sample for sample in samples if sample.stream == name]) for name in names)
+    return replace(first, streams=dict(zip(list(names)[1:], others, strict=True)))
 
-    numpy copies the frames: torch would start its thread pool for it, which costs more than the copy.
-    """
-    bad = [video for sample in samples for video in sample.bad]
-    clips = [sample.clip for sample in samples if sample.clip is not None]
-    if len(clips) < len(samples):
-        return bad
+
+def _batch(samples: Sequence[TrainSample]) -> TrainBatch:
+    """numpy copies the frames: torch would start its thread pool for it, which costs more than the copy."""
+    labels = [sample.label for sample in samples if sample.label is not None]
     return TrainBatch(
-        clips=channels_first(np.stack(clips)),
-        labels=torch.tensor([sample.label for sample in samples]),
+        clips=channels_first(np.stack([sample.clip for sample in samples if sample.clip is not None])),
+        labels=torch.tensor(labels) if labels else None,
         names=[sample.name for sample in samples],
-        bad=bad,
+        attributes=[sample.attributes for sample in samples],
+        bad=[video for sample in samples for video in sample.bad],
         tracks={
             name: channels_first(np.stack([sample.tracks[name] for sample in samples])) for name in samples[0].tracks
         },

@@ -92,14 +92,34 @@ def build_source(cfg: CfgNode, split: str) -> VideoSource:
 
 @DATASET.register(name="videos")
 def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
-    """What DATA.TRAIN_SPLIT, DATA.VAL_SPLIT or DATA.TEST_SPLIT names; see
-    :func:`pvbias.data.annotations.read_annotation`.
+    """What DATA.TRAIN_SPLIT, DATA.VAL_SPLIT or DATA.TEST_SPLIT names.
 
     Class names become numbers by DATA.CLASS_NAMES_FILE, else by the training split where there is one (so that a test
     split which lacks a class agrees with it), else by the sorted names of the split itself.
     """
+    path = split_path(cfg, split)
+    if path is None:
+        raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
+    return _video_files(cfg, path, cfg.DATA.PATH_PREFIX, **_class_names(cfg, of_training=split == "train"))
+
+
+def read_video_files(cfg: CfgNode, path: str, *, path_prefix: str, labelled: bool) -> VideoFiles:
+    """What another list than the splits' names.
+
+    Args:
+        cfg: completed configuration.
+        path: of the list; may be relative to DATA.PATH_TO_DATA_DIR.
+        path_prefix: in the place of DATA.PATH_PREFIX.
+        labelled: class names become numbers as those of a validation split do; else they may be any, and their numbers
+            mean nothing.
+    """
+    full = expand(cfg.DATA.PATH_TO_DATA_DIR) / expand(path)
+    return _video_files(cfg, full, path_prefix, **_class_names(cfg, of_training=False) if labelled else {})
+
+
+def _class_names(cfg: CfgNode, *, of_training: bool) -> dict[str, Any]:
+    """Where a list's class names get their numbers from, for :func:`pvbias.data.annotations.read_annotation`."""
     file = cfg.DATA.CLASS_NAMES_FILE
-    known = () if is_checkpoint(file) else read_class_names(file) if file else ()
 
     def other_names() -> Sequence[str]:
         """Asked for only where the list has names: numbers do not get any from a checkpoint or another list."""
@@ -113,23 +133,25 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
                 )
             return names
         training = split_path(cfg, "train")
-        if split == "train" or training is None or (_is_default(cfg, "train") and not training.exists()):
+        if of_training or training is None or (_is_default(cfg, "train") and not training.exists()):
             return ()
-        return _read(cfg, training).class_names
+        return _read(cfg, training, cfg.DATA.PATH_PREFIX).class_names
 
-    path = split_path(cfg, split)
-    if path is None:
-        raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
-    annotation = _read(cfg, path, class_names=known, training_names=other_names)
+    known = () if is_checkpoint(file) else read_class_names(file) if file else ()
+    return {"class_names": known, "training_names": other_names}
+
+
+def _video_files(cfg: CfgNode, path: Path, path_prefix: str, **names: Any) -> VideoFiles:
+    annotation = _read(cfg, path, path_prefix, **names)
     # None before the configuration is completed, when only the labels are of interest.
     return VideoFiles(annotation, fps=cfg.DATA.TARGET_FPS or 30.0, frame_prefix=cfg.DATA.FRAME_PREFIX)
 
 
-def _read(cfg: CfgNode, path: Path, **names: Any) -> Annotation:
+def _read(cfg: CfgNode, path: Path, path_prefix: str, **names: Any) -> Annotation:
     data = cfg.DATA
     return read_annotation(
         path,
-        path_prefix=data.PATH_PREFIX,
+        path_prefix=path_prefix,
         list_format=data.LIST_FORMAT,
         first_label=data.LABELS_START_AT,
         names_from=data.CLASS_NAMES_FILE or str(split_path(cfg, "train")),

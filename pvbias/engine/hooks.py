@@ -43,7 +43,8 @@ class BadVideos(Hook):
     def after_step(self, state: TrainState) -> None:
         """Take those of this step's mini-batches."""
         for batch in state.window:
-            self._add(len(batch.names), batch.bad)
+            for each in (batch, *batch.streams.values()):
+                self._add(len(each.names), each.bad)
 
     def _add(self, good: int, bad: Sequence[BadVideo]) -> None:
         self._good += good

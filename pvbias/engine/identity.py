@@ -25,7 +25,7 @@ from ..zoo.fetching import sha256_of
 #: "content": fingerprints by name}``.
 Identity = dict[str, Any]
 
-#: The key under which the videos of a split are compared.
+#: The keys under which the videos of splits are compared; those of another stream: ``DATA.STREAMS.<name>.SPLIT``.
 _SPLIT_KEYS = {"train": "DATA.TRAIN_SPLIT", "val": "DATA.VAL_SPLIT"}
 
 #: What has changed where a fingerprint has.
@@ -71,7 +71,7 @@ def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Ident
 
     Args:
         cfg: completed configuration.
-        sources: "train", and "val" where there are validations.
+        sources: "train", "val" where there are validations, and those of the other streams.
     """
     declared = effects(cfg)
     identity: Identity = {}
@@ -85,7 +85,10 @@ def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Ident
         identity["NUM_SHARDS"] = cfg.NUM_SHARDS
     for split, source in sources.items():
         said = f"{source.description} ({len(source.records):,} videos)"
-        identity[_SPLIT_KEYS[split]] = {"said": said, "content": list_fingerprints(source)}
+        key = _SPLIT_KEYS.get(split, f"DATA.STREAMS.{split}.SPLIT")
+        identity[key] = {"said": said, "content": list_fingerprints(source)}
+    for name in cfg.DATA.get("STREAMS", {}):
+        identity.setdefault(f"DATA.STREAMS.{name}.SPLIT", "")
     return identity
 
 

@@ -138,14 +138,17 @@ class Trainer(TrainState):
         return metrics
 
     def _prepare(self, batch: TrainBatch) -> Step:
+        labels = batch.labels
         return Step(
             clips=self.settings.clips(batch.clips),
-            labels=batch.labels.to(self.settings.device, non_blocking=True),
+            labels=None if labels is None else labels.to(self.settings.device, non_blocking=True),
             recognizer=self.recognizer,
             epoch=self.fractional_epoch,
             names=batch.names,
+            attributes=batch.attributes,
             tracks=self.settings.tracks(batch.tracks),
             features=self.objective.needs.features,
+            streams={name: self._prepare(other) for name, other in batch.streams.items()},
         )
 
     def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:

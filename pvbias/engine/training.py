@@ -12,7 +12,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..context import Context
-from ..data import BadVideoLog, VideoSource, build_train_loader
+from ..data import BadVideoLog, VideoSource, build_train_loader, choose_streams
 from ..data.lookup import check_attributes
 from ..distributed import barrier, get_rank, get_world_size, is_main_process
 from ..errors import DataError
@@ -68,6 +68,7 @@ def train(
     train_source: VideoSource,
     *,
     objective: Callable[[CfgNode, Recognizer], Objective] = build_objective,
+    streams: Mapping[str, VideoSource] | None = None,
     validate: Validate | None = None,
     identity: Identity | None = None,
 ) -> TrainSummary:
@@ -84,12 +85,14 @@ def train(
         recognizer: the model, with the weights to start from.
         train_source: the training videos.
         objective: makes what training minimises.
+        streams: the videos of the other streams, by name (:func:`pvbias.data.build_stream`).
         validate: measures the recognizer, every ``TRAIN.EVAL_PERIOD`` epochs; figures by name.
         identity: what decides the result; a checkpoint of another one is not gone on from. None: that of the
             configuration and the training videos.
 
     Raises:
-        ConfigError: ``OUTPUT_DIR`` holds another training (:mod:`.identity`).
+        ConfigError: ``OUTPUT_DIR`` holds another training (:mod:`.identity`), or a stream that the objective needs is
+            not configured.
         DataError: no mini-batch to train on, too many bad videos, or an attribute that the objective needs and no
             video has.
         Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`), and has, with a checkpoint.
@@ -110,8 +113,14 @@ def train(
     described = ": ".join(filter(None, [name, made.description]))
     if is_main_process():
         logger.info("Training with %s", described)
+    needs = made.needs
     loader = build_train_loader(
-        cfg, train_source, rank=get_rank(), world_size=get_world_size(), tracks=made.needs.tracks
+        cfg,
+        train_source,
+        rank=get_rank(),
+        world_size=get_world_size(),
+        tracks=needs.tracks,
+        streams=choose_streams(cfg, needs.streams, streams or {}),
     )
     if len(loader) == 0:
         raise DataError(
@@ -120,7 +129,7 @@ def train(
         )
     trainer = Trainer(cfg, recognizer, made, loader, settings)
     trainer.class_names = train_source.class_names
-    identity = identify(cfg, {"train": train_source}) if identity is None else identity
+    identity = identify(cfg, {"train": train_source, **(streams or {})}) if identity is None else identity
     trainer.identity = with_attributes(identity, train_source, made.needs.attributes)
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None

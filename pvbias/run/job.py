@@ -24,6 +24,7 @@ from ..data import (
 from ..data.labels import check_labels, check_same_kind
 from ..data.lookup import check_attributes
 from ..data.sharding import Shard
+from ..data.streams import build_stream, configured_streams, is_labelled
 from ..data.workers import refuse_in_import
 from ..distributed import barrier, is_main_process
 from ..engine import identify, newest_checkpoint, refuse_another_training, train
@@ -112,7 +113,8 @@ def _train_and_measure(
         remove_files(cfg.OUTPUT_DIR)
     if cfg.TRAIN.ENABLE:
         validate = _validation(cfg, recognizer, sources.get("val"))
-        trained = train(cfg, recognizer, sources["train"], validate=validate, identity=identity)
+        streams = {name: sources[name] for name in configured_streams(cfg)}
+        trained = train(cfg, recognizer, sources["train"], streams=streams, validate=validate, identity=identity)
         weights["training"] = trained.objective
         weights["weights"] = f"{TRAINED}, from {weights['weights']}"
         weights["cautions"] += changed_on_the_way(trained.history)
@@ -209,14 +211,18 @@ def _prepare_folder(cfg: CfgNode) -> None:
 
 
 def _labelled_sources(cfg: CfgNode) -> dict[str, VideoSource]:
-    """The videos of each split that has a part in the run, whose labels are the model's classes."""
+    """The videos of each split and stream that has a part in the run; labels are the model's classes."""
     wanted = {
         "train": cfg.TRAIN.ENABLE,
         "val": cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD > 0,
         "test": cfg.TEST.ENABLE or cfg.BIAS.ENABLE,
     }
     sources = {split: build_source(cfg, split) for split, is_wanted in wanted.items() if is_wanted}
+    if cfg.TRAIN.ENABLE:
+        sources |= {name: build_stream(cfg, name) for name in configured_streams(cfg)}
     for split, videos in sources.items():
+        if not is_labelled(cfg, split):
+            continue
         if split == "test":
             _check_test(cfg, videos)
         else:
@@ -236,7 +242,8 @@ def _look_up(cfg: CfgNode, source: VideoSource, split: str) -> None:
     """Raise DataError where too many of the videos of a split are not there; in all processes."""
     if cfg.DATA.MODALITY != "flow":  # where nothing but their optical flow is read
         log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
-        look_up(source, log, split=split, num_classes=cfg.MODEL.NUM_CLASSES)
+        classes = cfg.MODEL.NUM_CLASSES if is_labelled(cfg, split) else None
+        look_up(source, log, split=split, num_classes=classes)
 
 
 def _measure_and_write(
@@ -298,7 +305,7 @@ def _partial(cfg: CfgNode) -> Path:
 def _splits_read_anew(cfg: CfgNode) -> set[str]:
     splits = {"test"} if cfg.TEST.ENABLE or cfg.BIAS.ENABLE else set()
     if cfg.TRAIN.ENABLE and not (cfg.TRAIN.AUTO_RESUME and newest_checkpoint(cfg.OUTPUT_DIR)):
-        splits |= {"train", "val"}
+        splits |= {"train", "val", *configured_streams(cfg)}
     return splits
 
 

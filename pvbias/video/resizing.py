@@ -64,6 +64,15 @@ class Resizer:
         return rows[:height, : width * 3].reshape(height, width, 3)
 
 
+def resize_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """RGB frames, uint8 ``(F, h, w, 3)``, as :class:`Resizer` scales them: ``(F, height, width, 3)``. For videos that
+    do not come from files, so that a written one would look the same."""
+    if frames.shape[1:3] == (height, width):
+        return frames
+    resizer = Resizer()
+    return np.stack([resizer(av.VideoFrame.from_ndarray(frame, format="rgb24"), height, width) for frame in frames])
+
+
 def why_not(frame: av.VideoFrame) -> str:
     """Why a frame cannot be converted, where that is its colours; else empty."""
     colours = _COLOURS.get(int(frame.colorspace), "")

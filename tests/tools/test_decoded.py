@@ -10,6 +10,7 @@ from pvbias.config import complete, load_cfg, save_cfg
 from pvbias.engine import CrossEntropy, Objective
 from pvbias.engine.checkpoint import KEYS, checkpoint_path
 from pvbias.models import build_recognizer
+from pvbias.needs import Needs
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.rev2net import Rev2Net
 from pvbias.registries import OBJECTIVE
@@ -31,7 +32,7 @@ BRUSH = ["TEST.DATASET", "brush_mnist", "DECOUPLED.SIZE", "16", "DECOUPLED.FRAME
 class Scaled(Rev2Net):
     """Decodes no motion, and the reversed clip, darkened by what it has learnt."""
 
-    tracks = ("flow",)
+    needs = Needs(tracks=("flow",))
 
     def __init__(self, cfg, recognizer):
         Objective.__init__(self, cfg, recognizer)
