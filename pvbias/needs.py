@@ -16,7 +16,8 @@ class Needs:
         features: inner features that come with the logits, from the same forward: ``"embedding"`` (what the final
             projection sees, averaged over the positions it is applied to, ``(N, D)``), or the dotted name of an inner
             module of the zoo module (its output).
-        tracks: what accompanies the clips, by name in the TRACK registry.
+        tracks: what accompanies the clips, by name in the TRACK registry; the clips of another stream than the first
+            after its name: ``"target.flow"``.
         attributes: of the videos that are measured or trained on, by name (:mod:`pvbias.data.attributes`). Where no
             video has one the run ends before anything is decoded; single videos may lack it.
         streams: of an objective: the training streams that it takes a mini-batch of in each step; the first one is the

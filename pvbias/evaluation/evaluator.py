@@ -37,8 +37,8 @@ class VideoViews:
         clips: uint8 ``(V, C, T, H, W)``, on the CPU, as the loader delivers them: through DATA.MODULATION, and
             unmodulated otherwise.
         record: its line of the annotation; None where there is none.
-        tracks: what accompanies the clips, by name in the TRACK registry, ``(V, D, T, H, W)``: those that any of the
-            evaluators needs.
+        tracks: what accompanies the clips, by name in the TRACK registry, ``(V, D, T, H, W)`` on the CPU (float32 or
+            integers): those that the evaluator needs.
     """
 
     index: int

@@ -42,6 +42,8 @@ from ..config.effects import effects, flat
 from ..config.keys import Effect
 from ..data import BadVideo, VideoSource, attributes_fingerprint, fingerprint
 from ..models.recognizer import Recognizer
+from ..needs import union
+from ..registries import TRACK
 from .array_store import ArrayStore
 from .evaluator import Evaluator
 
@@ -191,7 +193,7 @@ def measurement_fingerprint(
 
     Not by the machine or the number of threads, which change last digits only.
     """
-    variants = sorted({name for evaluator in evaluators.values() for name in evaluator.needs.modulations})
+    needs = union(evaluator.needs for evaluator in evaluators.values())
     digest = hashlib.sha256()
     for part in (
         _effective(cfg),
@@ -206,7 +208,8 @@ def measurement_fingerprint(
     for name, value in sorted(recognizer.state_dict().items()):
         digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    things = [*recognizer.modules(), source, *evaluators.values(), *(modulation(spec).registered for spec in variants)]
+    things = [*recognizer.modules(), source, *evaluators.values()]
+    things += [modulation(spec).registered for spec in needs.modulations] + [TRACK.get(name) for name in needs.tracks]
     for name, code in _code({kind.__module__ for thing in things for kind in (thing, *type(thing).__mro__)}):
         digest.update(name.encode() + code)
     return digest.hexdigest()[:16]

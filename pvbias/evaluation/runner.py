@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -391,18 +392,13 @@ def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Seq
                 f"Video {record.name!r} has the label {record.label}, but the model's classes are 0 to "
                 f"{output.logits.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
             )
-    views = VideoViews(
-        index=video.index,
-        name=record.name,
-        label=record.label,
-        clips=video.clips,
-        record=record,
-        tracks=video.tracks,
-    )
+    views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
+    tracks = {name: values.float() if values.is_floating_point() else values for name, values in video.tracks.items()}
     for evaluator in evaluators:
         needs = evaluator.needs
         taken = [*needs.modulations, *(name for name in evaluator.kept if name in outputs)]
-        # Its own features only: what others asked for must not make it work by chance.
+        # Its own features and tracks only: what others asked for must not make it work by chance.
+        views = replace(views, tracks={name: tracks[name] for name in needs.tracks})
         evaluator.process(views, {spec: outputs[modulation(spec).spec].only(needs.features) for spec in taken})
 
 
