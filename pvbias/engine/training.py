@@ -68,6 +68,7 @@ def train(
     train_source: VideoSource,
     *,
     objective: Callable[[CfgNode, Recognizer], Objective] = build_objective,
+    labelled: bool = True,
     streams: Mapping[str, VideoSource] | None = None,
     validate: Validate | None = None,
     identity: Identity | None = None,
@@ -85,6 +86,7 @@ def train(
         recognizer: the model, with the weights to start from.
         train_source: the training videos.
         objective: makes what training minimises.
+        labelled: its steps have labels.
         streams: the videos of the other streams, by name (:func:`pvbias.data.build_stream`).
         validate: measures the recognizer, every ``TRAIN.EVAL_PERIOD`` epochs; figures by name.
         identity: what decides the result; a checkpoint of another one is not gone on from. None: that of the
@@ -120,6 +122,7 @@ def train(
         rank=get_rank(),
         world_size=get_world_size(),
         tracks=needs.tracks,
+        labelled=labelled,
         streams=choose_streams(cfg, needs.streams, streams or {}),
     )
     if len(loader) == 0:

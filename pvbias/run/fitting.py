@@ -42,7 +42,7 @@ HELD_OUT = 0.1
 #: stands, and the recognizer's normalisation, for which that of the network does.
 _NOT_OF_THE_CLIPS = (
     *("PATH_TO_DATA_DIR", "TRAIN_SPLIT", "VAL_SPLIT", "TEST_SPLIT", "PATH_PREFIX", "CLASS_NAMES_FILE"),
-    *("LIST_FORMAT", "LABELS_START_AT"),
+    *("LIST_FORMAT", "LABELS_START_AT", "STREAMS"),
     *("MAX_BAD_FRACTION", "MEAN", "STD"),
 )
 
@@ -104,8 +104,8 @@ def fit(
         WeightsError: what is kept cannot be read, or not be written.
     """
     if not labelled:
-        # No label takes part, but the loader wants one that is among the classes.
-        source = Subset(source, [dataclasses.replace(record, label=0) for record in source.records])
+        # No label takes part: neither one out of range nor the fingerprint knows of it.
+        source = Subset(source, [dataclasses.replace(record, label=None) for record in source.records])
     parts = [source] if held_out_loss is None else list(hold_out(source, seed=context.cfg.RNG_SEED))
     identity = fitting_identity(context.cfg, parts, network, solver, depends_on)
     folder = context.workspace(name, digest_of(identity))
@@ -133,6 +133,7 @@ def fit(
             cfg,
             network,
             parts[0],
+            labelled=labelled,
             objective=lambda own, recognizer: _Fitting(own, recognizer, loss),
             validate=lambda: _finish_epoch(folder, kept, network, held_out()),
             identity={"network": folder.name},  # which training it is, the folder's name says
