@@ -237,7 +237,7 @@ def test_other_videos_are_refused_and_the_same_elsewhere_are_not(runs, tmp_path,
         "moved": (Listed(files), GOES_ON),
         "other labels": (Listed(files, labels=(0, 2, 1)), list_key),
         "another order": (Listed(files, names=("b.mp4", "a.mp4", "c.mp4")), list_key),
-        "fewer": (Listed(files, names=("a.mp4", "b.mp4"), labels=(0, 1)), list_key),
+        "fewer": (Listed(files, names=("a.mp4", "b.mp4"), labels=(0, 1), attributes=({}, {})), list_key),
         "class names": (Listed(files, class_names=("x", "y", "z")), list_key),
     }
     for name, (source, refused) in cases.items():
