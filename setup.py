@@ -89,6 +89,7 @@ setup(
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "drl = pvbias.plugins.drl",
+            "mixing = pvbias.plugins.mixing",
             "mmaction2_names = pvbias.plugins.mmaction2_names",
             "optical_flow = pvbias.plugins.optical_flow",
             "rev2net = pvbias.plugins.rev2net",

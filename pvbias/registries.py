@@ -119,6 +119,10 @@ log-probabilities (N, K)``; each frame is classified by itself."""
 OBJECTIVE = Registry("OBJECTIVE")
 """What training minimises: :class:`pvbias.engine.Objective` subclasses, called ``Objective(cfg, recognizer)``."""
 
+TRANSFORM = Registry("TRANSFORM")
+"""What changes mini-batches of training clips before the objective sees them: :class:`pvbias.engine.Transform`
+subclasses, called ``Transform(cfg, recognizer)``; TRAIN.TRANSFORMS names them."""
+
 DECODER = Registry("DECODER")
 """Decoders on inner features: ``build(cfg, feature_shape, clip_shape) -> nn.Module``, called with the tapped feature
 map ``(N, D, t, h, w)``."""
@@ -169,6 +173,7 @@ ALL = {
     "model_families": MODEL_FAMILY,
     "students": STUDENT,
     "objectives": OBJECTIVE,
+    "transforms": TRANSFORM,
     "decoders": DECODER,
     "evaluators": EVALUATOR,
     "modulations": MODULATION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from ..registries import DATASET, OBJECTIVE
+from ..registries import DATASET, OBJECTIVE, TRANSFORM
 from .keys import DECLARED, Effect, Rule, above, are_numbers, at_least, below_one, declare, one_of, registered, texts
 
 
@@ -36,6 +36,13 @@ def add_keys(cfg: CfgNode) -> None:
     )
     declare(cfg, "TRAIN.ENABLE", True, "Train.", effect=Effect.NOTHING)
     declare(cfg, "TRAIN.DATASET", "videos", "Name in the DATASET registry.", registered(DATASET, "datasets"))
+    declare(
+        cfg,
+        "TRAIN.TRANSFORMS",
+        [],
+        "What mini-batches go through before the objective, in this order: names in the TRANSFORM registry.",
+        registered(TRANSFORM, "transforms"),
+    )
     declare(cfg, "TRAIN.BATCH_SIZE", 16, "Clips in a mini-batch over all processes.", at_least(1), unit="clips")
     declare(
         cfg,

@@ -11,16 +11,19 @@ from .objective import Objective, Phase, Step
 from .state import TrainState
 from .trainer import Trainer
 from .training import TrainSummary, train
+from .transform import MiniBatch, Transform
 
 __all__ = [
     "CrossEntropy",
     "Hook",
+    "MiniBatch",
     "Objective",
     "Phase",
     "Step",
     "TrainState",
     "TrainSummary",
     "Trainer",
+    "Transform",
     "build_objective",
     "classification",
     "identify",

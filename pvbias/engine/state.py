@@ -20,6 +20,7 @@ from .identity import Identity
 from .objective import Objective, Phase
 from .parallel import GradientAverage, broadcast_parameters
 from .solver import LRSchedule, build_lr_schedule, build_optimizer
+from .transform import Transform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +104,14 @@ class TrainState:
         objective: Objective,
         loader: TrainLoader,
         settings: Settings,
+        transforms: Sequence[Transform] = (),
     ) -> None:
         self.cfg = cfg
         self.recognizer = recognizer
         self.objective = objective
         self.loader = loader
         self.settings = settings
+        self.transforms = transforms
         self.hooks: Sequence[Resumable] = ()
         self.class_names: Sequence[str] = ()
         self.identity: Identity = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
@@ -24,6 +24,7 @@ from .parallel import broadcast_buffers
 from .seeding import restore_generators, seed_everything
 from .solver import clip_gradients, trainable_parameters
 from .state import RunningPhase, StepRecord, TrainState
+from .transform import MiniBatch, Transform, apply_transforms
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,9 @@ class Trainer(TrainState):
         objective: Objective,
         loader: TrainLoader,
         settings: Settings,
+        transforms: Sequence[Transform] = (),
     ) -> None:
-        super().__init__(cfg, recognizer, objective, loader, settings)
+        super().__init__(cfg, recognizer, objective, loader, settings, transforms)
         self.hooks: list[Hook] = []
         #: Ids of the parameters that the first step of this process had a gradient for; None after it.
         self._reached: set[int] | None = set()
@@ -138,17 +140,32 @@ class Trainer(TrainState):
         return metrics
 
     def _prepare(self, batch: TrainBatch) -> Step:
+        """The mini-batch of each stream on the device, that of the first one after all transforms."""
+        epoch = self.fractional_epoch
+        made = apply_transforms(self.transforms, self._on_device(batch), rng_seed=self.cfg.RNG_SEED, epoch=epoch)
+        return self._as_step(made, {name: self._as_step(self._on_device(b)) for name, b in batch.streams.items()})
+
+    def _on_device(self, batch: TrainBatch) -> MiniBatch:
         labels = batch.labels
-        return Step(
+        return MiniBatch(
             clips=self.settings.clips(batch.clips),
             labels=None if labels is None else labels.to(self.settings.device, non_blocking=True),
+            names=batch.names,
+            tracks=self.settings.tracks(batch.tracks),
+            attributes=batch.attributes,
+        )
+
+    def _as_step(self, batch: MiniBatch, streams: Mapping[str, Step] | None = None) -> Step:
+        return Step(
+            clips=batch.clips,
+            labels=batch.labels,
             recognizer=self.recognizer,
             epoch=self.fractional_epoch,
             names=batch.names,
+            tracks=batch.tracks,
             attributes=batch.attributes,
-            tracks=self.settings.tracks(batch.tracks),
             features=self.objective.needs.features,
-            streams={name: self._prepare(other) for name, other in batch.streams.items()},
+            streams=streams,
         )
 
     def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:

@@ -17,6 +17,7 @@ from ..data.lookup import check_attributes
 from ..distributed import barrier, get_rank, get_world_size, is_main_process
 from ..errors import DataError
 from ..models.recognizer import Recognizer
+from ..needs import union
 from ..runtime import choose_settings
 from .checkpoint import resume
 from .composition import build_objective
@@ -27,6 +28,7 @@ from .metric_log import MetricLog
 from .objective import Objective
 from .seeding import seed_everything
 from .trainer import Trainer
+from .transform import build_transforms
 
 logger = logging.getLogger(__name__)
 
@@ -106,16 +108,22 @@ def train(
     settings.place(recognizer)
     seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
     made = objective(cfg, recognizer)
+    transforms = build_transforms(cfg, recognizer)
+    needs = union([made.needs, *(transform.needs for transform in transforms)])
     recognizer.check_features(made.needs.features)
     check_attributes(train_source, made.needs.attributes, f"OBJECTIVE.NAME {cfg.OBJECTIVE.NAME!r}")
+    for name, transform in zip(cfg.TRAIN.TRANSFORMS, transforms, strict=True):
+        check_attributes(train_source, transform.needs.attributes, f"TRAIN.TRANSFORMS {name!r}")
     settings.place(made)
-    made.prepare(Context(cfg, settings))
+    context = Context(cfg, settings)
+    for transform in transforms:
+        transform.prepare(context)
+    made.prepare(context)
     settings.place(made)  # with what it has made
     name = cfg.OBJECTIVE.NAME if objective is build_objective else ""
     described = ": ".join(filter(None, [name, made.description]))
     if is_main_process():
         logger.info("Training with %s", described)
-    needs = made.needs
     loader = build_train_loader(
         cfg,
         train_source,
@@ -130,10 +138,10 @@ def train(
             f"There is no mini-batch to train on: the training split has {len(train_source.records)} videos, and "
             f"TRAIN.BATCH_SIZE is {cfg.TRAIN.BATCH_SIZE}."
         )
-    trainer = Trainer(cfg, recognizer, made, loader, settings)
+    trainer = Trainer(cfg, recognizer, made, loader, settings, transforms)
     trainer.class_names = train_source.class_names
     identity = identify(cfg, {"train": train_source, **(streams or {})}) if identity is None else identity
-    trainer.identity = with_attributes(identity, train_source, made.needs.attributes)
+    trainer.identity = with_attributes(identity, train_source, needs.attributes)
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)

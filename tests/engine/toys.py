@@ -11,6 +11,7 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.data import TrainBatch
 from pvbias.engine import Objective, Phase, Trainer
+from pvbias.engine.transform import build_transforms
 from pvbias.models import Recognizer
 from pvbias.runtime import choose_settings
 
@@ -115,7 +116,8 @@ def make_cfg(output_dir, *overrides):
 def make_trainer(cfg, recognizer, objective, loader) -> Trainer:
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
-    return Trainer(cfg, recognizer, objective(cfg, recognizer), loader, settings)
+    transforms = build_transforms(cfg, recognizer)
+    return Trainer(cfg, recognizer, objective(cfg, recognizer), loader, settings, transforms)
 
 
 def weights(module: nn.Module) -> torch.Tensor:

@@ -1,0 +1,109 @@
+"""RandAugment, MixUp and CutMix of training clips, by torchvision's transforms."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import replace
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from pvbias.engine import MiniBatch, Transform
+from pvbias.errors import ConfigError
+from pvbias.models import Recognizer
+from pvbias.registries import TRANSFORM
+
+
+def _refuse_tracks(name: str, batch: MiniBatch) -> None:
+    if batch.tracks:
+        raise ConfigError(
+            f"TRAIN.TRANSFORMS has {name!r}, which changes what clips show, and {', '.join(batch.tracks)}, which the "
+            "training needs beside them, would no longer be theirs: leave it out."
+        )
+
+
+@TRANSFORM.register(name="rand_augment")
+class RandAugment(Transform):
+    """RandAugment (Cubuk et al.): ``RAND_AUGMENT.NUM_OPS`` random changes of colour or geometry, of magnitude
+    ``RAND_AUGMENT.MAGNITUDE``, the same for all frames of a clip. What it does depends on the clip's seed alone.
+
+    Raises:
+        ConfigError: the clips are optical flow, or are accompanied by a track.
+    """
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        if cfg.DATA.MODALITY not in (None, "rgb"):
+            raise ConfigError(
+                f"TRAIN.TRANSFORMS: rand_augment is for colours, and DATA.MODALITY = {cfg.DATA.MODALITY!r}."
+            )
+        from torchvision.transforms import v2  # seconds, which a run that does without is spared
+
+        self._augment = v2.RandAugment(num_ops=cfg.RAND_AUGMENT.NUM_OPS, magnitude=cfg.RAND_AUGMENT.MAGNITUDE)
+
+    def __call__(self, batch: MiniBatch) -> MiniBatch:
+        """See :class:`pvbias.engine.Transform`."""
+        _refuse_tracks("rand_augment", batch)
+        clips = [self._augmented(clip, seed) for clip, seed in zip(batch.clips, batch.seeds, strict=True)]
+        memory_format = torch.contiguous_format if batch.clips.is_contiguous() else torch.channels_last_3d
+        return replace(batch, clips=torch.stack(clips).contiguous(memory_format=memory_format))
+
+    def _augmented(self, clip: Tensor, seed: int) -> Tensor:
+        """``(C, T, H, W)`` likewise."""
+        torch.manual_seed(seed)
+        frames: Tensor = self._augment(clip.transpose(0, 1).contiguous())
+        return frames.clamp(0, 1).transpose(0, 1)
+
+
+class _Mix(Transform):
+    """Each clip with another one of the mini-batch, and their labels likewise, with probability ``MIXUP.PROB``."""
+
+    name: str
+
+    def __call__(self, batch: MiniBatch) -> MiniBatch:
+        """See :class:`pvbias.engine.Transform`."""
+        _refuse_tracks(self.name, batch)
+        labels = batch.soft_labels(self.cfg.MODEL.NUM_CLASSES)
+        if torch.rand(()) >= self.cfg.MIXUP.PROB:
+            return replace(batch, labels=labels)
+        own_share, clips = self._mixed(batch.clips)
+        return replace(batch, clips=clips, labels=own_share * labels + (1 - own_share) * labels.roll(1, 0))
+
+    @abc.abstractmethod
+    def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
+        """How much of each clip is left, and the clips, each mixed with the one before it."""
+
+
+@TRANSFORM.register(name="mixup")
+class MixUp(_Mix):
+    """MixUp (Zhang et al.): ``lambda x_i + (1 - lambda) x_(i-1)``, labels alike, lambda from Beta(alpha, alpha) with
+    ``MIXUP.ALPHA``, drawn once for a mini-batch (of each process)."""
+
+    name = "mixup"
+
+    def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
+        alpha = torch.full((), self.cfg.MIXUP.ALPHA)
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
+        return share, share * clips + (1 - share) * clips.roll(1, 0)
+
+
+@TRANSFORM.register(name="cutmix")
+class CutMix(_Mix):
+    """CutMix (Yun et al., on video as VideoMix's spatial variant): a rectangle of each clip, the same in all frames, is
+    that of the clip before it in the mini-batch, labels by area; the area that stays from Beta(alpha, alpha) with
+    ``MIXUP.CUTMIX_ALPHA``, before the rectangle is cut off at the border."""
+
+    name = "cutmix"
+
+    def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
+        alpha = torch.full((), self.cfg.MIXUP.CUTMIX_ALPHA)
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
+        height, width = clips.shape[-2:]
+        middle = [int(torch.randint(length, ())) for length in (height, width)]
+        half = [int(0.5 * (1 - share) ** 0.5 * length) for length in (height, width)]
+        top, left = (max(at - size, 0) for at, size in zip(middle, half, strict=True))
+        bottom, right = (min(middle[0] + half[0], height), min(middle[1] + half[1], width))
+        mixed = clips.clone()
+        mixed[..., top:bottom, left:right] = clips.roll(1, 0)[..., top:bottom, left:right]
+        return 1 - (bottom - top) * (right - left) / (height * width), mixed

@@ -1,0 +1,131 @@
+"""RandAugment, MixUp and CutMix of clips: labels as the pixels say, random numbers by video, any objective."""
+
+import pytest
+import torch
+
+from pvbias.engine import CrossEntropy, MiniBatch
+from pvbias.engine.transform import apply_transforms
+from pvbias.errors import ConfigError
+from pvbias.plugins.mixing import CutMix, MixUp, RandAugment, add_config
+from pvbias.registries import TRANSFORM
+from tests.engine.toys import CLASSES, FakeLoader, make_cfg, make_trainer, tiny_recognizer, weights
+
+
+def cfg_with(folder, **keys):
+    cfg = make_cfg(folder)
+    add_config(cfg)
+    for key, value in keys.items():
+        group, _, name = key.partition("__")
+        cfg[group][name] = value
+    return cfg
+
+
+def batch_of(count=4, side=8, **fields):
+    """Clip n is of value n / 8 throughout, its class n % 3."""
+    clips = torch.arange(count)[:, None, None, None, None].expand(-1, 3, 4, side, side) / 8
+    names = [f"{n}.mp4" for n in range(count)]
+    return MiniBatch(clips=clips.contiguous(), labels=torch.arange(count) % CLASSES, names=names, **fields)
+
+
+def changed(transform, batch, epoch=0.5, seed=0):
+    return apply_transforms([transform], batch, rng_seed=seed, epoch=epoch)
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_labels_are_mixed_as_pixels_are(kind, tmp_path):
+    """Clips of one value each: the mean of a mixed clip tells how much of which is in it."""
+    transform, batch = kind(cfg_with(tmp_path), tiny_recognizer()), batch_of()
+    shares = set()
+    for epoch in range(20):
+        mixed = changed(transform, batch, epoch)
+        own = mixed.labels[1, 1].item()  # of the second clip, class 1, with the first one, class 0
+        assert mixed.labels[1, 0].item() == pytest.approx(1 - own)
+        values = torch.arange(4) / 8
+        expected = own * values + (1 - own) * values.roll(1)
+        torch.testing.assert_close(mixed.clips.mean((1, 2, 3, 4)), expected)
+        torch.testing.assert_close(mixed.labels.sum(1), torch.ones(4))
+        shares.add(round(own, 4))
+    assert len(shares) > 10
+
+
+def test_cutmix_pastes_one_rectangle_into_all_frames(tmp_path):
+    transform, batch = CutMix(cfg_with(tmp_path), tiny_recognizer()), batch_of(side=16)
+    mixed = changed(transform, batch)
+    pasted = (mixed.clips[1] == 0).all(0)  # (T, H, W)
+    assert torch.equal(pasted, pasted[:1].expand_as(pasted))
+    rows, columns = pasted[0].any(1).nonzero()[:, 0], pasted[0].any(0).nonzero()[:, 0]
+    assert pasted[0].sum() == len(rows) * len(columns) > 0
+    assert len(rows) == rows[-1] - rows[0] + 1
+    assert mixed.labels[1, 0].item() == pytest.approx(pasted[0].float().mean().item())
+
+
+def test_with_probability_zero_clips_stay(tmp_path):
+    batch = batch_of()
+    mixed = changed(MixUp(cfg_with(tmp_path, MIXUP__PROB=0.0), tiny_recognizer()), batch)
+    assert torch.equal(mixed.clips, batch.clips)
+    assert torch.equal(mixed.labels, torch.eye(CLASSES)[batch.labels])
+
+
+def test_soft_labels_are_mixed_again(tmp_path):
+    mix = MixUp(cfg_with(tmp_path), tiny_recognizer())
+    twice = apply_transforms([mix, mix], batch_of(), rng_seed=0, epoch=0.5)
+    torch.testing.assert_close(twice.labels.sum(1), torch.ones(4))
+    assert (twice.labels[2] > 0).all()  # itself, its neighbour, and that one's
+
+
+def test_a_clip_is_augmented_by_its_own_seed(tmp_path):
+    """In any mini-batch, in any place; another way in another step; all frames alike."""
+    transform = RandAugment(cfg_with(tmp_path), tiny_recognizer())
+    torch.manual_seed(0)
+    picture = torch.rand(3, 1, 16, 16).expand(-1, 4, -1, -1)
+    batch = MiniBatch(clips=torch.stack([picture] * 3), labels=torch.arange(3), names=["a", "b", "c"])
+    made = changed(transform, batch)
+    alone = changed(transform, MiniBatch(clips=batch.clips[:1], labels=batch.labels[:1], names=["c"]))
+    assert torch.equal(made.clips[2], alone.clips[0])
+    assert not torch.equal(made.clips[0], made.clips[1])
+    assert not torch.equal(made.clips, changed(transform, batch, epoch=0.75).clips)
+    assert torch.equal(made.clips, made.clips[:, :, :1].expand_as(made.clips))
+    assert made.clips.min() >= 0
+    assert made.clips.max() <= 1
+
+
+def test_it_takes_nothing_from_other_random_numbers(tmp_path):
+    transform = MixUp(cfg_with(tmp_path), tiny_recognizer())
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    changed(transform, batch_of())
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("kind", [MixUp, CutMix, RandAugment])
+def test_tracks_are_refused(kind, tmp_path):
+    transform = kind(cfg_with(tmp_path), tiny_recognizer())
+    with pytest.raises(ConfigError, match=r"TRAIN\.TRANSFORMS has '\w+'.*and flow, which the training needs"):
+        changed(transform, batch_of(tracks={"flow": torch.zeros(4, 2, 4, 8, 8)}))
+
+
+def test_rand_augment_of_flow_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"for colours, and DATA\.MODALITY = 'flow'"):
+        RandAugment(cfg_with(tmp_path, DATA__MODALITY="flow"), tiny_recognizer())
+
+
+def test_training_with_transforms(tmp_path):
+    """Two phases or one, accumulated or not: the objective sees mixed clips and their soft labels."""
+    trained = {}
+    for name, keys in {
+        "plain": {},
+        "mixed": {"TRAIN__TRANSFORMS": ["mixup"]},
+        "again": {"TRAIN__TRANSFORMS": ["mixup"]},
+        "never": {"TRAIN__TRANSFORMS": ["mixup"], "MIXUP__PROB": 0.0},
+    }.items():
+        recognizer = tiny_recognizer()
+        make_trainer(cfg_with(tmp_path / name, **keys), recognizer, CrossEntropy, FakeLoader()).train()
+        trained[name] = weights(recognizer)
+    assert torch.equal(trained["mixed"], trained["again"])
+    assert not torch.allclose(trained["mixed"], trained["plain"])
+    torch.testing.assert_close(trained["never"], trained["plain"])
+
+
+def test_they_are_registered():
+    assert {"mixup", "cutmix", "rand_augment"} <= set(TRANSFORM.names())
