@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,7 +69,9 @@ def class_activation(recognizer: Recognizer, clip: Tensor, label: int) -> Tensor
     return last_feature_map(recognizer, clip, label).class_activation(clip.shape[1:])
 
 
-def last_feature_map(recognizer: Recognizer, clip: Tensor, label: int) -> FeatureMap:
+def last_feature_map(
+    recognizer: Recognizer, clip: Tensor, label: int, *, last_stage_input: Tensor | None = None
+) -> FeatureMap:
     """The feature map that the model's last convolution ends in, on the CPU; arguments as for
     :func:`class_activation`.
 
@@ -79,66 +80,98 @@ def last_feature_map(recognizer: Recognizer, clip: Tensor, label: int) -> Featur
     normalisation, residual sum and activation function after the convolution are in it, and the pooling of the head is
     not. Of several pathways it is the one with most frames.
 
+    Args:
+        last_stage_input: what the model's last stage was given for this clip, ``(D, t, h, w)``, where only that stage
+            has to run (:func:`feature_before_last_stage`). None: the whole model runs.
+
     Raises:
         NoFeatureMapError: the model has no such convolution, or goes on with tokens after it.
     """
     if not recognizer.head_name:
         raise NoFeatureMapError("The network has no final projection that its feature maps would come before.")
     # Not inference tensors, whoever calls: those have no gradients.
-    with torch.inference_mode(False), evaluation_mode(recognizer):
-        clips = (clip.float() / 255 if clip.dtype == torch.uint8 else clip.float().clone())[None]
-        clips = clips.to(recognizer.mean.device)
-        with torch.no_grad():
-            call, pathway = _find(recognizer, clips)
-        found: list[Tensor] = []
+    with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(recognizer):
+        device = recognizer.mean.device
+        if last_stage_input is not None and math.prod(last_stage_input.shape[1:]) > 1:
+            # The input needs a gradient, or there would be no graph where all parameters are frozen.
+            given = last_stage_input.float().clone()[None].to(device).requires_grad_()
+            calls = [_Call(None, [given])]
+            logits = _watched(recognizer, lambda: recognizer.stages[-1](given), calls)
+            feature = _last_of_size(calls, given.shape[2:])
+        else:
+            clips = (clip.float() / 255 if clip.dtype == torch.uint8 else clip.float().clone())[None]
+            clips = clips.to(device).requires_grad_()
+            calls = []
+            logits = _watched(recognizer, lambda: recognizer(clips), calls)
+            feature = _last_of_size(calls, _size(calls))
+        (gradient,) = torch.autograd.grad(logits[0, label], feature)
+    return FeatureMap(feature.detach()[0].float().cpu(), gradient[0].float().cpu())
 
-        def keep(number: int, module: nn.Module, outputs: Sequence[Tensor]) -> None:
-            if number == call:
-                found.append(outputs[pathway])
 
-        with torch.enable_grad():
-            # The clip needs a gradient, or there would be no graph where all parameters are frozen.
-            logits = _forward(recognizer, clips.requires_grad_(), keep)
-            (gradient,) = torch.autograd.grad(logits[0, label], found)
-    return FeatureMap(found[0].detach()[0].float().cpu(), gradient[0].float().cpu())
+def feature_before_last_stage(recognizer: Recognizer) -> str:
+    """The dotted name of the inner module whose output the last stage is given, where the last feature map is that or
+    is made of it in the last stage; empty where the whole model has to run to find it.
+
+    For models of stages one after another whose last one, the head, has no convolution over several positions, and the
+    one before it no pooling.
+    """
+    stages = recognizer.stages
+    if len(stages) < 2:
+        return ""
+    before, head = stages[-2:]
+    convolves = any(isinstance(layer, nn.Conv3d) and max(layer.kernel_size) > 1 for layer in before.modules())
+    # Not adaptive ones, which squeeze-and-excitation has beside the way.
+    pools = any(isinstance(layer, (nn.AvgPool3d, nn.MaxPool3d)) for layer in before.modules())
+    convolves_again = any(isinstance(layer, nn.Conv3d) and max(layer.kernel_size) > 1 for layer in head.modules())
+    if not convolves or pools or convolves_again:
+        return ""
+    return next(name for name, module in recognizer.module.named_modules() if module is before)
 
 
-def _find(recognizer: Recognizer, clips: Tensor) -> tuple[int, int]:
-    """Find the last feature map: the number of the inner module's call that gives it, and of its output."""
-    calls: list[tuple[nn.Module, list[torch.Size]]] = []
-    _forward(recognizer, clips, lambda _, module, outputs: calls.append((module, [out.shape for out in outputs])))
+@dataclass(frozen=True)
+class _Call:
+    """A call of an inner module (None: what it began with), and the tensors that it has put out: one a pathway."""
+
+    module: nn.Module | None
+    outputs: Sequence[Tensor]
+
+
+def _size(calls: Sequence[_Call]) -> torch.Size:
+    """``(t, h, w)`` of the last convolution's output."""
     convolutions = [
         number
-        for number, (module, _) in enumerate(calls)
-        if isinstance(module, nn.Conv3d) and max(module.kernel_size) > 1
+        for number, call in enumerate(calls)
+        if isinstance(call.module, nn.Conv3d) and max(call.module.kernel_size) > 1
     ]
     if not convolutions:
         raise NoFeatureMapError("The model has no convolution over space and time (a Conv3d): there are no maps.")
     last = convolutions[-1]
-    if any(isinstance(module, nn.Linear) and math.prod(shapes[0][1:-1]) > 1 for module, shapes in calls[last:]):
+    if any(isinstance(call.module, nn.Linear) and math.prod(call.outputs[0].shape[1:-1]) > 1 for call in calls[last:]):
         raise NoFeatureMapError("After its last convolution the model goes on with tokens: there are no maps.")
-    size = calls[last][1][0][2:]
-    alike = [number for number, (_, shapes) in enumerate(calls) if size in [shape[2:] for shape in shapes]]
-    pathways = {number: shape[2] for number, shape in enumerate(calls[alike[-1]][1]) if len(shape) == 5}
-    return alike[-1], max(pathways, key=lambda number: pathways[number])
+    return calls[last].outputs[0].shape[2:]
 
 
-def _forward(recognizer: Recognizer, clips: Tensor, watch: Callable[[int, nn.Module, list[Tensor]], None]) -> Tensor:
-    """Logits ``(1, K)``. Whenever an inner module is done, until the final projection begins, ``watch`` gets the
-    number of the call, the module, and the tensors it has put out: one, or one for each pathway."""
-    numbers = itertools.count()
+def _last_of_size(calls: Sequence[_Call], size: torch.Size) -> Tensor:
+    """The last output of this size, and of several pathways' that with most frames."""
+    last = [call for call in calls if size in [output.shape[2:] for output in call.outputs]][-1]
+    maps = [output for output in last.outputs if output.dim() == 5]
+    return max(maps, key=lambda output: output.shape[2])
+
+
+def _watched(recognizer: Recognizer, forward: Callable[[], Tensor], calls: list[_Call]) -> Tensor:
+    """Logits ``(1, K)``; the calls of inner modules are appended as they end, until the final projection begins."""
     at_head: list[bool] = []
 
     def done(module: nn.Module, args: Any, output: Any) -> None:
         if not at_head:
             # Listed anew: PyTorchVideo's multi-pathway blocks write their results into the list they were given.
             outputs = [output] if isinstance(output, Tensor) else [o for o in output if isinstance(o, Tensor)]
-            watch(next(numbers), module, outputs)
+            calls.append(_Call(module, outputs))
 
     handles = [module.register_forward_hook(done) for module in recognizer.module.modules()]
     handles.append(recognizer.head.register_forward_pre_hook(lambda *_: at_head.append(True)))
     try:
-        return recognizer(clips)
+        return forward()
     finally:
         for handle in handles:
             handle.remove()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 import torch
+from fvcore.common.config import CfgNode
 from PIL import Image
 from torch import Tensor
 
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import VideoViews
 from pvbias.evaluation.samples import Sample, SampleEvaluator
-from pvbias.models import Outputs
+from pvbias.models import Outputs, Recognizer
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
-from .grad_cam import FeatureMap, NoFeatureMapError, last_feature_map
+from .grad_cam import FeatureMap, NoFeatureMapError, feature_before_last_stage, last_feature_map
 
 _FRAMES_SHOWN = 8
 #: Pixels.
@@ -44,15 +45,20 @@ class TemporalActivation(SampleEvaluator):
     Tables: ``activations``, one row for each video: ``peak_frames`` (counted from 0) and the names of the two pictures.
     """
 
-    needs = Needs(modulations=(ORIGINAL,))
     table = "activations"
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
+        super().__init__(cfg, recognizer, class_names)
+        self.before_head = feature_before_last_stage(recognizer)
+        self.needs = Needs(modulations=(ORIGINAL,), features=(self.before_head,) if self.before_head else ())
 
     def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
         clip, predicted = video.clips[view], int(outputs[ORIGINAL].logits[view].argmax())
         try:
-            feature_map = last_feature_map(self.recognizer, clip, predicted)
+            known = outputs[ORIGINAL].features[self.before_head][view] if self.before_head else None
+            feature_map = last_feature_map(self.recognizer, clip, predicted, last_stage_input=known)
         except NoFeatureMapError as error:
             return Sample(label=video.label, not_applicable=str(error))
         over_time, peaks = _by_frame(feature_map, clip.shape[1])

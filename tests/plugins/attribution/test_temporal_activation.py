@@ -12,8 +12,10 @@ from pvbias.clips import ClipSpec, slow_fast_pathways
 from pvbias.config import get_cfg
 from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
+from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.attribution import TemporalActivation, class_activation
-from pvbias.plugins.attribution.grad_cam import NoFeatureMapError, last_feature_map
+from pvbias.plugins.attribution.grad_cam import NoFeatureMapError, feature_before_last_stage, last_feature_map
+from pvbias.registries import MODEL
 from tests.evaluation.toys import as_outputs
 
 SPEC = ClipSpec(num_frames=8, sampling_rate=1, crop_size=8, test_crop_size=8, short_side=8, mean=(0,) * 3, std=(1,) * 3)
@@ -326,3 +328,30 @@ def test_short_clips_show_all_their_frames(cfg):
     assert row["peak_frames"] == "1"
     strip = picture(result, row, "strip")
     assert 2 * 64 <= strip.shape[1] < 3 * 64
+
+
+@pytest.mark.parametrize("name", ["x3d_xs", "slow_r50", "csn_r101", "r2plus1d_r50"])
+def test_the_last_stage_alone_gives_the_same_map(name):
+    """Of the zoo's models, from the features that came with the logits."""
+    load_plugins()
+    torch.manual_seed(0)
+    model = MODEL.get(name)
+    spec = model.clip_spec.replace(num_frames=4, crop_size=64, test_crop_size=64, short_side=64)
+    module = model.build(num_classes=5, num_frames=4, crop_size=64)
+    recognizer = Recognizer(module, clip_spec=spec, head=model.head, stages=model.stages).eval()
+    for parameter in recognizer.parameters():  # the last norm of a residual branch begins with zeros
+        if parameter.dim() == 1:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    clip = torch.rand(3, 4, 64, 64)
+    before = feature_before_last_stage(recognizer)
+    assert before
+    with torch.inference_mode():
+        known = recognizer.outputs(clip[None], (before,)).features[before][0]
+    forwards = []
+    recognizer.module.register_forward_hook(lambda *_: forwards.append(1))
+    found = last_feature_map(recognizer, clip, 2, last_stage_input=known)
+    assert not forwards
+    expected = last_feature_map(recognizer, clip, 2)
+    assert len(forwards) == 1
+    torch.testing.assert_close(found.features, expected.features, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.gradient, expected.gradient, rtol=1e-4, atol=1e-6)
