@@ -45,11 +45,11 @@ def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: i
     )
 
 
-def check_attributes(source: VideoSource, names: Sequence[str], asked_by: str) -> None:
+def check_attributes(sources: Sequence[VideoSource], names: Sequence[str], asked_by: str) -> None:
     """Raise where no video has an attribute that is asked for; warn where some lack it.
 
     Args:
-        source: the videos.
+        sources: the videos.
         names: of the attributes.
         asked_by: what asks for them, for messages: a key, an evaluator.
 
@@ -58,16 +58,17 @@ def check_attributes(source: VideoSource, names: Sequence[str], asked_by: str) -
     """
     if not names:
         return
-    counts = Counter(name for record in source.records for name in record.attributes)
-    total = len(source.records)
+    counts = Counter(name for source in sources for record in source.records for name in record.attributes)
+    total = sum(len(source.records) for source in sources)
+    listed = " or ".join(source.description for source in sources)
     for name in names:
         if not counts[name]:
             known = did_you_mean(name, counts) if counts else "Its videos have no attributes."
-            raise DataError(f"{asked_by} asks for {name!r}, and no video of {source.description} has it. {known}")
+            raise DataError(f"{asked_by} asks for {name!r}, and no video of {listed} has it. {known}")
         if counts[name] < total and is_main_process():
             logger.warning(
                 "%s asks for %r, and %d of the %d videos of %s do not have it.",
-                *(asked_by, name, total - counts[name], total, source.description),
+                *(asked_by, name, total - counts[name], total, listed),
             )
 
 

@@ -25,7 +25,7 @@ from ..zoo.fetching import sha256_of
 #: "content": fingerprints by name}``.
 Identity = dict[str, Any]
 
-#: The keys under which the videos of splits are compared; those of another stream: ``DATA.STREAMS.<name>.SPLIT``.
+#: The keys under which the videos of splits are compared.
 _SPLIT_KEYS = {"train": "DATA.TRAIN_SPLIT", "val": "DATA.VAL_SPLIT"}
 
 #: What has changed where a fingerprint has.
@@ -85,8 +85,7 @@ def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Ident
         identity["NUM_SHARDS"] = cfg.NUM_SHARDS
     for split, source in sources.items():
         said = f"{source.description} ({len(source.records):,} videos)"
-        key = _SPLIT_KEYS.get(split, f"DATA.STREAMS.{split}.SPLIT")
-        identity[key] = {"said": said, "content": list_fingerprints(source)}
+        identity[_videos_key(split)] = {"said": said, "content": list_fingerprints(source)}
     for name in cfg.DATA.get("STREAMS", {}):
         identity.setdefault(f"DATA.STREAMS.{name}.SPLIT", "")
     return identity
@@ -116,13 +115,26 @@ def identify(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
     return all_gather_objects(training_identity(cfg, sources) if is_main_process() else {})[0]
 
 
-def with_attributes(identity: Identity, source: VideoSource, names: Sequence[str]) -> Identity:
-    """The identity of a training whose objective uses attributes of the training videos."""
-    videos = identity.get(_SPLIT_KEYS["train"])
-    if not names or videos is None:
-        return identity
-    content = videos["content"] | {"attributes": attributes_fingerprint(source, names)}
-    return identity | {_SPLIT_KEYS["train"]: videos | {"content": content}}
+def _videos_key(split: str) -> str:
+    """The key under which the videos of a split or stream are compared."""
+    return _SPLIT_KEYS.get(split, f"DATA.STREAMS.{split}.SPLIT")
+
+
+def with_attributes(identity: Identity, sources: Mapping[str, VideoSource], names: Sequence[str]) -> Identity:
+    """The identity of a training that uses attributes of its videos.
+
+    Args:
+        identity: without them; of an auxiliary network's training it may not name the videos, and stays as it is.
+        sources: the videos of each stream.
+        names: of the attributes.
+    """
+    found = dict(identity)
+    for stream, source in sources.items():
+        key = _videos_key(stream)
+        if names and key in found and _is_content(found[key]):
+            content = found[key]["content"] | {"attributes": attributes_fingerprint(source, names)}
+            found[key] = found[key] | {"content": content}
+    return found
 
 
 def refuse_another(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any], path: Path) -> list[str]:

@@ -111,9 +111,11 @@ def train(
     transforms = build_transforms(cfg, recognizer)
     needs = union([made.needs, *(transform.needs for transform in transforms)])
     recognizer.check_features(made.needs.features)
-    check_attributes(train_source, made.needs.attributes, f"OBJECTIVE.NAME {cfg.OBJECTIVE.NAME!r}")
+    others = choose_streams(cfg, needs.streams, streams or {})
+    sources = {"train": train_source, **others}
+    check_attributes([*sources.values()], made.needs.attributes, f"OBJECTIVE.NAME {cfg.OBJECTIVE.NAME!r}")
     for name, transform in zip(cfg.TRAIN.TRANSFORMS, transforms, strict=True):
-        check_attributes(train_source, transform.needs.attributes, f"TRAIN.TRANSFORMS {name!r}")
+        check_attributes([*sources.values()], transform.needs.attributes, f"TRAIN.TRANSFORMS {name!r}")
     settings.place(made)
     context = Context(cfg, settings)
     for transform in transforms:
@@ -131,7 +133,7 @@ def train(
         world_size=get_world_size(),
         tracks=needs.tracks,
         labelled=labelled,
-        streams=choose_streams(cfg, needs.streams, streams or {}),
+        streams=others,
     )
     if len(loader) == 0:
         raise DataError(
@@ -141,7 +143,7 @@ def train(
     trainer = Trainer(cfg, recognizer, made, loader, settings, transforms)
     trainer.class_names = train_source.class_names
     identity = identify(cfg, {"train": train_source, **(streams or {})}) if identity is None else identity
-    trainer.identity = with_attributes(identity, train_source, needs.attributes)
+    trainer.identity = with_attributes(identity, sources, needs.attributes)
     log, checkpoints = MetricLog(), Checkpoints()
     validation = Validation(validate, log) if validate is not None else None
     bad_log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)

@@ -179,7 +179,7 @@ def measure_shard(
 def check_needed_attributes(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
     """Raise DataError where evaluators need attributes that none of the videos has; warn where some lack them."""
     for name, evaluator in evaluators.items():
-        check_attributes(source, evaluator.needs.attributes, f"The evaluator {name!r}")
+        check_attributes([source], evaluator.needs.attributes, f"The evaluator {name!r}")
 
 
 def _kept_in(keep: str | Path, split: str, fingerprint: str) -> Path:

@@ -235,7 +235,7 @@ def _labelled_sources(cfg: CfgNode) -> dict[str, VideoSource]:
 def _check_test(cfg: CfgNode, source: VideoSource) -> None:
     """Raise where the test videos cannot be measured as they are described."""
     check_labels(cfg, source)
-    check_attributes(source, cfg.BIAS.BREAK_DOWN_BY, "BIAS.BREAK_DOWN_BY")
+    check_attributes([source], cfg.BIAS.BREAK_DOWN_BY, "BIAS.BREAK_DOWN_BY")
 
 
 def _look_up(cfg: CfgNode, source: VideoSource, split: str) -> None:

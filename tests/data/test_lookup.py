@@ -136,13 +136,16 @@ def test_attributes_that_are_asked_for(caplog):
         VideoRecord(path="b", name="b", attributes={"scene": "street"}),
     ]
     source = types.SimpleNamespace(records=records, description="test.csv")
-    check_attributes(source, ["scene"], "BIAS.BREAK_DOWN_BY")
+    plain = types.SimpleNamespace(records=[VideoRecord(path="a", name="a")], description="target.csv")
+    check_attributes([source], ["scene"], "BIAS.BREAK_DOWN_BY")
     assert not caplog.records
-    check_attributes(source, ["people"], "BIAS.BREAK_DOWN_BY")
+    check_attributes([source], ["people"], "BIAS.BREAK_DOWN_BY")
     assert "asks for 'people', and 1 of the 2 videos of test.csv do not have it" in caplog.text
     with pytest.raises(
         DataError, match=r"BIAS\.BREAK_DOWN_BY asks for 'scenes', and no video of test\.csv .* 'scene'\?"
     ):
-        check_attributes(source, ["scene", "scenes"], "BIAS.BREAK_DOWN_BY")
+        check_attributes([source], ["scene", "scenes"], "BIAS.BREAK_DOWN_BY")
     with pytest.raises(DataError, match="Its videos have no attributes"):
-        check_attributes(types.SimpleNamespace(records=[VideoRecord(path="a", name="a")], description=""), ["x"], "y")
+        check_attributes([plain], ["x"], "y")
+    check_attributes([plain, source], ["scene"], "y")
+    assert "1 of the 3 videos of target.csv or test.csv" in caplog.text

@@ -12,7 +12,10 @@ import torch
 import pvbias
 from pvbias.config import complete, load_cfg
 from pvbias.data import build_source, build_test_loader, build_train_loader
-from pvbias.registries import DATASET, OBJECTIVE, SAMPLING, TRACK
+from pvbias.errors import DataError
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import DATASET, EVALUATOR, OBJECTIVE, SAMPLING, TRACK
+from pvbias.report import read_results
 from pvbias.run import run
 
 README = (Path(pvbias.__file__).parent / "data" / "README.md").read_text(encoding="utf-8")
@@ -23,13 +26,14 @@ SIDE, FRAMES = 20, 10
 def my_lab(tmp_path, monkeypatch):
     """The examples' modules, where Python finds them."""
     blocks = re.findall(r"```python\n# my_lab/(\w+)\.py\n(.*?)```", README, re.S)
-    assert [name for name, _ in blocks] == ["arrays", "middle", "depth", "adaptation"]
+    assert [name for name, _ in blocks] == ["arrays", "middle", "depth", "worst_group", "adaptation"]
     (tmp_path / "code" / "my_lab").mkdir(parents=True)
     for name, source in blocks:
         (tmp_path / "code" / "my_lab" / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path / "code")
     importlib.invalidate_caches()
-    restore = [registry.snapshot() for registry in (DATASET, OBJECTIVE, SAMPLING, TRACK)]
+    load_plugins()  # what they register stays
+    restore = [registry.snapshot() for registry in (DATASET, EVALUATOR, OBJECTIVE, SAMPLING, TRACK)]
     yield
     for undo in restore:
         undo()
@@ -56,7 +60,7 @@ def configured(videos, *overrides):
     sizes = ("NUM_FRAMES", 4, "SAMPLING_RATE", 1, "TRAIN_CROP_SIZE", 16, "TEST_CROP_SIZE", 16, "TEST_SHORT_SIDE", 16)
     keys = {f"DATA.{name}": value for name, value in zip(sizes[::2], sizes[1::2], strict=True)}
     keys |= {
-        "PLUGINS": "['my_lab.arrays', 'my_lab.middle', 'my_lab.depth', 'my_lab.adaptation']",
+        "PLUGINS": str([f"my_lab.{name}" for name in ("arrays", "middle", "depth", "worst_group", "adaptation")]),
         "MODEL.MODEL_NAME": "r3d_small",
         "TRAIN.DATASET": "arrays",
         "TEST.DATASET": "arrays",
@@ -94,3 +98,20 @@ def test_an_objective_with_a_second_stream(my_lab, videos):
     off = ("TEST.ENABLE", "False", "BIAS.ENABLE", "False", "TENSORBOARD.ENABLE", "False", "SOLVER.MAX_EPOCH", "1.0")
     run(configured(videos, *keys, *off, "SOLVER.BASE_LR", "0.01"))
     assert '"gap"' in (videos / "run" / "train_log.jsonl").read_text()
+
+
+def test_an_evaluator_that_uses_an_attribute(my_lab, videos):
+    keys = ("BIAS.EVALUATORS", "['worst_group']", "BIAS.BREAK_DOWN_BY", "[take]", "OUTPUT_DIR", str(videos / "run"))
+    off = ("TRAIN.ENABLE", "False", "TEST.NUM_ENSEMBLE_VIEWS", "1", "TEST.NUM_SPATIAL_CROPS", "1")
+    run(configured(videos, *keys, *off, "WORST_GROUP.ATTRIBUTE", "take"))
+    results = read_results(videos / "run").results
+    (figure,) = results["worst_group"].figures
+    table = results["breakdown"].tables["take"]
+    accuracies = {
+        row["group"]: row["value"] for row in table if (row["evaluator"], row["level"]) == ("accuracy", "video")
+    }
+    assert len(accuracies) == 6
+    assert figure.value == min(accuracies.values())
+    assert accuracies[figure.note.removeprefix("take: ")] == figure.value
+    with pytest.raises(DataError, match=r"The evaluator 'worst_group' asks for 'scene', and no video .* Known: take\."):
+        run(configured(videos, *keys, *off))
