@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from fvcore.common.config import CfgNode
@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..models import find_model
 from .effects import flat
 from .keys import DECLARED, are_numbers, pair
+from .solvers import completed_solver, solver_groups
 from .time_limit import minutes
 
 #: Pairs that must be ordered: the first may not exceed the second. None on either side is filled consistently later.
@@ -21,8 +22,6 @@ _ORDERED = (
     ("DATA.TEST_CROP_SIZE", "DATA.TEST_SHORT_SIDE", "a crop cannot be larger than the frame it is taken from"),
     ("DATA.TRAIN_CROP_SIZE", "DATA.TEST_CROP_SIZE", "the model is built for the training crop and cannot see less"),
     ("BIAS.FREEZE_DRAWS", "DATA.NUM_FRAMES", "a clip has no more frames to draw"),
-    ("SOLVER.WARMUP_EPOCHS", "SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
-    ("STUDENT.SOLVER.WARMUP_EPOCHS", "STUDENT.SOLVER.MAX_EPOCH", "the warm-up is part of the training"),
 )
 
 
@@ -48,7 +47,11 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
                 holds = rule.holds(value)
             if not holds:
                 fail(key, rule.must)
-    for small, large, why in _ORDERED:
+    warm_ups = [
+        (f"{group}.WARMUP_EPOCHS", f"{group}.MAX_EPOCH", "the warm-up is part of the training")
+        for group in ("SOLVER", *solver_groups(cfg))
+    ]
+    for small, large, why in (*_ORDERED, *warm_ups):
         low, high = value_of(cfg, small), value_of(cfg, large)
         if low is not None and high is not None and low > high:
             fail(small, f"is larger than {large} = {high!r} ({origins.get(large, 'default')}): {why}")
@@ -82,8 +85,9 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
         fail("AUG.COLOR_JITTER", "cannot be had with DATA.MODALITY 'flow': a vector has no colour")
     if minutes(cfg.SLURM.TIME) * 60 < cfg.SLURM.SIGNAL_DELAY + 120:
         fail("SLURM.TIME", f"leaves no time to work before the signal, SLURM.SIGNAL_DELAY = {cfg.SLURM.SIGNAL_DELAY} s")
-    _check_solver(cfg.SOLVER, lambda name, what: fail(f"SOLVER.{name}", what))
-    _check_solver(student_solver(cfg), lambda name, what: fail(f"STUDENT.SOLVER.{name}", what))
+    _check_solver(cfg.SOLVER, partial(_fail_in, fail, "SOLVER"))
+    for group in solver_groups(cfg):
+        _check_solver(completed_solver(cfg, group), partial(_fail_in, fail, group))
 
 
 def _check_modulations(cfg: CfgNode, fail: Callable[[str, str], None], origins: Mapping[str, str]) -> None:
@@ -101,10 +105,8 @@ def _check_modulations(cfg: CfgNode, fail: Callable[[str, str], None], origins: 
                         each.frames(cfg.DATA.NUM_FRAMES, [0])  # not every clip has enough frames for all of them
 
 
-def student_solver(cfg: CfgNode) -> CfgNode:
-    """``STUDENT.SOLVER`` with what it leaves open as in ``SOLVER``."""
-    own = {name: value for name, value in cfg.STUDENT.SOLVER.items() if value is not None}
-    return CfgNode({**cfg.SOLVER, **own})
+def _fail_in(fail: Callable[[str, str], None], group: str, name: str, what: str) -> None:
+    fail(f"{group}.{name}", what)
 
 
 def _check_solver(solver: CfgNode, fail: Callable[[str, str], None]) -> None:

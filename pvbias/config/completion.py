@@ -10,7 +10,8 @@ from ..clips import ClipSpec
 from ..errors import ConfigError, did_you_mean
 from ..models import find_model
 from ..registries import MODEL
-from .checks import check, student_solver
+from .checks import check
+from .solvers import complete_solvers
 from .stream_keys import complete_streams
 
 
@@ -57,7 +58,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
         origins[f"DATA.{name}"] = "the configuration" if data[name] is not None else "as the model was trained"
         if data[name] is None:
             data[name] = value
-    cfg.STUDENT.SOLVER = student_solver(cfg)
+    complete_solvers(cfg)
     complete_streams(cfg)
     check(cfg, origins)
     cfg.freeze()

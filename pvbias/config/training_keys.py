@@ -5,7 +5,8 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, OBJECTIVE, TRANSFORM
-from .keys import DECLARED, Effect, Rule, above, are_numbers, at_least, below_one, declare, one_of, registered, texts
+from .keys import Effect, Rule, above, are_numbers, at_least, below_one, declare, one_of, registered, texts
+from .solvers import declare_solver
 
 
 def add_keys(cfg: CfgNode) -> None:
@@ -217,8 +218,4 @@ def _add_student(cfg: CfgNode) -> None:
         at_least(0),
         unit="frames",
     )
-    # Its optimizer and schedule: the keys of SOLVER, with their meaning.
-    for name in list(cfg.SOLVER):
-        own = DECLARED[f"SOLVER.{name}"]
-        about = f"The student's {name}: see SOLVER.{name}. None: as in SOLVER."
-        declare(cfg, f"STUDENT.SOLVER.{name}", None, about, own.rule, unit=own.unit, kind=own.kind, effect=own.effect)
+    declare_solver(cfg, "STUDENT.SOLVER", "The student's")

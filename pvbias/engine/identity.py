@@ -16,6 +16,7 @@ from ..config import load_cfg
 from ..config.checks import value_of
 from ..config.effects import effects, flat
 from ..config.keys import Effect
+from ..config.solvers import solver_groups
 from ..data import VideoSource, attributes_fingerprint, list_fingerprints
 from ..distributed import all_gather_objects, is_main_process
 from ..errors import ConfigError, did_you_mean
@@ -40,7 +41,6 @@ _CONTENTS = {
 #: Keys of an identity that are not there where they say nothing.
 _BY_NEED = frozenset({*_SPLIT_KEYS.values(), "NUM_SHARDS"})
 
-_SCHEDULE_LENGTHS = ("SOLVER.MAX_EPOCH", "STUDENT.SOLVER.MAX_EPOCH")
 _EVERYTHING = Effect.EVERYTHING
 _SHOWN = 25
 
@@ -188,7 +188,8 @@ def _refusal(cfg: CfgNode, refused: Sequence[Change], path: Path) -> str:
 
 def _changes(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any]) -> list[Change]:
     """What differs and decides the result, in the order of the configuration."""
-    declared = effects(cfg)
+    declared, groups = effects(cfg), solver_groups(cfg)
+    schedule_lengths = {f"{group}.MAX_EPOCH" for group in ("SOLVER", *groups)}
     old_cfg = dict(flat(yaml.safe_load(checkpoint["cfg"])))
     old, new = checkpoint.get("identity"), identity
     if old is not None:
@@ -201,20 +202,17 @@ def _changes(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any]) ->
     found: dict[str, Change] = {}
     for change in (*_compared(cfg, old, new), *_of_validations(cfg, old_cfg, checkpoint, declared)):
         why = change.why
-        if change.key in _SCHEDULE_LENGTHS and change.key in old_cfg:
+        if change.key in schedule_lengths and change.key in old_cfg:
             why = _why_not_longer(change.key, cfg, old_cfg, checkpoint)
             if not why:
                 continue
         found[change.key] = replace(change, why=why)
-    # The student's solver is the recognizer's where nothing else is said.
+    # The solver of an auxiliary network is the recognizer's where nothing else is said.
+    of_recognizer = {f"{group}.{name}": f"SOLVER.{name}" for group in groups for name in cfg.SOLVER}
     return [
         change
         for key, change in found.items()
-        if not (
-            key.startswith("STUDENT.")
-            and (own := found.get(key.removeprefix("STUDENT."))) is not None
-            and (own.old, own.new) == (change.old, change.new)
-        )
+        if (own := found.get(of_recognizer.get(key, ""))) is None or (own.old, own.new) != (change.old, change.new)
     ]
 
 

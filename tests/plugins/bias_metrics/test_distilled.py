@@ -12,7 +12,7 @@ from torch import nn
 
 from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
-from pvbias.config.checks import student_solver
+from pvbias.config.solvers import complete_solvers
 from pvbias.context import Context
 from pvbias.data import BadVideoLog, VideoRecord
 from pvbias.errors import DataError
@@ -150,7 +150,7 @@ def config(folder, *, labels="none", epochs=15.0, **student):
     cfg.STUDENT.NAME = "tiny"
     for key, value in {"BASE_LR": 0.3, "OPTIMIZING_METHOD": "adam", "MAX_EPOCH": epochs, **student}.items():
         cfg.STUDENT.SOLVER[key] = value
-    cfg.STUDENT.SOLVER = student_solver(cfg)
+    complete_solvers(cfg)
     return cfg
 
 
