@@ -11,8 +11,8 @@ class Needs:
     """What a consumer has to be given.
 
     Attributes:
-        modulations: of an evaluator: names in the MODULATION registry; it gets the model's outputs on each. Empty: it
-            only looks at the model's weights.
+        modulations: of an evaluator: specs (:func:`pvbias.clips.modulation`); it gets the model's outputs on each, by
+            the spec as it is written here. Empty: it only looks at the model's weights.
         features: inner features that come with the logits, from the same forward: ``"embedding"`` (what the final
             projection sees, averaged over the positions it is applied to, ``(N, D)``), or the dotted name of an inner
             module of the zoo module (its output).

@@ -9,7 +9,10 @@ from torch import nn
 import pvbias
 from pvbias.config import complete
 from pvbias.errors import ConfigError
+from pvbias.evaluation import Accuracy
 from pvbias.models import build_recognizer
+from pvbias.registries import EVALUATOR
+from pvbias.report import read_predictions
 from pvbias.tools.main import main
 
 SPEC = pvbias.ClipSpec(num_frames=4, sampling_rate=2, crop_size=16, test_crop_size=16, short_side=20, mean=(0.5,) * 3)
@@ -40,6 +43,28 @@ def test_a_wrapped_network_is_measured(bar_videos, tmp_path):
     assert document["run"]["num_videos"] == 8
     assert document["run"]["sampling"].startswith("4 frames, every 2 ")
     assert "Network" in (tmp_path / "report.html").read_text()
+
+
+def test_predictions_are_kept_by_the_one_name_of_each_modulation(bar_videos, tmp_path):
+    """However an evaluator, or the configuration, writes it."""
+
+    class Loud(Accuracy):
+        def __init__(self, cfg, recognizer, class_names):
+            super().__init__(cfg, recognizer, class_names)
+            self.measure_on({"original": ["original"], "frozen": ["freeze(frame=first)"]})
+
+    restore = EVALUATOR.snapshot()
+    EVALUATOR.register(Loud, name="loud")
+    overrides = [*keys(bar_videos / "test.csv", tmp_path), "BIAS.EVALUATORS", "[dynamic_score, loud]"]
+    overrides += ["BIAS.MODULATIONS", "['shuffle( segments=2 )', 'freeze(frame=first)']"]
+    try:
+        results = pvbias.measure(pvbias.load_cfg(overrides=overrides), pvbias.Recognizer.wrap(Network(), SPEC))
+    finally:
+        restore()
+    kept = {"freeze_first", "freeze_middle", "shuffle", "shuffle(segments=2)"}
+    assert set(read_predictions(tmp_path).variants) == kept
+    assert {figure.variant for figure in results["dynamic_score"].figures} == kept
+    assert {figure.variant for figure in results["loud"].figures} == {"original", "frozen"}
 
 
 def test_a_network_without_a_final_projection_is_measured_where_none_is_needed(bar_videos, tmp_path):

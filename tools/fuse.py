@@ -226,7 +226,8 @@ def measure_variants(streams: Sequence[Stream], fused: Predictions) -> dict[str,
         evaluator: Evaluator = EVALUATOR.get(name)(cfg, _classifier(fused.probabilities.shape[1]), fused.class_names)
         if not evaluator.of_predictions:
             continue
-        missing = [each for each in evaluator.needs.modulations if each not in (ORIGINAL, *fused.variants)]
+        asked = [modulation.spec for modulation in evaluator.modulations().values()]
+        missing = [spec for spec in asked if spec not in (ORIGINAL, *fused.variants)]
         if missing:
             reason = (
                 f"Not all runs have kept their predictions on {', '.join(missing)} clips: measure them again, with "
@@ -252,7 +253,11 @@ def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
     nothing = torch.empty(1, 3, 0, 0, 0, dtype=torch.uint8)
     for index, (name, label) in enumerate(zip(fused.names, fused.labels.tolist(), strict=True)):
         video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)
-        evaluator.process(video, {each: Outputs({"": logs[each][index, None]}) for each in evaluator.needs.modulations})
+        outputs = {
+            spec: Outputs({"": logs[modulation.spec][index, None]})
+            for spec, modulation in evaluator.modulations().items()
+        }
+        evaluator.process(video, outputs)
     result = evaluator.evaluate()
     result.predictions = None
     result.figures = [figure for figure in result.figures if figure.level != "clip"]

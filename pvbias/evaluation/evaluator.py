@@ -13,8 +13,10 @@ import numpy as np
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from ..clips import Modulation, modulation
 from ..data import VideoRecord
 from ..data.attributes import NO_ATTRIBUTES, Attribute
+from ..errors import ConfigError
 from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
 from ..needs import Needs
@@ -77,9 +79,9 @@ class Evaluator(abc.ABC):
     depend on how many there were.
 
     Attributes:
-        needs: what :meth:`process` is given: the modulations
-            (specs, :func:`pvbias.clips.modulation`), the features that come with the logits on each of them,
-            the clips' tracks. Set in ``__init__`` when it depends on the configuration.
+        needs: what :meth:`process` is given: the modulations (specs, :func:`pvbias.clips.modulation`), the features
+            that come with the logits on each of them, the clips' tracks. Set in ``__init__`` when it depends on the
+            configuration.
         of_predictions: its figures follow from the name, the label and the logits of a video alone; those of video
             level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
             what several models say together, too (``pvbias fuse``).
@@ -99,6 +101,17 @@ class Evaluator(abc.ABC):
         self.class_names = class_names
         self.rows: dict[int, Any] = {}
         self.store: ArrayStore | None = None
+
+    def modulations(self) -> dict[str, Modulation]:
+        """The modulations that it needs, by their spec as :attr:`needs` writes it.
+
+        Raises:
+            ConfigError: there is no such modulation.
+        """
+        try:
+            return {spec: modulation(spec) for spec in self.needs.modulations}
+        except ConfigError as error:
+            raise ConfigError(f"{type(self).__name__} measures on clips that cannot be had: {error}") from error
 
     def reset(self) -> None:
         """Forget all videos."""

@@ -89,7 +89,7 @@ def run_evaluators(
             evaluator needs and no video has.
         WeightsError: the model gives logits that are not finite.
     """
-    check_needed_attributes(source, evaluators)
+    check_needs(source, evaluators)
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
@@ -147,7 +147,7 @@ def measure_shard(
         DataError: a label that the model has no class for, or an attribute that an evaluator needs and no video has.
         WeightsError: the model gives logits that are not finite.
     """
-    check_needed_attributes(source, evaluators)
+    check_needs(source, evaluators)
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for name, evaluator in consumers.items():
         evaluator.reset()
@@ -176,9 +176,13 @@ def measure_shard(
             writer.write(part)
 
 
-def check_needed_attributes(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
-    """Raise DataError where evaluators need attributes that none of the videos has; warn where some lack them."""
+def check_needs(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
+    """Raise ConfigError where evaluators need modulations that there are not, or not of clips so short, and DataError
+    where they need attributes that none of the videos has; warn where some lack them."""
     for name, evaluator in evaluators.items():
+        for each in evaluator.modulations().values():
+            if isinstance(each, Rearrangement):
+                each.frames(evaluator.cfg.DATA.NUM_FRAMES, [0])
         check_attributes([source], evaluator.needs.attributes, f"The evaluator {name!r}")
 
 
@@ -307,7 +311,7 @@ def _wanted(evaluators: Iterable[Evaluator]) -> dict[str, tuple[str, ...]]:
     """All modulations that evaluators need, by name, and the features that any of them needs of each."""
     wanted: dict[str, tuple[str, ...]] = {}
     for evaluator in evaluators:
-        for name in (modulation(spec).spec for spec in evaluator.needs.modulations):
+        for name in (each.spec for each in evaluator.modulations().values()):
             wanted[name] = tuple(dict.fromkeys((*wanted.get(name, ()), *evaluator.needs.features)))
     return dict(sorted(wanted.items()))
 

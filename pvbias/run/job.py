@@ -33,7 +33,7 @@ from ..engine.identity import Identity
 from ..engine.metric_log import FILE_NAME as TRAIN_LOG
 from ..errors import ConfigError
 from ..evaluation import Evaluator, Result, measure_shard, run_evaluators
-from ..evaluation.runner import check_needed_attributes
+from ..evaluation.runner import check_needs
 from ..models import Recognizer, build_recognizer
 from ..plugin_loading import load_plugins
 from ..registries import EVALUATOR
@@ -107,7 +107,7 @@ def _train_and_measure(
     recognizer = build_recognizer(cfg)
     if cfg.TRAIN.ENABLE and measuring:  # what cannot be measured is said before the training
         test = sources["test"]
-        check_needed_attributes(test, _evaluators(cfg, recognizer, test.class_names, _evaluator_names(cfg)))
+        check_needs(test, _evaluators(cfg, recognizer, test.class_names, _evaluator_names(cfg)))
     weights = load_and_account(cfg, recognizer, source, judged_by=_judges(cfg, recognizer))
     if measuring and is_main_process():
         remove_files(cfg.OUTPUT_DIR)
@@ -327,7 +327,8 @@ def _evaluators(
     made: dict[str, Evaluator] = {name: EVALUATOR.get(name)(cfg, recognizer, class_names) for name in names}
     if "accuracy" in made:
         # It keeps the predictions: all that the figures of predictions are made of.
-        wanted = [variant for each in made.values() if each.of_predictions for variant in each.needs.modulations]
+        judging = [each for each in made.values() if each.of_predictions]
+        wanted = [modulation.spec for each in judging for modulation in each.modulations().values()]
         made["accuracy"].kept = tuple(variant for variant in dict.fromkeys(wanted) if variant != ORIGINAL)
     return made
 

@@ -13,7 +13,7 @@ from torch import nn
 import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers slow_r50)
 from pvbias.clips import modulation, view_seeds
 from pvbias.data.attributes import Attributes
-from pvbias.errors import DataError, WeightsError
+from pvbias.errors import ConfigError, DataError, WeightsError
 from pvbias.evaluation import Accuracy, Evaluator, Figure, Result, SampleClips
 from pvbias.models.recognizer import Recognizer
 from pvbias.needs import Needs
@@ -115,6 +115,20 @@ def test_one_modulation_is_forwarded_once_however_evaluators_write_it(tmp_path):
         assert (logits["freeze(frame=middle)"] == others["freeze_middle"]).all()
         assert (logits["shuffle( segments=2 )"] == others["shuffle(segments=2)"]).all()
         assert (logits["original"] != others["shuffle(segments=2)"]).any()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("shufle", "Keep measures on clips that cannot be had: .*'shufle'. Did you mean 'shuffle'"),
+        ("shuffle(segments=5)", "clips of 4 frames do not have 5 segments"),
+    ],
+)
+def test_modulations_that_cannot_be_had_are_an_error_before_anything_is_decoded(tmp_path, spec, message):
+    cfg, model, source = config(), recognizer(), NoiseSource()
+    with pytest.raises(ConfigError, match=message):
+        measure(tmp_path, cfg, {"keep": Keep(cfg, model, ("original", spec))}, model=model, source=source)
+    assert source.opened == []
 
 
 REARRANGED = ("original", "shuffle", "reverse", "freeze_first", "freeze_random")
