@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from pvbias.errors import ConfigError, WeightsError
 from pvbias.models import ZooModel, find_model
 from pvbias.plugin_loading import load_plugins
 from pvbias.zoo import atomic_save, match, model_weights, read_checkpoint, save_safetensors
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES = """examples:
   # the newest checkpoint of a run; then hub.x3d_s(...).load_state_dict(torch.load(FILE)["model_state"])
@@ -91,6 +94,8 @@ def export(run: Path, target: str, out: Path | None = None) -> Path:
             f"--to {target}: {cfg.MODEL.MODEL_NAME} is a model of the zoo {model.zoo!r}, which {target} does not have. "
             f"Choose {' or '.join(suitable)}."
         )
+    if checkpoint.get("extra_heads"):
+        logger.warning("The heads of MODEL.EXTRA_HEADS are left out: the original code has none.")
     weights = model_weights(checkpoint, str(path))
     bare = model.build(
         num_classes=cfg.MODEL.NUM_CLASSES, num_frames=cfg.DATA.NUM_FRAMES, crop_size=cfg.DATA.TRAIN_CROP_SIZE

@@ -106,6 +106,14 @@ def add_keys(cfg: CfgNode) -> None:
     )
     declare(
         cfg,
+        "MODEL.EXTRA_HEADS",
+        [],
+        "Linear heads on the embedding, beside the model's own, as NAME=CLASSES: [scene=10] adds one of 10 classes "
+        "called scene. AttributeHeads (OBJECTIVE.NAME) trains them; exported weights are without them.",
+        _extra_heads(),
+    )
+    declare(
+        cfg,
         "MODEL.FREEZE",
         [],
         "Parameters that stay as they are: those whose name matches one of these regular expressions (re.search); "
@@ -395,3 +403,13 @@ def _colour(*, zero: bool) -> Rule:
         "for RGB in [0, 1]. Those for RGB in [0, 255] have to be divided by 255"
     )
     return Rule(holds, must, f"three numbers in {'[0, 1]' if zero else '(0, 1]'}")
+
+
+def _extra_heads() -> Rule:
+    def holds(value: Any) -> bool:
+        from ..models.extra_heads import parse_extra_heads  # with torch, which declaring a key does not need
+
+        parse_extra_heads(value)  # a ConfigError that says what is wrong
+        return True
+
+    return Rule(holds, "must be a list of NAME=CLASSES", "a list of NAME=CLASSES, CLASSES >= 2")

@@ -29,6 +29,14 @@ def add_keys(cfg: CfgNode) -> None:
     )
     declare(
         cfg,
+        "OBJECTIVE.ATTRIBUTE_HEADS",
+        [],
+        "Heads that AttributeHeads trains, each to tell the values of the videos' attribute of its name. Empty: those "
+        "of MODEL.EXTRA_HEADS.",
+        texts(),
+    )
+    declare(
+        cfg,
         "OBJECTIVE.LABEL_SMOOTHING",
         0.0,
         "Probability moved from the label to all classes evenly.",

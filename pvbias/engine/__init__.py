@@ -1,5 +1,6 @@
 """Training: objectives with phases, the trainer and its hooks, checkpoints, several processes."""
 
+from .attribute_heads import AttributeHeads
 from .checkpoint import newest_checkpoint, refuse_another_configuration, refuse_another_training
 from .classification import classification
 from .composition import build_objective
@@ -14,6 +15,7 @@ from .training import TrainSummary, train
 from .transform import MiniBatch, Transform
 
 __all__ = [
+    "AttributeHeads",
     "CrossEntropy",
     "Hook",
     "MiniBatch",

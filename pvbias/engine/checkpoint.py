@@ -17,7 +17,7 @@ from ..config import complete
 from ..distributed import all_gather_objects, barrier, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, WeightsError
 from ..versions import versions
-from ..zoo import atomic_save, model_state, peek_checkpoint, read_checkpoint
+from ..zoo import atomic_save, extra_heads_state, model_state, peek_checkpoint, read_checkpoint
 from .identity import Identity, refuse_another, training_identity
 from .seeding import generator_states
 from .state import RunningPhase, TrainState
@@ -41,12 +41,12 @@ def save_checkpoint(state: TrainState) -> Path:
 
     As in SlowFast: ``model_state`` (the bare zoo module's weights), ``optimizer_state``, ``epoch`` (of the latest
     finished one, counted from 0; the file name counts from 1) and ``cfg`` (YAML text). Beside them
-    ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks), ``scaler_state``, ``step``
-    (finished ones of the epoch at work), ``plan`` (what ``step`` counts), ``class_names`` (in label order, empty where
-    the labels have none), ``identity`` (:mod:`.identity`), ``versions``, ``precision``, ``history`` (what has changed
-    on the way, in words) and ``processes``: for each its random
-    generators, what its hooks have counted, and its BatchNorm statistics where they are not those of process 0.
-    ``torch.load(path, weights_only=True)`` reads it.
+    ``other_optimizer_states`` (by phase), ``objective_state`` (auxiliary networks), ``extra_heads`` and
+    ``head_classes`` (:func:`pvbias.zoo.extra_heads_state`), ``scaler_state``, ``step`` (finished ones
+    of the epoch at work), ``plan`` (what ``step`` counts), ``class_names`` (in label order, empty where the labels have
+    none), ``identity`` (:mod:`.identity`), ``versions``, ``precision``, ``history`` (what has changed on the way, in
+    words) and ``processes``: for each its random generators, what its hooks have counted, and its BatchNorm statistics
+    where they are not those of process 0. ``torch.load(path, weights_only=True)`` reads it.
 
     Once it is there, earlier ones inside an epoch are removed, and all but the last ``TRAIN.CHECKPOINT_KEEP`` of those
     after an epoch; and those that are further on, which a training has left that this one has begun anew over.
@@ -225,6 +225,7 @@ def _checkpoint(state: TrainState) -> dict[str, Any]:
             running.phase.name: running.optimizer.state_dict() for running in state.phases if running is not main
         },
         "objective_state": state.objective.state_dict(),
+        **extra_heads_state(state.recognizer),
         "scaler_state": state.scaler.state_dict(),
         "step": state.step,
         "plan": _plan(state),
@@ -240,6 +241,7 @@ def _checkpoint(state: TrainState) -> dict[str, Any]:
 def _restore(state: TrainState, checkpoint: Mapping[str, Any]) -> None:
     main = _main_phase(state)
     state.recognizer.module.load_state_dict(checkpoint["model_state"])
+    state.recognizer.extra_heads.load_state_dict(checkpoint.get("extra_heads", {}))
     state.objective.load_state_dict(checkpoint["objective_state"])
     for running in state.phases:
         name = running.phase.name

@@ -198,7 +198,7 @@ def measurement_fingerprint(
     for part in (
         _effective(cfg),
         # Without the addresses of functions, which are others in each process.
-        re.sub(r" at 0x[0-9a-f]+", "", repr((recognizer.module, recognizer.clip_spec))),
+        re.sub(r" at 0x[0-9a-f]+", "", repr((recognizer.module, recognizer.clip_spec, recognizer.head_classes))),
         (fingerprint(source), attributes_fingerprint(source)),
         sorted((name, type(evaluator).__qualname__) for name, evaluator in evaluators.items()),
         (settings.precision, settings.memory_format),

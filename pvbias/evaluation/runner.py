@@ -25,7 +25,7 @@ from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
-from ..models.outputs import Outputs
+from ..models.outputs import EMBEDDING, Outputs
 from ..models.recognizer import Recognizer
 from ..needs import union
 from .array_store import ArrayStore
@@ -375,10 +375,11 @@ def _sharing_frame_stages(
     """Modulations for which the stages that see one frame at a time run once; none where that saves nothing."""
     if not recognizer.num_frame_stages:
         return {}
+    embedded = [EMBEDDING] if recognizer.extra_heads else []
     shared = {
         name: each
         for name, each in modulations.items()
-        if isinstance(each, Rearrangement) and all(map(recognizer.comes_after_frame_stages, wanted[name]))
+        if isinstance(each, Rearrangement) and all(map(recognizer.comes_after_frame_stages, [*wanted[name], *embedded]))
     }
     return shared if len(shared) > 1 else {}
 
@@ -386,9 +387,11 @@ def _sharing_frame_stages(
 def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Sequence[Evaluator]) -> None:
     record = video.record
     for name, output in outputs.items():
-        if not output.logits.isfinite().all():
+        broken = [head for head, logits in output.heads.items() if not logits.isfinite().all()]
+        if broken:
+            of = f" of the head {broken[0]!r}" if broken[0] else ""
             raise WeightsError(
-                f"The model's logits for video {record.name!r} ({name} clips) are not finite: figures over them "
+                f"The model's logits{of} for video {record.name!r} ({name} clips) are not finite: figures over them "
                 "would mean nothing. Check the weights (a training that diverged?), and PRECISION if it is fp16."
             )
         if record.label is not None and not 0 <= record.label < output.logits.shape[1]:

@@ -9,6 +9,7 @@ from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, did_you_mean
 from ..registries import MODEL, MODEL_FAMILY
+from .extra_heads import parse_extra_heads
 from .recognizer import Recognizer
 from .zoo_model import ZooModel
 
@@ -67,6 +68,7 @@ def build_recognizer(cfg: CfgNode) -> Recognizer:
         pathways=entry.pathways,
         stages=entry.stages,
         tap=entry.tap,
+        extra_heads=parse_extra_heads(cfg.MODEL.EXTRA_HEADS),
     )
     freeze_parameters(recognizer, cfg.MODEL.FREEZE)
     return recognizer

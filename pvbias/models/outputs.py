@@ -31,7 +31,8 @@ class Outputs:
     """The outputs of a recognizer on N clips.
 
     Attributes:
-        heads: logits ``(N, K)`` by name of the head; the first one is that of the task at hand.
+        heads: logits ``(N, K)`` by name of the head; the first one is that of the task at hand, ``""`` where the module
+            has one only.
         features: by the names that were asked for: ``(N, D)`` for ``"embedding"``, else the inner module's output,
             whose first dimension is N; of a module with several outputs (pathways; tokens and their layout) a list or
             tuple of such tensors and of plain values.
@@ -73,6 +74,32 @@ class Outputs:
             {name: torch.cat([part.heads[name] for part in parts]) for name in parts[0].heads},
             Features({name: _joined([part.features[name] for part in parts]) for name in parts[0].features}),
         )
+
+
+#: Name of the head of a module that has one.
+ONLY_HEAD = ""
+
+
+def heads_of(logits: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Logits by name of the head, of what a module gives.
+
+    Raises:
+        ConfigError: it gives something else.
+    """
+    if isinstance(logits, Tensor):
+        return {ONLY_HEAD: logits}
+    named = dict(logits) if isinstance(logits, Mapping) else {}
+    if not named or not all(isinstance(value, Tensor) and value.dim() == 2 for value in named.values()):
+        raise ConfigError(
+            f"The model gives a {type(logits).__name__} that is neither logits (N, K) nor logits of several heads by "
+            "name, {'action': (N, K), 'scene': (N, S)}."
+        )
+    return named
+
+
+def first_head(logits: Tensor | Mapping[str, Tensor]) -> Tensor:
+    """Logits of the first head, of what a module gives; see :func:`heads_of`."""
+    return logits if isinstance(logits, Tensor) else next(iter(heads_of(logits).values()))
 
 
 def check_first_dimension(name: str, value: Any, num_clips: int) -> None:

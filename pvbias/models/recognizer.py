@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
+from .extra_heads import ExtraHeads
 from .frame_stages import count_frame_stages
-from .outputs import EMBEDDING, Features, Outputs, check_first_dimension
+from .outputs import EMBEDDING, Features, Outputs, check_first_dimension, first_head, heads_of
 from .wrapping import find_head, refuse_wrapped
 
 
@@ -34,8 +35,15 @@ class Recognizer(nn.Module):
 
         clip (N, C, T, H, W) -> frame_features (N, D, T, h, w) -> classify_features (N, K)
 
+    A module may have several heads and return their logits by name, ``{"action": (N, K), "scene": (N, S)}``; the first
+    one is that of the task at hand, which :meth:`forward` and :attr:`num_classes` are about. Further linear heads on
+    the embedding can be added beside any module. :meth:`outputs` has all of them::
+
+        clip -> module -+-> logits (N, K)
+                        +-> embedding (N, D) -> extra heads -> logits (N, S) of each
+
     Args:
-        module: a classifier that returns logits, never probabilities.
+        module: a classifier that returns logits, never probabilities: ``(N, K)``, or such by name of the head.
         clip_spec: the clips it takes.
         head: dotted name, inside ``module``, of the final projection (a linear layer, or a 1x1x1 convolution). Empty:
             it has none (:meth:`wrap`).
@@ -45,6 +53,12 @@ class Recognizer(nn.Module):
         tap: dotted name, inside ``module``, of what gives the feature maps that others start from (decoders); empty:
             none is named.
         num_classes: K; 0: that of the final projection.
+        extra_heads: classes of linear heads to add, by name; of :attr:`head`'s input, averaged over positions.
+
+    Attributes:
+        extra_heads: the added heads, :class:`.extra_heads.ExtraHeads`; not in :attr:`module`'s state dict.
+        head_classes: what the outputs of a head stand for, in order, by the head's name: values of the attribute that
+            it was trained to tell. Of the first head, see the class names of the videos.
     """
 
     mean: Tensor
@@ -60,6 +74,7 @@ class Recognizer(nn.Module):
         stages: str = "",
         tap: str = "",
         num_classes: int = 0,
+        extra_heads: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.module = module
@@ -69,6 +84,8 @@ class Recognizer(nn.Module):
         self._pathways = pathways
         self.stages_name = stages
         self.tap = tap
+        self.head_classes: dict[str, tuple[str | int | float | bool, ...]] = {}
+        self.extra_heads = ExtraHeads(extra_heads or {}, self._embedding_width() if extra_heads else 0)
         # Not persistent: a checkpoint of the recognizer holds the zoo module's weights and nothing else.
         self.register_buffer("mean", torch.tensor(clip_spec.mean).view(1, -1, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(clip_spec.std).view(1, -1, 1, 1, 1), persistent=False)
@@ -131,7 +148,11 @@ class Recognizer(nn.Module):
         return self._num_classes or self.head.weight.shape[0]  # type: ignore[union-attr, return-value, index]
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits ``(N, K)`` of clips ``(N, C, T, H, W)``, uint8 or float in [0, 1]."""
+        """Logits ``(N, K)`` of clips ``(N, C, T, H, W)``, uint8 or float in [0, 1]; of several heads the first's."""
+        return first_head(self.classify(clip))
+
+    def classify(self, clip: Tensor) -> Tensor | Mapping[str, Tensor]:
+        """What the module itself gives for clips: logits ``(N, K)``, or such by name of the head."""
         return self.module(self._pathways(self.normalize(clip)))
 
     def normalize(self, clip: Tensor) -> Tensor:
@@ -166,6 +187,9 @@ class Recognizer(nn.Module):
 
         ``classify_features(frame_features(clip))`` is ``forward(clip)``, for every module.
         """
+        return first_head(self._classify_features(features))
+
+    def _classify_features(self, features: Tensor) -> Tensor | Mapping[str, Tensor]:
         if not self.num_frame_stages:
             return self.module(self._pathways(features))
         for stage in self.stages[self.num_frame_stages :]:
@@ -184,7 +208,7 @@ class Recognizer(nn.Module):
         return self.classify_features(torch.cat([features] * clip.shape[2], dim=2))
 
     def outputs(self, clip: Tensor, features: Sequence[str] = ()) -> Outputs:
-        """Logits and inner features of clips ``(N, C, T, H, W)``, from one forward, with graph.
+        """Logits of all heads and inner features of clips ``(N, C, T, H, W)``, from one forward, with graph.
 
         Args:
             clip: uint8 or float in [0, 1].
@@ -193,7 +217,7 @@ class Recognizer(nn.Module):
         Raises:
             ConfigError: a feature that the module does not have.
         """
-        return self._collecting(features, lambda: self(clip))
+        return self._collecting(features, lambda: self.classify(clip))
 
     def outputs_of_features(self, frame_features: Tensor, features: Sequence[str] = ()) -> Outputs:
         """:meth:`outputs` from features of frames ``(N, D, T, h, w)``, the rest of the way; see
@@ -203,22 +227,34 @@ class Recognizer(nn.Module):
             frame_features: of :meth:`frame_features`.
             features: names of which :meth:`comes_after_frame_stages`.
         """
-        return self._collecting(features, lambda: self.classify_features(frame_features))
+        return self._collecting(features, lambda: self._classify_features(frame_features))
 
-    def _collecting(self, names: Sequence[str], forward: Callable[[], Tensor]) -> Outputs:
+    def _collecting(self, names: Sequence[str], forward: Callable[[], Tensor | Mapping[str, Tensor]]) -> Outputs:
         inner = [name for name in names if name != EMBEDDING]
         with ExitStack() as taps:
             collected = taps.enter_context(self.taps(*inner))
-            seen = taps.enter_context(self.taps(self.head_name, inputs=True)) if EMBEDDING in names else {}
-            logits = forward()
+            embeds = EMBEDDING in names or len(self.extra_heads) > 0
+            seen = taps.enter_context(self.taps(self.head_name, inputs=True)) if embeds else {}
+            heads = heads_of(forward())
         features = Features()
+        embedding = self.average_positions(seen[self.head_name]) if embeds else None
+        if embedding is not None:
+            heads |= self._extra_logits(embedding, heads)
         for name in names:
             if name == EMBEDDING:
-                features[name] = self.average_positions(seen[self.head_name])
+                features[name] = embedding
             else:
                 features[name] = collected[name]
-                check_first_dimension(name, features[name], len(logits))
-        return Outputs({"": logits}, features)
+                check_first_dimension(name, features[name], len(first_head(heads)))
+        return Outputs(heads, features)
+
+    def _extra_logits(self, embedding: Tensor, heads: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        twice = heads.keys() & self.extra_heads.num_classes.keys()
+        if twice:
+            raise ConfigError(
+                f"MODEL.EXTRA_HEADS: the model itself has a head {min(twice)!r}. Give the added one another name."
+            )
+        return self.extra_heads(embedding)
 
     def check_features(self, names: Sequence[str]) -> None:
         """Raise ConfigError for a name that is no feature of this model."""
@@ -232,6 +268,10 @@ class Recognizer(nn.Module):
         """Whether a feature is made by the stages that come after those that see one frame at a time."""
         module = self.head if feature == EMBEDDING else self.submodule(feature)
         return any(module is inner for stage in self.stages[self.num_frame_stages :] for inner in stage.modules())
+
+    def _embedding_width(self) -> int:
+        """D of the embedding."""
+        return self.head.weight.shape[1]  # type: ignore[union-attr, return-value, index]
 
     def embed(self, clip: Tensor) -> Tensor:
         """Features ``(N, D)`` that the final projection sees, averaged over the positions it is applied to."""

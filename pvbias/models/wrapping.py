@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
 from .evaluation_mode import evaluation_mode
+from .outputs import first_head
 
 if TYPE_CHECKING:
     from .recognizer import Recognizer
@@ -214,6 +215,8 @@ def _takes(recognizer: Recognizer, given: Tensor, lengths: tuple[int, ...]) -> b
             output = recognizer.module(given.to(device))
     except _MISFITS:
         return False
+    if isinstance(output, Mapping):
+        output = next(iter(output.values()), None)
     return isinstance(output, Tensor) and output.dim() == 2 and len(output) in lengths
 
 
@@ -238,7 +241,7 @@ def _forward(recognizer: Recognizer, side: int) -> _Run:
     handles = [note(name, layer) for name, layer in layers]
     try:
         with evaluation_mode(recognizer), torch.no_grad():
-            output = recognizer(torch.full(size, 0.5, device=reference.device))
+            output = recognizer.classify(torch.full(size, 0.5, device=reference.device))
     finally:
         for handle in handles:
             handle.remove()
@@ -247,6 +250,8 @@ def _forward(recognizer: Recognizer, side: int) -> _Run:
             f"The network gives a {type(output).__name__} and not a tensor. Its logits alone: "
             "network.register_forward_hook(lambda module, args, output: output.logits)."
         )
+    if isinstance(output, Mapping):
+        output = first_head(output)
     if not isinstance(output, Tensor):
         raise ConfigError(
             f"The network makes a {type(output).__name__} of one clip; it has to give logits (1, K). "

@@ -18,7 +18,7 @@ from ..engine.checkpoint import is_training_checkpoint
 from ..errors import WeightsError
 from ..models import Recognizer, find_model
 from ..report.folder import write_atomically
-from ..zoo import LoadReport, count_head_classes, fetch, load_weights, model_weights, peek_checkpoint
+from ..zoo import LoadReport, count_head_classes, fetch, load_extra_heads, load_weights, model_weights, peek_checkpoint
 from ..zoo.configurations import other_clips, own_configuration
 from ..zoo.heads import refuse_random_head
 
@@ -156,7 +156,8 @@ def changed_on_the_way(history: Sequence[str]) -> list[str]:
 
 
 def load(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequence[str]) -> LoadReport:
-    """Load a checkpoint as the configuration says.
+    """Load a checkpoint as the configuration says, for measuring with the weights of extra heads; in a training these
+    begin anew.
 
     Args:
         cfg: completed configuration.
@@ -176,4 +177,6 @@ def load(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequen
     )
     if judged_by:
         refuse_random_head(recognizer, report, judged_by)
+    if not cfg.TRAIN.ENABLE:
+        load_extra_heads(recognizer, peek_checkpoint(report.path), source)
     return report

@@ -23,6 +23,41 @@ def model_state(recognizer: Recognizer) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in recognizer.module.state_dict().items()}
 
 
+def extra_heads_state(recognizer: Recognizer) -> dict[str, Any]:
+    """What a training checkpoint has of the heads beside the zoo module: ``extra_heads``, their weights, and
+    ``head_classes``, what the outputs of any head stand for."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in recognizer.extra_heads.state_dict().items()}
+    return {
+        "extra_heads": weights,
+        "head_classes": {name: list(values) for name, values in recognizer.head_classes.items()},
+    }
+
+
+def load_extra_heads(recognizer: Recognizer, checkpoint: Mapping[str, Any], source: str) -> None:
+    """Give a recognizer's extra heads the weights that a training checkpoint has of them.
+
+    Args:
+        recognizer: as built.
+        checkpoint: as read.
+        source: of it, for messages.
+
+    Raises:
+        WeightsError: it has no such heads, or of another size; nothing is changed.
+    """
+    weights, own = checkpoint.get("extra_heads") or {}, recognizer.extra_heads.state_dict()
+    for name, classes in recognizer.extra_heads.num_classes.items():
+        key = f"{name}_head.weight"
+        if key not in weights or weights[key].shape != own[key].shape:
+            found = f"one of shape {tuple(weights[key].shape)}" if key in weights else "none of that name"
+            raise WeightsError(
+                f"MODEL.EXTRA_HEADS has {name}={classes}, a head of shape {tuple(own[key].shape)}, and {source!r} has "
+                f"{found}: its outputs would be those of random weights. Give a checkpoint of a training that had the "
+                "head, or leave it out of MODEL.EXTRA_HEADS."
+            )
+    recognizer.extra_heads.load_state_dict({name: weights[name] for name in own})
+    recognizer.head_classes = {name: tuple(values) for name, values in (checkpoint.get("head_classes") or {}).items()}
+
+
 def save_weights(recognizer: Recognizer, path: str | Path, *, cfg: CfgNode | None = None) -> Path:
     """Export a recognizer as the zoo publishes weights: ``{"model_state": ...}``.
 
@@ -30,6 +65,8 @@ def save_weights(recognizer: Recognizer, path: str | Path, *, cfg: CfgNode | Non
 
         bare = pytorchvideo.models.hub.x3d_s(model_num_class=num_classes)
         bare.load_state_dict(torch.load(path)["model_state"], strict=True)
+
+    Heads that were added beside the zoo module (:attr:`.Recognizer.extra_heads`) are no part of that, and left out.
 
     Args:
         recognizer: the model (not wrapped for distributed training).

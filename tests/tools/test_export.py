@@ -66,6 +66,14 @@ def test_the_newest_checkpoint_of_a_run_for_pytorchvideo(tmp_path, capsys):
     hub.x3d_xs(model_num_class=3).load_state_dict(written["model_state"], strict=True)
 
 
+def test_heads_that_were_added_are_left_out_with_a_word(tmp_path, caplog):
+    weights = write_run(tmp_path, "x3d_xs", epoch=1, extra_heads={"scene_head.weight": torch.zeros(4, 3)})
+    assert main(["export", str(tmp_path), "--to", "pytorchvideo"]) == 0
+    written = torch.load(tmp_path / "x3d_xs_pytorchvideo.pyth", weights_only=True)
+    assert same(written["model_state"], weights)
+    assert "MODEL.EXTRA_HEADS are left out" in caplog.text
+
+
 def test_one_checkpoint_for_slowfast(tmp_path):
     weights = write_run(tmp_path, "x3d_xs", epoch=1)
     write_run(tmp_path, "x3d_xs", epoch=2)
