@@ -7,10 +7,12 @@ from pvbias.config.checks import check
 from pvbias.config.keys import DECLARED
 from pvbias.config.solvers import complete_solvers, declare_solver, solver_groups
 from pvbias.errors import ConfigError
+from pvbias.plugin_loading import load_plugins
 
 
 @pytest.fixture
 def cfg():
+    load_plugins()  # names in the configuration are those of registries
     cfg = get_cfg()
     before = dict(DECLARED)
     declare_solver(cfg, "MY_LAB.CRITIC.SOLVER", "The critic's")
@@ -29,9 +31,6 @@ def test_what_is_left_open_is_as_in_solver(cfg):
 
 def test_completing_a_configuration_completes_it(cfg):
     cfg.MODEL.MODEL_NAME = "x3d_xs"
-    from pvbias.plugin_loading import load_plugins
-
-    load_plugins()
     assert complete(cfg, num_classes=3).MY_LAB.CRITIC.SOLVER.BASE_LR == cfg.SOLVER.BASE_LR
 
 
