@@ -11,16 +11,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from fvcore.common.config import CfgNode
 from tabulate import tabulate
-from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import TrainBatch
+from pvbias.data.streams import FIRST, is_labelled, tracks_of
 from pvbias.data.workers import worker_context
 from pvbias.engine import Trainer, build_objective
 from pvbias.engine.solver import build_optimizer
@@ -136,19 +138,25 @@ def _trainer(overrides: Sequence[str]) -> Trainer:
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
     objective = settings.place(build_objective(cfg, recognizer))
-    size, frames, crop = cfg.TRAIN.BATCH_SIZE, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
-    clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
-    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,))
-    tracks = {name: _noise(name, size, frames, crop) for name in objective.needs.tracks}
-    batch = TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], tracks=tracks)
+    streams = {FIRST: _noise(cfg, FIRST, cfg.TRAIN.BATCH_SIZE, objective.needs.tracks)}
+    for name in objective.needs.streams:
+        if name not in streams:
+            streams[name] = _noise(cfg, name, cfg.DATA.STREAMS[name].BATCH_SIZE, objective.needs.tracks)
+    batch = replace(streams.pop(FIRST), streams=streams)
     return Trainer(cfg, recognizer, objective, _OneBatch(batch), settings)  # type: ignore[arg-type]
 
 
-def _noise(name: str, size: int, frames: int, crop: int) -> Tensor:
-    """Values of a track in [0, 2), as a mini-batch has them."""
-    track = TRACK.get(name)
-    noise = np.random.default_rng(0).uniform(0, 2, (size, track.channels, frames, crop, crop))
-    return torch.from_numpy(noise.astype(track.dtype))
+def _noise(cfg: CfgNode, stream: str, size: int, tracks: Sequence[str]) -> TrainBatch:
+    """A mini-batch of a stream, with values of its tracks in [0, 2)."""
+    frames, crop = cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
+    clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
+    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,)) if is_labelled(cfg, stream) else None
+    values = {}
+    for name in tracks_of(tracks, stream):
+        track = TRACK.get(name)
+        noise = np.random.default_rng(0).uniform(0, 2, (size, track.channels, frames, crop, crop))
+        values[name] = torch.from_numpy(noise.astype(track.dtype))
+    return TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], tracks=values)
 
 
 def _step(trainer: Trainer) -> float:

@@ -40,17 +40,16 @@ def declare_stream(cfg: CfgNode, name: str, *, labelled: bool) -> None:
         cfg,
         f"{group}.SPLIT",
         "",
-        "Videos of this stream of training clips: an annotation, as DATA.TRAIN_SPLIT; of a DATASET that is no list of "
-        'files "train", "val" or "test". Empty: there is no such stream.',
+        "Videos of this stream of training clips: an annotation, as DATA.TRAIN_SPLIT; with another DATASET than "
+        '"videos" one of its splits, "train", "val" or "test". Empty: there is no such stream.',
         effect=Effect.VIDEOS,
     )
     declare(
         cfg,
         f"{group}.DATASET",
-        None,
-        "Name in the DATASET registry. None: that of TRAIN.DATASET.",
+        "videos",
+        "Name in the DATASET registry.",
         registered(DATASET, "datasets"),
-        kind=str,
     )
     declare(
         cfg,
@@ -80,5 +79,5 @@ def declare_stream(cfg: CfgNode, name: str, *, labelled: bool) -> None:
 def complete_streams(cfg: CfgNode) -> None:
     """Fill what the streams leave as it is for the first one."""
     for keys in cfg.DATA.get("STREAMS", CfgNode()).values():
-        own = {"DATASET": cfg.TRAIN.DATASET, "PATH_PREFIX": cfg.DATA.PATH_PREFIX, "BATCH_SIZE": cfg.TRAIN.BATCH_SIZE}
+        own = {"PATH_PREFIX": cfg.DATA.PATH_PREFIX, "BATCH_SIZE": cfg.TRAIN.BATCH_SIZE}
         keys.update({name: value for name, value in own.items() if keys[name] is None})

@@ -9,7 +9,8 @@ one of::
 
 Labels are taken as they are written: grey values or places in the palette. A compressed picture cannot hold them, so of
 JPEG images and videos a pixel is foreground (1) where it is at least half as bright as white. Masks may have another
-size than the frames, and are resized without mixing neighbours.
+size than the frames, and are resized without mixing neighbours. Of an array all is read for each clip, of images and
+videos the frames that it has.
 """
 
 from __future__ import annotations

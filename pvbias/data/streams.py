@@ -62,7 +62,7 @@ def build_stream(cfg: CfgNode, name: str) -> VideoSource:
     if keys.SPLIT not in RESERVED:
         raise ConfigError(
             f"DATA.STREAMS.{name}.SPLIT = {keys.SPLIT!r}: of the data set {keys.DATASET!r} it is one of "
-            f"{', '.join(map(repr, RESERVED))}."
+            f"{', '.join(map(repr, RESERVED))}; a list of files goes with DATA.STREAMS.{name}.DATASET 'videos'."
         )
     return DATASET.get(keys.DATASET)(cfg, keys.SPLIT)
 

@@ -94,7 +94,8 @@ def test_an_objective_with_a_second_stream(my_lab, videos):
     (told,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
     (videos / "told.yaml").write_text(told)
     assert load_cfg(videos / "told.yaml").DATA.STREAMS.target.BATCH_SIZE == 16
-    keys = ("OBJECTIVE.NAME", "MatchedMeans", "DATA.STREAMS.target.SPLIT", "test", "OUTPUT_DIR", str(videos / "run"))
+    keys = ("OBJECTIVE.NAME", "MatchedMeans", "OUTPUT_DIR", str(videos / "run"))
+    keys += ("DATA.STREAMS.target.DATASET", "arrays", "DATA.STREAMS.target.SPLIT", "test")
     off = ("TEST.ENABLE", "False", "BIAS.ENABLE", "False", "TENSORBOARD.ENABLE", "False", "SOLVER.MAX_EPOCH", "1.0")
     run(configured(videos, *keys, *off, "SOLVER.BASE_LR", "0.01"))
     assert '"gap"' in (videos / "run" / "train_log.jsonl").read_text()

@@ -207,6 +207,19 @@ def test_a_process_that_dies_of_a_streams_video_names_it():
         batches(loader(configured(workers=1), target=target))
 
 
+def test_all_of_a_mini_batch_is_pinned(monkeypatch):
+    monkeypatch.setitem(TRACK._obj_map, "clock", ClockTrack)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)  # without a GPU
+    (batch, *_) = loader(configured(), tracks=("clock", "target.clock")).epoch(0)
+    pinned = batch.pin_memory()
+    for one, other in ((batch, pinned), (batch.streams["target"], pinned.streams["target"])):
+        assert torch.equal(other.clips, one.clips + 1)
+        assert torch.equal(other.tracks["clock"], one.tracks["clock"] + 1)
+        assert (other.names, other.attributes) == (one.names, one.attributes)
+    assert torch.equal(pinned.labels, batch.labels + 1)
+    assert pinned.streams["target"].labels is None
+
+
 def test_tracks_are_asked_for_by_stream(monkeypatch):
     monkeypatch.setattr(TRACK, "_obj_map", {**TRACK._obj_map, "clock": ClockTrack})
     for asked, first, second in ((("clock",), True, False), (("target.clock",), False, True)):
