@@ -79,8 +79,19 @@ def describe_run(
         results=results,
         videos=videos,
         attributes=attributes if videos else {},
-        **model,
+        **{**model, "cautions": [*model.get("cautions", ()), *_of_modality(cfg)]},
     )
+
+
+def _of_modality(cfg: CfgNode) -> list[str]:
+    """What the reader of figures on modulated clips has to know of clips that are not RGB."""
+    if cfg.DATA.MODALITY != "flow":
+        return []
+    return [
+        "The clips show optical flow, each frame of which is motion itself. A frozen clip repeats the motion of one "
+        "moment, and a shuffled one has that of all moments in another order: figures on these say how much a model "
+        "needs of the course of the motion, and not what it sees without any."
+    ]
 
 
 def describe_sampling(cfg: CfgNode) -> str:
