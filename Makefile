@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-matrix lint clean
+.PHONY: demo test test-matrix lint reference clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m pvbias.tools.demo_videos --out $(DEMO)/videos
@@ -25,6 +25,16 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy pvbias plugins tools
+
+# The reference from the docstrings and READMEs: open build/reference/README.html. A warning is an error.
+reference: $(VENV)/.docs
+	mkdir -p build/pages
+	$(BIN)/python -m sphinx -q -W --keep-going -c tools/reference build/pages build/reference
+	@echo "Open build/reference/README.html"
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)

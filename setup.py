@@ -73,6 +73,7 @@ setup(
             "opencv-python-headless>=4.8.0.76",
             "transformers>=4.53",
         ],
+        "docs": ["sphinx>=7.2", "myst-parser>=2", "furo>=2023.9.10"],
         "flow": ["opencv-python-headless>=4.8.0.76"],
         "transformers": ["transformers>=4.53"],
         "benchmark": ["torchcodec", "decord"],

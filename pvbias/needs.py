@@ -22,7 +22,7 @@ class Needs:
             video has one the run ends before anything is decoded; single videos may lack it.
         streams: of an objective: the training streams that it takes a mini-batch of in each step; the first one is the
             labelled one that makes the epochs.
-        splits: "train", "val", "test": whose videos ``prepare`` reads (:meth:`pvbias.run.Context.source`).
+        splits: "train", "val", "test": whose videos ``prepare`` reads (:meth:`.Context.source`).
     """
 
     modulations: tuple[str, ...] = ()

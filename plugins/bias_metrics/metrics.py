@@ -103,7 +103,7 @@ class _Seen:
 
 
 class VideoMetric(abc.ABC):
-    """Base of metrics over videos: :meth:`update` with batches of clips, :meth:`compute` the value and its 95 %
+    """Base of metrics over videos: ``update`` with batches of clips, :meth:`compute` the value and its 95 %
     interval, as the evaluators give them.
 
     Videos are the sample, not their clips: name the video of each clip where it has several.

@@ -37,7 +37,7 @@ class ModulatedAccuracy(Accuracy):
         self.measure_on({ORIGINAL: (ORIGINAL,), **self.compared})
 
     def evaluate(self) -> Result:
-        """See :meth:`Evaluator.evaluate`."""
+        """See :meth:`.Evaluator.evaluate`."""
         result = super().evaluate()
         rows = self.labelled()
         if not rows:

@@ -64,7 +64,7 @@ class Format:
 
 
 class MovingImage:
-    """A video of a small image that moves over a still one; implements :class:`pvbias.data.Video` and
+    """A video of a small image that moves over a still one; implements :class:`pvbias.video.Video` and
     :class:`pvbias.data.flow.Flow`.
 
     Args:
@@ -96,7 +96,7 @@ class MovingImage:
         return self._corners + (len(self._brush) - 1) / 2
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """The frames shown at ``times``: uint8 RGB ``(len(times), height, width, 3)``; see :class:`pvbias.data.Video`.
+        """The frames shown at ``times``: uint8 RGB ``(len(times), height, width, 3)``; see :class:`pvbias.video.Video`.
 
         No other frame is drawn. The frames, and what another size than S makes of them, are those that reading a
         losslessly written file gives.

@@ -1,6 +1,8 @@
-"""Pictures of the digits' trajectories and of the videos, for looking at them::
+"""Contact sheets of the digits' trajectories and of the videos.
 
-python -m pvbias.plugins.decoupled_videos.sheets OUT [--mnist-dir DIR] [--places-dir DIR] [--faces-dir DIR]
+::
+
+    python -m pvbias.plugins.decoupled_videos.sheets OUT [--mnist-dir DIR] [--places-dir DIR] [--faces-dir DIR]
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def digit_path(image: np.ndarray, digit: int) -> np.ndarray:
 
     Args:
         image: uint8 ``(H, W)``, white on black.
-        digit: which digit it is, 0 .. 9: decides where the pen starts and how it goes on (:data:`strokes.FORMS`).
+        digit: which digit it is, 0 .. 9: decides where the pen starts and how it goes on (:data:`.strokes.FORMS`).
 
     Returns:
         float32 ``(P, 2)``, P >= 2: (x, y), x to the right and y downwards, in the unit square, into which the path is

@@ -49,10 +49,10 @@ class EstimatedFlow(FlowVideos):
 
 
 class FlowVideo:
-    """The optical flow of a video, coded as frames; implements :class:`pvbias.data.Video`.
+    """The optical flow of a video, coded as frames; implements :class:`pvbias.video.Video`.
 
     Frame k has the displacement, in pixels of the size asked for, from the video's frame k to frame k + 1 at that size
-    (see :func:`pvbias.data.flow.encode_flow`); the last one repeats the one before it. In a video of one frame nothing
+    (see :func:`.encode_flow`); the last one repeats the one before it. In a video of one frame nothing
     moves. Reads that follow each other decode and estimate nothing twice.
 
     Args:

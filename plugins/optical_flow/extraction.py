@@ -39,7 +39,7 @@ class FlowSummary:
     seconds: float
 
     def total(self, figure: str) -> float:
-        """Sum of one of the figures of :class:`FlowVideo` over all files."""
+        """Sum of one of the figures of :class:`.FlowVideo` over all files."""
         return sum(file.figures[figure] for file in self.finished)
 
     @property

@@ -2,7 +2,8 @@
 
 from fvcore.common.config import CfgNode
 
-from pvbias.config.keys import above, at_least, declare, one_of
+from pvbias.config.keys import above, at_least, declare, one_of, registered
+from pvbias.registries import DECODER
 
 from .decoders import Decoded, FlowDecoder, FrameDecoder
 from .objective import Decodings, Rev2Net
@@ -60,6 +61,11 @@ def add_config(cfg: CfgNode) -> None:
         "1 % of the weights come before that); in a transformer the block in the middle of its depth; SlowFast's "
         "third stage, of both pathways.",
     )
+    for task, name in (("FLOW", "rev2net_flow"), ("FRAME", "rev2net_frames")):
+        about = (
+            "The decoder; its module gives a `Decoded`. With the low-level penalty both give features of equal shapes."
+        )
+        declare(cfg, f"REV2NET.{task}_DECODER_NAME", name, about, registered(DECODER, "decoders"))
     declare(
         cfg,
         "REV2NET.CHANNELS",

@@ -114,8 +114,9 @@ class Rev2Net(Objective):
             features=(self.tap.name, EMBEDDING) if high_level else (self.tap.name,),
             tracks=("flow",) if options.FLOW_DECODER else (),
         )
+        names = {"flow": options.FLOW_DECODER_NAME, "frames": options.FRAME_DECODER_NAME}
         self.decoders = nn.ModuleDict(
-            {task: DECODER.get(f"rev2net_{task}")(cfg, (channels, *size), clip_shape) for task in tasks}
+            {task: DECODER.get(names[task])(cfg, (channels, *size), clip_shape) for task in tasks}
         )
         deep: int = recognizer.head.weight.shape[1]  # type: ignore[union-attr, index, assignment]
         self.gaussians = nn.ModuleDict(

@@ -65,7 +65,7 @@ def choose_tap(recognizer: Recognizer, name: str, clip_shape: _Shape) -> Tap:
     Args:
         recognizer: the model.
         name: of the inner module (``REV2NET.TAP``). Empty: the one that the zoo names for its model
-            (:attr:`.Recognizer.tap`). Where it names none, of a transformer the block in the middle of its depth; of
+            (``Recognizer.tap``). Where it names none, of a transformer the block in the middle of its depth; of
             another network the last of the outermost modules whose feature map has a quarter of the clip's height and
             width, or, where that reaches less than 1 % of the weights, an eighth or a sixteenth. Outermost, because the
             blocks that make a map smaller begin with layers that do not.

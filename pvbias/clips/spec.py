@@ -21,7 +21,7 @@ class ClipSpec:
         fps: frames per second that ``sampling_rate`` counts in.
         mean, std: normalisation of RGB in [0, 1], per channel; means in [0, 1], standard deviations in (0, 1].
         sampling: how frames are chosen, a name in the SAMPLING registry: "rate" is every ``sampling_rate``-th one.
-        modality: what the clips show, ``rgb`` or ``flow`` (coded as :func:`pvbias.data.flow.encode_flow` does).
+        modality: what the clips show, ``rgb`` or ``flow`` (coded as :func:`.encode_flow` does).
 
     Raises:
         ConfigError: a mean or a standard deviation that is not for RGB in [0, 1].

@@ -3,7 +3,7 @@
 Where SlowFast has a key for the same thing, the name is SlowFast's. ``None`` means "as the model was trained" (or, for
 the student, "as the recognizer is") and is replaced by that value when the configuration is completed
 (:func:`pvbias.config.complete`), so a saved configuration has none left. A plugin adds its own keys with a function
-``add_config(cfg)``, by :func:`pvbias.config.declare`.
+``add_config(cfg)``, by :func:`.declare`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class BadVideo:
     Attributes:
         index: its position in the annotation.
         path, name: as in its record.
-        cause: see :class:`pvbias.data.BadVideoError`.
+        cause: see :class:`pvbias.video.BadVideoError`.
         detail: what was seen.
         split: "train", "val" or "test".
     """

@@ -30,7 +30,7 @@ class Flow(Protocol):
     """The optical flow of an opened video.
 
     Attributes:
-        timestamps, duration: as in :class:`pvbias.data.Video`.
+        timestamps, duration: as in :class:`pvbias.video.Video`.
     """
 
     @property

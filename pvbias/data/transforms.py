@@ -71,7 +71,7 @@ class TrainAugmentation:
         aspects: [min, max] of that crop's width / height, drawn uniformly on a logarithmic scale.
         flip: mirror left to right half of the time.
         color_jitter: strength for brightness, contrast and saturation, in [0, 1].
-        coded_flow: the frames are vectors, as :func:`.flow.encode_flow` codes them.
+        coded_flow: the frames are vectors, as :func:`.encode_flow` codes them.
     """
 
     crop_size: int

@@ -31,7 +31,6 @@ class Step:
 
     Attributes:
         clips: float in [0, 1], ``(N, C, T, H, W)``, on the device.
-        labels: int64 ``(N,)``, or class probabilities ``(N, K)``; None: of a stream that has none.
         recognizer: the model being trained.
         epoch: fractional epoch, 0 at the start, for schedules inside an objective.
         names: paths of the videos, for messages.
@@ -68,7 +67,7 @@ class Step:
 
     @property
     def labels(self) -> Tensor:
-        """See the class.
+        """Int64 ``(N,)``, or class probabilities ``(N, K)``.
 
         Raises:
             ConfigError: the stream has no labels.

@@ -46,7 +46,7 @@ class Trainer(TrainState):
 
     A later phase sees what the earlier ones have just changed, with accumulation, too: a window of K mini-batches of N
     clips gives the step of one mini-batch of K x N (but for what depends on a mini-batch as a whole, such as
-    BatchNorm). With K > 1 and several phases every phase therefore goes over the window anew, and :attr:`Step.logits`
+    BatchNorm). With K > 1 and several phases every phase therefore goes over the window anew, and :attr:`.Step.logits`
     is computed once for each phase: to keep the graphs of all K mini-batches for the next phase would take the memory
     that accumulation is there to save.
     Mini-batches left over at the end of an epoch make a smaller window.
@@ -73,7 +73,7 @@ class Trainer(TrainState):
         self._reached: set[int] | None = set()
 
     def train(self) -> None:
-        """Train from :attr:`epoch` and :attr:`step` to the end.
+        """Train from :attr:`.TrainState.epoch` and :attr:`.TrainState.step` to the end.
 
         Raises:
             Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`).

@@ -47,7 +47,7 @@ class TrainSummary:
         resumed_from: the checkpoint this run went on from.
         history: what was another way before a checkpoint that the training has gone on from, in words.
         bad_videos: how many there were, see :meth:`pvbias.data.BadVideoLog.summary`.
-        settings: memory format, precision, threads, ... (:meth:`pvbias.machine.Settings.describe`).
+        settings: memory format, precision, threads, ... (:meth:`pvbias.runtime.Settings.describe`).
         objective: its name, and what it says of itself (:attr:`.Objective.description`).
     """
 

@@ -57,7 +57,7 @@ class VideoViews:
 
     def content(self) -> str:
         """Tells this video from others by what it shows, 16 hexadecimal digits: by its file
-        (:func:`pvbias.data.content_fingerprint`) and the part that is meant, and where there is none, as of a video
+        (:func:`pvbias.video.content_fingerprint`) and the part that is meant, and where there is none, as of a video
         that is made up, by the pixels of ``clips``, which depend on how they were sampled."""
         in_file = content_fingerprint(self.record.path) if self.record is not None else None
         if self.record is None or in_file is None:

@@ -85,7 +85,7 @@ def freeze_parameters(recognizer: Recognizer, patterns: Sequence[str]) -> list[s
 
     Args:
         recognizer: the model.
-        patterns: regular expressions on names inside :attr:`Recognizer.module`, e.g. ``^blocks\\.[0-4]\\.``; or
+        patterns: regular expressions on names inside ``Recognizer.module``, e.g. ``^blocks\\.[0-4]\\.``; or
             :data:`BACKBONE`.
 
     Returns:

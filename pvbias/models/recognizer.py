@@ -27,7 +27,7 @@ class Recognizer(nn.Module):
         clip (N, C, T, H, W), uint8 or float in [0, 1]
           -> normalise with the checkpoint's mean and std -> pack into pathways -> module -> logits (N, K)
 
-    The zoo module stays as it is under :attr:`module`, so ``recognizer.module.state_dict()`` goes back to the zoo with
+    The zoo module stays as it is under ``module``, so ``recognizer.module.state_dict()`` goes back to the zoo with
     ``strict=True``.
 
     Where the module's leading stages see one frame at a time (:mod:`pvbias.models.frame_stages`), the way can be taken
@@ -106,7 +106,7 @@ class Recognizer(nn.Module):
         statistics nor its mode change.
 
         A network whose logits are no layer's output (similarities of features and texts, as CLIP has them) has no
-        final projection: :attr:`head_name` is then empty. What needs one says so; all else works.
+        final projection: ``head_name`` is then empty. What needs one says so; all else works.
 
         Args:
             module: the network, with its weights in float32.
@@ -297,7 +297,7 @@ class Recognizer(nn.Module):
         A module that returns a list (SlowFast's blocks: one tensor for each pathway) gives a list.
 
         Args:
-            names: dotted names inside :attr:`module`.
+            names: dotted names inside ``module``.
             inputs: collect what goes into the modules (their first argument) instead of what comes out.
 
         Raises:

@@ -24,6 +24,7 @@ TOP1 = Metric(
 )
 """An evaluator that measures the accuracy of the whole model registers it for its figure, so that it counts as such."""
 
+#: Accuracy with five guesses, for figures of the whole model.
 TOP5 = Metric(title="top-5 accuracy", higher_is_better=True, section=ACCURACY)
 
 METRIC.register(TOP1, name="accuracy/top1")

@@ -22,7 +22,7 @@ _REMEMBERING = frozenset({"vp8", "mpeg4"})
 
 
 class FileVideo:
-    """A video file opened with PyAV; implements :class:`pvbias.data.Video`.
+    """A video file opened with PyAV; implements :class:`pvbias.video.Video`.
 
     The k-th frame is the k-th of plain decoding from the beginning, whatever else is asked for.
 
@@ -73,7 +73,7 @@ class FileVideo:
         return self._index.duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """The frames shown at ``times``: uint8 RGB ``(len(times), height, width, 3)``; see :class:`pvbias.data.Video`.
+        """The frames shown at ``times``: uint8 RGB ``(len(times), height, width, 3)``; see :class:`pvbias.video.Video`.
 
         The frame shown at a time is the last one that has come up. A frame that cannot be decoded is replaced by a
         neighbour within ``MAX_GAP``, as players do. The size follows the first needed frame; should the resolution

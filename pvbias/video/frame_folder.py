@@ -45,7 +45,7 @@ _told: set[tuple[str, ...]] = set()
 
 
 class FrameFolder:
-    """One series of images in a folder; implements :class:`pvbias.data.Video`.
+    """One series of images in a folder; implements :class:`pvbias.video.Video`.
 
     Images of any bit depth, palette or colour model become 8-bit RGB: of 16 bits the upper 8; alpha is dropped.
 
@@ -77,7 +77,7 @@ class FrameFolder:
         return len(self._files) / self._fps
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """The images shown at ``times``; see :class:`pvbias.data.Video`. The size follows the first of them.
+        """The images shown at ``times``; see :class:`pvbias.video.Video`. The size follows the first of them.
 
         Raises:
             BadVideoError: ``decoder error`` with the file that is no readable image.

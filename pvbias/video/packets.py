@@ -78,7 +78,6 @@ class PacketIndex:
         frame_pts: int64 ``(F,)``, ascending.
         tick: seconds.
         duration: seconds from the first frame to the end of the last.
-        counted: the file is decoded from its start whatever is asked for, and the frames that come out are counted.
         output_of_frame: int64 ``(F,)``, ascending, when ``counted``: the number of each frame, or of the one that
             stands in for it, among those that come out; -1 for one that cannot be had.
         trouble: what the decoder complained of, if that is known.
@@ -108,7 +107,7 @@ class PacketIndex:
 
     @property
     def counted(self) -> bool:
-        """See above."""
+        """Whether the file is always decoded from its start, and the frames that come out are counted."""
         return self.output_of_frame is not None
 
     @cached_property

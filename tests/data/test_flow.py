@@ -24,7 +24,7 @@ WAY = (3, -2)
 
 
 class CodedVideo:
-    """Coded flow of ``FRAMES`` frames at ``times``; implements :class:`pvbias.data.Video`."""
+    """Coded flow of ``FRAMES`` frames at ``times``; implements :class:`pvbias.video.Video`."""
 
     def __init__(self, vectors, times):
         self.timestamps = np.asarray(times, float)

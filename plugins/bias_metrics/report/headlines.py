@@ -166,7 +166,8 @@ for _name, _metric in {
 }.items():
     METRIC.register(_metric, name=_name)
 
-#: Means over layers, by figure: all of them, and the first and the last third, see :mod:`..kernel_measures`.
+#: Means over layers, by figure: all of them, and the first and the last third, see
+#: :mod:`pvbias.plugins.bias_metrics.kernel_measures`.
 KERNEL_METRICS = {
     f"{name}{part}": Metric(title=f"{title}{of_layers}", section=LAYERS)
     for name, title in (

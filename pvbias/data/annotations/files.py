@@ -11,6 +11,7 @@ from ...video.video import BadVideoError
 from .entries import Entry
 from .names import loosely
 
+#: Suffixes of the files that are taken for videos.
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4"}
     | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}

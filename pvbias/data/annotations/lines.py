@@ -72,7 +72,7 @@ def tsn_entries(rows: Sequence[Row]) -> Iterator[Entry]:
 
 
 def write_line(path: str, label: int | str | None) -> str:
-    """A line that :func:`read_annotation` reads as this path and label."""
+    """A line that :func:`.read_annotation` reads as this path and label."""
     plain = path if label is None else f"{path} {label}"
     (row,) = read_rows([("", plain)])
     if (row.path, row.columns) == (path, () if label is None else (str(label),)):
