@@ -1,4 +1,4 @@
-"""The few questions and exchanges between the processes of a run; all of them work without torch.distributed, too."""
+"""Helpers for distributed runs; all of them work without torch.distributed, too."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def get_world_size() -> int:
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that writes files and speaks to the user."""
+    """Whether this is the process that writes files and talks to the user."""
     return get_rank() == 0
 
 
@@ -44,7 +44,7 @@ def all_gather_objects(value: Any) -> list[Any]:
 
 
 def agreed(wish: int, device: torch.device) -> int:
-    """The largest number that any process has; to be called by all of them."""
+    """The maximum of a number over all processes; to be called by all of them."""
     if get_world_size() == 1:
         return wish
     largest = torch.tensor(wish, device=device)

@@ -1,4 +1,4 @@
-"""The server that workers are forked from: how it is started, and how it ends with its process.
+"""The fork server of worker processes: started, shared and ended with its process.
 
 Python's own (:mod:`multiprocessing.forkserver`) is a new interpreter that imports all once more, ends when its last
 worker has, and its workers know nothing of the process that they work for.
@@ -62,9 +62,9 @@ def start(answered: Iterable[signal.Signals]) -> None:
 
 @contextlib.contextmanager
 def sharing_memory(answered: Iterable[signal.Signals]) -> Iterator[None]:
-    """Inside, the server is a fork of this process: it has, in one memory with it, all that was imported (300 MB less
-    than a new interpreter, and seconds sooner). It ends on leaving: this process, in ending, would write to what they
-    share, and so copy it.
+    """Make the server a fork of this process inside: all that was imported is shared (300 MB less than a new
+    interpreter, and seconds sooner). It ends on leaving: this process, in ending, would write to what they share, and
+    so copy it.
 
     For a process that has not begun its work, and so has no threads but those of libraries that know of forks: others
     would be copied in whatever state they are. With some, or where forks are not to be trusted, this does nothing, and
@@ -90,7 +90,7 @@ def sharing_memory(answered: Iterable[signal.Signals]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _forked(answered: Iterable[signal.Signals]) -> Iterator[None]:
-    """Inside, the server that Python's module starts is a fork."""
+    """Make the server that Python's module starts a fork."""
 
     def fork(_: object, arguments: Sequence[str], kept: Sequence[int]) -> int:
         parent = os.getpid()
@@ -139,8 +139,8 @@ def _let_go_of_files(kept: set[int]) -> None:
 
 
 def begin(parent: int) -> None:
-    """Look, in the server, after the process that it was started for: when that is gone end this process and, at once,
-    all that it has forked, whatever they are at."""
+    """Watch, in the server, the process that it was started for: when that is gone end this process and, at once, all
+    that it has forked."""
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def look(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""This machine, without torch as far as that goes: it takes a second or more to be imported."""
+"""Description of this machine, without importing torch where possible."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def torch_build() -> dict[str, str | None]:
 
 
 def describe_machine() -> dict[str, str]:
-    """This machine, and what would be chosen on it, for ``pvbias env``."""
+    """Describe this machine, and what would be chosen on it, for ``pvbias env``."""
     flags = set(_cpu_info("flags").split())
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
     gpus, bf16_training = _gpus()

@@ -1,4 +1,4 @@
-"""Being told to stop: a training finishes the step at work, saves where it is and leaves; anything else ends.
+"""Interruption by signals: a training finishes its step and saves a checkpoint; anything else ends at once.
 
 ::
 
@@ -24,7 +24,7 @@ _GRACE = 3
 
 
 class Interrupted(Exception):
-    """A training has stopped because it was asked to, in all processes. Not an error: the same command goes on.
+    """A training has stopped on request, in all processes, with a checkpoint. Not an error: the same command resumes.
 
     Attributes:
         checkpoint: what it goes on from, step by step as if it had not stopped.
@@ -39,8 +39,8 @@ class Interrupted(Exception):
 
 
 class Stopped(KeyboardInterrupt):
-    """This process was told to stop where no training can save. Not an error: the same command goes on from what is on
-    disk."""
+    """This process has stopped on request where no training can save. Not an error: the same command resumes from what
+    is on disk."""
 
     def __str__(self) -> str:
         return "stopped as asked. What is finished is kept, and the same command goes on from there"
@@ -75,13 +75,13 @@ def request_stop() -> bool:
 
 
 def stop_requested() -> bool:
-    """Tell whether this process was asked to stop."""
+    """Whether this process was asked to stop."""
     return _requested
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """A training: a request that comes inside is answered after the step at work; none outlives it.
+    """Context of a training: a request that comes inside is answered after the current step; none outlives it.
 
     Raises:
         Stopped: at the end, where a request has come too late for that.
@@ -98,7 +98,8 @@ def answering() -> Iterator[None]:
 
 @contextmanager
 def abandonable(save: Callable[[], Path]) -> Iterator[None]:
-    """Long work inside a training that changes nothing of it: a request is answered at once.
+    """Context of long work inside a training that changes nothing of it, such as a validation: a request is answered at
+    once.
 
     Args:
         save: writes a checkpoint of before, without the other processes.
@@ -121,8 +122,8 @@ def abandonable(save: Callable[[], Path]) -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """A moment's work that must not be left half done, such as the start of other processes: what this process is told
-    inside is answered at its end, but for a second Ctrl-C.
+    """Context of short work that must not be left half done, such as starting other processes: signals are answered at
+    its end, but for a second Ctrl-C.
 
     Not blocked: any other thread would then get the signal, and have it answered.
     """
@@ -141,7 +142,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def forwarding(processes: Sequence[int]) -> Iterator[None]:
-    """Forward what this process is told to the processes that it has started, by their numbers."""
+    """Forward signals to the processes that this one has started, by their numbers."""
     global _followers
     _followers = processes
     try:
@@ -173,7 +174,7 @@ def answering_signals(*numbers: int) -> Iterator[None]:
 
 
 def exit_code() -> int:
-    """128 and the number of the signal that this process was told to stop with: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The exit code after a signal: 128 and its number, 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + (_signal or signal.SIGINT)
 
 

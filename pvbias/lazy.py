@@ -1,5 +1,4 @@
-"""Names of a package that are imported when they are first asked for: who needs one of them does not wait for torch,
-which others need."""
+"""Lazy imports of a package's names: who needs one of them does not wait for torch, which others need."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's ``__getattr__`` and ``__dir__`` (PEP 562).
+    """Make a package's ``__getattr__`` and ``__dir__`` (PEP 562).
 
     Args:
         package: its ``__name__``.

@@ -1,4 +1,4 @@
-"""List registered names and configuration keys, as plain values, kept in a cache between processes.
+"""Listing of registered names and configuration keys, as plain values, cached between processes.
 
 To know it, everything has to be imported, torch and the model zoos among it, which takes seconds. What was found is
 kept in a file of the user's cache folder (``$XDG_CACHE_HOME/pvbias`` or ``~/.cache/pvbias``) for as long as nothing has
@@ -32,7 +32,7 @@ Listing = dict[str, Any]
 
 
 def find_listing(plugins: Sequence[str] = ()) -> Listing:
-    """Everything that is registered, and every configuration key.
+    """List everything that is registered, and every configuration key.
 
     ::
 
@@ -57,7 +57,7 @@ def find_listing(plugins: Sequence[str] = ()) -> Listing:
 
 
 def _imported() -> bool:
-    """What takes long is done, and has not to be remembered."""
+    """Whether torch is imported already, so that making a listing takes no time."""
     return "torch" in sys.modules
 
 
@@ -66,7 +66,7 @@ def _without_mark(found: Listing) -> Listing:
 
 
 def _look(plugins: Sequence[str]) -> Listing:
-    """Import everything, and see."""
+    """Make the listing, importing everything."""
     from .clips.modulations import describe_parameters, modulation_label
     from .config import get_cfg
     from .config.effects import flat
@@ -126,7 +126,7 @@ def _entry_points() -> list[importlib.metadata.EntryPoint]:
 
 
 def _state() -> str:
-    """Tells one state of the installation from another."""
+    """A fingerprint of the installation."""
     digest = hashlib.sha256(repr((__version__, sys.version, sys.prefix)).encode())
     for point in _entry_points():
         digest.update(repr((point.name, point.value)).encode())
@@ -137,7 +137,7 @@ def _state() -> str:
 
 
 def _installed() -> Iterator[str]:
-    """Folders that tell which packages are installed, and in which versions."""
+    """The folders whose times tell which packages are installed, in which versions."""
     for place in sys.path:
         with contextlib.suppress(OSError):
             yield from (name for name in os.listdir(place or ".") if name.endswith((".dist-info", ".egg-info")))
@@ -166,7 +166,7 @@ def _cache_folder() -> Path:
 
 
 def _keep(file: Path, found: Listing) -> None:
-    """Write a listing in place of older ones."""
+    """Write a listing to the cache, in place of older ones."""
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Settings of a process on this machine: threads, allocator, number formats of the GPU."""
+"""Process-wide settings for this machine: threads, allocator, GPU number formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _keeps_memory = False
 
 
 def prepare_process(processes: int = 1) -> None:
-    """Settings of the process that hold for everything it does; call once, early.
+    """Apply the process-wide settings; call once, early.
 
     - torch's threads: this process's share of the cores, unless ``OMP_NUM_THREADS`` says otherwise;
     - glibc keeps the memory of freed activations instead of faulting it in again on every step;

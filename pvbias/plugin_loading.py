@@ -1,4 +1,4 @@
-"""Importing plugins, whole or not at all."""
+"""Loading of plugins, each of them completely or not at all."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def load_plugins(names: Sequence[str] = ()) -> list[ModuleType]:
 
 
 class _PluginImportError(Exception):
-    """What went wrong, in one line."""
+    """A plugin cannot be imported; why, in one line."""
 
 
 def _import_whole(name: str) -> ModuleType:

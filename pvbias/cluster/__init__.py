@@ -1,4 +1,4 @@
-"""Runs as jobs of a Slurm cluster, through submitit: submitted, told to leave and taken up again, looked after."""
+"""Slurm jobs through submitit: submission, preemption and requeueing, monitoring."""
 
 from .jobs import Job, find_jobs
 from .run import ClusterRun

@@ -1,4 +1,4 @@
-"""The jobs of a run's folder: what was submitted, what has become of it, what went wrong."""
+"""State, logs and failures of the submitted jobs of a run's folder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Job:
         (Path(self.folder) / f"{self.id}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def log(self, rank: int = 0) -> str:
-        """What a process has printed in all attempts, and for process 0 what Slurm has; empty where there is no log."""
+        """The output of a process in all attempts, for process 0 with Slurm's own; empty where there is no log."""
         try:
             return JobPaths(self.folder, self.id, rank).stdout.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def attempts(self) -> int:
-        """How often it has started."""
+        """How often the job has started."""
         return len(re.findall(f"^{ATTEMPT} ", self.log(), re.MULTILINE))
 
     @property
@@ -75,7 +75,7 @@ class Job:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def state(self, slurm: dict[str, str]) -> str:
-        """The state: what Slurm says (:func:`.slurm.states`), else what the processes have left behind."""
+        """The job's state: Slurm's (:func:`.slurm.states`), else as the files of its processes show it."""
         if self.id in slurm:
             return slurm[self.id]
         if self.cluster == "local" and _is_running(int(self.id)):
@@ -88,7 +88,7 @@ class Job:
         return "COMPLETED" if set(outcomes) == {"success"} else "UNKNOWN"
 
     def failure(self) -> str:
-        """Why the last attempt failed, the probable cause first; a few lines for the user.
+        """Explain why the last attempt failed, the probable cause first, in a few lines.
 
         A process that was killed leaves no word, and the errors of the others are consequences: what ``srun`` says of
         it comes first (until it ends the others itself). Then the errors in the order in which they happened.
@@ -134,13 +134,13 @@ def find_jobs(folder: str | os.PathLike) -> list[Job]:
 
 
 def current_states(jobs: Sequence[Job]) -> list[str]:
-    """The state of each job, asked for all at once."""
+    """The states of several jobs, with one question to Slurm."""
     slurm = states(job.id for job in jobs if job.cluster == "slurm")
     return [job.state(slurm) for job in jobs]
 
 
 def is_over(state: str) -> bool:
-    """Whether a job in this state stays in it."""
+    """Whether a state is final."""
     return state in FINAL or state == "UNKNOWN"
 
 

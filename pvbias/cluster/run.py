@@ -28,7 +28,7 @@ ATTEMPT = "pvbias: attempt"
 
 @dataclass(frozen=True)
 class ClusterRun:
-    """One run, to be called in every process of a submitit job.
+    """A run as a submitit job: called in each of its processes, resumed after a preemption.
 
     It goes on from the newest checkpoint in ``OUTPUT_DIR``, so that an attempt needs nothing from the earlier ones:
     after a preemption submitit starts it as :meth:`checkpoint` gave it, after a node's failure as it was submitted.
@@ -44,7 +44,7 @@ class ClusterRun:
     attempt: int = 1
 
     def __call__(self) -> None:
-        """Do it.
+        """Run this process's part of the job.
 
         Raises:
             PvbiasError: see :mod:`pvbias.errors`.
@@ -77,7 +77,7 @@ class ClusterRun:
             _end_workers()
 
     def checkpoint(self) -> DelayedSubmission:
-        """What submitit starts instead when the job comes back from the queue."""
+        """The job that submitit submits in place of a preempted one."""
         return DelayedSubmission(replace(self, attempt=self.attempt + 1))
 
 
@@ -103,7 +103,7 @@ class _PreemptionHandler:
             signal.signal(signal.SIGALRM, self)
 
     def cancel(self) -> None:
-        """All is done: a signal that comes while the process ends must not make the job a failed one."""
+        """Ignore further signals: the work is done, and the job must not fail while it ends."""
         if callable(self.submitit):
             signal.alarm(0)
             signal.signal(self.number, signal.SIG_IGN)

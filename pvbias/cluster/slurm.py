@@ -1,4 +1,4 @@
-"""What Slurm's commands say: the partitions a job may ask for, and the states of jobs."""
+"""Queries to Slurm: its partitions, and the states of jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FINAL = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """What the machines of a partition have.
+    """A partition's limits.
 
     Attributes:
         name: as ``--partition`` takes it.
@@ -48,7 +48,7 @@ def is_here() -> bool:
 
 
 def check_request(cfg: CfgNode) -> None:
-    """Whether this machine can submit what ``SLURM`` asks for, as far as that can be known.
+    """Check that the cluster has what ``SLURM`` asks for, as far as that can be known before submitting.
 
     Raises:
         ClusterError: no sbatch on PATH, no answer from Slurm, an unknown partition, more machines, GPUs or time than
@@ -80,7 +80,7 @@ def check_request(cfg: CfgNode) -> None:
 
 
 def partitions() -> dict[str, Partition]:
-    """The partitions by name, as ``sinfo`` lists them."""
+    """The partitions that ``sinfo`` lists, by name."""
     found: dict[str, Partition] = {}
     for line in _run("sinfo", "--noheader", "--exact", "--format=%P|%l|%D|%G").splitlines():
         title, limit, nodes, resources = line.split("|")
@@ -98,9 +98,9 @@ def partitions() -> dict[str, Partition]:
 
 
 def states(jobs: Iterable[str]) -> dict[str, str]:
-    """Slurm's words for the states of jobs (``123`` or, in an array, ``123_4``); those that it has forgotten are not
-    among them. The accounting database is asked where there is one, then the controller, which knows better of jobs
-    that are not over."""
+    """The states of jobs (``123`` or, in an array, ``123_4``) in Slurm's words; jobs that it has forgotten are left
+    out. The accounting database is asked where there is one, then the controller, which knows better of jobs that are
+    not over."""
     wanted = set(jobs)
     if not wanted or shutil.which("squeue") is None:
         return {}

@@ -1,4 +1,4 @@
-"""From configurations to jobs: what Slurm is asked for, one job or an array, and what is kept of it."""
+"""Submission of runs as Slurm jobs or job arrays, with a record of what was submitted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CLUSTERS = ("slurm", "local", "debug")
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """Runs that are submitted together; several are one job array.
+    """Runs that are submitted together, as one job array where there are several.
 
     Attributes:
         cfgs: the configurations, checked and not completed, alike in ``SLURM``.
@@ -61,11 +61,11 @@ class Submission:
 
     @property
     def name(self) -> str:
-        """What Slurm shows."""
+        """The job's name in Slurm."""
         return re.sub(r"[^\w.=,+-]", "_", self.folder.resolve().name) or "pvbias"
 
     def check(self, *, elsewhere: bool = False) -> None:
-        """Find what would go wrong, before anything is queued.
+        """Raise the errors that are certain before anything is queued.
 
         Args:
             elsewhere: it may be submitted from another machine: where this one has no Slurm, what Slurm has is not
@@ -117,7 +117,7 @@ class Submission:
             )
 
     def submit(self) -> list[Job]:
-        """Submit the runs, and write down what was submitted.
+        """Submit the runs, and record what was submitted.
 
         With "local", where nothing else would, this waits while ``parallel`` jobs are at work, and for all parts before
         the last one. "debug" runs them here, one after another.
@@ -186,13 +186,13 @@ class Submission:
 
 
 def _wait_for_room(jobs: Sequence[Job], most: int) -> None:
-    """Wait until fewer than ``most`` jobs are at work."""
+    """Wait until fewer than ``most`` jobs are running."""
     while sum(not is_over(state) for state in current_states(jobs)) >= most:
         time.sleep(1)
 
 
 def write_sbatch_script(submission: Submission) -> str:
-    """The script that sbatch would get; also on a machine without Slurm."""
+    """Write the script that sbatch would get; also on a machine without Slurm."""
     executor = _slurm_executor(submission, kind=_Writer)
     if len(submission.cfgs) > 1:
         executor.parameters["map_count"] = len(submission.cfgs)
@@ -200,7 +200,7 @@ def write_sbatch_script(submission: Submission) -> str:
 
 
 def code_version() -> str:
-    """The version of pvbias, and the commit where it comes from a clone; "+" where that has changes."""
+    """The version of pvbias, with the commit of a clone; "+" marks uncommitted changes."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         answers = [
@@ -214,8 +214,9 @@ def code_version() -> str:
 
 @contextmanager
 def _clean_environment() -> Iterator[None]:
-    """The environment that jobs inherit: not that of the job that this may be, but Slurm's configuration. And what lies
-    in the current folder is not imported from there: in a clone that would be a package without its plugins."""
+    """Environment variables for jobs: without those of a job that this process may run in, but with Slurm's
+    configuration. The current folder is not on their import path: in a clone that would be a package without its
+    plugins."""
     kept = {"PYTHONSAFEPATH": os.environ.get("PYTHONSAFEPATH", "")}
     configuration = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
     with clean_env():
@@ -228,7 +229,7 @@ def _clean_environment() -> Iterator[None]:
 
 
 def placed(cfg: CfgNode) -> CfgNode:
-    """The configuration that the job's processes get: for so many of them, whatever folder they are in."""
+    """The configuration for a job's processes: their number, and absolute paths."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.OUTPUT_DIR = str(Path(cfg.OUTPUT_DIR).resolve())
@@ -255,7 +256,7 @@ def _local_executor(cfg: CfgNode, folder: Path) -> LocalExecutor:
 
 
 class _Writer(SlurmExecutor):
-    """Writes scripts, and submits nothing: it does not look for Slurm."""
+    """An executor that writes scripts and submits nothing: it does not look for Slurm."""
 
     @classmethod
     def affinity(cls) -> int:
@@ -304,7 +305,7 @@ def _sbatch_option(text: str) -> tuple[str, Any]:
 
 
 def _check_folder(folder: Path) -> list[str]:
-    """Shell commands of the first machine that end the job where another one does not see what it writes: submitit
+    """Shell commands for the first machine that end the job where another machine does not see its files: submitit
     would look for the job there for a minute and then speak of a pickle."""
     file = f"{shlex.quote(str(folder))}/shared_$SLURM_JOB_ID"
     error = (

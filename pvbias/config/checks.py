@@ -1,4 +1,4 @@
-"""What a configuration must satisfy, whatever the data."""
+"""Validation of a configuration: values, their relations, registered names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ORDERED = (
 
 
 def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
-    """Check values, their relations, and registered names.
+    """Check a configuration, whatever the data: values, their relations, and registered names.
 
     Args:
         cfg: a configuration, completed or not (None is not checked).

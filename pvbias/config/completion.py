@@ -1,4 +1,4 @@
-"""Filling the keys that say "as the model was trained"."""
+"""Completion of a configuration: None, "as the model was trained", becomes the model's value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .stream_keys import complete_streams
 
 
 def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = None) -> CfgNode:
-    """A frozen copy of ``cfg`` without None: what a run works with, and what is saved with it.
+    """A frozen copy of ``cfg`` without None, as it is used and saved by a run.
 
     The test crop follows the training crop, and the short side before it the test crop: a model used at half its crop
     size is tested at half its test size, on the same part of each frame. The student's solver follows the recognizer's.
@@ -66,7 +66,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
 
 
 def _clips_of(cfg: CfgNode) -> ClipSpec:
-    """The clips that the model was trained on, or the weights of its catalogue that the run starts from or measures."""
+    """The clips that the model, or the published weights that the run starts from or measures, were trained on."""
     model = find_model(cfg)
     trained, tested = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
     source = trained if cfg.TRAIN.ENABLE else tested or trained

@@ -1,4 +1,4 @@
-"""Every configuration key of the core: what it means, its unit, its range, its default (`pvbias list keys`).
+"""The configuration keys of the core, with their meaning, unit, range and default (`pvbias list keys`).
 
 Where SlowFast has a key for the same thing, the name is SlowFast's. ``None`` means "as the model was trained" (or, for
 the student, "as the recognizer is") and is replaced by that value when the configuration is completed

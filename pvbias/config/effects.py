@@ -14,8 +14,8 @@ from .keys import DECLARED, Effect
 
 
 def effects(cfg: CfgNode) -> dict[str, Effect]:
-    """What each key decides, by dotted name; also in a process that has got the configuration from another one, which
-    has declared the plugins' keys."""
+    """The effect of each key, by dotted name; also in a process that has received the configuration from another one,
+    which has declared the plugins' keys."""
     scratch = get_cfg()
     for module in load_plugins(cfg.PLUGINS):
         if hasattr(module, "add_config"):
@@ -26,12 +26,12 @@ def effects(cfg: CfgNode) -> dict[str, Effect]:
 
 
 def effect_of(key: str) -> Effect:
-    """What a key decides; everything, where nothing else was declared."""
+    """The effect of a key; EVERYTHING, where nothing else was declared."""
     return DECLARED[key].effect if key in DECLARED else Effect.EVERYTHING
 
 
 def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of all keys of a tree."""
+    """All keys of a tree as (dotted key, value)."""
     for name, value in node.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""Declaring configuration keys: each one once, with what it means, its unit, its range and its default."""
+"""Declaration of configuration keys, each with its meaning, unit, range and default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..registries import Registry
 
 @dataclass(frozen=True)
 class Rule:
-    """Which values a key may have.
+    """The values that a key may have.
 
     Attributes:
         holds: whether it may have a value, which has the key's type already. It may raise ConfigError instead, with a
@@ -31,7 +31,8 @@ class Rule:
 
 
 class Effect(Enum):
-    """What a key decides. A run goes on from a checkpoint only where nothing has changed that decides its training."""
+    """The effect of a key on results. A run resumes from a checkpoint only where no key that affects its training has
+    changed."""
 
     #: Training and measuring: what is not declared otherwise.
     EVERYTHING = "everything"

@@ -28,7 +28,8 @@ COMMAND_LINE = "command line"
 
 
 def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> CfgNode:
-    """The configuration of a run: defaults, the plugins' keys, the model family's, a file (and its bases), overrides.
+    """Load the configuration of a run: defaults, the plugins' keys, the model family's, a file (and its bases),
+    overrides.
 
     Keys of another program's configurations that have no meaning here (a plugin's ``FOREIGN_KEYS``: dotted key -> what
     to use instead, or "") are left out; one warning names them.
@@ -66,7 +67,7 @@ def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = (
 
 
 def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file, its own keys), bases first."""
+    """A file and its bases as (file, its own keys), bases first."""
     path = Path(os.path.expanduser(path)).resolve()
     if path in seen:
         raise ConfigError(f"{path}: {BASE_KEY} goes round in a circle: " + " -> ".join(map(str, (*seen, path))))
@@ -124,7 +125,7 @@ def _model_name(layers: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 @dataclass
 class _Merge:
-    """Puts one layer after another into a configuration.
+    """Merges one layer after another into a configuration.
 
     Attributes:
         foreign: keys of other programs, accepted where the configuration has no such key.
@@ -163,7 +164,7 @@ class _Merge:
 
 
 def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
-    """``value`` in the type of the key, or a ConfigError."""
+    """Convert ``value`` to the type of the key, or raise ConfigError."""
     declared = DECLARED.get(key)
     optional = declared is not None and declared.optional
     wanted = declared.kind if declared is not None and optional else type(default)
@@ -175,6 +176,6 @@ def _coerce(value: Any, default: Any, key: str, source: str) -> Any:
 
 
 def _nested(key: str) -> str:
-    """A dotted key as YAML has it."""
+    """A dotted key written as nested YAML."""
     *groups, name = key.split(".")
     return "".join(f"{group}: {{" for group in groups) + f"{name}: ..." + "}" * len(groups)

@@ -1,4 +1,4 @@
-"""Read the text of a value by the type of its key, alike in files and on the command line."""
+"""Conversion of values' text to the types of their keys, alike in files and on the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Given(str):
 
 
 def read_value(value: Any, wanted: type, *, optional: bool, key: str, source: str) -> Any:
-    """A value in the type of its key.
+    """Convert a value to the type of its key.
 
     Args:
         value: :class:`Plain`, :class:`Given`, ``str`` (in quotation marks in a file), a list of such, or one of these
@@ -103,7 +103,7 @@ def _number(value: Any, wanted: type) -> int | float:
 
 
 def _plain_number(text: str) -> int | float | None:
-    """The number that a text is; None: it is none."""
+    """Parse a text as a number; None: it is none."""
     if _WHOLE.fullmatch(text):
         return int(text)
     if _NUMBER.fullmatch(text):
@@ -129,7 +129,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _item(value: Any) -> Any:
-    """A value in a list, where nothing but its looks says what it is."""
+    """Parse an item of a list, which has no declared type, by its looks."""
     if isinstance(value, (list, tuple)):
         return _items(value)
     if isinstance(value, Plain):
@@ -152,7 +152,7 @@ def _item(value: Any) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    """Without the classes of this package, for messages."""
+    """A value without the classes of this package, for messages."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, (list, tuple)):

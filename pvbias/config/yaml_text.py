@@ -1,4 +1,4 @@
-"""YAML as people mean it: each key once, and plain values as the text that they are.
+"""YAML parsing that keeps plain values as text, and refuses duplicate keys.
 
 PyYAML reads YAML 1.1, in which ``010`` is 8, ``12:30:00`` is 45000, ``no`` is False, ``2026-01-01`` is a date, ``1e-3``
 is text, and the second of two sections of one name silently replaces the first. Here a plain value stays text
@@ -21,11 +21,11 @@ _TEXT, _LIST, _GROUP, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", 
 
 
 class Plain(str):
-    """A value without quotation marks: what it means depends on its key's type."""
+    """A value without quotation marks, to be converted by the type of its key."""
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """The tree in a YAML text: dicts, lists, ``str`` for what is in quotation marks, :class:`Plain` for what is not.
+    """Parse YAML text: dicts, lists, ``str`` for what is in quotation marks, :class:`Plain` for what is not.
 
     Args:
         text: one document.
@@ -74,7 +74,7 @@ _Loader.yaml_constructors = {
 
 
 def _repeated(node: yaml.Node, prefix: str = "", above: tuple[yaml.Node, ...] = ()) -> Iterator[str]:
-    """What is named twice in a node and those below it, in words."""
+    """Describe the keys that a node, and those below it, have twice."""
     if any(node is other for other in above):  # an alias of what it is in
         return
     if isinstance(node, yaml.SequenceNode):

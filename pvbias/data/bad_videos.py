@@ -1,4 +1,4 @@
-"""Bad files never end a run and never pass silently: they are left out, listed and counted."""
+"""Bad videos: left out or replaced, listed with their cause, and counted against a limit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BadVideo:
 
     @classmethod
     def of(cls, index: int, record: VideoRecord, error: BadVideoError, split: str) -> BadVideo:
-        """What is reported of a record that failed with ``error``."""
+        """The entry for a record that failed with ``error``."""
         return cls(index=index, path=record.path, name=record.name, cause=error.cause, detail=error.detail, split=split)
 
     def __str__(self) -> str:
@@ -68,11 +68,11 @@ class BadVideoLog:
         self._read = 0  # bytes
 
     def seen(self, count: int = 1) -> None:
-        """``count`` good videos were read."""
+        """Count good videos."""
         self._good += count
 
     def add(self, *videos: BadVideo) -> None:
-        """Bad videos were met."""
+        """Count bad videos, and list them."""
         self._bad += len(videos)
         new = {video.path: video for video in videos if video.path not in self._found}
         if new:
@@ -97,7 +97,8 @@ class BadVideoLog:
             self._read = file.tell()
 
     def check(self) -> None:
-        """To be called by all processes together, after each pass over the data.
+        """Raise DataError where too many videos are bad; to be called by all processes together, after each pass over
+        the data.
 
         Raises:
             DataError: more than ``max_fraction`` of the videos that all processes have met so far were bad. In all
@@ -126,7 +127,7 @@ class BadVideoLog:
         }
 
     def videos(self) -> list[BadVideo]:
-        """The bad videos that all processes have met, by path (to be called by all of them)."""
+        """The bad videos of all processes, by path (to be called by all of them)."""
         return list(self._merged()[0].values())
 
     def _merged(self) -> tuple[dict[str, BadVideo], int, int]:
@@ -136,8 +137,8 @@ class BadVideoLog:
 
 
 def forget(output_dir: str | os.PathLike, splits: Collection[str]) -> None:
-    """Take the videos of some splits off the list, before a run reads those splits anew: what an earlier run into the
-    same folder found there may have been mended. Call in one process, before any log is written to."""
+    """Remove the videos of some splits from the list, before a run reads those splits anew: what an earlier run into
+    the same folder found there may have been repaired. Call in one process, before any log is written to."""
     file = Path(output_dir) / FILE_NAME
     if not file.exists():
         return
@@ -154,6 +155,6 @@ def _entry(video: BadVideo) -> dict[str, str]:
 
 
 def count_causes(bad: Iterable[BadVideo]) -> str:
-    """How many videos there are of each cause, in words: ``missing 2, unreadable 1``; empty for none."""
+    """Count videos by cause, in words: ``missing 2, unreadable 1``; empty for none."""
     causes = Counter(video.cause for video in bad)
     return ", ".join(f"{cause} {count}" for cause, count in causes.items())

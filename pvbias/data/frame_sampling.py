@@ -1,4 +1,4 @@
-"""Ways to choose a clip's frames by their numbers in the video, as data loaders of model zoos do it.
+"""Frame sampling by frame numbers, as the data loaders of model zoos do it.
 
 A model zoo's rule is one of these with its numbers filled in, registered in SAMPLING by the plugin that has the zoo's
 models. All of them give times at which frames come up, so that those very frames are read.
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSampling(abc.ABC):
-    """Clips made of frames that are chosen by number; a subclass says which.
+    """Base of sampling rules that choose frames by their numbers in the video.
 
     Attributes:
         num_frames: T, >= 1.
@@ -63,7 +63,7 @@ class FrameSampling(abc.ABC):
     @property
     @abc.abstractmethod
     def words(self) -> str:
-        """The frames of a clip, in words for the report."""
+        """Description of the sampled frames, for the report."""
 
     @property
     @abc.abstractmethod
@@ -190,12 +190,13 @@ Begins = Callable[[int, int], list[int]]
 
 
 def evenly_begun(last: int, count: int) -> list[int]:
-    """The first at 0, the last at ``last``, as ``linspace`` has them; a single one at 0."""
+    """First frames of windows from 0 to ``last``, spread as ``linspace`` does; a single one at 0."""
     return _evenly(0, last, count).tolist()
 
 
 def begun_in_steps(last: int, count: int) -> list[int]:
-    """Multiples of ``last / (count - 1)``, rounded down, in single precision; a single one at 0."""
+    """First frames of windows at multiples of ``last / (count - 1)``, rounded down in single precision; a single one at
+    0."""
     step = np.float32(last) / np.float32(max(count - 1, 1))
     return [int(np.float32(number) * step) for number in range(count)]
 
@@ -258,7 +259,7 @@ class ConsecutiveFrames(FrameSampling):
 
 @dataclass(frozen=True, kw_only=True)
 class EvenWindows(FrameSampling):
-    """Consecutive frames, of which every ``stride``-th is left beforehand, in windows spread over the video.
+    """Evenly spread windows of consecutive frames, of a video of which every ``stride``-th frame is kept.
 
     With N frames left, test clips begin ``max(1, ceil((N - 1 - T) / (n - 1)))`` frames apart, from the first frame on;
     one that reaches beyond the end is looped, and is the last: a short video has fewer than n. A single test clip is
@@ -310,7 +311,7 @@ class EvenWindows(FrameSampling):
 
 @dataclass(frozen=True, kw_only=True)
 class Segments(FrameSampling):
-    """One frame of each of T segments of equal length, which together are the whole video.
+    """One frame of each of T segments of equal length that divide the video.
 
     With N frames, segments are ``N / T`` long. A test clip has the frame at the same place in each segment, rounded
     down: a single one the frame in the centre; clip k of n the one at ``1/2 + k/n`` of the segment (less 1 where that
@@ -386,7 +387,7 @@ class LoopedStride(FrameSampling):
 
 def _evenly(first: float, last: float, count: int) -> torch.Tensor:
     """``count`` whole numbers from ``first`` to ``last``: int64 ``(count,)``. Single precision rounds some of them down
-    by one; that is what networks were trained on."""
+    by one, as in the code that networks were trained with."""
     return torch.linspace(first, last, count, dtype=torch.float32).long()
 
 

@@ -1,4 +1,4 @@
-"""Labels of a list and outputs of a network: the same classes, or an error that asks."""
+"""Checks that the labels of a list and the outputs of a network are the same classes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> No
 
 
 def checkpoint_names(source: str, sha256: str = "") -> tuple[str, ...]:
-    """Names of the classes of a checkpoint's outputs, in order; empty: they are not known.
+    """The class names of a checkpoint's outputs, in order; empty: they are not known.
 
     Args:
         source: ``zoo://<zoo>/<model>/<weights>``, a file that a training of pvbias has written, or a folder as the
@@ -122,7 +122,7 @@ def checkpoint_names(source: str, sha256: str = "") -> tuple[str, ...]:
 
 
 def check_order(file: str, names: Sequence[str], source: str) -> None:
-    """Raise where a file has the classes of a checkpoint's outputs at other places.
+    """Raise where a file has the classes of a checkpoint's outputs in another order.
 
     Args:
         file: DATA.CLASS_NAMES_FILE.

@@ -1,5 +1,4 @@
-"""Files that are not there, labels that no class has, attributes that no video has: found before anything is decoded or
-trained."""
+"""Early checks for missing files and impossible labels, before anything is decoded or trained."""
 
 from __future__ import annotations
 
@@ -17,7 +16,8 @@ logger = logging.getLogger(__name__)
 
 
 def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: int | None = None) -> None:
-    """End a run at once whose videos cannot be used; to be called by all processes together.
+    """Raise DataError where too many videos are missing or have labels of no class; to be called by all processes
+    together.
 
     Where no more than ``log.max_fraction`` of them are missing or have a label out of range, nothing is listed: each
     is met, and listed, in its turn.
@@ -73,8 +73,8 @@ def check_attributes(sources: Sequence[VideoSource], names: Sequence[str], asked
 
 
 def find_missing(source: VideoSource) -> list[int]:
-    """Numbers of the records of which there is no file or folder; none for a source that knows no files, which has no
-    ``missing()`` of its own."""
+    """Numbers of the records whose file or folder is missing; none for a source without files, which has no
+    ``missing()``."""
     return source.missing() if hasattr(source, "missing") else []
 
 

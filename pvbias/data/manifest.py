@@ -1,4 +1,4 @@
-"""The list of what has been encoded into a folder: ``prepared.jsonl``, one line for each finished video."""
+"""The list of re-encoded files in a folder: ``prepared.jsonl``, one line for each finished video."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Finished:
 
 
 def list_folder(out_dir: Path, shard: Shard | None) -> Path:
-    """Where the process that makes a part of the files, or all of them, lists what it has finished and found bad."""
+    """The folder of the lists of finished and bad files, of one shard or of all files."""
     return out_dir if shard is None else out_dir / "shards" / str(shard.index)
 
 
 def read_finished(out_dir: Path) -> Iterator[Finished]:
-    """What all runs into a folder have finished, by the lists of all of them."""
+    """The finished files of all runs into a folder, from the lists of all of them."""
     for folder in list_folders(out_dir):
         if (folder / FINISHED_FILE).exists():
             lines = (folder / FINISHED_FILE).read_text(encoding="utf-8").split("\n")

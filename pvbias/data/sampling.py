@@ -1,4 +1,4 @@
-"""Which moments of a video make a clip: pure functions from a video's times to frame times."""
+"""Temporal sampling: from a video's duration to the frame times of its clips, as pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SLACK = 1e-6
 
 
 class SamplingRule(Protocol):
-    """How frames of a clip are spread, and which clips of a video are tested: what SAMPLING entries build.
+    """The contract of a SAMPLING entry: the frame times of training and test clips.
 
     It goes to the processes that load videos: it has to be picklable, and of a module that is quickly imported.
 
@@ -55,7 +55,7 @@ class SamplingRule(Protocol):
 
 
 def sampling_rule(cfg: CfgNode) -> SamplingRule:
-    """The rule that DATA.TEMPORAL_SAMPLING names, for the configured clips.
+    """Build the rule that DATA.TEMPORAL_SAMPLING names, for the configured clips.
 
     ``cfg`` is completed. Where it was filled by hand and names none (there is no model to ask): "rate".
     """
@@ -64,7 +64,7 @@ def sampling_rule(cfg: CfgNode) -> SamplingRule:
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalSampling:
-    """Frames at an even stride in time: a :class:`SamplingRule`, by which clips of any model compare.
+    """Frames at an even stride in time, alike for clips of any model: a :class:`SamplingRule`.
 
     ::
 

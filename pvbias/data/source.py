@@ -1,4 +1,4 @@
-"""The DATASET entry "videos": files and folders that an annotation names."""
+"""The DATASET entry "videos": files and frame folders that an annotation lists."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VideoFiles:
 
     @property
     def own_names(self) -> bool:
-        """Class names are numbered by their own order, for want of another."""
+        """Whether class names are numbered by their own order, for want of another."""
         return self._annotation.own_names
 
     @property
@@ -81,7 +81,7 @@ class VideoFiles:
 
 
 def build_source(cfg: CfgNode, split: str) -> VideoSource:
-    """The videos of a split: what TRAIN.DATASET ("train", "val") or TEST.DATASET ("test") names.
+    """Build the source of a split, which TRAIN.DATASET ("train", "val") or TEST.DATASET ("test") names.
 
     Raises:
         DataError: the annotation cannot be read.
@@ -92,7 +92,8 @@ def build_source(cfg: CfgNode, split: str) -> VideoSource:
 
 @DATASET.register(name="videos")
 def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
-    """What DATA.TRAIN_SPLIT, DATA.VAL_SPLIT or DATA.TEST_SPLIT names.
+    """Read the annotation of a split (DATA.TRAIN_SPLIT, DATA.VAL_SPLIT, DATA.TEST_SPLIT); see
+    :func:`pvbias.data.annotations.read_annotation`.
 
     Class names become numbers by DATA.CLASS_NAMES_FILE, else by the training split where there is one (so that a test
     split which lacks a class agrees with it), else by the sorted names of the split itself.
@@ -160,7 +161,8 @@ def _read(cfg: CfgNode, path: Path, path_prefix: str, **names: Any) -> Annotatio
 
 
 def is_checkpoint(file: str) -> bool:
-    """Whether this is weights, which may know the names of their classes, or their address, and no list of names."""
+    """Whether a path or address is of weights, which may know the names of their classes, and not of a list of
+    names."""
     known = Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
     return "://" in file or known
 
@@ -200,8 +202,8 @@ def count_classes(source: VideoSource) -> int:
 
 
 def _look_up(look: Callable[[str], _Found], paths: Sequence[str]) -> list[_Found]:
-    """What ``look`` says of each path, asked by many threads at once: a file system over the network answers each of
-    them slowly, and all of them together fast."""
+    """Call ``look`` for each path from many threads at once: a file system over the network answers each of them
+    slowly, and all of them together fast."""
     parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
     with ThreadPoolExecutor(_THREADS) as pool:
         return [found for part in pool.map(lambda part: [look(path) for path in part], parts) for found in part]
@@ -297,7 +299,7 @@ def set_fingerprints(source: VideoSource) -> SetFingerprints:
 
 
 def video_key(record: VideoRecord) -> str:
-    """Tells a video of a list from the others: its name and, where a part is meant, its seconds."""
+    """Identify a video within a list: its name and, where a part is meant, its seconds."""
     if record.start is None and record.end is None:
         return record.name
     return f"{record.name}\t{record.start}\t{record.end}"

@@ -1,4 +1,4 @@
-"""Frames of a video -> clips of the model's size, the same way for every frame of a clip."""
+"""Spatial transforms: resizing, cropping and flipping, the same way for every frame of a clip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ASPECT = 8.0
 
 @dataclass(frozen=True)
 class TestViews:
-    """Short side to a length, then one crop in the centre or three along the long side.
+    """Resizing of the short side, then one centre crop or three crops along the long side.
 
     Attributes:
         short_side: pixels, >= ``crop_size``.
@@ -38,7 +38,7 @@ class TestViews:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, *, center_up: bool = False) -> TestViews:
-        """What DATA.TEST_* and TEST.NUM_SPATIAL_CROPS ask for; ``cfg`` is completed."""
+        """The test transform of DATA.TEST_* and TEST.NUM_SPATIAL_CROPS; ``cfg`` is completed."""
         return cls(cfg.DATA.TEST_SHORT_SIDE, cfg.DATA.TEST_CROP_SIZE, cfg.TEST.NUM_SPATIAL_CROPS, center_up)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class TestViews:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainAugmentation:
-    """What happens to training clips.
+    """Random resizing, cropping, flipping and colour changes of training clips.
 
     Attributes:
         crop_size: pixels.
@@ -84,7 +84,7 @@ class TrainAugmentation:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> TrainAugmentation:
-        """What DATA.TRAIN_*, DATA.RANDOM_FLIP and AUG ask for; ``cfg`` is completed."""
+        """The training transform of DATA.TRAIN_*, DATA.RANDOM_FLIP and AUG; ``cfg`` is completed."""
         data = cfg.DATA
         return cls(
             crop_size=data.TRAIN_CROP_SIZE,
@@ -97,12 +97,12 @@ class TrainAugmentation:
         )
 
     def draw(self, rng: np.random.Generator) -> TrainView:
-        """The choices for one clip."""
+        """Draw the transform of one clip."""
         return TrainView(self, rng)
 
 
 class TrainView:
-    """The random choices for one training clip; all of them are drawn at once, so the same draw suits any frame size.
+    """A drawn transform for one training clip, for frames of any size.
 
     The crop is cut from a frame that the decoder has already scaled, whole, such that the crop comes out at its final
     size: one resizing for any augmentation.

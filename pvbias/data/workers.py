@@ -1,4 +1,4 @@
-"""Processes that work for this one: how they are started, what they heed, and what is known of one that died."""
+"""Worker processes: how they start, which interruptions they heed, and which record a crashed one was at."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _at: Any = None
 
 
 def worker_context(*modules: str, sent: object) -> WorkerContext:
-    """Context that starts workers: a fork server that has imported torch and these modules, so that each starts in
-    milliseconds; Python anew where there are no such servers.
+    """The multiprocessing context for workers: a fork server that has imported torch and these modules, so that each
+    starts in milliseconds; new interpreters where there are no such servers.
 
     Not forked from this process: that has OpenMP threads, CUDA, gloo or TensorBoard threads, which a fork copies in
     whatever state they are (locks held, pools without threads), and workers then hang now and then.
@@ -84,7 +84,8 @@ def worker_context(*modules: str, sent: object) -> WorkerContext:
 
 @contextmanager
 def sharing_imports() -> Iterator[None]:
-    """Workers started inside have what this process, which has not begun its work, has imported, in one memory.
+    """Let workers that are started inside share the imports of this process, which has not begun its work, in one
+    memory.
 
     Otherwise, and where that cannot be, their fork server imports all again.
     """
@@ -93,7 +94,7 @@ def sharing_imports() -> Iterator[None]:
 
 
 def refuse_in_import() -> None:
-    """Raise ConfigError in a worker that imports the main script, which has come to where workers are started again."""
+    """Raise ConfigError in a worker that imports the main script and reaches the line that starts workers again."""
     if getattr(process.current_process(), "_inheriting", False):
         raise ConfigError(
             "A worker process imports the main script, to find what is defined there, and comes upon what the script "
@@ -104,14 +105,14 @@ def refuse_in_import() -> None:
 
 @contextmanager
 def main_script_left_out(sent: object) -> Iterator[None]:
-    """Processes that are started inside import the main script only where ``sent`` needs it."""
+    """Let processes that are started inside import the main script only where ``sent`` needs it."""
     with contextlib.nullcontext() if _of_main_script(sent) else _without_main_script():
         yield
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that has started it is gone. At once: nobody is there to be told, and what
-    is on disk is whole at any time."""
+    """End this process as soon as its parent is gone. At once: nobody is there to be told, and what is on disk is whole
+    at any time."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -124,7 +125,7 @@ def end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class Death:
-    """The end of a worker that nobody wanted.
+    """The unexpected end of a worker.
 
     Attributes:
         exitcode: as :attr:`multiprocessing.Process.exitcode`: -11 for SIGSEGV.
@@ -136,7 +137,7 @@ class Death:
 
     @property
     def is_crash(self) -> bool:
-        """Tell whether native code brought it down; False where the system killed it."""
+        """Whether native code crashed; False where the system killed the process."""
         if self.exitcode < 0:
             return self._signal in _CRASHES
         return self.exitcode != _UNKNOWN
@@ -153,7 +154,7 @@ class Death:
 
 
 class Crashes:
-    """Records at which workers have died; travels to the workers.
+    """Records at which workers have crashed; sent to the workers.
 
     A crash may be the late consequence of another file that the same process has read, so a record is bad only where a
     second process dies of it, too.
@@ -164,7 +165,7 @@ class Crashes:
         self._last: dict[int, str] = {}
 
     def add(self, deaths: Sequence[Death]) -> list[Death]:
-        """Take note of deaths.
+        """Record deaths.
 
         Returns:
             Those that a record is to blame for. With none, other workers would fare no better. (Where there are some,
@@ -179,14 +180,14 @@ class Crashes:
         return crashes
 
     def error(self, record: int) -> BadVideoError | None:
-        """Error of a record; None where nothing is known."""
+        """The error of a record that workers have crashed at; None where there is none."""
         if self._deaths[record] < 2:
             return None
         return BadVideoError("decoder crash", f"two processes that read it ended: {self._last[record]}")
 
     @contextmanager
     def at(self, record: int) -> Iterator[None]:
-        """Work on a record, in a worker or in the main process.
+        """Mark a record as being worked on, in a worker or in the main process.
 
         Raises:
             BadVideoError: workers have died of it.
@@ -256,7 +257,7 @@ class WorkerContext(_Context):
         return _Queue(maxsize, workers=self.workers, ctx=self.get_context())
 
     def deaths(self) -> list[Death]:
-        """Workers that have ended otherwise than by coming to their end."""
+        """The workers that have ended unexpectedly."""
         return [
             Death(exitcode=worker.exitcode, record=None if worker.at.value == _NOWHERE else worker.at.value)
             for worker in self.workers
@@ -297,7 +298,7 @@ def _of_main_script(sent: object) -> list[str]:
 
 
 class _Finder(pickle.Pickler):
-    """Notes the classes and functions of the main script in what it pickles, and writes nothing."""
+    """A pickler that notes the classes and functions of the main script in what it is given, and writes nothing."""
 
     def __init__(self) -> None:
         super().__init__(_Nowhere(), protocol=5, buffer_callback=lambda _: False)
@@ -319,7 +320,7 @@ _starting = threading.Lock()
 
 @contextmanager
 def _without_main_script() -> Iterator[None]:
-    """Processes started inside are not told of the main script."""
+    """Start processes inside without telling them of the main script."""
     with _starting:
         original = spawn.get_preparation_data
 

@@ -1,4 +1,4 @@
-"""Training checkpoints: SlowFast's shape, whole or not at all, and everything that going on takes."""
+"""Training checkpoints in SlowFast's format, with everything that an exact resume needs; written atomically."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_step_(\d+))?\.pyth")
 
 
 def checkpoint_path(output_dir: str, epoch: int, step: int = 0) -> Path:
-    """Where the checkpoint after ``epoch`` finished epochs, and ``step`` steps of the next one, is."""
+    """The path of the checkpoint after ``epoch`` finished epochs and ``step`` steps of the next one."""
     inside = f"_step_{step:05d}" if step else ""
     return Path(output_dir) / "checkpoints" / f"checkpoint_epoch_{epoch:05d}{inside}.pyth"
 
@@ -60,8 +60,8 @@ def save_checkpoint(state: TrainState) -> Path:
 
 
 def begin_checkpoint(state: TrainState) -> Callable[[], Path]:
-    """Do what all processes have a part in; what is returned writes the checkpoint, in the main process alone, as long
-    as nothing is trained. See :func:`save_checkpoint`."""
+    """Collect the state from all processes; the returned function writes the checkpoint, in the main process alone, as
+    long as nothing is trained. See :func:`save_checkpoint`."""
     output_dir, keep = state.cfg.OUTPUT_DIR, state.cfg.TRAIN.CHECKPOINT_KEEP
     here = (state.epoch, state.step)
     path = checkpoint_path(output_dir, *here)
@@ -86,7 +86,7 @@ def begin_checkpoint(state: TrainState) -> Callable[[], Path]:
 
 
 def best_path(output_dir: str) -> Path:
-    """Where the checkpoint after the epoch with the best validation is, beside those that a run goes on from."""
+    """The path of the checkpoint after the epoch with the best validation."""
     return _folder(output_dir) / "checkpoint_best.pyth"
 
 
@@ -102,7 +102,7 @@ def save_best(state: TrainState) -> None:
 
 
 def newest_checkpoint(output_dir: str) -> Path | None:
-    """The training checkpoint of a run's folder that is furthest on and whole; None when there is none.
+    """The latest whole training checkpoint in a run's folder; None when there is none.
 
     One that cannot be read is passed over with a warning that names it. Whether the values of its tensors are what was
     written is seen where they are read.
@@ -112,13 +112,13 @@ def newest_checkpoint(output_dir: str) -> Path | None:
 
 
 def remove_unfinished(output_dir: str) -> None:
-    """Remove what a process that died while it wrote a checkpoint has left."""
+    """Remove the temporary files of a process that died while it wrote a checkpoint."""
     for path in _folder(output_dir).glob("checkpoint_*.pyth.*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def refuse_another_training(cfg: CfgNode, identity: Identity) -> None:
-    """Raise ConfigError where ``TRAIN.AUTO_RESUME`` would go on from a checkpoint of another training: as
+    """Raise ConfigError where ``TRAIN.AUTO_RESUME`` would resume from a checkpoint of another training: as
     :func:`resume` does, and before anything in ``OUTPUT_DIR`` is changed. Call in all processes."""
     said = ""
     if cfg.TRAIN.AUTO_RESUME and is_main_process():
@@ -134,8 +134,8 @@ def refuse_another_training(cfg: CfgNode, identity: Identity) -> None:
 
 
 def refuse_another_configuration(cfg: CfgNode) -> None:
-    """:func:`refuse_another_training` by the keys alone, without a look at the videos: for who submits a run that is to
-    start elsewhere, later.
+    """:func:`refuse_another_training` by the keys alone, without a look at the videos: for whoever submits a run that
+    is to start elsewhere, later.
 
     Args:
         cfg: checked, not completed.
@@ -182,7 +182,7 @@ def resume(state: TrainState) -> Path | None:
 
 
 def _take_up_history(state: TrainState, checkpoint: Mapping[str, Any], changed: Sequence[str]) -> None:
-    """Note what is not as it was before, for the log and for whoever reads the results."""
+    """Record what has changed since the checkpoint, for the log and the results."""
     notes = list(changed)
     if state.iteration < state.max_iterations:
         was, now = checkpoint.get("versions", {}), versions()
@@ -202,7 +202,7 @@ def _take_up_history(state: TrainState, checkpoint: Mapping[str, Any], changed: 
 
 
 def _checkpoint(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint holds; to be called in all processes, complete in the main one."""
+    """The content of a checkpoint; to be called in all processes, complete in the main one."""
     main = _main_phase(state)
     buffers = {name: value.detach().cpu() for name, value in _buffers(state)}
     processes = all_gather_objects(
@@ -286,7 +286,7 @@ def _check_plan(state: TrainState, checkpoint: Mapping[str, Any], path: Path) ->
 
 
 def _plan(state: TrainState) -> dict[str, int]:
-    """What says which videos the steps of an epoch have."""
+    """What decides which videos each step of an epoch has."""
     return {
         "RNG_SEED": state.cfg.RNG_SEED,
         "TRAIN.BATCH_SIZE": state.cfg.TRAIN.BATCH_SIZE,
@@ -296,7 +296,7 @@ def _plan(state: TrainState) -> dict[str, int]:
 
 
 def _buffers(state: TrainState) -> Iterator[tuple[str, Tensor]]:
-    """What each process keeps for itself inside an epoch, see :func:`.parallel.broadcast_buffers`."""
+    """Buffers that each process has its own values of inside an epoch, see :func:`.parallel.broadcast_buffers`."""
     yield from state.recognizer.module.named_buffers("recognizer")
     yield from state.objective.named_buffers("objective")
 
@@ -314,13 +314,13 @@ def _folder(output_dir: str) -> Path:
 
 
 def _place(path: Path) -> tuple[int, int]:
-    """Finished epochs and steps of a checkpoint, by its name."""
+    """The finished epochs and steps in a checkpoint's file name."""
     match = _NAME.fullmatch(path.name)
     return (int(match[1]), int(match[2] or 0)) if match else (-1, 0)
 
 
 def _checkpoints(output_dir: str) -> list[tuple[tuple[int, int], Path]]:
-    """Where each checkpoint was written and its path, the furthest on first."""
+    """All checkpoints of a folder as ((epochs, steps), path), the latest first."""
     paths = [path for path in _folder(output_dir).glob("checkpoint_epoch_*.pyth") if _NAME.fullmatch(path.name)]
     return sorted(((_place(path), path) for path in paths), reverse=True)
 
@@ -331,7 +331,7 @@ def is_training_checkpoint(checkpoint: Mapping[str, Any]) -> bool:
 
 
 def _is_trainings(path: Path) -> bool:
-    """Whether a file is a training's checkpoint, and not weights that somebody has put there."""
+    """Whether a file is a training checkpoint, and not weights that somebody has put there."""
     try:
         return is_training_checkpoint(peek_checkpoint(str(path)))
     except WeightsError:
@@ -339,7 +339,7 @@ def _is_trainings(path: Path) -> bool:
 
 
 def _newest(output_dir: str, read: Callable[[str], dict[str, Any]]) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint that is furthest on among those that ``read`` can read, and what it gives."""
+    """The latest checkpoint that ``read`` can read, and what it gives."""
     for _, path in _checkpoints(output_dir):
         try:
             checkpoint = read(str(path))

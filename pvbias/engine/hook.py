@@ -1,4 +1,4 @@
-"""The Hook contract: what runs before, between and after the steps of a training."""
+"""The Hook contract: code to run before, between and after the steps of a training."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from .state import TrainState
 
 
 class Hook:
-    """Something to do at four points of a run; hooks run in the order in which they are registered, in every
+    """Base of hooks, which are called at four points of a training, in the order in which they are registered, in every
     process."""
 
     def before_train(self, state: TrainState) -> None:
-        """Before the first epoch of this run."""
+        """Called before the first epoch of this run."""
 
     def after_step(self, state: TrainState) -> None:
-        """After each step; ``state.last`` describes it."""
+        """Called after each step, which ``state.last`` describes."""
 
     def after_epoch(self, state: TrainState) -> None:
-        """After each epoch; ``state.epoch`` already counts it."""
+        """Called after each epoch, which ``state.epoch`` already counts."""
 
     def after_train(self, state: TrainState) -> None:
-        """At the end, also after an error: only for giving things back."""
+        """Called at the end, also after an error, to release resources."""
 
     def state(self) -> dict[str, Any]:
-        """What this process's part of a checkpoint has to hold of the hook: tensors and plain values."""
+        """The hook's state for this process's part of a checkpoint: tensors and plain values."""
         return {}
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        """Before :meth:`before_train` of a run that is resumed.
+        """Restore the state in a run that is resumed, before :meth:`before_train`.
 
         Args:
             states: what :meth:`state` gave in each process of the run that was interrupted, which may have been more
@@ -38,5 +38,5 @@ class Hook:
 
 
 def is_due(state: TrainState, period: int) -> bool:
-    """Whether something that happens every ``period`` epochs (0: never) and at the end of the run happens now."""
+    """Whether something that happens every ``period`` epochs (0: never) and at the end of the training is due now."""
     return period > 0 and (state.epoch % period == 0 or state.epoch == state.max_epochs)

@@ -1,4 +1,4 @@
-"""What happens around the training loop: checkpoints, validation, precise BatchNorm, bad videos."""
+"""The built-in hooks: checkpoints, validation, precise BatchNorm, bad videos."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BadVideos(Hook):
         self._bad: Counter[BadVideo] = Counter()
 
     def after_step(self, state: TrainState) -> None:
-        """Take those of this step's mini-batches."""
+        """Count the videos of this step's mini-batches."""
         for batch in state.window:
             for each in (batch, *batch.streams.values()):
                 self._add(len(each.names), each.bad)
@@ -58,7 +58,7 @@ class BadVideos(Hook):
         return {"good": self._good, "bad": [[asdict(video), times] for video, times in self._bad.items()]}
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        """Count them again; with another number of processes the main one has them all."""
+        """Count the earlier ones again; with another number of processes the main one has them all."""
         if len(states) == get_world_size():
             states = states[get_rank() :][:1]
         elif not is_main_process():
@@ -107,7 +107,7 @@ class Checkpoints(Hook):
         self._saved_at = 0.0
 
     def before_train(self, state: TrainState) -> None:
-        """Clear up after an earlier attempt, or an earlier training that this one begins anew over."""
+        """Remove leftovers of an earlier attempt, or of an earlier training that this one starts over."""
         self._saved_at = time.monotonic()
         if is_main_process():
             remove_unfinished(state.cfg.OUTPUT_DIR)
@@ -115,12 +115,12 @@ class Checkpoints(Hook):
                 best_path(state.cfg.OUTPUT_DIR).unlink(missing_ok=True)
 
     def after_step(self, state: TrainState) -> None:
-        """Save where one is overdue. Asked to stop, save and raise Interrupted."""
+        """Save a checkpoint where one is overdue, or on request, which then raises Interrupted."""
         minutes = state.cfg.TRAIN.CHECKPOINT_MINUTES
         self._save(state, due=0 < minutes * 60 <= time.monotonic() - self._saved_at)
 
     def after_epoch(self, state: TrainState) -> None:
-        """Save where one is due. Asked to stop since the last step, save and raise Interrupted."""
+        """Save a checkpoint where one is due, or on request, which then raises Interrupted."""
         self._save(state, due=is_due(state, state.cfg.TRAIN.CHECKPOINT_PERIOD))
 
     def _save(self, state: TrainState, *, due: bool) -> None:
@@ -135,8 +135,8 @@ class Checkpoints(Hook):
 
 
 class Validation(Hook):
-    """Measures every ``TRAIN.EVAL_PERIOD`` epochs and at the end, and keeps the checkpoint that is the best by
-    ``TRAIN.CHECKPOINT_BEST``. Asked to stop, it gives up and saves a checkpoint: the next run measures.
+    """Evaluates every ``TRAIN.EVAL_PERIOD`` epochs and at the end, and keeps the checkpoint that is the best by
+    ``TRAIN.CHECKPOINT_BEST``. Asked to stop, it gives up and saves a checkpoint: the next run evaluates.
 
     Attributes:
         latest: the newest figures.
@@ -149,7 +149,7 @@ class Validation(Hook):
         self._best = -math.inf
 
     def before_train(self, state: TrainState) -> None:
-        """Resumed after an epoch whose checkpoint was written and whose measurement was not finished: measure."""
+        """Catch up on the validation of the latest epoch where it was not finished before the resume."""
         earlier = all_gather_objects(self.log.validations)[0]
         if best_path(state.cfg.OUTPUT_DIR).exists():
             name = state.cfg.TRAIN.CHECKPOINT_BEST
@@ -163,7 +163,7 @@ class Validation(Hook):
             self.after_epoch(state)
 
     def after_epoch(self, state: TrainState) -> None:
-        """Measure where it is due."""
+        """Evaluate where it is due."""
         if not is_due(state, state.cfg.TRAIN.EVAL_PERIOD):
             return
         save = begin_checkpoint(state)

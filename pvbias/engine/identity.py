@@ -1,4 +1,4 @@
-"""Identify a training by what decides its result, and refuse checkpoints of another one."""
+"""The identity of a training: everything that decides its result, compared when a run is resumed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _SHOWN = 25
 
 @dataclass(frozen=True)
 class Change:
-    """A key whose value is not the checkpoint's.
+    """A key whose value differs from the checkpoint's.
 
     Attributes:
         key: dotted.
@@ -111,7 +111,7 @@ def _digest(value: Any) -> str:
 
 
 def identify(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
-    """:func:`training_identity`, worked out in the main process, in all of them."""
+    """:func:`training_identity`, computed in the main process, in all of them."""
     return all_gather_objects(training_identity(cfg, sources) if is_main_process() else {})[0]
 
 
@@ -162,8 +162,8 @@ def refuse_another(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, An
 
 
 def otherwise_trained(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> list[str]:
-    """Where a configuration does not describe the training that a checkpoint is of, in words; but for the videos and
-    how clips of them are made.
+    """Describe where a configuration is not that of the training that a checkpoint is of; without the videos and how
+    clips of them are made.
 
     Args:
         cfg: completed configuration.
@@ -187,7 +187,7 @@ def _refusal(cfg: CfgNode, refused: Sequence[Change], path: Path) -> str:
 
 
 def _changes(cfg: CfgNode, identity: Identity, checkpoint: Mapping[str, Any]) -> list[Change]:
-    """What differs and decides the result, in the order of the configuration."""
+    """The differences that decide the result, in the order of the configuration."""
     declared, groups = effects(cfg), solver_groups(cfg)
     schedule_lengths = {f"{group}.MAX_EPOCH" for group in ("SOLVER", *groups)}
     old_cfg = dict(flat(yaml.safe_load(checkpoint["cfg"])))
@@ -249,7 +249,7 @@ def _of_validations(
 
 
 def _why_not_longer(key: str, cfg: CfgNode, old_cfg: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> str:
-    """Why a training of another length would not have come by where this checkpoint is; empty: it would have."""
+    """Explain why a training of another length would not have had this checkpoint; empty: it would have."""
     policy = f"{key.rpartition('.')[0]}.LR_POLICY"
     finished, step = checkpoint["epoch"] + 1, checkpoint.get("step", 0)
     if "cosine" in (old_cfg.get(policy), value_of(cfg, policy)):
@@ -288,5 +288,5 @@ def _shown(value: Any) -> str:
 
 
 def _is_in(key: str, name: str) -> bool:
-    """A key is the one, or is in the group, of that name."""
+    """Whether a key has, or is in the group of, that name."""
     return key == name or key.startswith(f"{name}.")

@@ -1,4 +1,4 @@
-"""Running a job in one process or several, whoever starts them."""
+"""Launching a job in one process or several."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ProcessInfo:
 
 
 def launch(job: Job, cfg: CfgNode) -> None:
-    """Run ``job(cfg)``: in the processes that torchrun has started, in processes started here, or in this one.
+    """Run ``job(cfg)`` in the processes of torchrun, in processes started here, or in this one.
 
     - under torchrun (``RANK`` and ``WORLD_SIZE`` in the environment): this process is one of them;
     - ``NUM_GPUS > 1`` or ``NUM_SHARDS > 1``: ``NUM_GPUS`` processes are started on this machine (on the CPU when it has

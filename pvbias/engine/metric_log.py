@@ -1,4 +1,4 @@
-"""Training figures to the console, to ``train_log.jsonl`` and to TensorBoard."""
+"""Training metrics on the console, in ``train_log.jsonl`` and in TensorBoard."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FILE_NAME = "train_log.jsonl"
 
 
 class MetricLog(Hook):
-    """Logs means over the steps since the last line, and over the processes, every ``LOG_PERIOD`` steps and at the end
-    of an epoch.
+    """Logs metrics every ``LOG_PERIOD`` steps and at the end of an epoch: means over the steps since the last line, and
+    over the processes.
 
     A line of ``OUTPUT_DIR/train_log.jsonl`` has ``kind`` (``start``, ``train`` or ``validation``), ``epoch``
     (fractional), ``iteration``, and for ``train`` the objective's scalars, ``grad_norm``, ``lr``, ``data_seconds`` (a
@@ -66,7 +66,7 @@ class MetricLog(Hook):
         self.write(state, "start", {"settings": state.settings.describe()})
 
     def after_step(self, state: TrainState) -> None:
-        """Collect; at the end of a period, log."""
+        """Accumulate the step's metrics, and log them at the end of a period."""
         for name, value in state.last.metrics.items():
             self._sums[name] += value
         self._data_seconds += state.last.data_seconds
@@ -86,7 +86,7 @@ class MetricLog(Hook):
         self._file = self._tensorboard = self._bar = None
 
     def state(self) -> dict[str, Any]:
-        """The steps since the last line."""
+        """The sums over the steps since the last line."""
         if self._file is not None:
             os.fsync(self._file.fileno())  # the lines that a checkpoint builds on are to outlive the machine as it does
         return {
@@ -97,7 +97,7 @@ class MetricLog(Hook):
         }
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        """Go on with them; with another number of processes all of them have the mean."""
+        """Continue those sums; with another number of processes all of them have the mean."""
         if len(states) == get_world_size():
             states = states[get_rank() :][:1]
         self._sums.update(
@@ -108,7 +108,7 @@ class MetricLog(Hook):
         self._compute_seconds = sum(state["compute_seconds"] for state in states) / len(states)
 
     def write(self, state: TrainState, kind: str, values: Mapping[str, Any]) -> None:
-        """One line of the log (main process; nothing elsewhere).
+        """Write one line of the log (in the main process; nothing elsewhere).
 
         Raises:
             TrainingError: it cannot be written.
@@ -169,7 +169,7 @@ class MetricLog(Hook):
 
 
 def _rewind(file: Path, state: TrainState) -> list[dict[str, Any]]:
-    """Drop the lines from after the point that a run starts from; the validations among the others."""
+    """Drop the lines of after the checkpoint that a run starts from; the validations among the others."""
     if not file.exists():
         return []
     lines, validations = [], []

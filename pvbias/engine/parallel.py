@@ -1,4 +1,4 @@
-"""What training in several processes needs beside the optimizer; nothing here does anything in a single process."""
+"""Data-parallel training: gradient averaging and broadcasts between processes; nothing to do in a single one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUCKET_BYTES = 25 * 2**20
 
 
 class GradientAverage:
-    """The mean over the processes of some parameters' gradients, exchanged while the backward pass is under way.
+    """Averages gradients over the processes, overlapped with the backward pass.
 
     The parameters lie in buckets, the last ones first, as a backward pass comes to them. A bucket is sent when all of
     its gradients are there and the bucket before it has been sent: in the same order in all processes.
@@ -45,8 +45,8 @@ class GradientAverage:
 
     @contextmanager
     def exchanging(self, *, active: bool = True) -> Iterator[None]:
-        """A backward pass inside is the last one before :meth:`finish`: gradients are sent as they arrive. Not active:
-        they only add up, as those of the mini-batches before the last one have to (accumulation)."""
+        """Context of a backward pass. The last one before :meth:`finish` is active: gradients are sent as they arrive.
+        In others they only accumulate."""
         self._listens = active
         self._missing = [{id(parameter) for parameter in bucket} for bucket in self._buckets]
         try:
@@ -55,7 +55,7 @@ class GradientAverage:
             self._listens = False
 
     def finish(self) -> None:
-        """Send what is left, and replace each gradient by the mean."""
+        """Send the remaining gradients, and replace each by its mean."""
         while len(self._sent) < len(self._buckets):
             self._send()
         totals = [_arrived_total(flat, work) for flat, work in self._sent]
@@ -89,7 +89,7 @@ class GradientAverage:
             self._send()
 
     def _send(self) -> None:
-        """Begin to add up the next bucket's gradients, and how many processes have each of them."""
+        """Start the all-reduce of the next bucket's gradients, and of how many processes have each of them."""
         bucket = self._buckets[len(self._sent)]
         there = [float(parameter.grad is not None) for parameter in bucket]
         gradients = [
@@ -103,7 +103,7 @@ class GradientAverage:
 
 
 def _divide(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Buckets of one device and number format each, the last parameters first."""
+    """Split parameters into buckets of one device and number format each, the last parameters first."""
     buckets: list[list[nn.Parameter]] = []
     size, kind = 0, None
     for parameter in reversed(parameters):
@@ -121,12 +121,12 @@ def _arrived_total(flat: Tensor, work: dist.Work) -> Tensor:
 
 
 def broadcast_parameters(module: nn.Module) -> None:
-    """Give all processes the parameters and buffers that process 0 has."""
+    """Broadcast parameters and buffers from process 0."""
     _broadcast([*module.parameters(), *module.buffers()])
 
 
 def broadcast_buffers(module: nn.Module) -> None:
-    """Give all processes the buffers (BatchNorm's running statistics) that process 0 has.
+    """Broadcast buffers (BatchNorm's running statistics) from process 0.
 
     Each process keeps its own within an epoch; at its end these are what is saved and evaluated.
     """

@@ -1,4 +1,4 @@
-"""One place for all random generators of a process."""
+"""Seeding, saving and restoring all random generators of a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def seed_everything(*numbers: int) -> None:
-    """Restart torch's, numpy's and Python's generators from a state that depends on these numbers (each >= 0) alone."""
+    """Seed torch's, numpy's and Python's generators from these numbers (each >= 0) alone."""
     # SeedSequence mixes them, so that neighbouring epochs and processes have nothing in common.
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     torch.manual_seed(seed)
@@ -20,8 +20,8 @@ def seed_everything(*numbers: int) -> None:
 
 
 def generator_states() -> dict[str, Any]:
-    """Where torch's (of the CPU and of this process's GPU), numpy's and Python's generators are, in tensors and plain
-    numbers."""
+    """The states of torch's (of the CPU and of this process's GPU), numpy's and Python's generators, in tensors and
+    plain numbers."""
     version, words, gauss = random.getstate()
     numpy_state: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
     states = {
@@ -36,7 +36,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def restore_generators(states: Mapping[str, Any]) -> None:
-    """Bring the generators to where :func:`generator_states` found them."""
+    """Restore the states that :func:`generator_states` returned."""
     torch.set_rng_state(states["torch"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])

@@ -1,4 +1,4 @@
-"""From the keys of ``SOLVER`` to an optimizer, a learning-rate schedule and gradient clipping."""
+"""Optimizer, learning-rate schedule and gradient clipping, from the keys of ``SOLVER``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LRSchedule = Callable[[float], float]
 def build_optimizer(
     solver_cfg: CfgNode, modules: Mapping[str, nn.Module], lr_factors: Mapping[str, float] | None = None
 ) -> Optimizer:
-    """The optimizer of one phase. Each of its parameter groups has an ``lr_factor``, for whoever sets its rate.
+    """Build the optimizer of one phase. Each of its parameter groups has an ``lr_factor``, for whoever sets its rate.
 
     Args:
         solver_cfg: a subtree with the keys of ``SOLVER``.
@@ -75,7 +75,7 @@ def trainable_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Param
 
 
 def build_lr_schedule(solver_cfg: CfgNode, *, num_shards: int = 1) -> LRSchedule:
-    """The learning rate as a function of the fractional epoch, with SlowFast's meaning of ``LR_POLICY``.
+    """Build the learning rate as a function of the fractional epoch, with SlowFast's meaning of ``LR_POLICY``.
 
     - ``cosine``: from ``BASE_LR`` at epoch 0 to ``COSINE_END_LR`` at ``MAX_EPOCH``, half a period.
     - ``steps_with_relative_lrs``: ``BASE_LR * LRS[i]`` from epoch ``STEPS[i]`` on.
@@ -108,8 +108,8 @@ def build_lr_schedule(solver_cfg: CfgNode, *, num_shards: int = 1) -> LRSchedule
 
 
 def _steps(starts: Sequence[float], rates: Sequence[float], max_epoch: float) -> ParamScheduler:
-    """Constant pieces. fvcore's own MultiStepParamScheduler takes neither fractional epochs nor more steps than
-    epochs."""
+    """A piecewise constant schedule. fvcore's own MultiStepParamScheduler takes neither fractional epochs nor more
+    steps than epochs."""
     reached = [(start, rate) for start, rate in zip(starts, rates, strict=True) if start < max_epoch]
     edges = [*(start for start, _ in reached), max_epoch]
     lengths = [(stop - start) / max_epoch for start, stop in pairwise(edges)]

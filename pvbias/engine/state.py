@@ -25,7 +25,7 @@ from .transform import Transform
 
 @dataclass(frozen=True, kw_only=True)
 class RunningPhase:
-    """A phase with what updates it.
+    """A phase with its optimizer, schedule and gradient averaging.
 
     Attributes:
         phase: as the objective declares it.
@@ -43,13 +43,13 @@ class RunningPhase:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What the optimizer updates."""
+        """The parameters that the optimizer updates."""
         return _parameters(self.optimizer)
 
 
 @dataclass
 class StepRecord:
-    """What one step was like.
+    """Metrics and timing of one step.
 
     Attributes:
         metrics: logged scalars, ``loss`` and the like; with several phases ``<phase>/<name>``.
@@ -72,13 +72,13 @@ def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
 
 
 class Resumable(Protocol):
-    """What a checkpoint keeps beside networks and optimizers: the counts of a hook."""
+    """The contract of what a checkpoint keeps beside networks and optimizers: the state of a hook."""
 
     def state(self) -> dict[str, Any]:
-        """What this process's part of a checkpoint has to hold: tensors and plain values."""
+        """This process's state: tensors and plain values."""
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        """Take up what :meth:`state` gave, in each process of the run that is gone on from."""
+        """Restore the states of all processes of the run that is resumed."""
 
 
 class TrainState:
@@ -146,21 +146,21 @@ class TrainState:
 
     @property
     def step(self) -> int:
-        """Finished steps of the epoch at work."""
+        """Finished steps of the current epoch."""
         return max(0, self.iteration - self.epoch * self.steps_per_epoch)  # the last epoch may be part of one
 
     @property
     def fractional_epoch(self) -> float:
-        """Where the run is, in epochs; schedules are functions of this."""
+        """Position of the training in epochs; schedules are functions of it."""
         return self.iteration / self.steps_per_epoch
 
     @property
     def learning_rates(self) -> dict[str, float]:
-        """The rates of the latest step, ``lr`` or ``<phase>/lr``."""
+        """The learning rates of the latest step, ``lr`` or ``<phase>/lr``."""
         return {self.key(running, "lr"): running.optimizer.param_groups[0]["lr"] for running in self.phases}
 
     def set_training_mode(self) -> None:
-        """Training mode for all modules, but for BatchNorm that is frozen."""
+        """Set all modules to training mode, except for BatchNorm that is frozen."""
         self.recognizer.train()
         self.objective.train()
         if self.cfg.BN.FREEZE:

@@ -1,4 +1,4 @@
-"""Training from a configuration: what puts loader, objective, trainer and hooks together."""
+"""Training from a configuration: assembles loader, objective, trainer and hooks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSummary:
-    """What a training came to.
+    """The outcome of a training.
 
     Attributes:
         epochs: finished epochs, those before a resume included.

@@ -1,4 +1,4 @@
-"""The paper's measure of how far two predictions are from each other."""
+"""The Kullback-Leibler divergence between predictions (eq. 3 of the dynamic-score paper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few clips to look at, with what the model says of each variant."""
+"""Sample clips on the page, with the model's predictions for each modulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What evaluators share that show a few videos instead of counting all of them."""
+"""Base of evaluators that show a few videos instead of counting all of them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Sample:
 
 
 class SampleEvaluator(Evaluator):
-    """Shows the first videos (by index) of each class, in index order, at most 8; where videos have no labels, simply
-    the first ones.
+    """Base of evaluators that show the first videos (by index) of each class, in index order, at most 8; where videos
+    have no labels, simply the first ones.
 
     Attributes:
         table: name of the table that the samples' rows make.
@@ -43,7 +43,7 @@ class SampleEvaluator(Evaluator):
 
     @abc.abstractmethod
     def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
-        """One of these videos; arguments as for :meth:`process`."""
+        """Make the sample of one video; arguments as for :meth:`process`."""
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""

@@ -111,8 +111,8 @@ def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def mean_figures(templates: Sequence[Figure], columns: np.ndarray, *, samples: int, seed: int) -> list[Figure]:
-    """Figures that are means over videos, with what they are means of and their intervals: Wilson's where the unit is
-    "%", else the bootstrap's.
+    """Compute figures that are means over videos, with their intervals (Wilson's where the unit is "%", else the
+    bootstrap's) and the values of each video.
 
     Args:
         templates: m figures that lack value, interval and count.
@@ -134,7 +134,7 @@ def mean_figures(templates: Sequence[Figure], columns: np.ndarray, *, samples: i
 
 @dataclass(frozen=True)
 class Difference:
-    """What a second run has more than a first one on the same videos.
+    """The difference of a second run to a first one on the same videos.
 
     Attributes:
         value: the mean of ``second - first`` over videos.
@@ -265,8 +265,8 @@ def log_of_ratio(original: float, modulated: float) -> float:
 
 
 def log_ratio(original: np.ndarray, modulated: np.ndarray, *, samples: int, seed: int) -> Estimate:
-    """:func:`log_of_ratio` of two mean accuracies over the same videos, with its interval; undefined where it is not
-    finite.
+    """``ln(A / A_modulated)`` of two mean accuracies over the same videos (the natural logarithm reproduces the paper's
+    Table 1).
 
     In a resample where only ``A_modulated`` is zero the ratio counts as +infinity, where only ``A`` is, as -infinity:
     both are what the ratio tends to, and an end of the interval that falls there is infinite. A resample where both
@@ -314,8 +314,8 @@ def log_ratio_difference(
     samples: int,
     seed: int,
 ) -> tuple[float, float] | None:
-    """95 % interval of ``ln(B / B_modulated) - ln(A / A_modulated)``, what a second run's log ratio has more than a
-    first one's on the same videos: bootstrap over videos, the same ones for all four accuracies.
+    """95 % interval of the difference of two runs' log ratios on the same videos, ``ln(B / B_modulated) - ln(A /
+    A_modulated)``: bootstrap over videos, the same ones for all four accuracies.
 
     Args:
         original, modulated: ``(n,)``, in [0, 1], the first run's accuracy A of each video.

@@ -1,4 +1,4 @@
-"""Layers computed in another way than torch does, with the same results and the same keys."""
+"""Faster or more exact implementations of torch's layers, with the same results and the same keys."""
 
 from .explicit_padding import ExplicitPadding
 

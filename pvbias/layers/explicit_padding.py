@@ -1,4 +1,4 @@
-"""Convolutions over few frames on a CPU, where oneDNN gets the gradient of their weights wrong.
+"""Explicit padding for convolutions over few frames on a CPU, where oneDNN computes wrong gradients of their weights.
 
 On processors with AVX-512 or AMX, the kernels that oneDNN takes for that gradient are wrong where a clip is hardly
 longer than the convolution is: with garbage in some of the weights' gradients, fp32 as well as bf16 (there also for the
@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class ExplicitPadding(TorchFunctionMode):
-    """Inside, convolutions that learn on a CPU get the zeros around a short clip as part of it.
+    """Context in which convolutions that are trained on a CPU pad short clips explicitly.
 
     A dimension is short where it is less than the convolution's extent and stride together. The results are those of
     torch, to rounding. All others go on as they are: on GPUs, without gradients, of longer clips.
@@ -29,12 +29,12 @@ class ExplicitPadding(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call ``func``, or what does the same."""
+        """Call ``func``, or the equivalent with explicit padding."""
         return _INSTEAD.get(func, func)(*args, **(kwargs or {}))
 
 
 def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Like ``convolve``, torch's for 2 or 3 dimensions."""
+    """``convolve`` (2D or 3D) on explicitly padded input."""
 
     def padded(
         input: Tensor,
@@ -64,7 +64,7 @@ def _convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _transposed_convolution(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Like ``convolve``, torch's for 2 or 3 dimensions: what padding would leave away of the output is cut off."""
+    """``convolve`` (transposed, 2D or 3D) without padding, its output cropped instead."""
 
     def padded(
         input: Tensor,
@@ -118,7 +118,7 @@ def _is_short(size: int, extent: int, stride: int) -> bool:
 
 
 def _extents(kernel: Sequence[int], dilation: Sequence[int]) -> list[int]:
-    """From the first element of a kernel to the last, in elements of the input."""
+    """Extents of a dilated kernel, in elements of the input."""
     return [step * (size - 1) + 1 for size, step in zip(kernel, dilation, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to a recognizer."""
+"""Building a recognizer from a configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from .zoo_model import ZooModel
 
 
 def find_model(cfg: CfgNode) -> ZooModel:
-    """What ``MODEL.MODEL_NAME`` names: an entry of MODEL, or what a MODEL_FAMILY makes of the configuration.
+    """Find the model that ``MODEL.MODEL_NAME`` names: an entry of MODEL, or one that a MODEL_FAMILY makes of the
+    configuration.
 
     Args:
         cfg: a configuration, completed or not.
@@ -32,7 +33,7 @@ def find_model(cfg: CfgNode) -> ZooModel:
 
 
 def build_recognizer(cfg: CfgNode) -> Recognizer:
-    """The configured model with random weights, for the configured clips, ``MODEL.FREEZE`` applied.
+    """Build the configured model with random weights, for the configured clips, ``MODEL.FREEZE`` applied.
 
     Args:
         cfg: a completed configuration (:func:`pvbias.config.complete`): no None left.

@@ -1,4 +1,4 @@
-"""What a model of the catalogue costs, without weights in memory and without computing anything."""
+"""Parameters and multiply-adds of a model, counted without weights in memory and without computing anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .zoo_model import ZooModel
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of one model.
+    """Parameters and multiply-adds of one model.
 
     Attributes:
         parameters: numbers that training can change, the final projection's among them.
@@ -58,7 +58,7 @@ def _count_multiply_adds(module: nn.Module, model: ZooModel, side: int) -> int:
 
 
 class _WithoutElementwise(TorchFunctionMode):
-    """Leaves out what multiplies no matrices and changes no shape; it takes most of the time on the meta device."""
+    """A mode that skips normalisation, activations and dropout, which take most of the time on the meta device."""
 
     SKIPPED = frozenset({F.batch_norm, F.layer_norm, F.relu, F.silu, F.gelu, F.dropout})
 

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while, after which every inner module is in the mode that it was in."""
+"""Temporary evaluation mode that restores the mode of each inner module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def evaluation_mode(*modules: nn.Module) -> Iterator[None]:
-    """Put modules into evaluation mode; on leaving, also after an error, put each inner module back into its own.
+    """Put modules into evaluation mode; on leaving, also after an error, restore the mode of each inner module.
 
     Inner modules differ in mode where a part is frozen: BatchNorm layers in evaluation mode in a network that trains.
     ``module.train()`` on the whole would set them all to training.

@@ -1,4 +1,4 @@
-"""Which of a model's leading stages see one frame at a time.
+"""Detection of a model's leading stages that process each frame by itself.
 
 Many 3D networks begin with 2D convolutions: the first three of slow_r50's six stages have kernels of one frame, a third
 of its arithmetic and nearly half of its time. What they make of a frame depends on that frame alone, so rearranging
@@ -39,7 +39,7 @@ _SIDE = 64
 
 
 def count_frame_stages(stages: Sequence[nn.Module], *, channels: int, side: int) -> int:
-    """How many of the stages, from the first on, see one frame at a time.
+    """Count the leading stages that process each frame by itself.
 
     A stage does if all its layers are of types that are known to, with kernels of one frame, and if three random frames
     together give what each gives alone: a container's own ``forward`` could still mix them. That is tried in evaluation
@@ -84,7 +84,7 @@ def _temporal(size: int | Sequence[int]) -> int:
 
 
 def _random_copy(stage: nn.Module, generator: torch.Generator) -> nn.Module:
-    """In evaluation mode, double precision, on the CPU, without the stage's hooks."""
+    """A copy of a stage with random weights, in evaluation mode, in double precision, on the CPU, without hooks."""
     twin = copy.deepcopy(stage).to("cpu", torch.float64).eval()
     for module in twin.modules():
         module._forward_hooks.clear()

@@ -1,4 +1,4 @@
-"""Models whose weights are shapes without memory: for comparing, and for counting."""
+"""Models on the meta device: shapes of weights without memory, for comparing and for counting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .zoo_model import ZooModel
 
 
 def build_shapes(entry: ZooModel, *, num_classes: int, clip_spec: ClipSpec | None = None) -> nn.Module:
-    """A model of the catalogue, without the time and the memory that its weights would take.
+    """Build a model of the catalogue on the meta device.
 
     Where a builder computes with its weights they are real.
 
@@ -32,7 +32,7 @@ def build_shapes(entry: ZooModel, *, num_classes: int, clip_spec: ClipSpec | Non
 
 
 class _ShapesOnly(TorchFunctionMode):
-    """Makes what layers allocate for their weights shapes without memory, and leaves them as uninitialised as they are.
+    """A mode in which weights are allocated on the meta device, and not initialised.
 
     ``with torch.device("meta")`` would do for most, but takes three times as long, and leaves no numbers to builders
     that compute with small tensors (MViT's).

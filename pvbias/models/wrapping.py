@@ -1,4 +1,4 @@
-"""Looking at a network of the user's before anything is measured with it: what :meth:`.Recognizer.wrap` checks."""
+"""Validation of a user's network, and detection of its final projection, for :meth:`.Recognizer.wrap`."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ _ORDERS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 
 @dataclass
 class _Run:
-    """One forward: (name, layer, a projection's output) of the layers that ran, in order, and the network's logits."""
+    """Record of one forward: (name, layer, a projection's output) of the layers that ran, in order, and the network's
+    logits."""
 
     layers: list[tuple[str, nn.Module, Any]]
     logits: Tensor
 
 
 def refuse_wrapped(module: nn.Module) -> None:
-    """Raise ConfigError for what is not the network itself, but something around it."""
+    """Raise ConfigError for a wrapper around the network, such as DataParallel or a traced module."""
     if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         raise ConfigError(f"The network is in a {type(module).__name__}: wrap what is in it, `network.module`.")
     if isinstance(getattr(module, "_orig_mod", None), nn.Module):
@@ -54,7 +55,8 @@ def refuse_wrapped(module: nn.Module) -> None:
 
 
 def find_head(recognizer: Recognizer, named: str) -> tuple[str, int]:
-    """The final projection of a network that runs on clips of its specification, and the number of its classes.
+    """Find the final projection of a network, and the number of its classes, by running it on clips of its
+    specification.
 
     Args:
         recognizer: the network, its head not known yet.
@@ -109,7 +111,7 @@ def find_head(recognizer: Recognizer, named: str) -> tuple[str, int]:
 
 
 def _run(recognizer: Recognizer, side: int) -> _Run:
-    """A forward of one grey clip, or what the user has to write for it to succeed."""
+    """Run one grey clip, or raise ConfigError that says what to write for it to succeed."""
     try:
         run = _forward(recognizer, side)
     except _MISFITS as error:
@@ -150,8 +152,8 @@ def _why_it_fails(recognizer: Recognizer, side: int, error: Exception) -> str:
 
 
 def _refuse_mixed_axes(recognizer: Recognizer) -> None:
-    """Raise ConfigError where the network takes clips of another order without failing, as a ``view(-1, 3, H, W)`` of
-    them does: its pictures are then made up of several frames."""
+    """Raise ConfigError where the network accepts clips but mixes their axes, as ``view(-1, 3, H, W)`` does: its images
+    are then made up of several frames."""
     spec = recognizer.clip_spec
     channels = len(spec.mean)
     device = next((value.device for value in recognizer.module.parameters()), recognizer.mean.device)
@@ -174,11 +176,11 @@ def _refuse_mixed_axes(recognizer: Recognizer) -> None:
 
 
 class _Seen(Exception):
-    """Ends a forward of which no more is needed."""
+    """Raised to end a forward early."""
 
 
 def _mixes(recognizer: Recognizer, clip: Tensor, forward: Callable[[], Any]) -> bool:
-    """Whether a clip of one colour, whose channels differ, gets to the network's first convolution on as many channels
+    """Whether a clip of one colour, whose channels differ, reaches the network's first convolution on as many channels
     in another order from frame to frame."""
     channels = clip.shape[1]
     seen: list[Tensor] = []
@@ -221,7 +223,7 @@ def _takes(recognizer: Recognizer, given: Tensor, lengths: tuple[int, ...]) -> b
 
 
 def _forward(recognizer: Recognizer, side: int) -> _Run:
-    """A forward of one grey clip; nothing about the network changes.
+    """Run one grey clip, leaving the network unchanged.
 
     Raises:
         ConfigError: it gives no tensor.

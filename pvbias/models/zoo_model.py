@@ -1,4 +1,4 @@
-"""What a model plugin registers: an architecture, the clips it takes, the weights there are."""
+"""Catalogue entries of models: architecture, clips and published weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describe a run in its results: data, sampling, settings, versions, command."""
+"""Description of a run in its results: data, sampling, settings, versions, command."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_run(
     model: Mapping[str, Any],
     started: float,
 ) -> RunResults:
-    """The results of a run with everything that says what was measured how.
+    """The results of a run with everything that says what was evaluated how.
 
     Args:
         cfg: completed configuration.

@@ -1,4 +1,4 @@
-"""The log of a run, kept in its folder beside what it writes to the console."""
+"""The log file of a run: the console's messages, kept in its folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FILE_NAME = "log.txt"
 
 @contextmanager
 def kept_log(folder: str | Path) -> Iterator[None]:
-    """Append everything that is logged meanwhile to ``log.txt`` in a folder, which is made when missing; the command in
-    front, and last the error that ends the run, if one does. In the main process of a run; the others have no file.
+    """Append everything that is logged meanwhile to ``log.txt`` in a folder, which is made when missing; first the
+    command, and last the error that ends the run, if one does. In the main process of a run; the others have no file.
 
     What is logged is what the program has chosen to (``logging``'s root level): the programs of pvbias log from INFO
     on, a script of your own warnings only, unless it says more.

@@ -1,4 +1,4 @@
-"""The weights that a run starts from: which ones, what their names and number of classes are, loading them."""
+"""The weights that a run starts from: their address, class names and number of classes, and loading."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOADED = "loaded_weights.json"
 
 
 def weights_source(cfg: CfgNode) -> str:
-    """The checkpoint that the run starts from, or measures where it does not train; empty: none, random weights."""
+    """The checkpoint that the run starts from, or evaluates where it does not train; empty: none, random weights."""
     if cfg.TRAIN.ENABLE:
         return cfg.TRAIN.CHECKPOINT_FILE_PATH
     if cfg.TEST.CHECKPOINT_FILE_PATH:
@@ -66,7 +66,8 @@ def with_class_names(cfg: CfgNode, source: str) -> CfgNode:
 
 
 def num_classes_of(cfg: CfgNode, source: str) -> int:
-    """Classes, where the configuration does not say: the training data's, else the checkpoint's, or the test data's."""
+    """The number of classes, where the configuration does not say: the training data's, else the checkpoint's, or the
+    test data's."""
     if cfg.MODEL.NUM_CLASSES is not None:
         return cfg.MODEL.NUM_CLASSES
     if cfg.TRAIN.ENABLE or not source:
@@ -87,7 +88,7 @@ def num_classes_of(cfg: CfgNode, source: str) -> int:
 
 
 def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequence[str]) -> dict[str, Any]:
-    """Load the weights that the run starts from, and write down what became of each key.
+    """Load the weights that the run starts from, and record what became of each key.
 
     Args:
         cfg, recognizer, source, judged_by: as of :func:`load`; ``source`` may be empty.
@@ -115,7 +116,8 @@ def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judge
 
 
 def _other_training(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> list[str]:
-    """For the page: that a run's configuration is not the one by which the weights in its own folder were trained."""
+    """A caution for the page: the run's configuration is not the one by which the weights in its own folder were
+    trained."""
     if not Path(source).resolve().is_relative_to((Path(cfg.OUTPUT_DIR) / "checkpoints").resolve()):
         return []  # what a configuration says of training, it then says of nothing
     changes = otherwise_trained(cfg, checkpoint)
@@ -131,7 +133,7 @@ def _other_training(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) ->
 
 
 def _other_clips(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> list[str]:
-    """For the page: that a checkpoint's own configuration has other clips than are measured."""
+    """A caution for the page: a checkpoint's own configuration has other clips than are evaluated."""
     other = other_clips(checkpoint, cfg.DATA)
     if not other:
         return []
@@ -146,7 +148,8 @@ def _other_clips(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> li
 
 
 def changed_on_the_way(history: Sequence[str]) -> list[str]:
-    """For the page: what :class:`pvbias.engine.TrainSummary` and checkpoints call the history of a training."""
+    """A caution for the page: the history of a training, as :class:`pvbias.engine.TrainSummary` and checkpoints have
+    it."""
     if not history:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Studies: sets of runs of which those that are missing are made, several at a time, and the others are read.
+"""Studies: sets of runs, of which the missing ones are made, several at a time, and all are read.
 
 For the scripts in ``projects/``; not a command of its own.
 """
@@ -43,7 +43,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Where a study's runs are, and how they are made.
+    """The runs of a study, and how they are made.
 
     Attributes:
         out: folder of the runs' folders.
@@ -60,11 +60,11 @@ class Study:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Study:
-        """The study that :func:`add_arguments`' options ask for."""
+        """The study for the options of :func:`add_arguments`."""
         return cls(out=args.out, extra=tuple(args.set), jobs=args.jobs, dry_run=args.dry_run)
 
     def folder(self, run: Run) -> Path:
-        """Where a run's results are."""
+        """The folder of a run's results."""
         return self.out / f"{run.name}_seed{run.seed}"
 
     def is_done(self, run: Run) -> bool:
@@ -77,13 +77,13 @@ class Study:
         return str(path.resolve()) if path else ""
 
     def finish(self, runs: Sequence[Run]) -> list[RunResults]:
-        """The results of runs, in order; what is missing is made first (:meth:`make`). With ``dry_run`` those that are
+        """The results of runs, in order; missing ones are made first (:meth:`make`). With ``dry_run`` those that are
         there."""
         self.make(runs)
         return [read_results(self.folder(run)) for run in runs if self.is_done(run)]
 
     def make(self, runs: Sequence[Run]) -> None:
-        """Make those of the runs that are missing; with ``dry_run`` print their commands.
+        """Make the missing ones of the runs; with ``dry_run`` print their commands.
 
         A run is one of several at a time: none may need another's weights (see :meth:`checkpoint`).
 
@@ -129,7 +129,7 @@ class Study:
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[int]) -> None:
-    """The options that every study has.
+    """Add the options that every study has.
 
     Args:
         parser: gets them.
@@ -144,7 +144,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[
 
 
 def start(checkpoint: str) -> tuple[str, str]:
-    """What makes a run start from these weights, or test them."""
+    """Configuration that makes a run start from these weights, or test them."""
     return "TRAIN.CHECKPOINT_FILE_PATH", checkpoint
 
 
@@ -174,7 +174,7 @@ def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
 
 
 def verdict(gained: Sequence[float]) -> str:
-    """What differences to a baseline, seed by seed, allow to say."""
+    """What the differences to a baseline, seed by seed, allow to conclude."""
     mean, half = interval(gained)
     if np.isnan(half):
         return "one seed does not tell whether that is more than chance"

@@ -1,1 +1,1 @@
-"""Re-encoding whole data sets."""
+"""Re-encoding of whole data sets, so that decoding them is fast."""

@@ -1,4 +1,4 @@
-"""Many videos -> files of one encoding in one folder, by several processes, going on where an earlier run ended.
+"""Re-encoding of many videos into one folder, by several processes, resumable.
 
 ::
 
@@ -61,7 +61,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What :func:`encode_all` came to.
+    """The outcome of :func:`encode_all`.
 
     Attributes:
         finished: by the name of the record, those of earlier runs included.
@@ -87,7 +87,7 @@ def encode_all(
     shard: Shard | None = None,
     progress: bool = True,
 ) -> Outcome:
-    """Write the file of each job.
+    """Re-encode the file of each job.
 
     A run that is killed loses the files in work, no more: the next run with the same settings goes on. A bad video is
     reported and left out; the next run tries it again.
@@ -146,7 +146,7 @@ def encode_all(
 
 
 def plan_jobs(records: Sequence[VideoRecord]) -> list[Job]:
-    """One job for each different file, each with a target of its own."""
+    """Make one job for each different file, each with a target of its own."""
     jobs: dict[str, Job] = {}
     taken: set[str] = set()
     for index, record in enumerate(records):
@@ -181,15 +181,15 @@ def check_overwriting(targets: Sequence[Path], sources: Sequence[str]) -> None:
 
 
 def check_outside(out_dir: Path, data: Path) -> None:
-    """Raise ConfigError where new files would lie in the folder of videos that they are made of: the next run would
-    take them for videos of it."""
+    """Raise ConfigError where new files would lie in the folder of their source videos: the next run would take them
+    for videos of it."""
     folder, inner = os.path.realpath(data), os.path.realpath(out_dir)
     if os.path.isdir(folder) and inner != folder and os.path.commonpath([folder, inner]) == folder:
         raise ConfigError(f"{out_dir} lies in {data}, whose videos it would soon be among: give a folder outside.")
 
 
 def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
-    """One folder holds files of one kind."""
+    """Record the folder's settings, or raise ConfigError where it has others."""
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / SETTINGS_FILE
     if path.exists():
@@ -208,7 +208,7 @@ def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
 
 
 def _mend(finished: Path) -> None:
-    """Take away a line that a kill has cut off, before others are appended."""
+    """Remove a last line that was cut off by a kill, before others are appended."""
     if finished.exists():
         text = finished.read_text(encoding="utf-8")
         if text and not text.endswith("\n"):
@@ -216,7 +216,7 @@ def _mend(finished: Path) -> None:
 
 
 def _finished_before(jobs: Sequence[Job], out_dir: Path) -> dict[str, Finished]:
-    """What earlier runs finished and is still as they left it, by name."""
+    """The files that earlier runs finished and that are unchanged, by name."""
     planned = {job.record.name: job for job in jobs}
     finished = {}
     for file in read_finished(out_dir):
@@ -234,7 +234,7 @@ def _finished_before(jobs: Sequence[Job], out_dir: Path) -> dict[str, Finished]:
 def _results(
     jobs: Sequence[Job], source: VideoSource, out_dir: Path, encoding: Encoding, workers: int
 ) -> Iterator[Finished | BadVideo]:
-    """What comes of each job, in the order in which they end."""
+    """The results of the jobs, in the order in which they end."""
     if workers == 0:
         for job in jobs:
             yield _reencode(job, source, out_dir, encoding)
@@ -274,7 +274,7 @@ def _results(
 
 
 def _note(deaths: Sequence[Death], crashes: Crashes, jobs: Sequence[Job]) -> None:
-    """Take note of crashes; raise DataError where nothing says that other workers would fare better."""
+    """Record crashes; raise DataError where other workers would crash, too."""
     names = {job.index: job.record.name for job in jobs}
     own = crashes.add(deaths)
     words = [f"{death}, at {names[death.record]}" if death.record in names else str(death) for death in own or deaths]
@@ -292,7 +292,7 @@ _worker_arguments: tuple[VideoSource, Path, Encoding]
 
 
 def _start_worker(*arguments: object) -> None:
-    """Keep what all jobs of a worker share, so that it travels once."""
+    """Store what all jobs of a worker share, so that it is sent once."""
     global _worker_arguments
     _worker_arguments = arguments  # type: ignore[assignment]
 

@@ -1,4 +1,4 @@
-"""Write a video again as an H.264 file that is cheap to decode from anywhere: small, or without loss."""
+"""Re-encoding of a video as an H.264 file that is cheap to decode from anywhere: small, or lossless."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "s
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How files are written.
+    """Settings of re-encoded files: codec options and size.
 
     Attributes:
         short_side: of the frames, pixels, >= 16; smaller videos keep their size.
@@ -70,7 +70,7 @@ class Encoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """What came of a file.
+    """Statistics of a re-encoded file.
 
     Attributes:
         frames: how many were written; as many as were decoded.
@@ -86,8 +86,8 @@ class Encoded:
 
 
 def encode(source: VideoSource, record: VideoRecord, path: Path, encoding: Encoding) -> Encoded:
-    """Write the whole video of ``record`` to ``path``: upright, without sound, each frame at the time it had (from the
-    first frame on).
+    """Re-encode the whole video of ``record`` to ``path``: upright, without sound, each frame at the time it had (from
+    the first frame on).
 
     Raises:
         BadVideoError: the source cannot be decoded.
@@ -125,7 +125,7 @@ def _frames(video: Video, times: np.ndarray, encoding: Encoding) -> Iterator[np.
 
 
 def _verified(name: str, path: Path, times: np.ndarray, samples: dict[float, np.ndarray]) -> Encoded:
-    """Open the new file as a training would and compare it with what went in."""
+    """Open the new file as a data loader would, and compare it with the source."""
     with FileVideo(str(path)) as video:
         written = np.asarray(video.timestamps)
         if len(written) != len(times) or np.abs(written - times).max() > 2 / TICKS:
@@ -142,7 +142,7 @@ def _verified(name: str, path: Path, times: np.ndarray, samples: dict[float, np.
 
 
 class _Writer:
-    """An H.264 file that takes RGB frames with their times."""
+    """Writer of an H.264 file from RGB frames with their times."""
 
     def __init__(self, path: Path, encoding: Encoding) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Re-encode a data set once, so that every epoch after that decodes little.
+"""Re-encoding of a data set, with its annotation (`pvbias prepare`).
 
 What a short clip costs is mostly the way to it from the key frame before, at full resolution. So: small frames, and key
 frames close together.
@@ -32,7 +32,7 @@ from .encoding import Encoding
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What :func:`prepare` came to.
+    """The outcome of :func:`prepare`.
 
     Attributes:
         encoding: the settings.
@@ -135,7 +135,8 @@ def prepare(
 
 
 def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], done: Mapping[str, Finished]) -> None:
-    """The annotation with the new paths, relative to itself, as JSON lines or as text, whatever the old one is."""
+    """Write the annotation with the new paths, relative to itself, as JSON lines or as text, whatever the old one
+    is."""
     targets = {job.record.path: job.target for job in jobs if job.record.name in done}
     videos = []
     for record in annotation.records:

@@ -1,4 +1,4 @@
-"""Opening video files with PyAV, and reading on where they are broken."""
+"""Opening and demuxing of video files with PyAV, past damage."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[av.Packe
 
 
 def decoded(stream: VideoStream, packet: av.Packet | None) -> Iterator[tuple[av.VideoFrame | None, str]]:
-    """(frame, "") for what comes out after feeding a packet to the decoder (None: what it still holds back), or
-    (None, complaint) where it refuses: one bad packet does not end a video."""
+    """Feed a packet to the decoder (None: flush it), and give what comes out as (frame, ""), or (None, complaint) where
+    it refuses: one bad packet does not end a video."""
     try:
         frames = stream.codec_context.decode(packet)
     except av.FFmpegError as error:
@@ -104,6 +104,6 @@ def decoded(stream: VideoStream, packet: av.Packet | None) -> Iterator[tuple[av.
 
 
 def decode_all(container: InputContainer, stream: VideoStream) -> Iterator[tuple[av.VideoFrame | None, str]]:
-    """Plain decoding: what :func:`decoded` gives for all packets from here on, and what the decoder then holds back."""
+    """Decode all packets from here on, and flush the decoder; yields as :func:`decoded`."""
     for packet in chain(demuxed(container, stream), [None]):
         yield from decoded(stream, packet)

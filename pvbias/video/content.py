@@ -1,4 +1,4 @@
-"""Fingerprints of videos by their content, not by their names."""
+"""Fingerprints of videos by content, independent of their names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _READ = 1 << 20
 
 
 def content_fingerprint(path: str) -> str | None:
-    """Tells one video from another wherever it lies: 16 hexadecimal digits of SHA-256 over a file's size and first MiB;
-    of a folder of frame images, over the names and sizes of its files and the first MiB of the first one.
+    """Fingerprint of a video's content, wherever it lies: 16 hexadecimal digits of SHA-256 over a file's size and first
+    MiB; of a folder of frame images, over the names and sizes of its files and the first MiB of the first one.
 
     None where there is nothing to read at ``path``: the video is made up, or the file has gone.
     """

@@ -1,4 +1,4 @@
-"""Frames of video files at given times: decode only what is needed, survive what is broken."""
+"""Random access to the frames of video files: only what is needed is decoded, and damage is survived."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class FileVideo:
         return in_order(images.frames, place)
 
     def close(self) -> None:
-        """Give the file handle back."""
+        """Close the file."""
         self._container.close()
 
     def __enter__(self) -> FileVideo:
@@ -107,7 +107,7 @@ class FileVideo:
         self.close()
 
     def _read_groups(self, needed: np.ndarray, images: _Images) -> tuple[list[int], str]:
-        """Frames ``needed`` (ascending) by way of the index.
+        """Read the frames ``needed`` (ascending) by way of the index.
 
         Returns:
             The places of those that cannot be had that way, and why the first of them cannot.
@@ -141,7 +141,7 @@ class FileVideo:
         needed: np.ndarray,
         images: _Images,
     ) -> None:
-        """Frames that build on the key packet ``start``: those of the ``slots`` that are its ``own``."""
+        """Read, from the key packet ``start`` on, those of the ``slots`` that are its ``own``."""
         key_time, previous, all_come = int(self._index.pts[start]), NO_TIMESTAMP, not self._skips
         missing = set(own)
         for frame, complaint in self._decode_group(start, end, slots):
@@ -192,7 +192,7 @@ class FileVideo:
 
     @property
     def _skips(self) -> bool:
-        """Tell whether frames that are neither needed nor referred to are left out, which changes others by no bit.
+        """Whether frames that are neither needed nor referred to are skipped, which changes others by no bit.
 
         Not with dav1d: what it is told holds for packets that it was given before, too. Nor where packets are cut from
         a stream: there a damaged one may hold more than one frame.
@@ -300,15 +300,15 @@ class FileVideo:
 
 
 class _NotSeekable(Exception):
-    """Seeking leads to other packets than reading from the start does."""
+    """Raised where seeking leads to other packets than reading from the start does."""
 
 
 class _BrokenPromise(Exception):
-    """The decoder does not put out what the packets promise; says why."""
+    """Raised where the decoder does not put out what the packets promise; says why."""
 
 
 class _Images:
-    """Upright, resized frames on their way into one array ``(count, height, width, 3)``, made when the first frame
+    """Collector of upright, resized frames in one array ``(count, height, width, 3)``, allocated when the first frame
     tells the size."""
 
     def __init__(self, resizer: Resizer, size: FrameSize, count: int) -> None:
@@ -328,8 +328,8 @@ class _Images:
 
 
 def _is_intra(frame: av.VideoFrame) -> bool:
-    """Tell whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not
-    say of which kind it is."""
+    """Whether a frame was coded without reference to others. Decoders of codecs that have no other frames may not say
+    of which kind it is."""
     return frame.pict_type in (PictureType.I, PictureType.SI) or (
         frame.pict_type == PictureType.NONE and frame.key_frame
     )

@@ -1,4 +1,4 @@
-"""Display times of frames: when what a container says of them is to be doubted, and what is made of it then."""
+"""Display times of frames: detection of unreliable container timestamps, and their repair."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_DAMAGED = 0.1
 
 
 def frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Packets whose frames are shown, in the order of display: int64 ``(F,)``.
+    """The packets of displayed frames, in display order: int64 ``(F,)``.
 
     An edit list may hide frames that others refer to; those before the first key frame cannot be decoded (a stream that
     was cut anywhere).
@@ -40,7 +40,7 @@ def frames_of_packets(pts: np.ndarray, is_key: np.ndarray, hidden: np.ndarray) -
 def doubtful_times(
     frame_pts: np.ndarray, decoding_pts: np.ndarray, dts: np.ndarray, tick: float, *, reordering: bool
 ) -> str:
-    """Why the times of packets may not be those of the frames that come of them; empty: there is no doubt.
+    """Explain why packets' timestamps may not be those of their frames; empty: there is no doubt.
 
     Args:
         frame_pts: int64 ``(F,)``, the packets' times in what they claim to be the order of display.
@@ -61,13 +61,13 @@ def doubtful_times(
 
 
 def has_jumps(dts: np.ndarray) -> bool:
-    """Tell whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
+    """Whether decoding times, int64 ``(P,)``, do not rise evenly; those that are NO_TIMESTAMP do not count."""
     steps = np.diff(dts[dts != NO_TIMESTAMP])
     return len(steps) > 0 and bool((steps > 1.5 * np.median(steps)).any())
 
 
 def unexplained_gap(frame_pts: np.ndarray, tick: float) -> str:
-    """The first stretch without a frame that no frame rate explains, in words; empty: there is none.
+    """Describe the first gap between frames that no frame rate explains; empty: there is none.
 
     Args:
         frame_pts: int64 ``(F,)``, ascending.
@@ -84,7 +84,7 @@ def unexplained_gap(frame_pts: np.ndarray, tick: float) -> str:
 
 
 def without_outliers(times: Sequence[int | None], tick: float) -> list[int | None]:
-    """Times of frames in the order of display, without those that are far from all others (None in their place).
+    """Times of frames in display order, with None for outliers.
 
     Args:
         times: ticks; None where there is none.
@@ -102,8 +102,8 @@ def without_outliers(times: Sequence[int | None], tick: float) -> list[int | Non
 
 
 def joined_times(times: Sequence[int | None], interval: float, tick: float) -> list[int | None]:
-    """Times that go on where they begin anew, as in recordings that were strung together (``cat a.ts b.ts``, cells of
-    a DVD). A single time that falls is not believed.
+    """Continue times that restart, as in recordings that were strung together (``cat a.ts b.ts``, cells of a DVD). A
+    single time that falls is not believed.
 
     Args:
         times: ticks, in the order in which the frames came out; None where there is none.
@@ -124,7 +124,7 @@ def joined_times(times: Sequence[int | None], interval: float, tick: float) -> l
 
 
 def complete_times(times: Sequence[int | None], interval: float) -> np.ndarray:
-    """Times of frames that came out of the decoder, int64 ``(F,)``, ascending.
+    """Complete the times of decoded frames, int64 ``(F,)``, ascending: missing ones are interpolated.
 
     Frames come out in the order of display, so the k-th gets the k-th smallest time; what has none lies evenly between
     its neighbours, or at a constant rate where there are none.
@@ -148,8 +148,9 @@ def complete_times(times: Sequence[int | None], interval: float) -> np.ndarray:
 
 
 def stand_ins(promised: np.ndarray, came_out: Sequence[int | None], max_gap: float) -> np.ndarray:
-    """For each promised frame the number of the one that came out with its time, else of the last one before it, else
-    of the first one after it, if within ``max_gap``: int64 ``(F,)``, -1 where there is none.
+    """Replacements for promised frames that did not come out: for each the number of the frame with its time, else of
+    the last one before it, else of the first one after it, if within ``max_gap``: int64 ``(F,)``, -1 where there is
+    none.
 
     Args:
         promised: int64 ``(F,)``, times, ascending.
@@ -170,12 +171,12 @@ def stand_ins(promised: np.ndarray, came_out: Sequence[int | None], max_gap: flo
 
 
 def times_by_rank(times: np.ndarray) -> np.ndarray:
-    """Sorted times; those that claim the same follow one another by a tick."""
+    """Sort times, and separate equal ones by a tick."""
     steps = np.arange(len(times))
     return np.maximum.accumulate(np.sort(times) - steps) + steps
 
 
 def _longest(gaps: np.ndarray, tick: float) -> float:
-    """The longest time that a frame is believed to be shown, ticks."""
+    """The longest plausible display time of a frame, ticks."""
     usual = float(np.sort(gaps)[(len(gaps) - 1) // 2]) if len(gaps) else 0.0
     return min(max(_LONGEST_STILL / tick, _LONGEST_RATIO * usual), _DAY / tick)

@@ -1,4 +1,4 @@
-"""Reasons why a file cannot be opened as a video, from its first bytes and its boxes, in plain words."""
+"""Diagnosis of files that cannot be opened as videos, from their first bytes and boxes, in plain words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MP4_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"
 
 
 def why_unreadable(path: str) -> str:
-    """Cause why no container format reads a file, in words; empty where that cannot be told."""
+    """Explain why no container format reads a file; empty where that cannot be told."""
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD)

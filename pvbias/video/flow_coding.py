@@ -1,4 +1,4 @@
-"""Optical flow as pictures (coding and decoding), mirrored and resized vector fields."""
+"""Optical flow coded as images, and mirrored and resized flow fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODED_MEAN, CODED_STD = _ZERO / 255, _LEVELS / 255
 
 
 def encode_flow(vectors: np.ndarray) -> np.ndarray:
-    """Vectors as pictures: float ``(..., 2)``, pixels, to uint8 ``(..., 3)``.
+    """Code flow vectors as images: float ``(..., 2)``, pixels, to uint8 ``(..., 3)``.
 
     ``128 + 127 / 20 * component``, rounded, between 1 and 255; the third channel is 128 throughout. Up to 20 pixels
     either way the error is at most 10 / 127 < 0.079 pixels.
@@ -31,24 +31,25 @@ def encode_flow(vectors: np.ndarray) -> np.ndarray:
 
 
 def decode_flow(images: np.ndarray) -> np.ndarray:
-    """What :func:`encode_flow` coded: uint8 ``(..., 3)`` to float32 ``(..., 2)``, pixels."""
+    """Decode what :func:`encode_flow` coded: uint8 ``(..., 3)`` to float32 ``(..., 2)``, pixels."""
     return (images[..., :2].astype(np.float32) - _ZERO) * (BOUND / _LEVELS)
 
 
 def mirror_coded_flow(images: np.ndarray) -> np.ndarray:
-    """Coded flow ``(..., w, 3)`` of clips that are mirrored left to right."""
+    """Correct coded flow ``(..., w, 3)`` of clips that are mirrored left to right."""
     mirrored = images[..., ::-1, :].copy()
     mirrored[..., 0] = 2 * _ZERO - mirrored[..., 0].astype(np.int16)
     return mirrored
 
 
 def mirror_flow(vectors: np.ndarray) -> np.ndarray:
-    """Vectors ``(..., w, 2)`` of clips that are mirrored left to right: what went to the right goes to the left."""
+    """Mirror flow vectors ``(..., w, 2)`` left to right: what went to the right goes to the left."""
     return vectors[..., ::-1, :] * np.array([-1, 1], vectors.dtype)
 
 
 def resize_flow(vectors: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Vectors of resized frames: float32 ``(T, h, w, 2)`` to ``(T, height, width, 2)``, in pixels of the new size."""
+    """Resize flow fields, and scale their vectors: float32 ``(T, h, w, 2)`` to ``(T, height, width, 2)``, in pixels of
+    the new size."""
     old_height, old_width = vectors.shape[1:3]
     if (old_height, old_width) == (height, width):
         return vectors

@@ -1,4 +1,4 @@
-"""A folder of frame images as a video.
+"""Folders of frame images as videos.
 
 Data sets of extracted frames keep more than one series of images in a folder: RGB frames beside optical flow
 (``img_00001.jpg`` beside ``flow_x_00001.jpg``, or ``x_00001.jpg``), a cover, a preview. The video is one of them:
@@ -45,7 +45,7 @@ _told: set[tuple[str, ...]] = set()
 
 
 class FrameFolder:
-    """One series of images in a folder; implements :class:`pvbias.video.Video`.
+    """A series of frame images in a folder; implements :class:`pvbias.video.Video`.
 
     Images of any bit depth, palette or colour model become 8-bit RGB: of 16 bits the upper 8; alpha is dropped.
 
@@ -91,7 +91,7 @@ class FrameFolder:
         return in_order(frames, place)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file is kept open."""
 
     def _image(self, number: int) -> av.VideoFrame:
         file = self._files[number]
@@ -105,7 +105,7 @@ class FrameFolder:
 
 
 def _rgb(image: Image.Image, file_format: str | None) -> Image.Image:
-    """8-bit RGB. Pillow itself cuts brighter values off where a file has 16 bits of grey.
+    """Convert to 8-bit RGB. Pillow itself cuts brighter values off where a file has 16 bits of grey.
 
     Raises:
         ValueError: there is no telling what is white: floating-point values, 32 bits.
@@ -120,7 +120,7 @@ def _rgb(image: Image.Image, file_format: str | None) -> Image.Image:
 
 @dataclass(frozen=True)
 class _Series:
-    """Images whose names differ in a number.
+    """Images whose names differ in a number only.
 
     Attributes:
         prefix, rest: what stands before and after it.
@@ -156,7 +156,7 @@ def _frames(path: str, names: Sequence[str], prefix: str | None) -> list[str]:
 
 
 def _sorted_out(path: str, names: Sequence[str]) -> tuple[list[_Series], list[str]]:
-    """All series, and the images that are in none."""
+    """Sort images into series, and those that are in none."""
     series: dict[tuple[str, str], _Series] = {}
     unnumbered = []
     for name in names:
@@ -173,7 +173,7 @@ def _sorted_out(path: str, names: Sequence[str]) -> tuple[list[_Series], list[st
 
 
 def _choose(series: Sequence[_Series], prefix: str | None) -> list[_Series]:
-    """Series that may be the video."""
+    """The series that may be the video."""
     if prefix is not None:
         return [one for one in series if one.prefix == prefix]
     if len(series) > 1:
@@ -184,7 +184,7 @@ def _choose(series: Sequence[_Series], prefix: str | None) -> list[_Series]:
 
 
 def _is_flow(prefix: str, prefixes: Collection[str]) -> bool:
-    """Tell whether a series is optical flow by its names; ``prefixes``: of all series, in lower case."""
+    """Whether a series is optical flow by its names; ``prefixes``: of all series, in lower case."""
     match = _COMPONENT.fullmatch(prefix)
     if match is None:
         return bool(_FLOW.search(prefix))
@@ -193,7 +193,7 @@ def _is_flow(prefix: str, prefixes: Collection[str]) -> bool:
 
 
 def _tell(path: str, chosen: _Series, left_out: Sequence[str], numbers: Sequence[int]) -> None:
-    """Log what makes a folder other than a series without gaps, unless it was said of one like it."""
+    """Log what was left out of a folder, unless it was said of one like it."""
     kinds = [re.sub("[0-9]+", "", name) for name in left_out]
     if left_out and _unknown("left out", chosen.prefix, *kinds):
         listed = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
@@ -209,14 +209,14 @@ def _tell(path: str, chosen: _Series, left_out: Sequence[str], numbers: Sequence
 
 
 def _unknown(*what: str) -> bool:
-    """Note what is said, and tell whether this process had not said it before."""
+    """Remember a message, and tell whether this process had not said it before."""
     new = what not in _told
     _told.add(what)
     return new
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name says it is an image (hidden files never are)."""
+    """Whether a file name is an image's (hidden files never are)."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 

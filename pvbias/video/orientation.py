@@ -1,4 +1,4 @@
-"""Turn and mirror frames as their display matrix says: all eight orientations."""
+"""Rotation and mirroring of frames by their display matrix: all eight orientations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SLACK = math.tan(math.radians(1))
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored frames become upright: first transposed, then mirrored.
+    """The transform that makes stored frames upright: first transposed, then mirrored.
 
     Attributes:
         transpose: rows become columns.
@@ -30,7 +30,7 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
-        """What the frame's display matrix asks for; nothing where it has none."""
+        """The orientation of a frame's display matrix; the identity where it has none."""
         # Not frame.side_data, which up to PyAV 18 refers to the frame and the frame to it: frames would stay in memory
         # until Python looks for such circles.
         data = cast(Any, SideDataContainer)(frame).get(Type.DISPLAYMATRIX)  # of which its types know nothing

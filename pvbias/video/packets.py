@@ -1,4 +1,4 @@
-"""The index of a video file's packets: exact times, key frames and places of all frames, mostly without decoding any.
+"""The packet index of a video file: exact times, key frames and positions of all frames, mostly without decoding.
 
 A file's packets come in the order of decoding, its frames in the order of display. What the packets say of that is
 believed where it is consistent. Where it is not, the file is decoded once from its beginning, and what the decoder puts
@@ -112,8 +112,8 @@ class PacketIndex:
 
     @cached_property
     def strict(self) -> bool:
-        """Tell whether the decoder is to report damage. Not where it decodes from the start and makes up for it; nor
-        with open GOPs: from a key frame on, leading pictures lack what they refer to, which a decoder calls damage."""
+        """Whether the decoder is to report damage. Not where it decodes from the start and makes up for it; nor with
+        open GOPs: from a key frame on, leading pictures lack what they refer to, which a decoder calls damage."""
         if self.counted or not self.keys:
             return not self.counted
         return not bool((np.minimum.reduceat(self.pts, self.keys) < self.pts[self.keys]).any())
@@ -130,8 +130,8 @@ class PacketIndex:
         return 0
 
     def find(self, packet: av.Packet) -> int | None:
-        """Position of a packet in the order of decoding; None when it is none of those that were indexed, or when its
-        time, size and place in the file do not tell it from another."""
+        """Position of a packet in decoding order; None when it is none of those that were indexed, or when its time,
+        size and place in the file do not tell it from another."""
         pts, size, position = identity(packet)
         same = (self.pts == pts) & (self.sizes == size) & (self.positions == position)
         matches = np.flatnonzero(same)
@@ -160,7 +160,7 @@ _named: set[str] = set()
 
 @dataclass(frozen=True)
 class Scanned:
-    """What has been read from a container to get its index.
+    """The packets of a container, as read for its index.
 
     Attributes:
         index: what the packets say.
@@ -174,7 +174,7 @@ class Scanned:
 
 
 def packet_index(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
-    """The index of an opened file; made once for each file in a process.
+    """The index of an opened file; cached in the process.
 
     Raises:
         BadVideoError: there is no frame, or its times are damaged beyond repair.
@@ -190,19 +190,19 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> S
 
 
 def forget_indexes() -> None:
-    """Drop all indexes that this process keeps, as if it had seen no file yet."""
+    """Clear the cache of indexes."""
     _cache.clear()
     _recounted.clear()
     _named.clear()
 
 
 def unseekable(path: str, index: PacketIndex) -> PacketIndex:
-    """The index of a file in which seeking leads to other packets than reading does; kept for its next visits."""
+    """The index of a file in which seeking leads to other packets than reading does; cached for its next visits."""
     return _keep(_cache, _file_key(path), replace(index, seekable=False))
 
 
 def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
-    """The index of a file whose packets promise what the decoder does not keep; made once for each file in a process.
+    """The index of a file after decoding it completely, where its packets promise other frames than come out; cached.
 
     The times of the frames stay as they were promised, so that a file's first visit does not differ from its second. A
     frame that does not come out is replaced by the one before it, else by the one after it, if within MAX_GAP.
@@ -274,7 +274,7 @@ def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
 
 
 def _reorders(container: InputContainer, stream: VideoStream) -> bool:
-    """Tell whether frames may be stored in another order than that of display.
+    """Whether frames may be stored in another order than that of display.
 
     In AVI ffmpeg makes up the times of most codecs by looking at each frame's kind: they fall where frames are
     reordered, whatever the header says.
@@ -311,8 +311,8 @@ def _duration(frame_pts: np.ndarray, tick: float, last: int) -> float:
 
 
 def _has_table(container: InputContainer, stream: VideoStream, first: av.Packet) -> bool:
-    """Whether the container's own table of packets says what a scan would: an MP4 whose frames are stored in the order
-    of display, so that the table's decoding times are display times, too; the ``first`` packet shows that they are."""
+    """Whether the container's own table of packets replaces a scan: an MP4 whose frames are stored in display order, so
+    that the table's decoding times are display times, too; the ``first`` packet shows that they are."""
     if "mp4" not in container.format.name.split(",") or stream.codec_context.has_b_frames:
         return False
     table = stream.index_entries
@@ -320,9 +320,9 @@ def _has_table(container: InputContainer, stream: VideoStream, first: av.Packet)
 
 
 def _counted_by_packets(index: PacketIndex) -> PacketIndex:
-    """AVI stores no display times, and one frame in each chunk. Where frames are reordered, ffmpeg makes up a plausible
-    set of times, but gives them to the wrong frames. A packet of one byte stands for a frame that comes later (XviD).
-    """
+    """The index of an AVI, which stores no display times, and one frame in each chunk. Where frames are reordered,
+    ffmpeg makes up a plausible set of times, but gives them to the wrong frames. A packet of one byte stands for a
+    frame that comes later (XviD)."""
     real = index.sizes[index.packet_of_frame] > 1
     frame_pts = index.frame_pts[real] if real.any() else index.frame_pts
     return replace(
@@ -391,7 +391,7 @@ def _keep(cache: OrderedDict[_FileKey, PacketIndex], key: _FileKey, index: Packe
 
 
 def _name(path: str, reason: str) -> None:
-    """Say once that a file is decoded linearly, and why."""
+    """Log once that a file is decoded linearly, and why."""
     if path in _named or len(_named) > _MAX_NAMED:
         return
     _named.add(path)

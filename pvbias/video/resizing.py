@@ -1,4 +1,4 @@
-"""The one resizer for all frames: training and testing, video files and frame images alike."""
+"""Resizing of frames, the same for training and testing, video files and frame images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Resizer:
         self._converter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, height: int, width: int) -> np.ndarray:
-        """RGB, uint8 ``(height, width, 3)``, valid as long as the caller keeps it.
+        """Resize and convert to RGB, uint8 ``(height, width, 3)``, valid as long as the caller keeps it.
 
         Raises:
             av.FFmpegError: the frame's pixel format cannot be converted.
@@ -74,7 +74,7 @@ def resize_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def why_not(frame: av.VideoFrame) -> str:
-    """Why a frame cannot be converted, where that is its colours; else empty."""
+    """Explain why a frame cannot be converted, where that is its colours; else empty."""
     colours = _COLOURS.get(int(frame.colorspace), "")
     return colours and (
         f"its colours are marked as {colours}, which libswscale does not turn into RGB. Convert it (ffmpeg -vf "

@@ -1,4 +1,4 @@
-"""What the sampling and the transforms need to know of a video, wherever its frames come from."""
+"""The Video contract: what sampling and transforms need of a video, whatever its source."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Video(Protocol):
 
 
 def frames_shown(timestamps: np.ndarray, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Which frames a read needs: for each time the last frame that has come up (the first one before any has).
+    """The frames that a read needs: for each time the last one displayed by then (the first one before any is).
 
     Args:
         timestamps: float64 ``(F,)``, ascending.

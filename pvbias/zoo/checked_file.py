@@ -1,4 +1,4 @@
-"""A zip file that is checked while it is read, which PyTorch does not do."""
+"""Zip files whose checksums are verified while they are read, which PyTorch does not do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CheckedFile(io.FileIO):
         self.seek(0)
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer, and check what is a record's header or content."""
+        """Fill a buffer, and verify what is a record's header or content."""
         start, view = self.tell(), memoryview(buffer).cast("B")
         record = self._by_content.get(start)
         filled, checksum = 0, 0
@@ -65,7 +65,7 @@ class CheckedFile(io.FileIO):
         return filled
 
     def check_rest(self) -> None:
-        """Read and check the records that the reader has left out or taken otherwise, once it is through."""
+        """Read and verify the records that the reader has left out or taken otherwise, once it is through."""
         if not self._unchecked:
             return
         with zipfile.ZipFile(self) as file:
@@ -79,7 +79,7 @@ class CheckedFile(io.FileIO):
 
 
 def look_into(path: str) -> tuple[list[str], bool]:
-    """What can be told of a zip file without most of its content.
+    """Check the records of a zip file that describe the others, without reading most of its content.
 
     Returns:
         The names of those records that say what the others are, and are not what was written; whether all records are

@@ -1,4 +1,4 @@
-"""Read the configuration in a checkpoint, and compare its clip settings with those of a run."""
+"""The configuration in a checkpoint, and the comparison of its clip settings with a run's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Loader.add_constructor("tag:yaml.org,2002:python/tuple", _tuple)
 
 
 def own_configuration(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted key, of pvbias's or SlowFast's configuration in a checkpoint; empty: there is none."""
+    """The configuration of pvbias or SlowFast in a checkpoint, values by dotted key; empty: there is none."""
     tree = checkpoint.get("cfg")
     if isinstance(tree, str):
         try:
@@ -37,7 +37,8 @@ def own_configuration(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def other_clips(checkpoint: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Where a checkpoint's own configuration has other clips: dotted key -> (its value, that of ``data``).
+    """Differences between the clips of a checkpoint's own configuration and a run's: dotted key -> (its value, that of
+    ``data``).
 
     Args:
         checkpoint: as read (:func:`pvbias.zoo.read_checkpoint`).

@@ -1,4 +1,4 @@
-"""From the name of a checkpoint to a file on this machine."""
+"""Fetching of checkpoints by address, with a cache and checksums."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def _cached(url: str, sha256: str) -> Path:
 
 
 def _is_kept(path: Path, sha256: str) -> bool:
-    """Whether a file is in the cache. An answer of a server that is no checkpoint, which earlier versions have kept, is
-    as good as none; unless its checksum is asked for, which then says what is wrong."""
+    """Whether a file is in the cache. A server's answer that is no checkpoint, which earlier versions have kept, does
+    not count; unless its checksum is asked for, which then says what is wrong."""
     return path.is_file() and (bool(sha256) or not why_no_checkpoint(path))
 
 
@@ -200,7 +200,7 @@ def _download(url: str, path: Path, sha256: str) -> None:
 
 
 def _warn_of_http(url: str, answered_by: str) -> None:
-    """Who is in between can put other weights in the place of these where any of the way is http."""
+    """Warn where any of the way is http: who is in between can replace the weights."""
     if "http" in (urlsplit(url).scheme, urlsplit(answered_by).scheme):
         redirected = f" (redirected to {answered_by})" if answered_by != url else ""
         logger.warning(

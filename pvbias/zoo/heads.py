@@ -1,4 +1,4 @@
-"""No figures of a final projection that nothing has trained."""
+"""The check that a final projection has been trained before its predictions are evaluated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRAIN_ONE = "train one for your classes with `pvbias run` (MODEL.FREEZE \"['bac
 
 
 def refuse_random_head(recognizer: Recognizer, report: LoadReport, predicting: Sequence[str]) -> None:
-    """Raise where predictions would be measured, and the final projection still has its random weights.
+    """Raise where predictions would be evaluated, and the final projection still has its random weights.
 
     Args:
         recognizer: the model.

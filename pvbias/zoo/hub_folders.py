@@ -1,4 +1,4 @@
-"""Folders as the Hugging Face hub keeps models: ``config.json`` beside weights in one file, or in several and an index.
+"""Model folders of the Hugging Face hub: ``config.json`` beside weights in one file, or in several and an index.
 
 Read without the hub's packages. What the architecture is, a plugin has to know.
 """
@@ -18,12 +18,12 @@ FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin
 
 
 def weights_file(folder: str | Path) -> Path | None:
-    """The first of :data:`FILES` in a folder; None: it has none."""
+    """The file of weights in a folder, the first of :data:`FILES`; None: it has none."""
     return next((path for name in FILES if (path := Path(folder) / name).is_file()), None)
 
 
 def read_folder(folder: str, read_file: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """What a folder holds: ``state_dict``, ``config`` (of ``config.json``) and, where that names them, ``class_names``.
+    """Read a folder: ``state_dict``, ``config`` (of ``config.json``) and, where that names them, ``class_names``.
 
     Args:
         folder: with one of :data:`FILES`.

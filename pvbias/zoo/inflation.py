@@ -1,4 +1,4 @@
-"""2D kernels for 3D convolutions, and kernels on RGB for clips of other channels."""
+"""Inflation of 2D kernels to 3D, and averaging of RGB kernels for other channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _RGB = 3
 
 
 def inflate(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels of a 2D network for the 3D layers of the same names: repeated over time and divided by its length.
+    """Inflate the kernels of a 2D network for the 3D layers of the same names: repeated over time and divided by its
+    length.
 
     ::
 
@@ -37,7 +38,8 @@ def inflate(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[st
 
 
 def average_over_rgb(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first kernel of a network on RGB for a model of the same names on other channels: optical flow, grey values.
+    """Average the first kernel of a network on RGB for a model of the same names on other channels: optical flow, grey
+    values.
 
     ::
 

@@ -1,4 +1,4 @@
-"""Under which names, and in which form, a file keeps a model's weights.
+"""Key layouts: the names and forms under which files keep a model's weights.
 
 ::
 
@@ -57,7 +57,7 @@ class ConvertedWeights:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a layout's function returns for weights that it knows, but that the model computes something else from.
+    """Result of a layout's function for weights that it knows, but that the model computes something else from.
 
     Attributes:
         reason: what is different.
@@ -68,7 +68,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class NormalisedLayout:
-    """A function for KEY_LAYOUT, with the clips that weights of that layout were trained with.
+    """A KEY_LAYOUT function with the mean and std that weights of that layout were trained with.
 
     Attributes:
         convert: the function.
@@ -111,7 +111,7 @@ def conversions(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Ite
 
 
 def collapse_sub_batch_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """SlowFast's SubBatchNorm3d as the BatchNorm that it is in evaluation.
+    """Collapse SlowFast's SubBatchNorm3d to the BatchNorm that it is in evaluation.
 
     It keeps statistics of S parts of the mini-batch under ``X.split_bn``, S * C numbers each, their aggregate under
     ``X.bn``, and the affine weights under ``X``. Here ``X.running_mean`` is the mean of the parts' means, and
@@ -181,7 +181,7 @@ def _without_inner_wrappers(weights: Mapping[str, Tensor]) -> Mapping[str, Tenso
 
 
 def _unwrapped(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> list[tuple[str, dict[str, Tensor]]]:
-    """(prefix, weights): as they are, then without each wrapper that some names have, however many.
+    """The weights as (prefix, weights): as they are, then without each wrapper that some names have, however many.
 
     Names without the prefix stay, unless one of them would be met twice.
     """

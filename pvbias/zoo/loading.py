@@ -1,4 +1,4 @@
-"""Weights into a recognizer, with an account of every key."""
+"""Loading of weights into a recognizer, with an account of every key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NEAREST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReport:
-    """What a checkpoint did to a recognizer; ``str()`` of it is for people, :meth:`to_dict` for files.
+    """The account of a loaded checkpoint; ``str()`` of it is for people, :meth:`to_dict` for files.
 
     Attributes:
         source: as asked for.
@@ -82,7 +82,7 @@ class LoadReport:
     head_loaded: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The account as plain values, for JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
@@ -251,12 +251,12 @@ def _random(module: nn.Module, head_name: str, initialised: Iterable[str]) -> tu
 
 
 def percent(fraction: float) -> str:
-    """A part of something in percent, rounded, but never to all of it where something is missing."""
+    """A fraction in percent, rounded, but never to 100 where something is missing."""
     return f"{min(fraction, 0.999) if fraction < 1 else fraction:.1%}"
 
 
 def other_sets(checkpoint: Mapping[str, Any], state_key: str, found: Match) -> tuple[str, ...]:
-    """What else in a checkpoint could be meant, as ``CHECKPOINT.STATE_KEY`` takes it.
+    """The other sets of weights in a checkpoint, as ``CHECKPOINT.STATE_KEY`` takes them.
 
     Args:
         checkpoint: as read.
@@ -273,7 +273,8 @@ def other_sets(checkpoint: Mapping[str, Any], state_key: str, found: Match) -> t
 
 
 def describe_sets(state_key: str, others: Sequence[str]) -> list[str]:
-    """Which of a file's sets of weights was taken, and how to take another one; nothing where there is one only."""
+    """Describe which of a file's sets of weights was taken, and how to take another one; nothing where there is one
+    only."""
     if not others:
         return []
     taken = repr(state_key) if state_key else "the names without a prefix"
@@ -281,7 +282,7 @@ def describe_sets(state_key: str, others: Sequence[str]) -> list[str]:
 
 
 def describe_reading(prefix: str, layout: str, inflated: int, averaged: Sequence[str], head: str = "") -> list[str]:
-    """What was done to a file's weights before they were compared with the model's, a clause for each step."""
+    """Describe the conversion of a file's weights to the model's names, a clause for each step."""
     steps = []
     if prefix:
         steps.append(f"{prefix!r} stripped from the file's names")

@@ -1,4 +1,4 @@
-"""Match weights with a model, and find the model of the catalogue that they fit best."""
+"""Matching of weights with models by names and shapes, and search of the catalogue for the best fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENOUGH = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """What of a file's weights a model can take.
+    """The match of a file's weights with a model.
 
     Attributes:
         converted: the file's weights by the conversion that fills most of the model.
@@ -42,7 +42,7 @@ class Match:
 
 
 def match(weights: Mapping[str, Tensor], module: nn.Module, head_name: str) -> Match:
-    """Compare a file's weights, read in every possible way, with a model's by name and shape.
+    """Compare a file's weights, by every possible conversion, with a model's by name and shape.
 
     Args:
         weights: a state dict; on the meta device where only the figures are wanted.
@@ -97,7 +97,7 @@ def match_catalogue(weights: Mapping[str, Tensor], entries: Mapping[str, ZooMode
 
 
 def equally_good(catalogue: Mapping[str, Match]) -> list[str]:
-    """The models of a :func:`match_catalogue` that nothing in the weights tells from its best one, that one first.
+    """The models of a :func:`match_catalogue` that the weights fit as well as the best one, that one first.
 
     Models that differ in their clips alone (x3d_xs, x3d_s, x3d_m) share their weights.
     """
@@ -112,7 +112,7 @@ def _rank(found: Match) -> tuple[float, int, bool, bool, bool]:
 
 
 def count_head_classes(weights: Mapping[str, Tensor], entry: ZooModel) -> int | None:
-    """Classes that a file's weights for this model tell apart; None: its final projection is not among them."""
+    """The number of classes of a file's weights for this model; None: its final projection is not among them."""
     shapes = {name: value.to("meta") for name, value in weights.items()}
     return match(shapes, build_shapes(entry, num_classes=2), entry.head).num_classes
 

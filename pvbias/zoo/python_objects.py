@@ -1,4 +1,4 @@
-"""Python objects beside the weights in a checkpoint, read without importing or running what they are made of.
+"""Safe reading of checkpoints with Python objects: none is imported, made or run.
 
 ``torch.load(..., weights_only=True)`` refuses a whole file for one ``argparse.Namespace`` in it. Here every class and
 function that such a file names, and that torch does not know as harmless, is replaced by a stand-in that keeps what it
@@ -30,7 +30,7 @@ _KINDS = "biufcSU"
 
 
 class Unread:
-    """What stands for a Python object in a checkpoint that was not made: ``repr()`` of it says what it would have been.
+    """A placeholder for a Python object in a checkpoint: ``repr()`` of it says what it would have been.
 
     Attributes:
         name: dotted name of its class, or of the function that would have made it.
@@ -61,7 +61,7 @@ class Unread:
 
 
 def load_with_stand_ins(path: str, peek: Callable[[], Any], load: Callable[[], Any]) -> Any:
-    """What ``load()`` reads from a file whose Python objects are replaced by plain values, or by :class:`Unread`.
+    """Load a file with plain values, or :class:`Unread`, in place of its Python objects.
 
     Args:
         path: a file that ``torch.save`` has written, in either format.

@@ -1,4 +1,4 @@
-"""Checkpoint files: what is in them, without ever running code from them."""
+"""Reading of checkpoint files of any format, without running code from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HEAD = 1024
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
-    """The dict in a checkpoint, on the CPU; no code in it is run.
+    """Read the dict in a checkpoint, on the CPU; no code in it is run.
 
     Python objects beside the weights become plain values where they are of well-known types, and
     :class:`~pvbias.zoo.python_objects.Unread` where not.
@@ -144,12 +144,13 @@ def _refuse_damaged(path: str, records: Sequence[str]) -> None:
 
 
 def is_safetensors(path: str, start: bytes) -> bool:
-    """A file of the safetensors format: by its name, or by its beginning (a length in 8 bytes, then a JSON object)."""
+    """Whether a file is of the safetensors format: by its name, or by its beginning (a length in 8 bytes, then a JSON
+    object)."""
     return Path(path).suffix == ".safetensors" or (start[6:8] == b"\0\0" and start[8:9] == b"{")
 
 
 def why_no_checkpoint(path: str | Path) -> str:
-    """Why a file is no checkpoint of any kind, by how it begins, in words; empty: it may be one.
+    """Explain why a file is no checkpoint of any kind, by how it begins; empty: it may be one.
 
     Kinds: PyTorch's (zip, pickle, tar) and other programs' pickles, safetensors.
     """

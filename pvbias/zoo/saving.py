@@ -1,4 +1,4 @@
-"""Writing checkpoints: whole or not at all, and in the zoo's own form."""
+"""Writing of checkpoints: atomically, and in the zoo's own form."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load_extra_heads(recognizer: Recognizer, checkpoint: Mapping[str, Any], sour
 
 
 def save_weights(recognizer: Recognizer, path: str | Path, *, cfg: CfgNode | None = None) -> Path:
-    """Export a recognizer as the zoo publishes weights: ``{"model_state": ...}``.
+    """Save a recognizer's weights as the zoo publishes them: ``{"model_state": ...}``.
 
     ::
 
@@ -124,7 +124,7 @@ def _write(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
 
 
 def _sync(folder: Path) -> None:
-    """Have the new name on the disk, too. Not every file system can."""
+    """Flush the new name to the disk, too. Not every file system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

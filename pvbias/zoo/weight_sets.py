@@ -1,4 +1,4 @@
-"""Find the sets of model weights in a checkpoint, and choose one."""
+"""The sets of model weights in a checkpoint, and the choice of one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def model_weights(checkpoint: Mapping[str, Any], path: str, key: str = "") -> di
 
 
 def weight_sets(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
-    """All state dicts in a checkpoint by the dotted keys that lead to them, the one that is meant first.
+    """All state dicts in a checkpoint by the dotted keys that lead to them, the likeliest one first.
 
     That is the one under the first of :data:`STATE_KEYS`, at any depth, or else the largest. The checkpoint itself, key
     "", is one where it holds tensors. Parts of a model in dicts of their own (``{"backbone": {...}, "head": {...}}``)
@@ -105,7 +105,7 @@ def _flat(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _alike(parts: list[dict[str, Tensor]]) -> bool:
-    """Whether these are several versions of a model, rather than its parts: they have most names in common."""
+    """Whether several state dicts are versions of one model, rather than its parts: they have most names in common."""
     first, *others = sorted(parts, key=len)
     return not others or any(2 * len(first.keys() & other.keys()) > len(first) for other in others)
 
