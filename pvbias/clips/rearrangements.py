@@ -57,7 +57,7 @@ class Shuffle(Rearrangement):
 
     @property
     def label(self) -> str:
-        """See :attr:`Modulation.label`."""
+        """See :attr:`.Modulation.label`."""
         return f"cut into {self.segments} shuffled segments" if self.segments else "shuffled"
 
     def order(self, num_frames: int, seed: int) -> Tensor:
@@ -86,7 +86,7 @@ class ShuffleWithin(Rearrangement):
 
     @property
     def label(self) -> str:
-        """See :attr:`Modulation.label`."""
+        """See :attr:`.Modulation.label`."""
         return f"shuffled inside each of {self.segments} segments"
 
     def order(self, num_frames: int, seed: int) -> Tensor:
@@ -126,7 +126,7 @@ class Freeze(Rearrangement):
 
     @property
     def label(self) -> str:
-        """See :attr:`Modulation.label`."""
+        """See :attr:`.Modulation.label`."""
         if self.frame == "random":
             return "frozen to one of its frames" + (f" (draw {self.draw})" if self.draw else "")
         return f"frozen to its {self.frame} frame"
@@ -163,7 +163,7 @@ class Subsample(Rearrangement):
 
     @property
     def label(self) -> str:
-        """See :attr:`Modulation.label`."""
+        """See :attr:`.Modulation.label`."""
         return f"reduced to one frame in {self.step}"
 
     def order(self, num_frames: int, seed: int) -> Tensor:

@@ -53,7 +53,7 @@ class Accuracy(Evaluator):
     - With five classes or fewer top-5 is always right, and left out.
     - Videos without a label are left out, and counted in the notes.
     - The predictions of all videos, with a label or without, are in the result, too: on the original clips, and on
-      those of :attr:`kept`.
+      those of ``kept``.
 
     Tables: ``per_class``, one row for each class that occurs and each level.
     """

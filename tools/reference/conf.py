@@ -36,6 +36,7 @@ autodoc_default_options = {
     "ignore-module-all": True,  # what a package re-exports is described where it is defined
 }
 autodoc_inherit_docstrings = False
+toc_object_entries = False  # they would make the navigation of every page long, and slow to build
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
