@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 import torch
 
+from pvbias.plugin_loading import load_plugins
+
 
 def write_video(path: Path, frames: np.ndarray, *, fps: int = 30, codec: str = "mpeg4", gop: int = 12) -> Path:
     """Write uint8 RGB frames ``(T, H, W, 3)`` to a video file."""
@@ -67,6 +69,12 @@ def pytest_pyfunc_call(pyfuncitem):
     if done.returncode:
         pytest.fail(done.stdout + done.stderr, pytrace=False)
     return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins():
+    """Registries are full whichever tests ran before, also those that put others in their place for a while."""
+    load_plugins()
 
 
 @pytest.fixture(autouse=True)

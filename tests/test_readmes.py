@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pvbias.config.keys import DECLARED
-from pvbias.plugin_loading import load_plugins
 from pvbias.registries import ALL
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +22,6 @@ def my_lab(tmp_path, monkeypatch):
     """Write a README's modules to where Python finds them; afterwards nothing of them is left."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    load_plugins()  # what is there already stays
     restore = [registry.snapshot() for registry in ALL.values()]
     declared = dict(DECLARED)
 

@@ -43,8 +43,8 @@ def _names_in(scope: Any, target: str) -> Iterator[str]:
     value = getattr(holder, leaf, None)
     if inspect.ismodule(value):
         yield value.__name__
-    elif hasattr(value, "__qualname__") and getattr(value, "__module__", None):
-        yield f"{value.__module__}.{value.__qualname__}"
+    elif getattr(value, "__qualname__", None) and getattr(value, "__module__", None):
+        yield f"{value.__module__}.{value.__qualname__}"  # type: ignore[union-attr]
     elif inspect.isclass(holder):  # an attribute, which instances alone may have
         yield f"{holder.__module__}.{holder.__qualname__}.{leaf}"
     elif isinstance(holder, ModuleType) and value is not None:
