@@ -10,6 +10,7 @@ import torch
 from pvbias.config import complete
 from pvbias.context import Context
 from pvbias.engine import MiniBatch
+from pvbias.engine.seeding import seed_everything
 from pvbias.engine.transform import apply_transforms
 from pvbias.errors import ConfigError, DataError
 from pvbias.models import build_recognizer
@@ -175,6 +176,7 @@ def test_with_any_objective(tmp_path, objective):
     trained = {}
     for probability in (0.0, 1.0):
         cfg = still_mix(tmp_path / str(probability), "OBJECTIVE.NAME", objective, "STILL_MIX.PROB", probability)
+        seed_everything(cfg.RNG_SEED)  # as who launches a run does, for the model's weights
         run(cfg)
         with open(f"{cfg.OUTPUT_DIR}/train_log.jsonl", encoding="utf-8") as lines:
             logged = [json.loads(line) for line in lines]
