@@ -147,3 +147,46 @@ def test_every_plugin_has_a_readme():
     folders = [path.parent for path in (ROOT / "plugins").glob("*/__init__.py")]
     assert folders
     assert [folder.name for folder in folders if not (folder / "README.md").exists()] == []
+
+
+#: Tests that are of no single module: of the whole, of this tree, of all plugins alike.
+WHOLE = {
+    "test_architecture",
+    "test_devices",
+    "test_end_to_end",
+    "test_flow_to_loss",
+    "test_half_precision",
+    "test_kills",
+    "test_matrix",
+    "test_measuring_from_python",
+    "test_package",
+    "test_readmes",
+    "test_real_videos",
+    "test_training_steps",
+    "plugins/test_catalogue",
+    "plugins/test_sampling_rules",
+}
+
+
+def tested(test: Path) -> list[Path]:
+    """Where the module, package or README may be that a test is named after: ``x_y`` of ``test_x_y_in_detail.py`` in
+    the folder that the test's own mirrors."""
+    folder = test.relative_to(ROOT / "tests").parent
+    source = (
+        ROOT / folder if folder.parts[:1] in (("plugins",), ("tools",), ("projects",)) else ROOT / "pvbias" / folder
+    )
+    words = test.stem.split("_")[1:]
+    names = ["_".join(words[:count]) for count in range(len(words), 0, -1)]
+    readme = [source / "README.md"] if names[0] == "readme" else []
+    return readme + [path for name in names for path in (source / f"{name}.py", source / name)]
+
+
+def test_a_test_is_named_after_what_it_tests():
+    """So that the tests of a module are found by its name."""
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    unknown = {
+        test.relative_to(ROOT / "tests").with_suffix("").as_posix()
+        for test in tests
+        if not any(path.exists() for path in tested(test))
+    }
+    assert unknown == WHOLE

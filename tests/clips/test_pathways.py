@@ -1,9 +1,9 @@
-"""Pathway packing and the clip specification."""
+"""Pathway packing."""
 
 import pytest
 import torch
 
-from pvbias.clips import ClipSpec, single_pathway, slow_fast_pathways
+from pvbias.clips import single_pathway, slow_fast_pathways
 
 
 def clip_of(num_frames: int) -> torch.Tensor:
@@ -35,10 +35,3 @@ def test_slow_pathway_keeps_the_memory_layout_and_the_gradient(layout):
     slow.sum().backward()
     assert clip.grad is not None
     assert clip.grad.sum(dim=(0, 1, 3, 4)).tolist() == [96, 0, 0, 0, 0, 0, 0, 96]  # 2 x 3 x 4 x 4 pixels of frames 0, 7
-
-
-def test_clip_spec_duration_and_replace():
-    spec = ClipSpec(num_frames=8, sampling_rate=8, crop_size=224, test_crop_size=256, short_side=256)
-    assert spec.duration == pytest.approx(64 / 30)
-    assert spec.replace(fps=32.0).duration == 2.0
-    assert spec.fps == 30.0
