@@ -121,17 +121,18 @@ def build_train_loader(
         DataError: a video without a label where there should be labels.
     """
     sources = {FIRST: source, **(streams or {})}
+    elsewhere = [track for track in tracks if not any(tracks_of([track], name) for name in sources)]
+    if elsewhere:
+        raise ConfigError(f"The track {elsewhere[0]!r} is asked for, and there are the streams {', '.join(sources)}.")
     made, orders = [], {}
     for name, videos in sources.items():
-        keys = None if name == FIRST else cfg.DATA.STREAMS[name]
-        stream = _stream(cfg, name, videos, tracks, labelled=labelled if keys is None else keys.LABELLED)
-        size, key = (
-            (cfg.TRAIN.BATCH_SIZE, "TRAIN.BATCH_SIZE")
-            if keys is None
-            else (keys.BATCH_SIZE, f"DATA.STREAMS.{name}.BATCH_SIZE")
-        )
+        key, size, with_labels = "TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE, labelled
+        if name != FIRST:
+            keys = cfg.DATA.STREAMS[name]
+            key, size, with_labels = f"DATA.STREAMS.{name}.BATCH_SIZE", keys.BATCH_SIZE, keys.LABELLED
         if size % world_size:
             raise ConfigError(f"{key} = {size} cannot be shared evenly by {world_size} processes.")
+        stream = _stream(cfg, name, videos, tracks, labelled=with_labels)
         made.append(stream)
         orders[name] = StreamOrder(len(videos.records), size, seed=stream.seed, rank=rank, world_size=world_size)
     steps = _Steps(orders)

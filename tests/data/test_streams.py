@@ -225,6 +225,10 @@ def test_tracks_are_asked_for_by_stream(monkeypatch):
     for asked, first, second in ((("clock",), True, False), (("target.clock",), False, True)):
         (batch, *_) = loader(configured(), tracks=asked).epoch(0)
         assert ("clock" in batch.tracks, "clock" in batch.streams["target"].tracks) == (first, second)
+    with pytest.raises(
+        ConfigError, match=r"track 'traget\.clock' is asked for, and there are the streams train, target"
+    ):
+        loader(configured(), tracks=("traget.clock",))
 
 
 # ---------------------------------------------------------------- from a configuration
