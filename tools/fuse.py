@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import math
 import shlex
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-import torch
 from tabulate import tabulate
 
-from pvbias.clips import FREEZE_FRAMES, ORIGINAL, ClipSpec, Freeze
-from pvbias.config import get_cfg, load_cfg
-from pvbias.errors import DataError
-from pvbias.evaluation import Evaluator, Figure, Predictions, Result, VideoViews
-from pvbias.evaluation.accuracy import top_k_credit
-from pvbias.evaluation.statistics import difference_figure, mean_figures
-from pvbias.models import Outputs, Recognizer
-from pvbias.registries import EVALUATOR, MODULATION
+from pvbias.evaluation import Predictions, Result
+from pvbias.evaluation.late_fusion import Stream, evaluate_accuracy, evaluate_predictions, fuse, on_common_videos
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
 from pvbias.report.console import headline_table
 from pvbias.report.folder import read_document, refuse_run
@@ -42,25 +32,6 @@ Results: OUT/report.html, OUT/results.json, OUT/tables/*.csv, OUT/predictions.np
 
 #: How the results of a fusion say where their weights are from.
 _FUSED = "late fusion of "
-#: Of the smallest probability above zero in float32.
-_LEAST_LOG = math.log(np.finfo(np.float32).smallest_subnormal)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stream:
-    """One of the runs that are fused.
-
-    Attributes:
-        name: tells it from the others.
-        weight: of its predictions, above 0.
-        run: its results.
-        predictions: what its model says of the videos.
-    """
-
-    name: str
-    weight: float
-    run: RunResults
-    predictions: Predictions
 
 
 def main(argv: Sequence[str]) -> int:
@@ -86,16 +57,18 @@ def main(argv: Sequence[str]) -> int:
     if args.out.resolve() in [Path(folder).resolve() for folder in args.runs]:
         parser.error(f"--out {args.out} is one of the runs: its results would be lost")
     _refuse_other_runs(args.out)
-    all_videos = _read(args.runs, weights)
+    runs = [read_results(folder) for folder in args.runs]
+    all_videos = _streams(args.runs, runs, weights)
     streams = on_common_videos(all_videos)
     left_out = [
         len(own.predictions.names) - len(common.predictions.names)
         for own, common in zip(all_videos, streams, strict=True)
     ]
     fused = fuse(streams)
-    results = measure(streams, fused, left_out) | measure_variants(streams, fused)
+    seed = runs[0].seed
+    results = evaluate_accuracy(streams, fused, left_out, seed=seed) | evaluate_predictions(streams, fused, seed=seed)
     run = replace(
-        _describe(streams, results),
+        _describe(streams, runs, results),
         name=args.out.resolve().name,
         date=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
         duration_seconds=time.time() - started,
@@ -109,193 +82,27 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def on_common_videos(streams: Sequence[Stream]) -> list[Stream]:
-    """The runs with their predictions for the videos that all of them have, in the first one's order.
-
-    Raises:
-        DataError: they tell other classes apart, give a video other labels, have no video in common, or none of those
-            has a label.
-    """
-    first = streams[0]
-    for stream in streams[1:]:
-        _check_classes(first, stream)
-    places = [{key: place for place, key in enumerate(_keys(stream.predictions.names))} for stream in streams]
-    common = [key for key in places[0] if all(key in others for others in places[1:])]
-    if not common:
-        shown = "; ".join(f"{stream.name}: {stream.predictions.names[0]!r}, ..." for stream in streams)
-        raise DataError(f"The runs have no video in common, there is nothing to fuse. They call them: {shown}")
-    selected = [
-        replace(stream, predictions=_select(stream.predictions, [place[key] for key in common]))
-        for stream, place in zip(streams, places, strict=True)
-    ]
-    labels = selected[0].predictions.labels
-    for stream in selected[1:]:
-        differing = np.flatnonzero(stream.predictions.labels != labels)
-        if len(differing):
-            video = differing[0]
-            raise DataError(
-                f"{len(differing)} videos have other labels in {stream.name} than in {first.name}: "
-                f"{stream.predictions.names[video]!r} has {stream.predictions.labels[video]} and {labels[video]} "
-                "(-1: none). Measure both with the same annotation."
-            )
-    if (labels < 0).all():
-        raise DataError(f"None of the {len(common)} videos that all runs have has a label: there is no accuracy.")
-    return selected
-
-
-def fuse(streams: Sequence[Stream]) -> Predictions:
-    """The weighted mean of the runs' class probabilities, ``sum_i w_i p_i / sum_i w_i``, on common videos: on original
-    clips, and on those modulated clips that all runs have predictions of."""
-    weighted = [stream.weight * stream.predictions.probabilities.astype(np.float64) for stream in streams]
-    total = sum(stream.weight for stream in streams)
-    first = streams[0].predictions
-    common = [name for name in first.variants if all(name in stream.predictions.variants for stream in streams)]
-    shares = [math.log(stream.weight / total) for stream in streams]
-    return Predictions(
-        names=first.names,
-        labels=first.labels,
-        probabilities=(np.sum(weighted, axis=0) / total).astype(np.float32),
-        class_names=max((stream.predictions.class_names for stream in streams), key=len),
-        variants={
-            name: np.logaddexp.reduce(
-                [
-                    share + stream.predictions.variants[name].astype(np.float64)
-                    for share, stream in zip(shares, streams, strict=True)
-                ]
-            ).astype(np.float32)
-            for name in common
-        },
-    )
-
-
-def measure(streams: Sequence[Stream], fused: Predictions, left_out: Sequence[int]) -> dict[str, Result]:
-    """Accuracy of the fused predictions, as "accuracy", and beside that of each run, as "late_fusion".
-
-    Intervals are over the common videos; that of a gain is of the paired difference.
-
-    Args:
-        streams: on common videos; those without a label are left out.
-        fused: their fusion.
-        left_out: how many videos of each run are not common.
-    """
-    ks = (1, 5) if fused.probabilities.shape[1] > 5 else (1,)
-    credits = [_credits(predictions, ks) for predictions in (*(stream.predictions for stream in streams), fused)]
-    best = max(range(len(streams)), key=lambda number: credits[number][:, 0].mean())
-    note = f"of the {len(fused.names)} videos that all runs have" if any(left_out) else ""
-    accuracy = [Figure(name=f"top{k}", value=None, unit="%", level="video", note=note) for k in ks]
-    over = f"points over {streams[best].name}, of the runs the best on these videos"
-    bootstrap = {"samples": get_cfg().BIAS.BOOTSTRAP_SAMPLES, "seed": streams[0].run.seed}
-    figures = mean_figures(accuracy * len(credits), np.column_stack(credits), **bootstrap)
-    for k, before, after in zip(ks, credits[best].T, credits[-1].T, strict=True):
-        gain = Figure(name=f"top{k}_gain", value=None, unit="points", level="video", note=over)
-        figures.append(difference_figure(gain, before, after, **bootstrap))
-    rows: list[dict[str, object]] = [
-        {"run": stream.name, "weight": stream.weight, "left_out": count}
-        for stream, count in zip(streams, left_out, strict=True)
-    ]
-    rows += [{"run": name, "weight": None, "left_out": None} for name in ("fused", f"gain over {streams[best].name}")]
-    for number, row in enumerate(rows):
-        for k, figure in zip(ks, figures[number * len(ks) :], strict=False):
-            low, high = figure.interval or (None, None)
-            row |= {f"top{k}": figure.value, f"top{k}_low": low, f"top{k}_high": high}
-    return {
-        "accuracy": Result(figures=figures[-2 * len(ks) : -len(ks)], predictions=fused),
-        "late_fusion": Result(figures=figures[-len(ks) :], tables={"runs": rows}),
-    }
-
-
-def measure_variants(streams: Sequence[Stream], fused: Predictions) -> dict[str, Result]:
-    """What else than accuracy all runs have measured and follows from predictions alone, of the fused ones.
-
-    Each evaluator gets the fused predictions as those of one view; its figures of video level are what they would be of
-    a model that says the same.
-    """
-    cfg = load_cfg()
-    cfg.RNG_SEED = streams[0].run.seed
-    frames = {Freeze(frame=frame).spec: frame for frame in FREEZE_FRAMES}
-    cfg.BIAS.FREEZE_FRAME = next((frames[spec] for spec in fused.variants if spec in frames), cfg.BIAS.FREEZE_FRAME)
-    draws = [draw.spec for draw in Freeze(frame="random").draws(len(fused.variants))]
-    cfg.BIAS.FREEZE_DRAWS = max(sum(1 for _ in itertools.takewhile(fused.variants.__contains__, draws)), 1)
-    names = [name for name in streams[0].run.results if all(name in stream.run.results for stream in streams[1:])]
-    results = {}
-    for name in names:
-        if name == "accuracy" or name not in EVALUATOR:
-            continue
-        measured = dict.fromkeys(figure.variant for figure in streams[0].run.results[name].figures)
-        cfg.BIAS.MODULATIONS = [spec for spec in measured if spec in fused.variants and _is_registered(spec)]
-        evaluator: Evaluator = EVALUATOR.get(name)(cfg, _classifier(fused.probabilities.shape[1]), fused.class_names)
-        if not evaluator.of_predictions:
-            continue
-        asked = [modulation.spec for modulation in evaluator.modulations().values()]
-        missing = [spec for spec in asked if spec not in (ORIGINAL, *fused.variants)]
-        if missing:
-            reason = (
-                f"Not all runs have kept their predictions on {', '.join(missing)} clips: measure them again, with "
-                "TEST.ENABLE and with one BIAS.FREEZE_FRAME and BIAS.FREEZE_DRAWS."
-            )
-            results[name] = Result(not_applicable=reason)
-        else:
-            results[name] = _of_fused(evaluator, fused)
-    return results
-
-
-def _is_registered(spec: str) -> bool:
-    """Not so in results that were measured with a plugin that is not announced."""
-    return spec.partition("(")[0] in MODULATION
-
-
-def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
-    """The result of an evaluator of predictions, at video level."""
-    with np.errstate(divide="ignore"):
-        variants = {ORIGINAL: np.log(fused.probabilities.astype(np.float64)), **fused.variants}
-    # A probability of zero is as small as float32 has them, so that a logarithm is finite.
-    logs = {name: torch.from_numpy(np.maximum(values, _LEAST_LOG)) for name, values in variants.items()}
-    nothing = torch.empty(1, 3, 0, 0, 0, dtype=torch.uint8)
-    for index, (name, label) in enumerate(zip(fused.names, fused.labels.tolist(), strict=True)):
-        video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)
-        outputs = {
-            spec: Outputs({"": logs[modulation.spec][index, None]})
-            for spec, modulation in evaluator.modulations().items()
-        }
-        evaluator.process(video, outputs)
-    result = evaluator.evaluate()
-    result.predictions = None
-    result.figures = [figure for figure in result.figures if figure.level != "clip"]
-    result.tables = {
-        table: [row for row in rows if row.get("level") != "clip"] for table, rows in result.tables.items()
-    }
-    return result
-
-
-def _classifier(classes: int) -> Recognizer:
-    """What evaluators ask for the number of classes."""
-    spec = ClipSpec(num_frames=1, sampling_rate=1, crop_size=1, test_crop_size=1, short_side=1)
-    return Recognizer(torch.nn.Sequential(torch.nn.Linear(1, classes)), clip_spec=spec, head="0")
-
-
 def _refuse_other_runs(out: Path) -> None:
     """Raise ConfigError where a folder holds other results of a run than an earlier fusion, which this one replaces."""
     if not read_document(out).get("run", {}).get("weights", _FUSED).startswith(_FUSED):
         refuse_run(out)
 
 
-def _read(folders: Sequence[str], weights: Sequence[float]) -> list[Stream]:
-    runs = [read_results(folder) for folder in folders]
+def _streams(folders: Sequence[str], runs: Sequence[RunResults], weights: Sequence[float]) -> list[Stream]:
     names = [run.name for run in runs]
     return [
         Stream(
             name=run.name if names.count(run.name) == 1 else folder,
             weight=weight,
-            run=run,
             predictions=read_predictions(folder),
+            results=run.results,
         )
         for folder, run, weight in zip(folders, runs, weights, strict=True)
     ]
 
 
-def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResults:
-    """What was measured how; what the runs do not agree in is listed."""
-    runs = [stream.run for stream in streams]
+def _describe(streams: Sequence[Stream], runs: Sequence[RunResults], results: dict[str, Result]) -> RunResults:
+    """The fused run: results and settings, those that the runs do not agree in side by side."""
     fused = results["accuracy"].predictions
     assert fused is not None
     fingerprints, spans = {run.data_fingerprint for run in runs}, {run.clip_seconds for run in runs}
@@ -308,7 +115,9 @@ def _describe(streams: Sequence[Stream], results: dict[str, Result]) -> RunResul
         data_fingerprint=fingerprints.pop() if len(fingerprints) == 1 else hashlib.sha256(videos).hexdigest(),
         label_fingerprints=runs[0].label_fingerprints if len({str(r.label_fingerprints) for r in runs}) == 1 else [],
         weights=_FUSED + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in streams),
-        cautions=[f"{stream.name}: {caution}" for stream in streams for caution in stream.run.cautions],
+        cautions=[
+            f"{stream.name}: {caution}" for stream, run in zip(streams, runs, strict=True) for caution in run.cautions
+        ],
         class_names=fused.class_names,
         data=_joined(run.data for run in runs),
         sampling=_joined(run.sampling for run in runs),
@@ -326,53 +135,6 @@ def _videos(fused: Predictions) -> dict[str, bool]:
     """The videos, and whether they have labels; nothing where names do not tell them apart, as those of parts."""
     videos = {name: bool(label >= 0) for name, label in zip(fused.names, fused.labels, strict=True)}
     return videos if len(videos) == len(fused.names) else {}
-
-
-def _keys(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """What tells a run's videos apart: the name, and which it is of how many that share it (parts of one video)."""
-    counts, seen = Counter(names), Counter[str]()
-    keys = []
-    for name in names:
-        keys.append((name, seen[name], counts[name]))
-        seen[name] += 1
-    return keys
-
-
-def _select(predictions: Predictions, places: Sequence[int]) -> Predictions:
-    return Predictions(
-        names=[predictions.names[place] for place in places],
-        labels=predictions.labels[places],
-        probabilities=predictions.probabilities[places],
-        class_names=predictions.class_names,
-        variants={name: values[list(places)] for name, values in predictions.variants.items()},
-    )
-
-
-def _check_classes(first: Stream, stream: Stream) -> None:
-    ours, theirs = first.predictions, stream.predictions
-    if ours.probabilities.shape[1] != theirs.probabilities.shape[1]:
-        raise DataError(
-            f"{first.name} tells {ours.probabilities.shape[1]} classes apart and {stream.name} "
-            f"{theirs.probabilities.shape[1]}: only predictions of the same classes can be fused."
-        )
-    # Names are left out where one of the runs has none.
-    for number, (own, other) in enumerate(zip(ours.class_names, theirs.class_names, strict=False)):
-        if own != other:
-            raise DataError(
-                f"Class {number} is {own!r} in {first.name} and {other!r} in {stream.name}: only predictions of the "
-                "same classes can be fused. Measure both with the same annotation, or one DATA.CLASS_NAMES_FILE."
-            )
-
-
-def _credits(predictions: Predictions, ks: Sequence[int]) -> np.ndarray:
-    """How far each labelled video's label is among the first k classes: ``(videos, len(ks))``, in [0, 1]."""
-    labelled = predictions.labels >= 0
-    labels, scores = predictions.labels[labelled], torch.from_numpy(predictions.probabilities[labelled])
-    credits = np.empty((len(labels), len(ks)))
-    for label in np.unique(labels):
-        rows = labels == label
-        credits[rows] = np.stack([top_k_credit(scores[rows], int(label), k).numpy() for k in ks], axis=1)
-    return credits
 
 
 def _joined(values: Iterable[str]) -> str:

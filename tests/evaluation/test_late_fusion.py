@@ -1,0 +1,33 @@
+"""Late fusion as a library: common videos, weighted means, accuracy (``tests/tools/test_fuse.py`` has the command)."""
+
+import numpy as np
+import pytest
+
+from pvbias.errors import DataError
+from pvbias.evaluation import Predictions
+from pvbias.evaluation.late_fusion import Stream, evaluate_accuracy, fuse, on_common_videos
+
+
+def stream(name, names, labels, probabilities, weight=1.0):
+    predictions = Predictions(
+        names=names, labels=np.array(labels), probabilities=np.array(probabilities, np.float32), class_names=["a", "b"]
+    )
+    return Stream(name=name, weight=weight, predictions=predictions, results={})
+
+
+def test_weighted_mean_over_common_videos():
+    rgb = stream("rgb", ["x", "y", "z"], [0, 1, 0], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    flow = stream("flow", ["z", "x"], [0, 0], [[0.9, 0.1], [0.2, 0.8]], weight=3.0)
+    common = on_common_videos([rgb, flow])
+    assert [each.predictions.names for each in common] == [["x", "z"], ["x", "z"]]
+    fused = fuse(common)
+    # x: (0.9 + 3 * 0.2) / 4 and so on: wrong; z: (0.2 + 3 * 0.9) / 4: right
+    np.testing.assert_allclose(fused.probabilities, [[0.375, 0.625], [0.725, 0.275]], atol=1e-6)
+    results = evaluate_accuracy(common, fused, left_out=[1, 0], seed=0)
+    assert [figure.value for figure in results["accuracy"].figures] == [50]
+    assert [row["top1"] for row in results["late_fusion"].tables["runs"]] == [50, 50, 50, 0]
+
+
+def test_streams_without_common_videos():
+    with pytest.raises(DataError, match="no video in common"):
+        on_common_videos([stream("one", ["x"], [0], [[1, 0]]), stream("two", ["y"], [0], [[1, 0]])])
