@@ -26,7 +26,7 @@ import yaml
 
 from pvbias.config import load_cfg
 from pvbias.report.results import RunResults
-from pvbias.run.study import Run, Study, add_arguments
+from pvbias.run.study import Run, Study, add_arguments, figure_value
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -279,21 +279,13 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 def top1(run: RunResults) -> float:
     """Accuracy, percent: of the class probabilities averaged over a video's clips."""
-    return figure(run, "accuracy", "top1", "video", "original")
+    return figure_value(run, "accuracy", "top1", levels=("video",))
 
 
 def dynamic_score(run: RunResults, variant: str) -> float:
     """Eq. 2 or eq. 4, nats: the expectation over clips."""
     evaluator = "dynamic_score_distill" if variant == "distill" else "dynamic_score"
-    return figure(run, evaluator, "dynamic_score", "clip", variant)
-
-
-def figure(run: RunResults, evaluator: str, name: str, level: str, variant: str) -> float:
-    """A figure's value."""
-    for found in run.results[evaluator].figures:
-        if (found.name, found.level, found.variant) == (name, level, variant) and found.value is not None:
-            return found.value
-    sys.exit(f"{run.name} has no figure {name} ({variant}, {level} level) of {evaluator}")
+    return figure_value(run, evaluator, "dynamic_score", variant)
 
 
 TABLES: dict[str, Callable[[Tables], str]] = {"table2": table2, "table3": table3, "table5": table5}

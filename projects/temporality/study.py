@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib import pyplot
 
 from pvbias.report.results import RunResults
-from pvbias.run.study import Run, Study, add_arguments
+from pvbias.run.study import Run, Study, add_arguments, find_figure
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).parent
@@ -156,7 +156,7 @@ def table1(trainings: Trainings) -> str:
     joint, footprint = brush(trainings, "joint", "footprint")
     for training, what, runs in (("joint", "(a) videos", joint), ("footprint", "(b) their footprints", footprint)):
         cells = [
-            spread([figure(run, "factor_errors", f"{part}_errors") for run in runs], "%")
+            spread([value_of(run, "factor_errors", f"{part}_errors") for run in runs], "%")
             for part in ("appearance", "motion", "both")
         ]
         lines.append(f"| {what} | {' | '.join(cells)} | {', '.join(f'{x} %' for x in PAPER_ERRORS[training])} |")
@@ -164,7 +164,7 @@ def table1(trainings: Trainings) -> str:
     lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for variant, paper in zip(("original", "reverse"), PAPER_ORDER, strict=True):
         cells = [
-            spread([figure(run, "factor_errors", f"{part}_accuracy", variant) for run in joint], "%")
+            spread([value_of(run, "factor_errors", f"{part}_accuracy", variant) for run in joint], "%")
             for part in ("joint", "motion", "appearance")
         ]
         lines.append(f"| {variant} | {' | '.join(cells)} | {paper} % |")
@@ -174,13 +174,13 @@ def table1(trainings: Trainings) -> str:
 def truth(trainings: Trainings) -> str:
     """What the measures say of networks whose label is known to be the motion, or the appearance."""
     measured: tuple[tuple[str, Callable[[RunResults], float | None], str], ...] = (
-        ("accuracy", lambda run: figure(run, "modulated_accuracy", "top1"), "%"),
-        ("reversed", lambda run: figure(run, "modulated_accuracy", "top1", "reverse"), "%"),
-        ("shuffled", lambda run: figure(run, "modulated_accuracy", "top1", "shuffle"), "%"),
-        ("log ratio (shuffled)", lambda run: figure(run, "modulated_accuracy", "log_ratio", "shuffle"), ""),
+        ("accuracy", lambda run: value_of(run, "modulated_accuracy", "top1"), "%"),
+        ("reversed", lambda run: value_of(run, "modulated_accuracy", "top1", "reverse"), "%"),
+        ("shuffled", lambda run: value_of(run, "modulated_accuracy", "top1", "shuffle"), "%"),
+        ("log ratio (shuffled)", lambda run: value_of(run, "modulated_accuracy", "log_ratio", "shuffle"), ""),
         ("ASDT, last layer", lambda run: layers(run, "asdt", "asdt")[-1], "weight"),
         ("relative ASDT, last layer", lambda run: layers(run, "asdt", "relative_asdt")[-1], ""),
-        ("relative ASDT, last third", lambda run: figure(run, "asdt", "relative_asdt_last_third"), ""),
+        ("relative ASDT, last third", lambda run: value_of(run, "asdt", "relative_asdt_last_third"), ""),
         ("temporal channels, last layer", lambda run: layers(run, "self_convolution", "temporal_share")[-1], "%"),
     )
     lines = [f"| label | {' | '.join(name for name, _, _ in measured)} |", "|---" * (len(measured) + 1) + "|"]
@@ -201,7 +201,7 @@ def table2(trainings: Trainings, appearances: Sequence[int], motions: Sequence[i
         cells = []
         for y in motions:
             joint, place, motion = (
-                spread([figure(run, "factor_errors", f"{part}_accuracy") for run in trained[x, y]], "%")
+                spread([value_of(run, "factor_errors", f"{part}_accuracy") for run in trained[x, y]], "%")
                 for part in ("joint", "appearance", "motion")
             )
             cells.append(f"{joint} ({place}, {motion})" if trained[x, y] else joint)
@@ -285,15 +285,12 @@ def context(trainings: Trainings) -> str:
 
 def top1(runs: Sequence[RunResults]) -> list[float | None]:
     """Video-level accuracies, percent."""
-    return [figure(run, "accuracy", "top1") for run in runs]
+    return [value_of(run, "accuracy", "top1") for run in runs]
 
 
-def figure(run: RunResults, evaluator: str, name: str, variant: str = "original") -> float | None:
+def value_of(run: RunResults, evaluator: str, name: str, variant: str = "original") -> float | None:
     """A figure's value, of the video level where there are levels; None where it is undefined."""
-    for found in run.results[evaluator].figures:
-        if found.name == name and found.variant == variant and found.level in ("video", "model"):
-            return found.value
-    sys.exit(f"{run.name} has no figure {name} ({variant}) of {evaluator}")
+    return find_figure(run, evaluator, name, variant, levels=("video", "model")).value
 
 
 def layers(run: RunResults, evaluator: str, column: str) -> list[float]:

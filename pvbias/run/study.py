@@ -19,7 +19,8 @@ import numpy as np
 from scipy import stats
 
 from pvbias.engine import newest_checkpoint
-from pvbias.errors import TrainingError
+from pvbias.errors import DataError, TrainingError
+from pvbias.evaluation import Figure
 from pvbias.hardware import available_cores
 from pvbias.report.results import FILE_NAME, RunResults, read_results
 
@@ -148,16 +149,40 @@ def start(checkpoint: str) -> tuple[str, str]:
     return "TRAIN.CHECKPOINT_FILE_PATH", checkpoint
 
 
-def figure(run: RunResults, evaluator: str, name: str, variant: str = "original") -> float:
-    """A figure's value at clip level, where a video is one clip.
+def find_figure(
+    run: RunResults, evaluator: str, name: str, variant: str = "original", *, levels: Sequence[str] = ("clip",)
+) -> Figure:
+    """Find a figure of a run by name, variant and level.
+
+    Args:
+        run: its results.
+        evaluator: name in EVALUATOR.
+        name: of the figure.
+        variant: spec of the modulation.
+        levels: one of these; clip level is as good as any where a video is one clip.
 
     Raises:
-        KeyError: the run has none.
+        DataError: the run has none.
     """
-    for found in run.results[evaluator].figures:
-        if (found.name, found.variant, found.level) == (name, variant, "clip") and found.value is not None:
-            return found.value
-    raise KeyError(f"{run.name} has no figure {name} ({variant}) of {evaluator}")
+    result = run.results.get(evaluator)
+    for found in result.figures if result else ():
+        if (found.name, found.variant) == (name, variant) and found.level in levels:
+            return found
+    raise DataError(f"{run.name} has no figure {name} ({variant}, {' or '.join(levels)} level) of {evaluator}.")
+
+
+def figure_value(
+    run: RunResults, evaluator: str, name: str, variant: str = "original", *, levels: Sequence[str] = ("clip",)
+) -> float:
+    """The value of a figure; arguments as for :func:`find_figure`.
+
+    Raises:
+        DataError: the run has none, or it is undefined.
+    """
+    value = find_figure(run, evaluator, name, variant, levels=levels).value
+    if value is None:
+        raise DataError(f"{run.name}: the figure {name} ({variant}) of {evaluator} is undefined.")
+    return value
 
 
 def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:

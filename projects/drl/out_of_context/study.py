@@ -22,7 +22,7 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot
 
-from pvbias.run.study import Run, Study, add_arguments, figure, interval, start, text, verdict
+from pvbias.run.study import Run, Study, add_arguments, figure_value, interval, start, text, verdict
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -130,11 +130,11 @@ def measure(study: Study, seeds: Sequence[int], settings: Sequence[Setting], *, 
         return {}
     measured: Measured = {}
     for setting, seed in tuned:
-        figures = {"in": figure(inside[setting, seed], "accuracy", "top1")}
-        figures["out"] = figure(outside[setting, seed], "accuracy", "top1")
+        figures = {"in": figure_value(inside[setting, seed], "accuracy", "top1")}
+        figures["out"] = figure_value(outside[setting, seed], "accuracy", "top1")
         for name, evaluator, score, variant in SCORES:
             if evaluator in inside[setting, seed].results:
-                figures[name] = figure(inside[setting, seed], evaluator, score, variant)
+                figures[name] = figure_value(inside[setting, seed], evaluator, score, variant)
         for name, value in figures.items():
             measured.setdefault(setting, {}).setdefault(name, []).append(value)
     return measured

@@ -20,7 +20,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from pvbias.run.study import Run, Study, add_arguments, figure, start, text, verdict
+from pvbias.run.study import Run, Study, add_arguments, figure_value, start, text, verdict
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -93,7 +93,7 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[str], *, quick
     measured: Measured = {}
     for key, run in tuned.items():
         sides = {"source": source[key], "target": target[key]}
-        figures = {side: figure(tested_on, "accuracy", "top1") for side, tested_on in sides.items()}
+        figures = {side: figure_value(tested_on, "accuracy", "top1") for side, tested_on in sides.items()}
         figures |= flow_errors(study.folder(run))
         for name, value in figures.items():
             measured.setdefault(key[0], {}).setdefault(name, []).append(value)
