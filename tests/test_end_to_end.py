@@ -9,9 +9,11 @@ import pytest
 import torch
 from pytorchvideo.models.hub import x3d_xs
 
+from pvbias.config import load_cfg
 from pvbias.models import Weights
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL
+from pvbias.run import run
 from pvbias.tools.main import main
 
 #: A zoo model at a size that two slow cores do not notice.
@@ -238,6 +240,18 @@ def test_a_folder_is_measured_by_the_names_of_the_checkpoints_classes(lab_zoo, b
 
 
 @pytest.mark.smoke
+def test_weights_from_python_are_those_of_the_seed(bar_videos, tmp_path):
+    """Whatever was drawn before."""
+    found = []
+    for number in (1, 2):
+        torch.manual_seed(number)
+        keys = ["MODEL.MODEL_NAME", "x3d_xs", "DATA.TEST_SPLIT", str(bar_videos), "TRAIN.ENABLE", "False"]
+        keys += ["TEST.ENABLE", "False", "BIAS.EVALUATORS", "[asdt]", "OUTPUT_DIR", str(tmp_path / str(number))]
+        run(load_cfg(overrides=[*SMALL, *keys]))
+        found.append(figures(json.loads((tmp_path / str(number) / "results.json").read_text())))
+    assert found[0] == found[1]
+
+
 def test_comparing_two_runs(measured, weights, bar_videos, tmp_path):
     code, _ = measure(weights, bar_videos / "test", tmp_path / "other", "--workers", "0")
     assert code == 0

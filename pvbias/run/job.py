@@ -31,6 +31,7 @@ from ..engine import identify, newest_checkpoint, refuse_another_training, train
 from ..engine.hooks import Validate
 from ..engine.identity import Identity
 from ..engine.metric_log import FILE_NAME as TRAIN_LOG
+from ..engine.seeding import seed_everything
 from ..errors import ConfigError
 from ..evaluation import Evaluator, Result, measure_shard, run_evaluators
 from ..evaluation.runner import check_needs
@@ -104,6 +105,8 @@ def _train_and_measure(
     for split, videos in sources.items():
         _look_up(cfg, videos, split)
 
+    # Processes are started with this seed, and Python's own are not: the same weights either way.
+    seed_everything(cfg.RNG_SEED)
     recognizer = build_recognizer(cfg)
     if cfg.TRAIN.ENABLE and measuring:  # what cannot be measured is said before the training
         test = sources["test"]
