@@ -82,12 +82,12 @@ def test_the_recognizer_climbs_the_loss_that_the_classifier_descends(share):
     for parameter, factor in ((encoder, -reversal), (objective.domain_classifier[0].weight, 1.0)):
         direction = parameter.grad / parameter.grad.norm()
         with torch.no_grad():
-            parameter += 0.02 * direction
+            parameter += 0.002 * direction
             above = float(domain_loss())
-            parameter -= 0.04 * direction
+            parameter -= 0.004 * direction
             below = float(domain_loss())
-            parameter += 0.02 * direction
-        assert factor * (above - below) / 0.04 == pytest.approx(float(parameter.grad.norm()), rel=0.02)
+            parameter += 0.002 * direction
+        assert factor * (above - below) / 0.004 == pytest.approx(float(parameter.grad.norm()), rel=0.03)
 
 
 def trained(gamma):
