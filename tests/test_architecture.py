@@ -168,7 +168,7 @@ WHOLE = {
 }
 
 
-def tested(test: Path) -> list[Path]:
+def modules_tested_by(test: Path) -> list[Path]:
     """Where the module, package or README may be that a test is named after: ``x_y`` of ``test_x_y_in_detail.py`` in
     the folder that the test's own mirrors."""
     folder = test.relative_to(ROOT / "tests").parent
@@ -187,6 +187,6 @@ def test_a_test_is_named_after_what_it_tests():
     unknown = {
         test.relative_to(ROOT / "tests").with_suffix("").as_posix()
         for test in tests
-        if not any(path.exists() for path in tested(test))
+        if not any(path.exists() for path in modules_tested_by(test))
     }
     assert unknown == WHOLE
