@@ -1,4 +1,4 @@
-"""pvbias: how much an action recogniser leans on static appearance, and training ones that lean less."""
+"""pvbias: measuring how much an action recogniser leans on static appearance, and training ones that lean less."""
 
 import os
 import warnings

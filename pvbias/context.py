@@ -1,4 +1,4 @@
-"""What ``prepare`` gets to work with: settings, videos by split, a folder, and the training of auxiliary networks."""
+"""The Context that ``prepare`` gets: settings, videos by split, a folder, and the training of auxiliary networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """What an objective, an evaluator or a transform prepares itself with; the same in all processes.
+    """Resources for preparing an objective, an evaluator or a transform; the same in all processes.
 
     Attributes:
         cfg: completed configuration.

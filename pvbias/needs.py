@@ -1,4 +1,4 @@
-"""What evaluators, objectives and transforms ask for; whoever runs them takes the union and makes each thing once."""
+"""What evaluators, objectives and transforms ask for; the runner and the trainer provide the union, each thing once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a consumer has to be given.
+    """The requirements of an evaluator, an objective or a transform.
 
     Attributes:
         modulations: of an evaluator: specs (:func:`pvbias.clips.modulation`); it gets the model's outputs on each, by
@@ -33,13 +33,13 @@ class Needs:
     splits: tuple[str, ...] = ()
 
     def __or__(self, other: Needs) -> Needs:
-        """The needs of both, each thing once, in order of first mention."""
+        """The union of two, each thing once, in order of first mention."""
         names = [field.name for field in fields(self)]
         return Needs(**{name: tuple(dict.fromkeys((*getattr(self, name), *getattr(other, name)))) for name in names})
 
 
 def union(needs: Iterable[Needs]) -> Needs:
-    """The needs of all consumers together."""
+    """The union of the needs of all consumers."""
     total = Needs()
     for each in needs:
         total |= each

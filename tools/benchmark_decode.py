@@ -1,4 +1,4 @@
-"""How fast clips are decoded here, beside torchcodec, decord and a plain PyAV loop on the same clips.
+"""Benchmark of decoding clips, beside torchcodec, decord and a plain PyAV loop.
 
 python -m pvbias.tools.benchmark_decode videos/ --clips 5
 """
@@ -32,7 +32,7 @@ NUM_FRAMES, DURATION, UNIFORM_CLIPS, SHORT_SIDE = 16, 1.0, 10, 128
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Frames to get from a file, all in one go.
+    """Frames to read from a file, all at once.
 
     Attributes:
         times: seconds, ascending.
@@ -50,19 +50,19 @@ Reader = Callable[[Job], object]
 
 
 def read_pvbias(job: Job) -> np.ndarray:
-    """As a data loader does on the first visit to a file."""
+    """Read as a data loader does on the first visit to a file."""
     forget_indexes()
     return read_again(job)
 
 
 def read_again(job: Job) -> np.ndarray:
-    """As a data loader does in later epochs, when the process has the file's packet index."""
+    """Read as a data loader does in later epochs, when the process has the file's packet index."""
     with closing(FileVideo(job.path)) as video:
         return video.read(job.times.tolist(), lambda height, width: job.size)
 
 
 def read_pyav(job: Job) -> np.ndarray:
-    """What one writes by hand: seek to the key frame before, decode on, one reused reformatter, no threads."""
+    """Read with plain PyAV: seek to the key frame before, decode on, one reused reformatter, no threads."""
     reformatter = VideoReformatter()
     images: list[np.ndarray] = []
     with av.open(job.path) as container:
@@ -88,7 +88,7 @@ def _scaled(reformatter: VideoReformatter, frame: av.VideoFrame, size: tuple[int
 
 
 def torchcodec_reader(seek_mode: Literal["exact", "approximate"]) -> Reader:
-    """torchcodec with its resizing in the decoder."""
+    """A reader by torchcodec with its resizing in the decoder."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import Resize
 
@@ -105,7 +105,7 @@ def torchcodec_reader(seek_mode: Literal["exact", "approximate"]) -> Reader:
 
 
 def decord_reader() -> Reader:
-    """decord on one thread, scaling in the decoder."""
+    """A reader by decord on one thread, scaling in the decoder."""
     import decord
 
     def read(job: Job) -> object:

@@ -1,4 +1,4 @@
-"""How long optical flow takes and how exact it is: every registered estimator on a photograph that moves."""
+"""Benchmark of optical flow estimators: time and end-point errors on an image that moves."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def benchmark(methods: Sequence[str], size: int, repeats: int) -> str:
 
 
 def moved_photograph(way: tuple[float, float], size: int) -> np.ndarray:
-    """A photograph moved to the right and down by ``way`` pixels, multiples of a half: pixels of twice the size are
+    """A photograph shifted to the right and down by ``way`` pixels, multiples of a half: pixels of twice the size are
     averaged, none is interpolated. uint8 ``(size, size, 3)``."""
     left, top = (32 - round(2 * component) for component in way)
     part = data.astronaut()[top : top + 2 * size, left : left + 2 * size].astype(np.float32)

@@ -1,4 +1,4 @@
-"""How long making videos takes: BrushMNIST and Places+Faces+MNIST clips, beside the plain way, which searches the whole
+"""Benchmark of generating BrushMNIST and Places+Faces+MNIST videos, beside the plain way, which searches the whole
 frame for the next point of the skeleton, frame by frame."""
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def benchmark(size: int, frames: int, videos: int, repeats: int, overrides: Sequ
 
 
 def plain_video(shape: np.ndarray, digit: int, brush: np.ndarray, size: int, frames: int) -> np.ndarray:
-    """BrushMNIST as one would write it down (Appendix D, Algorithm 3): the skeleton of the digit at the size of the
-    frame; in each frame, of all its pixels, the nearest one to where the principal directions lead, without those that
-    have been visited. There is no frame without those before it.
+    """BrushMNIST in the plain way (Appendix D, Algorithm 3): the skeleton of the digit at the size of the frame; in
+    each frame, of all its pixels, the nearest one to where the principal directions lead, without those that have been
+    visited. There is no frame without those before it.
 
     Args:
         shape, brush: uint8 ``(28, 28)``.

@@ -1,4 +1,4 @@
-"""How long measuring four variants takes: in one pass, in four separate passes, and the forwards alone."""
+"""Benchmark of measuring modulations: in one pass, in separate passes, and the forwards alone."""
 
 from __future__ import annotations
 

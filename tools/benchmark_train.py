@@ -1,4 +1,4 @@
-"""How long a training step takes and how much memory: of each objective, in each precision and memory format."""
+"""Benchmark of training steps, time and memory, by objective, precision and memory format."""
 
 from __future__ import annotations
 

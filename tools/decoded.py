@@ -1,4 +1,4 @@
-"""Show what the decoders of a finished training make of test clips: flow and reversed frames beside the true ones."""
+"""Show the decoded flow and reversed frames of test clips beside the true ones, from a finished Rev2Net training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two small labelled sets of videos with the same look: in ``motion/`` the label is how a shape moves, in
+"""Write two small labelled sets of videos with the same look: in ``motion/`` the label is how a shape moves, in
 ``appearance/`` which colour it has.
 
 Both sets hold videos of the same kind: over a still background, a shape crosses the frame sideways, leaves it on one

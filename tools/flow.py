@@ -1,4 +1,4 @@
-"""Optical flow of a data set, estimated once: what decoders are trained to predict and flow recognizers see."""
+"""Estimate the optical flow of a data set once, for decoders that predict it and recognizers that see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Fuse runs late: the weighted mean of what several models say of the same videos, as of one on RGB and one on flow."""
+"""Late fusion of runs: the weighted mean of several models' predictions on the same videos, as of one on RGB and one on
+flow."""
 
 from __future__ import annotations
 

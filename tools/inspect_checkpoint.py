@@ -1,4 +1,4 @@
-"""Say what a checkpoint is: its format, what else is in it, and which models of the catalogue it fits how well."""
+"""Inspect a checkpoint: its format, what else is in it, and which models of the catalogue it fits how well."""
 
 from __future__ import annotations
 

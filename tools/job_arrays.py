@@ -1,4 +1,4 @@
-"""Work on many videos as an array of jobs: what ``pvbias flow extract`` and ``pvbias prepare`` have in common."""
+"""Work on many videos as an array of jobs, for ``pvbias flow extract`` and ``pvbias prepare``."""
 
 from __future__ import annotations
 

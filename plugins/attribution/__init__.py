@@ -1,4 +1,4 @@
-"""Which frames and places a recognizer's prediction rests on: class activation and temporal activation maps."""
+"""Attribution: class activation maps (Grad-CAM) and temporal activation maps of a recognizer's predictions."""
 
 from .grad_cam import class_activation
 from .temporal_activation import TemporalActivation

@@ -1,4 +1,4 @@
-"""Where and when a recognizer sees a class: its last feature map over space and time, and Grad-CAM on it."""
+"""Grad-CAM on a recognizer's last feature map, over space and time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pvbias.models import Recognizer, evaluation_mode
 
 
 class NoFeatureMapError(ConfigError):
-    """The model's last layers have no maps over space and time to look at; the message says what it has instead."""
+    """The model's last layers have no feature maps over space and time; the message says what it has instead."""
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """The last feature map of one clip, and how much a class's logit depends on it.
+    """The last feature map of one clip, with the gradient of a class's logit.
 
     Attributes:
         features: float32 ``(D, t, h, w)``, after the activation function where there is one.
@@ -43,7 +43,7 @@ class FeatureMap:
 
 
 def class_activation(recognizer: Recognizer, clip: Tensor, label: int) -> Tensor:
-    """How much each place and moment of a clip speaks for a class: Grad-CAM on the last feature map.
+    """Class activation map of a clip over space and time: Grad-CAM on the last feature map.
 
     ::
 

@@ -1,4 +1,5 @@
-"""Which frames move a recognizer most, in pictures: the paper's figure 7."""
+"""Temporal activation: the frames that activate the last convolution most, as pictures (temporality study, figure
+7)."""
 
 from __future__ import annotations
 
@@ -87,7 +88,7 @@ def _by_frame(feature_map: FeatureMap, num_frames: int) -> tuple[np.ndarray, np.
 
 
 def draw_footprint(clip: Tensor, peaks: np.ndarray) -> bytes:
-    """A PNG file of the largest grey over time, with what sets the frames ``peaks`` apart in red.
+    """Draw the maximum of grey values over time, with what is particular to the frames ``peaks`` in red; a PNG file.
 
     Args:
         clip: uint8 ``(C, T, H, W)``.
@@ -101,7 +102,7 @@ def draw_footprint(clip: Tensor, peaks: np.ndarray) -> bytes:
 
 
 def draw_strip(clip: Tensor, activation: np.ndarray, over_time: np.ndarray, peaks: np.ndarray) -> bytes:
-    """A JPEG file of frames with the class activation over them, and bars of the activation over time below.
+    """Draw frames with the class activation over them, and bars of the activation over time below; a JPEG file.
 
     Args:
         clip: uint8 ``(C, T, H, W)``.
@@ -123,7 +124,7 @@ def draw_strip(clip: Tensor, activation: np.ndarray, over_time: np.ndarray, peak
 
 
 def _bars(over_time: np.ndarray, peaks: np.ndarray, width: int) -> np.ndarray:
-    """uint8 ``(height, width, 3)``, a bar for each frame, side by side."""
+    """Draw a bar for each frame, side by side: uint8 ``(height, width, 3)``."""
     frame = np.arange(width) * len(over_time) // width
     heights = np.arange(_BARS_HEIGHT, 0, -1)[:, None] - 0.5  # of each line of pixels above the bottom
     filled = heights < np.maximum(over_time[frame] * _BARS_HEIGHT, 1)  # (height, width); a line where there is nothing

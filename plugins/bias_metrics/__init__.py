@@ -1,5 +1,4 @@
-"""How much a recognizer leans on static appearance: from its predictions on clips whose time is changed, from what a
-classifier of single frames can learn of them, and from its weights."""
+"""Static-bias metrics: from predictions on modulated clips, from a spatial student, and from the weights."""
 
 from fvcore.common.config import CfgNode
 

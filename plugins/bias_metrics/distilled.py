@@ -1,4 +1,4 @@
-"""The distilled dynamic score and dataset bias: how far the best classifier of single frames stays behind."""
+"""The distilled dynamic score and dataset bias, by a spatial student that is trained on the training split."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Scores = dict[str, tuple[float, float]]
 
 
 class StudentEvaluator(Evaluator):
-    """A loss of a spatial student that is trained, on the training split, to make it small.
+    """Base of evaluators of a spatial student's loss after training.
 
     Nine tenths of the training videos train the student (``STUDENT.NAME``), by ``STUDENT.SOLVER`` and in mini-batches
     of ``TRAIN.BATCH_SIZE`` clips; on the others its clip-level loss is measured after each epoch, in the views that
@@ -64,7 +64,7 @@ class StudentEvaluator(Evaluator):
 
     @abc.abstractmethod
     def teaching(self, videos: VideoSource) -> tuple[Recognizer | None, int]:
-        """What the student learns from, the recognizer or (None) the labels, and the number of its classes.
+        """The student's teacher, the recognizer or (None) the labels, and the number of classes.
 
         Raises:
             DataError: there are no labels to learn from.
@@ -82,10 +82,10 @@ class StudentEvaluator(Evaluator):
 
     @abc.abstractmethod
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """What the student is trained to make small, in nats, on a mini-batch."""
+        """The student's training loss on a mini-batch, in nats."""
 
     def prepare(self, context: Context) -> None:
-        """Train the student, or find it trained.
+        """Train the student, or load it where it is trained.
 
         Raises:
             DataError: there is no training split, or none that it can be trained on.
@@ -123,7 +123,8 @@ class StudentEvaluator(Evaluator):
 
     @torch.inference_mode()
     def predict(self, model: nn.Module, video: VideoViews) -> Tensor:
-        """What a model that the runner does not run says of a video's views: float32 ``(V, K)``, on the CPU."""
+        """A model's predictions for a video's views outside of the runner's forwards: float32 ``(V, K)``, on the
+        CPU."""
         with self.settings.autocast():
             views = video.clips.split(self.cfg.TEST.BATCH_SIZE)
             return torch.cat([model(self.settings.clips(part)).float().cpu() for part in views])

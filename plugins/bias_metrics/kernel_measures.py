@@ -1,5 +1,4 @@
-"""How temporal a model's convolution kernels are: ASDT and self-convolution. They look at weights alone, no video is
-opened."""
+"""Temporality of convolution kernels: ASDT and self-convolution, from the weights alone."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ def asdt(weight: Tensor) -> float:
 
 
 def relative_asdt(weight: Tensor) -> float:
-    """ASDT as a share of the weights' size: divided by the average of the root mean squares over time of the same
+    """ASDT relative to the size of the weights: divided by the average of the root mean squares over time of the same
     kernels, so in [0, 1]. 0: all time slices are the same; 1: the slices of each kernel add up to zero.
 
     Kernels drawn at random have about 0.79 (three slices). Not in the paper. ASDT itself grows with the weights, and

@@ -94,8 +94,8 @@ def dataset_bias(log_q: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass
 class _Seen:
-    """What is kept of a video: the sum of its clips' scores ``(m,)``, or the logarithm of the sum of their
-    probabilities ``(inputs, K)``; how many clips; its label."""
+    """The accumulated clips of a video: the sum of their scores ``(m,)``, or the logarithm of the sum of their
+    probabilities ``(inputs, K)``; how many clips; the label."""
 
     total: Tensor
     clips: int
@@ -229,7 +229,7 @@ class DynamicScoreMetric(VideoMetric):
     """
 
     def update(self, log_p: Tensor, log_q: Tensor, videos: Sequence[Hashable] | Tensor | None = None) -> None:
-        """Take a batch of clips.
+        """Add a batch of clips.
 
         Args:
             log_p, log_q: log-probabilities ``(N, K)``, see :func:`dynamic_score`.
@@ -274,7 +274,7 @@ class LogRatioMetric(VideoMetric):
     def update(
         self, log_p: Tensor, log_q: Tensor, labels: Tensor, videos: Sequence[Hashable] | Tensor | None = None
     ) -> None:
-        """Take a batch of clips: see :func:`log_ratio`, and :meth:`DynamicScoreMetric.update` for the videos."""
+        """Add a batch of clips: see :func:`log_ratio`, and :meth:`DynamicScoreMetric.update` for the videos."""
         self._update([log_p, log_q], labels, videos)
 
     def _score(self, predictions: Sequence[Tensor], labels: Tensor | None) -> Tensor:
@@ -296,7 +296,7 @@ class DatasetBiasMetric(VideoMetric):
     """
 
     def update(self, log_q: Tensor, labels: Tensor, videos: Sequence[Hashable] | Tensor | None = None) -> None:
-        """Take a batch of clips: see :func:`dataset_bias`, and :meth:`DynamicScoreMetric.update` for the videos."""
+        """Add a batch of clips: see :func:`dataset_bias`, and :meth:`DynamicScoreMetric.update` for the videos."""
         self._update([log_q], labels, videos)
 
     def _score(self, predictions: Sequence[Tensor], labels: Tensor | None) -> Tensor:
@@ -334,7 +334,8 @@ def _surprisals(log_q: Tensor, labels: Tensor) -> Tensor:
 
 
 def _checked(*predictions: Tensor, labels: Tensor | None = None) -> list[Tensor]:
-    """In float64. Logits or probabilities in the place of their logarithms would give figures, too."""
+    """Check log-probabilities, and convert them to float64: logits or probabilities in their place would give figures,
+    too."""
     shape = predictions[0].shape
     if len(shape) != 2 or any(each.shape != shape for each in predictions):
         shapes = " and ".join(str(tuple(each.shape)) for each in predictions)

@@ -1,4 +1,4 @@
-"""Accuracy on modulated clips, and the log ratio that says what is lost."""
+"""Accuracy on modulated clips, and the log ratio to accuracy on original ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that much published work starts from: 3D ResNets, R(2+1)D, CSN, Inception-I3D, TSN, TSM."""
+"""Classic video networks: 3D ResNets, R(2+1)D, CSN, Inception-I3D, TSN, TSM."""
 
 from . import hara_resnet, inception_i3d, resnet3d, sampling, temporal_shift, video_resnets
 

@@ -128,7 +128,7 @@ class InceptionModule(nn.Module):
 
 
 class SameMaxPool(nn.Module):
-    """Maximum over windows with padding "SAME".
+    """Max pooling with padding "SAME".
 
     It pads with zeros, as the published weights expect; after a ReLU that is the same as not counting the border.
 
@@ -145,7 +145,7 @@ class SameMaxPool(nn.Module):
 
 
 class WindowPool(nn.Module):
-    """Mean over a window that slides one step at a time, cut to what there is where that is smaller.
+    """Average pooling over a sliding window of stride 1, which is cropped where the input is smaller.
 
     Args:
         window: frames, height, width.
@@ -161,7 +161,7 @@ class WindowPool(nn.Module):
 
 
 def pad_same(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """Zeros around features as TensorFlow's "SAME" puts them: ``ceil(size / stride)`` outputs, an odd zero at the end.
+    """Pad features as TensorFlow's "SAME" does: ``ceil(size / stride)`` outputs, an odd zero at the end.
 
     Args:
         x: ``(N, C, T, H, W)``.
@@ -188,7 +188,7 @@ _BRANCHES = {
 
 @KEY_LAYOUT.register(name="GoogLeNet")
 def from_googlenet(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """GoogLeNet of torchvision for Inception-I3D: ``inception3a.branch2.1.conv`` is ``Mixed_3b.b1b.conv3d``.
+    """Convert torchvision's GoogLeNet for Inception-I3D: ``inception3a.branch2.1.conv`` is ``Mixed_3b.b1b.conv3d``.
 
     Inception modules are counted from ``a`` there, from ``b`` here. torchvision's RGB lies between -1 and 1, as here.
     """

@@ -1,4 +1,4 @@
-"""Clips that are not RGB: what of a clip's three channels goes into a network on optical flow, or on grey values."""
+"""Packing of clips that are not RGB: optical flow and grey values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pvbias.video.flow_coding import CODED_MEAN, CODED_STD
 
 
 def on_flow(clips: ClipSpec) -> ClipSpec:
-    """Clips of optical flow, sampled and cropped as these."""
+    """The specification of clips of optical flow that are sampled and cropped as RGB ones."""
     return clips.replace(modality="flow", mean=(CODED_MEAN,) * 3, std=(CODED_STD,) * 3)
 
 
 def flow_channels(clip: Tensor) -> Tensor:
-    """Flow to the right and down of coded flow, whose third channel says nothing: ``(N, 3, T, H, W) -> (N, 2, T, H,
-    W)``."""
+    """The two channels of coded flow, without the third, which is constant: ``(N, 3, T, H, W) -> (N, 2, T, H, W)``."""
     return clip[:, :2]
 
 

@@ -13,7 +13,7 @@ WIDTHS = (64, 128, 256, 512)
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """What blocks are made of.
+    """Constructors of a residual block's layers.
 
     Attributes:
         conv: ``conv(in_channels, out_channels, kernel_size, stride)``, padded so that stride 1 keeps sizes, no bias.
@@ -26,7 +26,7 @@ class Layers:
     shortcut: Callable[[int, int, int], nn.Module]
 
     def downsample(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        """The shortcut where sizes change; elsewhere the input itself."""
+        """The shortcut where sizes change; elsewhere the identity."""
         if stride == 1 and in_channels == out_channels:
             return nn.Identity()
         return self.shortcut(in_channels, out_channels, stride)

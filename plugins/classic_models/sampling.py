@@ -1,4 +1,4 @@
-"""How the code behind classic models chooses frames and test clips; all of it counts a video's own frames."""
+"""Frame sampling as the original code of classic models does it, by a video's own frames."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _ADDRESS = "https://hanlab18.mit.edu/projects/tsm/models"
 
 
 class _EachFrame(nn.Module):
-    """To inherit from before a 2D layer: the layer on each frame, ``(N, C, T, H, W) -> (N, C', T, h, w)``.
+    """Mixin that applies a 2D layer to each frame, ``(N, C, T, H, W) -> (N, C', T, h, w)``.
 
     The result lies in memory frame by frame, so that the next such layer copies nothing.
     """
@@ -47,7 +47,7 @@ class FrameBatchNorm2d(_EachFrame, nn.BatchNorm2d):
 
 
 class FrameMaxPool2d(_EachFrame, nn.MaxPool2d):
-    """Maxima within each frame."""
+    """Max pooling within each frame."""
 
 
 def temporal_shift(features: Tensor, *, divisor: int = 8) -> Tensor:
@@ -151,7 +151,7 @@ def build_temporal_segments(
 
 @KEY_LAYOUT.register(name="2D ResNet")
 def to_temporal_segments(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """A 2D ResNet of torchvision for TSN or TSM, TSN for TSM, or TSM for TSN.
+    """Convert the weights of a 2D ResNet of torchvision for TSN or TSM, TSN's for TSM, or TSM's for TSN.
 
     They differ in the names of what wraps a layer: ``layer1.0.conv1.weight`` is ``base_model.layer1.0.conv1.weight`` in
     TSN and ``base_model.layer1.0.conv1.net.weight`` in TSM; ``fc`` is ``new_fc``.

@@ -1,4 +1,4 @@
-"""Which of the two factors a joint classifier gets wrong: the paper's Table 1."""
+"""Errors of a joint classifier by factor, appearance or motion (temporality study, Table 1)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PAIRS_SHOWN = 20
 
 @dataclass(frozen=True)
 class _Row:
-    """One labelled video.
+    """The predictions of one labelled video.
 
     Attributes:
         label: class index.

@@ -1,4 +1,4 @@
-"""Pictures of places and of faces: from folders, or made up."""
+"""Images of places and faces, from folders or procedurally drawn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEPT_IMAGES = 512
 
 
 class Pictures(Protocol):
-    """Pictures of some classes.
+    """Base of sources of images by class.
 
     Attributes:
         names: of the classes.
@@ -41,7 +41,7 @@ class Pictures(Protocol):
     def identity(self) -> str: ...
 
     def draw(self, number: int, side: int, rng: np.random.Generator) -> np.ndarray:
-        """A picture of class ``number``, uint8 RGB ``(side, side, 3)``.
+        """Draw an image of class ``number``, uint8 RGB ``(side, side, 3)``.
 
         Raises:
             BadVideoError: ``unreadable``, naming the file.
@@ -50,7 +50,7 @@ class Pictures(Protocol):
 
 
 class MadeUpPlaces:
-    """Places that :mod:`.procedural` draws, each picture new.
+    """Procedural places (:mod:`.procedural`), each image new.
 
     Args:
         count: classes, >= 1.
@@ -67,7 +67,7 @@ class MadeUpPlaces:
 
 
 class MadeUpFaces:
-    """Faces that :mod:`.procedural` draws, each picture new."""
+    """Procedural faces (:mod:`.procedural`), each image new."""
 
     names = ("face",)
     identity = ""
@@ -78,7 +78,7 @@ class MadeUpFaces:
 
 
 class PictureFiles:
-    """Pictures in files, drawn with equal probability from those of a class.
+    """Images in files, drawn with equal probability from those of a class.
 
     Args:
         folder: that the paths are relative to.

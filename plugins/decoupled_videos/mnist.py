@@ -1,4 +1,4 @@
-"""Digits to draw with and along: MNIST's IDX files, or the digits that come with scikit-learn."""
+"""Handwritten digits, as images and as trajectories: MNIST's IDX files, or the digits that come with scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Footprints: a clip collapsed over time, so that the trace of the motion is there and its order is not.
+"""Footprints: clips collapsed over time, which show the trace of the motion without its order.
 
 The paper's footprint experiment (section 4.2.1, Table 1 b) trains and tests on them: ``DATA.MODULATION footprint_max``.
 """

@@ -1,4 +1,4 @@
-"""Which appearance and which motion each video has, and how far one gives the other away."""
+"""The appearance and motion of each video, with a chosen correlation between the two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTEXTS = ("balanced", "in", "out")
 
 @dataclass(frozen=True, kw_only=True)
 class Factors:
-    """What a video shows.
+    """The factors of a video.
 
     Attributes:
         appearance: 0 .. A - 1.
@@ -86,7 +86,7 @@ class Plan:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, split: str, *, appearances: int, motions: int) -> Plan:
-        """What the keys under DECOUPLED ask for."""
+        """The plan of the keys under DECOUPLED."""
         keys = cfg.DECOUPLED
         return cls(
             appearances=appearances,
@@ -99,7 +99,7 @@ class Plan:
         )
 
     def __len__(self) -> int:
-        """Videos."""
+        """The number of videos."""
         return self.videos
 
     def __getitem__(self, index: int) -> Factors:
@@ -130,7 +130,7 @@ class Plan:
         return [appearance for appearance in around if self.is_tied(appearance, motion) == tied]
 
     def rng(self, index: int) -> np.random.Generator:
-        """What everything else about video ``index`` is drawn from."""
+        """The random generator of everything else about video ``index``."""
         return np.random.default_rng([self.seed, SPLITS.index(self.split), index])
 
 

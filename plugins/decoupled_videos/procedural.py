@@ -1,4 +1,4 @@
-"""Places and faces that are made up: each class of places is a distribution of pictures, each picture is new.
+"""Procedural images of places and faces: each class of places is a distribution of images, each image is new.
 
 A place is a landscape or a room: an upper and a lower part with a line between them, each with a wave and clouds over
 its colour, and objects that stand on the line or lie anywhere. What of this is fixed for a class (kind of objects,
@@ -30,7 +30,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceClass:
-    """What pictures of a class have in common. Lengths are fractions of the picture's side.
+    """The distribution of a class's images. Lengths are fractions of the image's side.
 
     Attributes:
         objects: the kind of what stands there, one of _OBJECTS.

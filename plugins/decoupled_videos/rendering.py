@@ -1,4 +1,4 @@
-"""Drawing: a small image that moves over a still one."""
+"""Rendering of videos: a small image that moves over a still one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Format:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, *, brush_share: float) -> Format:
-        """What the keys under DECOUPLED ask for.
+        """The format of the keys under DECOUPLED.
 
         Args:
             brush_share: BRUSH_SIZE where that is None, as a fraction of SIZE.
@@ -130,7 +130,7 @@ class MovingImage:
         return masks
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: no file is open."""
 
     def _draw(self, numbers: np.ndarray) -> np.ndarray:
         """The frames of these numbers, uint8 ``(len(numbers), S, S, 3)``."""

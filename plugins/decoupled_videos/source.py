@@ -1,4 +1,4 @@
-"""The DATASET entries "brush_mnist" and "places_faces_mnist": videos that are made when they are asked for."""
+"""The DATASET entries "brush_mnist" and "places_faces_mnist": videos that are rendered when they are read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KEPT_PATHS = 16_384
 
 
 class Scene(Protocol):
-    """What moves over what.
+    """Base of scenes: the moving image and its background.
 
     Attributes:
         appearance_names: of the appearances, in order.
@@ -208,7 +208,7 @@ class DecoupledVideos:
         return FrameMasks(video.masks, len(video.timestamps), video, where=Path(record.name))
 
     def open(self, record: VideoRecord) -> MovingImage:
-        """Make a video; its frames are drawn when they are read.
+        """Open a video, whose frames are rendered when they are read.
 
         Raises:
             BadVideoError: an image that it needs cannot be read.

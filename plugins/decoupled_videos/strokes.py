@@ -1,4 +1,4 @@
-"""How each digit is written: where the pen starts and the directions in which it goes, as data (Appendix D).
+"""Stroke data of the digits: where the pen starts and the directions in which it goes (temporality study, Appendix D).
 
 The paper leaves anchors and principal directions open; these are ours. A digit that people write in several ways has
 several forms, and the one that fits an image best is taken. No digit is written the same way backwards.
@@ -12,7 +12,7 @@ Vector = tuple[float, float]
 
 
 class Stroke(NamedTuple):
-    """What the pen draws without being lifted.
+    """One stroke of the pen.
 
     Attributes:
         anchor: (x, y) where it is set down, in the unit square around the digit, x to the right and y downwards.

@@ -1,4 +1,4 @@
-"""From the image of a digit to the way of a pen that writes it (Appendix D, Algorithm 3).
+"""Pen trajectories from images of digits (temporality study, Appendix D, Algorithm 3).
 
 The paper steps to the nearest remaining pixel of the skeleton along the current principal direction. Where strokes
 cross or meet that takes wrong turns and leaves parts out, so the same ingredients (skeleton, anchor, ordered principal
@@ -60,7 +60,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def digit_path(image: np.ndarray, digit: int) -> np.ndarray:
-    """The way of the pen that writes a digit, for :func:`positions`.
+    """The trajectory of the pen that writes a digit, for :func:`positions`.
 
     Args:
         image: uint8 ``(H, W)``, white on black.
@@ -97,7 +97,7 @@ def pen_strokes(image: np.ndarray, digit: int) -> list[np.ndarray]:
 
 
 def positions(paths: Sequence[np.ndarray], frames: int) -> np.ndarray:
-    """Where the pen is in each frame: float32 ``(frames, 2)``.
+    """The positions of the pen in each frame: float32 ``(frames, 2)``.
 
     The paths of :func:`digit_path` are drawn one after another, each in an equal share of the frames (to within one),
     from its first point to its last at constant speed. Lifting the pen takes no time.

@@ -1,4 +1,4 @@
-"""Dynamic representation learning: training that enlarges the distance to what single frames can tell."""
+"""Dynamic representation learning: training that enlarges the divergence from what single frames predict."""
 
 from fvcore.common.config import CfgNode
 

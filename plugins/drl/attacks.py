@@ -1,4 +1,4 @@
-"""Changes of a clip's pixels that a spatial student cannot stand."""
+"""Adversarial attacks (FGSM, PGD) on the spatial student."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Student = Callable[[Tensor], Tensor]
 
 
 def fgsm(student: Student, clips: Tensor, target: Tensor, *, epsilon: float) -> Tensor:
-    """The fast gradient sign method (paper, eq. 8): one step of the whole length, up the divergence between the
+    """The fast gradient sign method (paper, eq. 8): one step of length ``epsilon`` up the divergence between the
     student's prediction and the recognizer's.
 
     Each value moves by ``epsilon``, or to the border of [0, 1] where that is nearer; where the gradient is exactly zero
@@ -33,8 +33,8 @@ def fgsm(student: Student, clips: Tensor, target: Tensor, *, epsilon: float) -> 
 
 
 def pgd(student: Student, clips: Tensor, target: Tensor, *, epsilon: float, step_size: float, steps: int) -> Tensor:
-    """Projected gradient descent: several steps of FGSM's kind, each brought back to within ``epsilon`` of the clip and
-    into [0, 1]. It starts at the clip itself.
+    """Projected gradient descent: several FGSM steps, each projected to within ``epsilon`` of the clip and into [0, 1].
+    It starts at the clip itself.
 
     Args:
         student, clips, target, epsilon: as for :func:`fgsm`.

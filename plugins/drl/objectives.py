@@ -104,7 +104,8 @@ class _WithStudent(_Drl):
 
 @OBJECTIVE.register()
 class DRLAdversarial(_WithStudent):
-    """Algorithm 1: clips on which the student fails are added to the training clips.
+    """Algorithm 1 (DRL-adversarial): training on clips that are attacked so that the student fails, beside the original
+    ones.
 
     Second phase, in the recognizer's weights (eq. 7)::
 
@@ -144,7 +145,8 @@ class DRLAdversarial(_WithStudent):
 
 @OBJECTIVE.register()
 class DRLDistill(_WithStudent):
-    """Algorithm 2: recognizer against student, the recognizer away from what the student can follow.
+    """Algorithm 2 (DRL-distill): the student follows the recognizer, and the recognizer maximises its divergence from
+    it.
 
     Second phase, in the recognizer's weights, with the student just updated (eq. 11)::
 
@@ -163,7 +165,7 @@ class DRLDistill(_WithStudent):
 
 
 class _Modulated(_Drl):
-    """Algorithm 3, eq. 12: the recognizer on clips without their motion takes the student's place.
+    """Algorithm 3, eq. 12: the recognizer on modulated clips takes the student's place.
 
     f(x~) is a constant in it: psi = theta, but held, with the dropout and the stochastic depth that f(x) has
     (:meth:`.Step.constant_logits`). It normalises with its own mini-batch's statistics where BatchNorm is in training
@@ -191,7 +193,7 @@ class _Modulated(_Drl):
 
 @OBJECTIVE.register()
 class DRLFreeze(_Modulated):
-    """Algorithm 3 with frozen clips: the recognizer away from what it says of a single frame.
+    """Algorithm 3 with frozen clips: the recognizer maximises its divergence from its predictions on single frames.
 
     One phase (eq. 12), with f(x~) held constant::
 
@@ -208,7 +210,8 @@ class DRLFreeze(_Modulated):
 
 @OBJECTIVE.register()
 class DRLShuffle(_Modulated):
-    """Algorithm 3 with shuffled clips: the recognizer away from what it says of frames in another order.
+    """Algorithm 3 with shuffled clips: the recognizer maximises its divergence from its predictions on frames in
+    another order.
 
     :class:`DRLFreeze` with another x~: the frames of the clip in an order of its own, drawn anew in each step.
     """

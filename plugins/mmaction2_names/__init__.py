@@ -1,4 +1,4 @@
-"""The names that mmaction2 gives the weights of networks that the catalogue has, too."""
+"""mmaction2's names of weights, for networks that the catalogue has, too."""
 
 from . import layouts
 

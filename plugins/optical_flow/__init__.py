@@ -1,4 +1,4 @@
-"""Optical flow of videos: estimators, and files of what they find."""
+"""Optical flow of videos: estimators, and their extraction to files."""
 
 from . import classical, raft
 from .estimated import EstimatedFlow, Estimator

@@ -102,7 +102,7 @@ class FlowVideo:
         return in_order(np.stack([flows[start] for start in starts]), place)
 
     def close(self) -> None:
-        """Give the original back."""
+        """Close the original."""
         self._video.close()
 
     def _frames(self, starts: Sequence[int], size: FrameSize) -> dict[int, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Files of the optical flow of a data set, made once before training."""
+"""Extraction of the optical flow of a data set to files, once before training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .estimated import EstimatedFlow
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSummary:
-    """What :func:`extract_flow` came to.
+    """The outcome of :func:`extract_flow`.
 
     Attributes:
         method: of estimation.
@@ -44,12 +44,12 @@ class FlowSummary:
 
     @property
     def clipped(self) -> float:
-        """Share of the vectors that are beyond +-20 pixels and were cut; 0 without vectors."""
+        """Fraction of the vectors that are beyond +-20 pixels and were clipped; 0 without vectors."""
         return self.total("clipped") / max(self.total("vectors"), 1)
 
     @property
     def seconds_per_pair(self) -> float:
-        """To estimate the flow between two frames, in one process; 0 without pairs."""
+        """Seconds to estimate the flow between two frames, in one process; 0 without pairs."""
         return self.total("seconds") / max(self.total("pairs"), 1)
 
     def __str__(self) -> str:

@@ -1,5 +1,5 @@
-"""PyTorchVideo's video classifiers: those of its hub under their names, with clips and published weights, and those
-that SlowFast's configurations describe."""
+"""PyTorchVideo's video classifiers: the hub's models with clips and published weights, and SlowFast's ``PTV*``
+models."""
 
 from . import foreign_names, models, sampling, slowfast_models
 from .slowfast_keys import FOREIGN_KEYS

@@ -1,4 +1,4 @@
-"""Building PyTorchVideo's models for the clips at hand.
+"""Building of PyTorchVideo's models for clips of the configured size.
 
 PyTorchVideo's own functions build the modules, so that a state dict of theirs fits with ``strict=True``. What is
 changed has no weights:
@@ -37,7 +37,7 @@ def build_resnet(
     frames_at_head: Callable[[int], int],
     spatial_stride: int = SPATIAL_STRIDE,
 ) -> nn.Module:
-    """C2D, I3D, Slow, CSN and R(2+1)D: one pathway, a pooling window in the head.
+    """Build C2D, I3D, Slow, CSN or R(2+1)D: one pathway, a pooling window in the head.
 
     Args:
         create: PyTorchVideo's function; messages name the model by its ``__name__``.
@@ -61,7 +61,7 @@ def build_resnet(
 
 
 def build_x3d(create: Creator, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
-    """X3D: its head pools between two convolutions. Arguments as in :func:`build_resnet`."""
+    """Build X3D, whose head pools between two convolutions. Arguments as in :func:`build_resnet`."""
     module = create(model_num_class=num_classes, head_activation=None)
     module.blocks[-1].pool.pool = _window(num_frames, crop_size)
     return module
@@ -76,7 +76,7 @@ def build_slowfast(
     alpha: int,
     spatial_stride: int = SPATIAL_STRIDE,
 ) -> nn.Module:
-    """SlowFast: one window for each pathway, before they are joined. Arguments as in :func:`build_resnet`.
+    """Build SlowFast, with one pooling window for each pathway. Arguments as in :func:`build_resnet`.
 
     Args:
         alpha: the fast pathway has this many times the frames of the slow one.
@@ -103,7 +103,7 @@ def build_mvit(
     crop_size: int,
     patch: Sequence[int] = (2, 4, 4),
 ) -> nn.Module:
-    """MViT, whose positional embedding belongs to one clip size. Arguments as in :func:`build_resnet`.
+    """Build MViT, whose positional embedding belongs to one clip size. Arguments as in :func:`build_resnet`.
 
     Another size than the checkpoint's leaves that embedding at its initial value; loading says so.
 

@@ -1,4 +1,4 @@
-"""The names under which others keep the weights of what PyTorchVideo has, too: SlowFast's own models, 2D ResNets.
+"""Key layouts of SlowFast's own models and of 2D ResNets, for PyTorchVideo's.
 
 SlowFast's networks are the same but for details. The shortcut of X3D's first block has a BatchNorm that PyTorchVideo
 leaves out: it becomes a factor on the shortcut's kernel and a shift of the normalisation that the shortcut is added to,
@@ -63,7 +63,7 @@ _EPSILON = 1e-5
 
 @KEY_LAYOUT.register(name="SlowFast")
 def from_slowfast(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """SlowFast's own ResNet (C2D, I3D, Slow), SlowFast and X3D, for PyTorchVideo's."""
+    """Convert SlowFast's own ResNet (C2D, I3D, Slow), SlowFast and X3D to PyTorchVideo's names."""
     stages = _stages(own)
     if not stages or not any(name.startswith("s1.pathway0_stem.") for name in weights):
         return None
@@ -91,7 +91,7 @@ def from_slowfast(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> d
 
 @KEY_LAYOUT.register(name="SlowFast MViT")
 def from_slowfast_mvit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """SlowFast's own MViT (the first version), and any with one projection for queries, keys and values."""
+    """Convert SlowFast's own MViT (the first version), and any with one projection for queries, keys and values."""
     if "cls_positional_encoding.cls_token" not in own or "blocks.0.attn.qkv.weight" not in weights:
         return None
     named = dict(weights)
@@ -109,7 +109,8 @@ def from_slowfast_mvit(weights: Mapping[str, Tensor], own: Mapping[str, Tensor])
 
 @KEY_LAYOUT.register(name="torchvision 2D ResNet")
 def from_resnet_2d(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """torchvision's 2D ResNet-50 or deeper, for PyTorchVideo's C2D, I3D and Slow, whose kernels are then inflated."""
+    """Convert torchvision's 2D ResNet-50 or deeper for PyTorchVideo's C2D, I3D and Slow, whose kernels are then
+    inflated."""
     stages = _stages(own)
     if not stages or "layer1.0.conv3.weight" not in weights or any(".multipathway_" in name for name in own):
         return None

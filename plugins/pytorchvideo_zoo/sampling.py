@@ -1,4 +1,4 @@
-"""How PyTorchVideo and SlowFast choose frames and test clips, to the frame and to its rounding."""
+"""Frame sampling exactly as PyTorchVideo and SlowFast do it, rounding included."""
 
 from __future__ import annotations
 

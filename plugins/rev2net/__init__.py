@@ -1,4 +1,4 @@
-"""Rev2Net: optical flow and reversed frames as what is decoded from a recognizer's features while it learns."""
+"""Rev2Net: decoding optical flow and reversed frames from a recognizer's features as auxiliary tasks."""
 
 from fvcore.common.config import CfgNode
 

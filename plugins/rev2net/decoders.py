@@ -1,4 +1,4 @@
-"""From a recognizer's feature map back to the size of the clip: its optical flow, its frames in reversed order."""
+"""Decoders from a recognizer's feature map to the clip's optical flow and to its frames in reversed order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Factor = tuple[int, int]
 
 
 class Decoded(NamedTuple):
-    """What a decoder makes of a feature map.
+    """The output of a decoder.
 
     Attributes:
         prediction: ``(N, C, T, H, W)``.
@@ -58,7 +58,7 @@ class FlowDecoder(nn.Module):
         self.last = _enlarge(channels, 2, rest)
 
     def forward(self, features: Tensor) -> Decoded:
-        """The prediction is in pixels, to the right and down."""
+        """Decode flow in pixels, to the right and down."""
         hidden = self.norm(self.first(features)).relu()
         return Decoded(self.last(hidden), (hidden,))
 
@@ -100,7 +100,7 @@ class FrameDecoder(nn.Module):
         self.background = nn.Conv3d(channels[1], 3, (1, 3, 3), padding=(0, 1, 1))
 
     def forward(self, features: Tensor) -> Decoded:
-        """The prediction is in [0, 1], last frame first; the hidden features are in the clip's own order."""
+        """Decode frames in [0, 1], last frame first; the hidden features are in the clip's own order."""
         hidden = self.norm(self.first(features.flip(2))).relu()
         moving = self.middle_norm(self.middle(hidden)).relu()
         foreground, mask = self.last(moving).sigmoid().split((3, 1), dim=1)
@@ -112,7 +112,7 @@ class FrameDecoder(nn.Module):
 
 @DECODER.register(name="rev2net_flow")
 def build_flow_decoder(cfg: CfgNode, feature_shape: Sequence[int], clip_shape: Sequence[int]) -> FlowDecoder:
-    """A :class:`FlowDecoder` as ``REV2NET`` says.
+    """Build the :class:`FlowDecoder` that ``REV2NET`` describes.
 
     Args:
         cfg: a configuration.
@@ -126,14 +126,14 @@ def build_flow_decoder(cfg: CfgNode, feature_shape: Sequence[int], clip_shape: S
 
 @DECODER.register(name="rev2net_frames")
 def build_frame_decoder(cfg: CfgNode, feature_shape: Sequence[int], clip_shape: Sequence[int]) -> FrameDecoder:
-    """A :class:`FrameDecoder` as ``REV2NET`` says; arguments as for :func:`build_flow_decoder`."""
+    """Build the :class:`FrameDecoder` that ``REV2NET`` describes; arguments as for :func:`build_flow_decoder`."""
     return FrameDecoder(
         feature_shape[0], factor=factor_between(feature_shape, clip_shape), channels=tuple(cfg.REV2NET.CHANNELS)
     )
 
 
 def factor_between(feature_shape: Sequence[int], clip_shape: Sequence[int]) -> _Factor:
-    """How many times larger a clip ``(C, T, H, W)`` is than a feature map ``(D, t, h, w)``, in time and in space.
+    """The factors by which a clip ``(C, T, H, W)`` is larger than a feature map ``(D, t, h, w)``, in time and in space.
 
     Raises:
         ConfigError: not evenly, not by the same in height and width, or by what decoders cannot make up for.

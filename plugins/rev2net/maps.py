@@ -1,4 +1,4 @@
-"""Bring the outputs of inner modules into the form of feature maps ``(N, D, t, h, w)``."""
+"""Conversion of inner modules' outputs to feature maps ``(N, D, t, h, w)``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLASS_TOKENS = (0, 1)
 
 @dataclass(frozen=True)
 class Layout:
-    """How an inner module gives its features.
+    """The layout of an inner module's features.
 
     Attributes:
         form: ``channels first`` (N, D, t, h, w), ``channels last`` (N, t, h, w, D), ``tokens`` (N, t h w, D), a class
@@ -38,7 +38,7 @@ class Layout:
         return (self.channels, *self.grid)
 
     def read(self, output: Any) -> Tensor:
-        """The feature maps ``(N, D, t, h, w)`` in what the module gave.
+        """Convert a module's output to feature maps ``(N, D, t, h, w)``.
 
         Pathways are joined along their channels. In one that has more frames than ``grid``, those that fall on one
         of its frames become channels; in one that has fewer they are repeated.
@@ -55,7 +55,7 @@ class Layout:
 
 
 def layouts(output: Any, grids: Iterable[_Grid]) -> list[Layout]:
-    """The ways in which a module's output can be read as feature maps, likeliest first.
+    """The possible layouts of a module's output, likeliest first.
 
     Tokens come in the order of their positions: frames, then rows, then columns. Their grid is what the module gives
     beside them (MViT), or the only one of ``grids`` that has as many positions.

@@ -28,7 +28,7 @@ _LOG_VARIANCE_BOUND = 5.0
 
 
 class Decodings(NamedTuple):
-    """What the decoders say of clips.
+    """The decoders' predictions for clips.
 
     Attributes:
         flow: ``(N, 2, T, H, W)``, pixels to the right and down; None without a flow decoder.
@@ -131,7 +131,7 @@ class Rev2Net(Objective):
 
     @torch.no_grad()
     def decode(self, clips: Tensor) -> Decodings:
-        """What the decoders say of clips, in evaluation mode, from the Gaussians' means.
+        """Decode clips in evaluation mode, from the Gaussians' means.
 
         Args:
             clips: ``(N, C, T, H, W)``, uint8 or float in [0, 1], of the size of the training clips.

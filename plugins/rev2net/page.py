@@ -1,4 +1,4 @@
-"""What decoders make of clips, as pictures: optical flow and frames beside what they should have been."""
+"""The page of decoded clips: optical flow and frames beside their targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEMPLATE = Path(__file__).with_name("templates") / "decoded.html"
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedClip:
-    """A clip and what was decoded from its features; any part may be missing.
+    """A clip with its decoded flow and frames; any part may be missing.
 
     Attributes:
         name: of the video.

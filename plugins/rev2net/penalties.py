@@ -1,4 +1,4 @@
-"""The decoding discrepancy penalties (paper, eq. 1 and 2) and the norm that all of eq. 3 is made of."""
+"""The decoding discrepancy penalties (paper, eq. 1 and 2), and the norm of eq. 3."""
 
 from __future__ import annotations
 

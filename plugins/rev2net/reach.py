@@ -1,4 +1,4 @@
-"""How much of a model Rev2Net's decoders reach from where they start by themselves: a table of models.
+"""Table of how much of each model Rev2Net's decoders reach from their default tap.
 
 ::
 
@@ -20,7 +20,7 @@ _HEADING = ("", "starts at", "its maps (D, t, h, w)", "layers", "share of the we
 
 
 def tap_of(name: str) -> Tap:
-    """Where the decoders start in a model of the catalogue, for the clips that it was made for.
+    """The default tap of a model of the catalogue, for the clips that it was made for.
 
     Args:
         name: in the MODEL registry.
@@ -35,7 +35,7 @@ def tap_of(name: str) -> Tap:
 
 
 def table(names: Sequence[str]) -> str:
-    """A row for each model, in Markdown."""
+    """Make a Markdown table with a row for each model."""
     rows = [_HEADING, ("---",) * len(_HEADING)]
     for name in names:
         tap = tap_of(name)

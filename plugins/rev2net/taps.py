@@ -1,4 +1,4 @@
-"""Choose the feature map that decoders start from, and count the weights that they reach from there."""
+"""Choice of the feature map that decoders start from, and the part of the network that they reach from there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Shape = tuple[int, ...]
 
 
 class Reach(NamedTuple):
-    """What decoders train of an encoder: all of it that comes before their feature map.
+    """The part of an encoder that decoders train: all of it that comes before their feature map.
 
     Attributes:
         layers: layers with kernels or matrices, of which there are ``all_layers``; the final projection is none of
@@ -58,7 +58,7 @@ class Tap:
 
 
 def choose_tap(recognizer: Recognizer, name: str, clip_shape: _Shape) -> Tap:
-    """The feature map that is decoded.
+    """Choose the feature map that is decoded.
 
     One grey clip goes through the recognizer, in evaluation mode; its weights, statistics and modes stay.
 

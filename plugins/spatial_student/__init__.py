@@ -1,4 +1,4 @@
-"""Purely spatial classifiers of video: an image classifier on each frame, its probabilities averaged over frames."""
+"""Spatial students: an image classifier on each frame, its probabilities averaged over frames."""
 
 from .student import SpatialStudent, TorchvisionStudent
 

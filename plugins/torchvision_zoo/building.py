@@ -1,4 +1,4 @@
-"""Building torchvision's video classifiers for the clips at hand.
+"""Building of torchvision's video classifiers for clips of the configured size.
 
 torchvision's own functions build the modules, so that a state dict of theirs fits with ``strict=True``. All of them
 return logits. What depends on the clip's size is set afterwards: S3D's pooling window, and MViT's positions.
@@ -22,7 +22,7 @@ S3D_WINDOW_FRAMES = 2
 
 
 def build_any_size(video_builder: VideoBuilder, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
-    """The ResNets, which pool over all that is left, and Swin, which also pads what it cannot divide.
+    """Build the ResNets, which pool over all that is left, and Swin, which also pads what it cannot divide.
 
     Args:
         video_builder: function of ``torchvision.models.video``.
@@ -33,7 +33,7 @@ def build_any_size(video_builder: VideoBuilder, *, num_classes: int, num_frames:
 
 
 def build_s3d(video_builder: VideoBuilder, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
-    """S3D, whose pooling window torchvision fixes for crops of 224. Arguments as in :func:`build_any_size`.
+    """Build S3D, whose pooling window torchvision fixes for crops of 224. Arguments as in :func:`build_any_size`.
 
     Raises:
         ConfigError: nothing is left of the clip at the head.
@@ -50,7 +50,7 @@ def build_s3d(video_builder: VideoBuilder, *, num_classes: int, num_frames: int,
 
 
 def build_mvit(video_builder: VideoBuilder, *, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
-    """MViT, which counts its patches when it is built. Arguments as in :func:`build_any_size`.
+    """Build MViT, which counts its patches when it is built. Arguments as in :func:`build_any_size`.
 
     MViTv1 has one embedding for each position: for another clip than the checkpoint's those that do not fit start anew,
     and loading says so. MViTv2 has tables of relative positions, which torchvision interpolates to the clip at each

@@ -1,4 +1,4 @@
-"""How torchvision's reference scripts choose frames and test clips."""
+"""Frame sampling as torchvision's reference scripts do it."""
 
 from __future__ import annotations
 

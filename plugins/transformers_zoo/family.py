@@ -1,4 +1,4 @@
-"""The model family ``Transformers``: whatever a folder of the hub holds, with the clips that its files describe."""
+"""The model family ``Transformers``: video classifiers in folders of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_config(cfg: CfgNode) -> None:
 
 
 def configure(cfg: CfgNode) -> ZooModel:
-    """Whatever a folder of the Hugging Face hub holds: VideoMAE, TimeSformer, ViViT, V-JEPA 2."""
+    """The model of a folder of the Hugging Face hub: VideoMAE, TimeSformer, ViViT, V-JEPA 2."""
     path = _described_by(cfg)
     folder = read_folder(path if Path(path).is_dir() else fetch(path))
     return ZooModel(

@@ -1,4 +1,4 @@
-"""Read the clip specification of a model from the JSON files of its hub folder."""
+"""Clip specifications of models from the JSON files of their hub folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json", "pro
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One of transformers' networks.
+    """A video architecture of transformers.
 
     Attributes:
         name: class in transformers.
@@ -71,7 +71,7 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A folder of the hub.
+    """The description of a model in a folder of the hub.
 
     Attributes:
         path: where it is.

@@ -1,4 +1,4 @@
-"""Names of weights in the folders of the hub, and inside the networks of any version of transformers.
+"""Key layout of the hub's folders, for networks of any version of transformers.
 
 The two are not the same everywhere, and those inside change from version to version: transformers translates when it
 loads and saves. Here both are brought to the hub's names and compared.
@@ -36,7 +36,8 @@ _RENAMED = {
 
 @KEY_LAYOUT.register(name="Hugging Face")
 def from_hub(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """A folder of the hub for a network of transformers, whatever the version of either, with or without its head."""
+    """Convert the weights of a hub folder for a network of transformers, whatever the version of either, with or
+    without its head."""
     base = next(iter(own), "").partition(".")[0]
     if base not in _BASES:
         return None

@@ -1,4 +1,4 @@
-"""How the authors of TimeSformer and V-JEPA 2 choose frames and test clips; VideoMAE and ViViT test with "rate"."""
+"""Frame sampling as the authors of TimeSformer and V-JEPA 2 do it; VideoMAE and ViViT test with "rate"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a clip is: its specification, its modulations, its packing into pathways.
+"""Clips: their specification, modulations, and packing into pathways.
 
 A clip is one tensor ``(N, C, T, H, W)``, RGB: uint8 from the loader, float in [0, 1] on the device.
 """

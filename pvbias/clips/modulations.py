@@ -80,13 +80,14 @@ class Modulation(abc.ABC):
 
     @property
     def spec(self) -> str:
-        """Its name, with the parameters that are not at their defaults: figures and predictions on it go under that.
-        One that is registered with its parameters set (``freeze_middle``) has that name."""
+        """The modulation's name, with the parameters that are not at their defaults: the key of its figures and
+        predictions. One that is registered with its parameters set (``freeze_middle``) has that name."""
         return MODULATION.name_of(self) or self.in_full
 
     @property
     def in_full(self) -> str:
-        """Its spec by the name of its class, whether it has a name of its own or not: ``freeze(frame=first)``."""
+        """The spec by the name of the class, whether the modulation has a name of its own or not:
+        ``freeze(frame=first)``."""
         values = [(field, getattr(self, field.name)) for field in parameters(type(self))]
         # A float is written as one: 2 and 2.0 are the same value.
         given = [
@@ -98,12 +99,12 @@ class Modulation(abc.ABC):
 
     @property
     def label(self) -> str:
-        """What a clip then is, in words that continue "a clip is ..."."""
+        """Description of a modulated clip, in words that continue "a clip is ..."."""
         return _words(self.spec)
 
     @property
     def registered(self) -> object:
-        """What its code is found by."""
+        """The object whose code is part of a fingerprint."""
         return self
 
 
@@ -126,7 +127,7 @@ class Rearrangement(Modulation):
         return gather_frames(clips, frames)
 
     def frames(self, num_frames: int, seeds: Sequence[int]) -> Tensor:
-        """Which frame comes where in each clip: int64 ``(N, T)`` in [0, T), on the CPU."""
+        """The frame numbers of each rearranged clip: int64 ``(N, T)`` in [0, T), on the CPU."""
         return torch.stack([self.order(num_frames, seed) for seed in seeds])
 
 
@@ -155,7 +156,7 @@ class FunctionModulation(Modulation):
 
 
 def modulation(spec: str) -> Modulation:
-    """The modulation that a spec names: ``shuffle``, ``freeze(frame=first)``, ``shuffle(segments=4)``.
+    """Make the modulation that a spec names: ``shuffle``, ``freeze(frame=first)``, ``shuffle(segments=4)``.
 
     Args:
         spec: ``NAME`` or ``NAME(PARAMETER=VALUE, ...)``, with a name in the MODULATION registry.
@@ -203,7 +204,7 @@ def parameters(kind: type) -> tuple[dataclasses.Field, ...]:
 
 
 def describe_parameters(entry: Any) -> list[str]:
-    """What is registered in MODULATION, its parameters in a line each: ``step=2 (a whole number, at least 2): frames
+    """Describe the parameters of an entry of MODULATION, a line each: ``step=2 (a whole number, at least 2): frames
     that one stands for``. Of one whose parameters are set, what it is in full."""
     if isinstance(entry, Modulation):
         return [f"the same as {entry.in_full}"]
@@ -216,7 +217,7 @@ def describe_parameters(entry: Any) -> list[str]:
 
 
 def _parse(spec: str) -> tuple[str, dict[str, str]]:
-    """The name and the parameters, as text."""
+    """Split a spec into the name and the parameters, as text."""
     found = _SPEC.fullmatch(spec)
     if found is None:
         hint = " In a YAML list, one with a comma takes quotation marks." if spec.count("(") != spec.count(")") else ""
@@ -275,7 +276,7 @@ def _words(spec: str) -> str:
 
 
 def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -> list[int]:
-    """The seed of each view's modulations, in [0, 2**63): a function of these arguments alone, so that a view is
+    """Seeds for the modulations of each view, in [0, 2**63): a function of these arguments alone, so that a view is
     modulated alike in every batch, order, process and worker.
 
     Args:
@@ -295,7 +296,7 @@ def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -
 
 
 def gather_frames(clips: Tensor, indices: Tensor) -> Tensor:
-    """Clip n's frames ``indices[n]``: ``(N, C, T, H, W), (N, S) -> (N, C, S, H, W)``, memory format kept."""
+    """Gather clip n's frames ``indices[n]``: ``(N, C, T, H, W), (N, S) -> (N, C, S, H, W)``, memory format kept."""
     rows = torch.arange(len(clips), device=clips.device)[:, None]
     frames = clips.permute(0, 2, 3, 4, 1)[rows, indices.to(clips.device)]  # (N, S, H, W, C), rows copied whole
     gathered = frames.permute(0, 4, 1, 2, 3)

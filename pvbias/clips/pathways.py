@@ -1,4 +1,4 @@
-"""How one clip tensor becomes what a module's ``forward`` takes."""
+"""Packing of a clip tensor into the input of a module's ``forward``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Pathways = Callable[[Tensor], "Tensor | list[Tensor]"]
 
 
 def single_pathway(clip: Tensor) -> Tensor:
-    """The clip as it is."""
+    """Return the clip unchanged."""
     return clip
 
 
 def slow_fast_pathways(*, alpha: int) -> Pathways:
-    """Pathways of a SlowFast network: ``[slow (N, C, T // alpha, H, W), fast (N, C, T, H, W)]``.
+    """Make a function that packs clips into SlowFast's pathways: ``[slow (N, C, T // alpha, H, W), fast (N, C, T, H,
+    W)]``.
 
     The slow pathway takes ``T // alpha`` frames spread evenly from the first to the last, as in SlowFast's
     ``pack_pathway_output``.

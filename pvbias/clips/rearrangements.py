@@ -18,7 +18,7 @@ FREEZE_FRAMES = ("first", "middle", "random")
 @MODULATION.register(name=ORIGINAL)
 @dataclass(frozen=True)
 class Original(Rearrangement):
-    """The clips as they are."""
+    """The clips unchanged."""
 
     def order(self, num_frames: int, seed: int) -> Tensor:
         """0, 1, ..., T - 1."""

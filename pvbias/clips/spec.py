@@ -1,4 +1,4 @@
-"""What clips a model was made for."""
+"""The specification of the clips that a model takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
-    """The clips a checkpoint was trained on; what the configuration's empty keys are filled from.
+    """The clips a checkpoint was trained on; the configuration's empty keys are filled from it.
 
     Attributes:
         num_frames: frames in a clip, >= 1.

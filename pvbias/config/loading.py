@@ -40,8 +40,7 @@ def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = (
 
     Raises:
         ConfigError: an unknown key, a wrong type, an impossible value, an unknown plugin or registered name; the
-            message names the file
-            (or the command line) and the key, and the nearest right name.
+            message names the file (or the command line) and the key, and the nearest right name.
     """
     layers = [*_file_layers(Path(path))] if path is not None else []
     layers.append((COMMAND_LINE, _override_tree(overrides)))

@@ -1,4 +1,4 @@
-"""From lists to samples: annotations, records, temporal sampling, tracks, transforms, loaders."""
+"""From lists to samples: annotations, records, temporal sampling, transforms, loaders."""
 
 from . import flow, masks  # noqa: F401 (the entries of TRACK)
 from .bad_videos import BadVideo, BadVideoLog, forget

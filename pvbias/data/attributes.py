@@ -1,4 +1,4 @@
-"""Attributes of videos: what a list says of each beside its path, label and part, such as its scene, its domain or its
+"""Attributes of videos: what a list says of each beside its path, label and part, such as its scene, domain or
 factors."""
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NO_ATTRIBUTES = Attributes()
 
 
 class AttributePool:
-    """Makes the attributes of the records of one list; what several have alike is in memory once.
+    """Makes the attributes of the records of one list, keeping equal ones in memory once.
 
     Attributes:
         nested: names whose values were lists or objects, which are no attributes.
@@ -72,9 +72,8 @@ class AttributePool:
         self._kept: dict[Any, Any] = {}
 
     def make(self, found: Iterable[tuple[str, Any]]) -> Attributes:
-        """Attributes of some names and values. Texts, whole and other numbers, and true and false are kept as they are;
-        what says nothing (None, an empty text, a number that is not finite) is left out, and so are lists and
-        objects."""
+        """Make attributes of names and values. Texts, numbers and booleans are kept as they are; empty values (None, an
+        empty text, a number that is not finite), lists and objects are left out."""
         names, values = [], []
         for name, value in found:
             if isinstance(value, (list, dict)):
@@ -96,9 +95,8 @@ class AttributePool:
 
 
 def typed_column(cells: Sequence[str]) -> list[Attribute | None]:
-    """Values of a text column. Where each cell that says something is a whole number, they are int; where each is a
-    number, float; where each is true or false, bool; else text. A number with a leading zero, or of more than 18
-    digits, is a text: an identifier.
+    """Convert a text column to the type that all its cells have: int, float, bool, else text. A number with a leading
+    zero, or of more than 18 digits, is a text: an identifier.
 
     Returns:
         One value a cell; None: it says nothing (it is empty, or nan, null, <na>, n/a).

@@ -1,5 +1,5 @@
-"""Records -> clips, each a pure function of the configuration and of (seed, stream, epoch, index): the worker, the
-process and the order do not matter."""
+"""Datasets of training and test clips, each clip a pure function of the configuration and of (seed, stream, epoch,
+index)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_ATTEMPTS = 16
 
 
 class SourceDataset(Dataset, abc.ABC):
-    """Videos, for a loader whose worker processes may die of one.
+    """Base of datasets for a loader whose worker processes may crash at a video.
 
     Attributes:
         crashes: videos that worker processes have died of, by number.
@@ -41,7 +41,7 @@ class SourceDataset(Dataset, abc.ABC):
 
     @abc.abstractmethod
     def record(self, number: int) -> VideoRecord:
-        """The record of the video of a number."""
+        """The record with a number."""
 
     @property
     @abc.abstractmethod
@@ -51,7 +51,7 @@ class SourceDataset(Dataset, abc.ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStream:
-    """Videos that training clips are taken from, and how.
+    """A stream's videos with the sampling and transforms of its training clips.
 
     Attributes:
         name: of the stream.
@@ -74,7 +74,7 @@ class TrainStream:
     tracks: Mapping[str, Track]
 
     def clip(self, record: VideoRecord, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """A clip, uint8 ``(T, H, W, C)``, and what accompanies it, ``(T, H, W, D)``.
+        """Read a clip, uint8 ``(T, H, W, C)``, with its tracks, ``(T, H, W, D)``.
 
         Raises:
             BadVideoError: the video cannot be used.
@@ -95,7 +95,7 @@ class TrainStream:
 
 
 class TrainDataset(SourceDataset):
-    """Training samples of one or several streams, asked for by ``(stream, epoch, index)``.
+    """Training samples of one or several streams, with keys ``(stream, epoch, index)``.
 
     Args:
         streams: by name. Their videos are numbered one stream after another.
@@ -148,7 +148,7 @@ class TrainDataset(SourceDataset):
 
 
 class TestDataset(SourceDataset):
-    """All test views of each video, asked for by the record's index.
+    """All test views of each video, with the record's index as key.
 
     Args:
         source: the videos; labels may be None.
@@ -193,7 +193,7 @@ class TestDataset(SourceDataset):
         return [type(each).__module__ for each in (self._source, *self._tracks.values())]
 
     def __getitem__(self, index: int) -> TestVideo | BadVideo:
-        """The video, or why there is none."""
+        """The video's views, or the reason why there are none."""
         record = self._source.records[index]
         try:
             with self.crashes.at(index):
@@ -218,8 +218,8 @@ class TestDataset(SourceDataset):
         return TestVideo(index=index, record=record, clips=views, tracks=tracks)
 
     def _arranged(self, frames: np.ndarray, order: np.ndarray) -> Tensor:
-        """The views ``(V, C, T, size, size)`` of frames ``(F, h, w, C)``, whose numbers in each clip are ``order``
-        ``(clips, T)``."""
+        """Assemble the views ``(V, C, T, size, size)`` of frames ``(F, h, w, C)``, whose numbers in each clip are
+        ``order`` ``(clips, T)``."""
         crops = self._views.crops(frames)
         size = self._views.crop_size
         clips = np.empty((len(order), len(crops), order.shape[1], size, size, frames.shape[-1]), frames.dtype)

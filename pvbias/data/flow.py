@@ -40,8 +40,8 @@ class Flow(Protocol):
     def duration(self) -> float: ...
 
     def velocity(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """Where the pixels of the frames shown at ``times`` are heading: float32 ``(len(times), height, width, 2)``, to
-        the right and down, in pixels of that size a second.
+        """Velocities of the pixels of the frames shown at ``times``: float32 ``(len(times), height, width, 2)``, to the
+        right and down, in pixels of that size a second.
 
         Raises:
             BadVideoError: it cannot be had.
@@ -53,7 +53,7 @@ class Flow(Protocol):
 
 @runtime_checkable
 class FlowSource(Protocol):
-    """What knows the optical flow of videos."""
+    """A source that can open the optical flow of its videos."""
 
     def open_flow(self, record: VideoRecord) -> Flow:
         """Open the flow of a video.
@@ -103,7 +103,7 @@ class FlowFile:
         return resize_flow(vectors, *size(*vectors.shape[1:3]))
 
     def close(self) -> None:
-        """Give the file handle back."""
+        """Close the file."""
         self._video.close()
 
 
@@ -134,7 +134,7 @@ class FlowFiles:
 
 
 class FlowVideos(abc.ABC):
-    """Videos of which only the optical flow is shown, coded as frames; implements :class:`pvbias.data.VideoSource`.
+    """Base of sources whose videos are optical flow, coded as frames; implements :class:`pvbias.data.VideoSource`.
 
     Args:
         source: the videos.
@@ -168,7 +168,7 @@ class FlowVideos(abc.ABC):
 
 
 class FlowClips(FlowVideos):
-    """Flow that is known, as clips show it: the way that is made in ``1 / fps`` seconds.
+    """Known flow as the frames of clips: displacements in ``1 / fps`` seconds.
 
     Args:
         source: the videos; they are not opened.
@@ -187,7 +187,7 @@ class FlowClips(FlowVideos):
 
 
 class _Displacements:
-    """Flow as float32 ``(T, h, w, 2)``, each the way that is made in ``1 / fps`` seconds."""
+    """Flow as displacements in ``1 / fps`` seconds, float32 ``(T, h, w, 2)``."""
 
     def __init__(self, flow: Flow, *, fps: float) -> None:
         self._flow = flow
@@ -209,14 +209,14 @@ class _Displacements:
 
 
 class _CodedFlow(_Displacements):
-    """The same as frames, uint8 ``(T, h, w, 3)``."""
+    """Displacements coded as frames, uint8 ``(T, h, w, 3)``."""
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         return encode_flow(super().read(times, size))
 
 
 def find_flow(cfg: CfgNode, source: VideoSource) -> FlowSource:
-    """What knows the optical flow of a source's videos: the files in DATA.FLOW_DIR, else the source itself.
+    """Find the optical flow of a source's videos: the files in DATA.FLOW_DIR, else the source itself.
 
     Raises:
         ConfigError: nothing does.
@@ -252,5 +252,5 @@ class FlowTrack(Track):
         return _Displacements(self._flow.open_flow(record), fps=self._fps)
 
     def mirror(self, values: np.ndarray) -> np.ndarray:
-        """What went to the right goes to the left."""
+        """Mirror the fields and negate the horizontal component."""
         return mirror_flow(values)

@@ -1,4 +1,4 @@
-"""Loaders: the same batches whatever the number of workers and processes."""
+"""Data loaders whose batches do not depend on the number of workers and processes."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class TrainLoader:
         self._steps = steps
 
     def __len__(self) -> int:
-        """Mini-batches in an epoch."""
+        """The number of mini-batches in an epoch."""
         return len(self._steps)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[TrainBatch]:
-        """The mini-batches of an epoch, the same ones whenever they are asked for.
+        """Iterate over the mini-batches of an epoch, the same ones whenever they are asked for.
 
         Args:
             epoch: counted from 0.
@@ -77,11 +77,11 @@ class TestLoader:
         self.chunks = chunks
 
     def __len__(self) -> int:
-        """Videos."""
+        """The number of videos."""
         return sum(len(chunk) for chunk in self.chunks)
 
     def __iter__(self) -> Iterator[TestVideo | BadVideo]:
-        """All views of each video, or why there are none.
+        """All views of each video, or the reason why there are none.
 
         Raises:
             DataError: a worker process was killed.
@@ -99,7 +99,7 @@ def build_train_loader(
     labelled: bool = True,
     streams: Mapping[str, VideoSource] | None = None,
 ) -> TrainLoader:
-    """Loader of training clips.
+    """Build the loader of training clips.
 
     The order of an epoch is drawn from (RNG_SEED, epoch), cut into mini-batches of TRAIN.BATCH_SIZE clips, and each
     process takes its share of every mini-batch: together they see what one process would. What remains at the end of
@@ -167,7 +167,8 @@ def build_test_loader(
     tracks: Sequence[str] = (),
     done: Collection[int] = (),
 ) -> TestLoader:
-    """Loader of all views of this process's videos: its chunks (:func:`.assign_chunks`); none twice, none added.
+    """Build the loader of all views of this process's videos: its chunks (:func:`.assign_chunks`), none twice, none
+    added.
 
     Args:
         cfg: completed configuration.
@@ -198,14 +199,14 @@ def build_test_loader(
 
 
 def _shown(cfg: CfgNode, source: VideoSource) -> VideoSource:
-    """What clips are taken from: the videos, or their optical flow."""
+    """The source that clips are read from: the videos, or their optical flow."""
     if cfg.DATA.MODALITY != "flow":
         return source
     return FlowClips(source, find_flow(cfg, source), fps=cfg.DATA.TARGET_FPS)
 
 
 def _modulation(cfg: CfgNode) -> Modulation | None:
-    """What DATA.MODULATION names, the object itself: a worker process has empty registries."""
+    """The modulation of DATA.MODULATION, as an object: a worker process has empty registries."""
     return None if cfg.DATA.MODULATION == ORIGINAL else modulation(cfg.DATA.MODULATION)
 
 
@@ -247,7 +248,7 @@ class _Steps(_Keys):
 
 
 class _Loader:
-    """torch's loader, which goes on with new workers where a file has taken one down.
+    """A torch DataLoader that continues with new workers after one has crashed at a file.
 
     Args:
         keys: what is asked for.
@@ -308,8 +309,7 @@ class _Loader:
         return loader, context
 
     def _note(self, deaths: Sequence[Death], error: RuntimeError) -> None:
-        """Take note of crashes, for the workers that come next; raise DataError where nothing says that they would
-        fare better."""
+        """Record crashes, for the workers that come next; raise DataError where they would crash, too."""
         crashes = self._dataset.crashes.add(deaths)
         died = ", ".join(self._words(death) for death in crashes or deaths) or str(error)
         if crashes:

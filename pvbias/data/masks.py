@@ -1,4 +1,4 @@
-"""The track "mask": which pixels of a video's frames show what, one label a pixel, 0 for the background.
+"""The track "mask": labels of a video's pixels, 0 for the background.
 
 The masks of a video lie in DATA.MASK_DIR under the video's name without its suffix, one for each of its F frames, as
 one of::
@@ -42,7 +42,7 @@ _FOREGROUND = 128
 
 @runtime_checkable
 class MaskSource(Protocol):
-    """Videos that know their own masks; a :class:`pvbias.data.VideoSource`."""
+    """A :class:`pvbias.data.VideoSource` that can open the masks of its videos."""
 
     def open_mask(self, record: VideoRecord) -> VideoTrack:
         """Open the masks of a video, whose values are uint8 ``(T, h, w, 1)``.
@@ -95,7 +95,7 @@ class FrameMasks:
         return in_order(resize_masks(self._masks(needed), size), place)
 
     def close(self) -> None:
-        """Give the file handle back."""
+        """Close the file."""
         self._close()
 
 
@@ -115,7 +115,7 @@ class MaskFiles:
             raise ConfigError(f"DATA.MASK_DIR = {folder!r} is no folder.")
 
     def open(self, record: VideoRecord, video: Video) -> VideoTrack:
-        """The masks of an opened video.
+        """Open the masks of an opened video.
 
         Raises:
             BadVideoError: there are none or several, they cannot be read, or they are not one for each frame.
@@ -177,8 +177,8 @@ class MaskTrack(Track):
 
 
 def resize_masks(masks: np.ndarray, size: FrameSize) -> np.ndarray:
-    """Masks ``(T, h, w)`` at another size, ``(T, height, width, 1)``; each pixel is the one at its centre, as labels
-    cannot be averaged."""
+    """Resize masks ``(T, h, w)`` to ``(T, height, width, 1)``; each pixel is the one at its centre, as labels cannot be
+    averaged."""
     own = masks.shape[1:]
     rows, columns = (
         ((np.arange(new) + 0.5) * (old / new)).astype(int) for new, old in zip(size(*own), own, strict=True)

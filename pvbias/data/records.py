@@ -1,4 +1,4 @@
-"""What a list of videos is made of: records, and the source that opens them."""
+"""Records of videos, and the contract of a source that opens them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class VideoRecord:
 
 
 class VideoSource(Protocol):
-    """What a DATASET entry builds: a list of videos that can be opened.
+    """The contract of a DATASET entry: a list of videos that can be opened.
 
     Attributes:
         records: in annotation order.

@@ -16,7 +16,7 @@ from .records import VideoRecord
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSample:
-    """One training clip, or None where no video could be used, and the bad videos met on the way.
+    """One training clip, or None where no video could be used, and the bad videos on the way.
 
     Attributes:
         stream: that it is of.
@@ -58,7 +58,7 @@ class TrainBatch:
     streams: Mapping[str, TrainBatch] = field(default_factory=dict)
 
     def pin_memory(self) -> TrainBatch:
-        """The same in page-locked memory (what the loader's pinning calls)."""
+        """A copy in page-locked memory (called by the DataLoader)."""
         return replace(
             self,
             clips=self.clips.pin_memory(),
@@ -98,7 +98,7 @@ def collate(samples: Sequence[TrainSample]) -> TrainBatch | list[BadVideo]:
 
 
 def _batch(samples: Sequence[TrainSample]) -> TrainBatch:
-    """numpy copies the frames: torch would start its thread pool for it, which costs more than the copy."""
+    """Stack samples; by numpy, since torch would start its thread pool for it, which costs more than the copy."""
     labels = [sample.label for sample in samples if sample.label is not None]
     return TrainBatch(
         clips=channels_first(np.stack([sample.clip for sample in samples if sample.clip is not None])),
@@ -113,5 +113,5 @@ def _batch(samples: Sequence[TrainSample]) -> TrainBatch:
 
 
 def channels_first(clips: np.ndarray) -> Tensor:
-    """``(N, T, H, W, C)`` seen as ``(N, C, T, H, W)``, which is what channels_last_3d means; nothing is copied."""
+    """View ``(N, T, H, W, C)`` as ``(N, C, T, H, W)``, which is what channels_last_3d means; nothing is copied."""
     return torch.from_numpy(clips).permute(0, 4, 1, 2, 3)

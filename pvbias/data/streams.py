@@ -1,4 +1,4 @@
-"""Streams of training clips: which videos each has, and which of them are in the mini-batches of a step.
+"""Streams of training clips: their sources, and the order of their samples.
 
 A step takes a mini-batch of each stream. The first stream, "train", makes the epochs; each other one has epochs of its
 own, as long as it takes to go through its videos, and goes on from step to step, whatever the epoch is::
@@ -43,7 +43,7 @@ def is_labelled(cfg: CfgNode, name: str) -> bool:
 
 
 def build_stream(cfg: CfgNode, name: str) -> VideoSource:
-    """The videos of a stream beside the first one.
+    """Build the source of a stream beside the first one.
 
     Class names of a labelled list become numbers as those of a validation split do; a list without labels may have
     names of any classes.
@@ -68,7 +68,7 @@ def build_stream(cfg: CfgNode, name: str) -> VideoSource:
 
 
 def choose_streams(cfg: CfgNode, names: Sequence[str], sources: Mapping[str, VideoSource]) -> dict[str, VideoSource]:
-    """The sources of the streams that an objective needs, but for the first one.
+    """Build the sources of the streams that an objective needs, but for the first one.
 
     Args:
         cfg: completed configuration.
@@ -95,7 +95,7 @@ def choose_streams(cfg: CfgNode, names: Sequence[str], sources: Mapping[str, Vid
 
 
 def stream_seed(cfg: CfgNode, name: str) -> list[int]:
-    """What all that is random in a stream follows from: RNG_SEED, and the name of any but the first."""
+    """The seed of a stream: RNG_SEED, and the name of any but the first."""
     digest = hashlib.sha256(name.encode()).digest()[:8]
     return [cfg.RNG_SEED] if name == FIRST else [cfg.RNG_SEED, int.from_bytes(digest, "big")]
 
@@ -128,7 +128,7 @@ class StreamOrder:
         self._latest: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        """Mini-batches in an epoch."""
+        """The number of mini-batches in an epoch."""
         return max(self._num_records // self._batch_size, 1)
 
     def batch(self, number: int) -> list[tuple[int, int]]:

@@ -1,5 +1,4 @@
-"""Tracks: what accompanies the frames of a video, such as optical flow or a mask, and is read, cropped and mirrored
-with them.
+"""Tracks: what accompanies the frames of a video, such as optical flow or a mask, read, cropped and mirrored with them.
 
 ::
 
@@ -34,7 +33,7 @@ _MAX_DIFFERENCE = 0.1
 
 
 class VideoTrack(Protocol):
-    """The track of one video, opened.
+    """The opened track of one video.
 
     Attributes:
         duration: seconds from the first frame to the end of the last.
@@ -44,8 +43,8 @@ class VideoTrack(Protocol):
     def duration(self) -> float: ...
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """Values of the frames that are shown at ``times`` (seconds, any order, repeats allowed), in the order asked
-        for: ``(len(times), height, width, D)``.
+        """Read the values for the frames that are shown at ``times`` (seconds, any order, repeats allowed), in the
+        order asked for: ``(len(times), height, width, D)``.
 
         Args:
             size: called with the height and width of the track itself; gives those to resize to.
@@ -59,8 +58,8 @@ class VideoTrack(Protocol):
 
 
 class Track(abc.ABC):
-    """What accompanies the videos of a source. TRACK entries are subclasses, called ``Track(cfg, source)`` with a
-    completed configuration and a :class:`.VideoSource`.
+    """Base of tracks, which accompany the videos of a source. TRACK entries are subclasses, called ``Track(cfg,
+    source)`` with a completed configuration and a :class:`.VideoSource`.
 
     It goes to the processes that load videos: it has to be picklable, and of a module that is quickly imported.
 
@@ -88,13 +87,12 @@ class Track(abc.ABC):
         """
 
     def mirror(self, values: np.ndarray) -> np.ndarray:
-        """Values ``(T, h, w, D)`` of frames that are mirrored left to right. Other than moved to the other side where
-        they have a direction."""
+        """Mirror values ``(T, h, w, D)`` left to right. Where they have a direction, it changes, too."""
         return values[:, :, ::-1]
 
 
 def build_tracks(cfg: CfgNode, source: VideoSource, names: Sequence[str]) -> dict[str, Track]:
-    """The tracks of a source, by name in the TRACK registry.
+    """Build the tracks of a source, by name in the TRACK registry.
 
     Raises:
         ConfigError: there is no such track, the source's videos have none, or DATA.MODULATION would change the clips
@@ -111,7 +109,7 @@ def build_tracks(cfg: CfgNode, source: VideoSource, names: Sequence[str]) -> dic
 def read_clip(
     video: Video, record: VideoRecord, times: Sequence[float], size: FrameSize, tracks: Mapping[str, Track]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Frames of an opened video, and what accompanies them.
+    """Read the frames of an opened video with its tracks.
 
     Args:
         video: opened.

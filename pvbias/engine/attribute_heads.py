@@ -1,4 +1,4 @@
-"""Training of further heads: each tells the values of an attribute of the videos."""
+"""Training of additional heads on attributes of the videos."""
 
 from __future__ import annotations
 

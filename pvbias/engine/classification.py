@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def classification(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> dict[str, Tensor]:
-    """``loss`` and ``top1`` as :class:`.CrossEntropy` defines them.
+    """The classification loss and accuracy, ``loss`` and ``top1``, of :class:`.CrossEntropy`.
 
     Args:
         logits: ``(N, K)``, or log-probabilities, which are logits of themselves.

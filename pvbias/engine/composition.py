@@ -1,4 +1,4 @@
-"""Objectives of several terms: one loss for the recognizer, each term's auxiliary networks trained beside it."""
+"""Composition of objectives: a weighted sum of their losses of the recognizer, with each one's auxiliary networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def objective_names(value: str) -> list[str]:
 
 
 def build_objective(cfg: CfgNode, recognizer: Recognizer) -> Objective:
-    """What ``OBJECTIVE.NAME`` names: one objective, or the sum of several.
+    """Build the objective of ``OBJECTIVE.NAME``: one, or the sum of several.
 
     Raises:
         ConfigError: terms that cannot be combined, or not one weight for each.
@@ -99,7 +99,7 @@ class SumOfObjectives(Objective):
     PLAIN = "CrossEntropy"
 
     def prepare(self, context: Context) -> None:
-        """That of each term."""
+        """Prepare each term."""
         for term in self._objectives.values():
             term.prepare(context)
 

@@ -1,4 +1,4 @@
-"""Plain training: cross-entropy of the recognizer's logits."""
+"""The objective of plain training: cross-entropy."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The contract of a training step: an objective owns its auxiliary networks and declares phases; the engine runs
-them in order."""
+"""The contract of an objective: auxiliary networks, and the phases of a training step."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Step:
-    """One mini-batch on its way through the phases.
+    """One mini-batch, as the losses of all phases get it.
 
     Attributes:
         clips: float in [0, 1], ``(N, C, T, H, W)``, on the device.
@@ -94,7 +93,7 @@ class Step:
 
     @torch.no_grad()
     def constant_logits(self, clips: Tensor, *, frames: Tensor | None = None) -> Tensor:
-        """The recognizer's logits ``(N, K)`` on other clips, without graph, to set :attr:`logits` against.
+        """The recognizer's logits ``(N, K)`` on other clips, without graph, for comparison with :attr:`logits`.
 
         Nothing but the clips differs between the two: dropout and stochastic depth leave out the same, whichever of
         them is asked for first. (A distance between two forwards that leave out different things is not zero for the
@@ -111,8 +110,8 @@ class Step:
 
     @contextmanager
     def _same_draws(self) -> Iterator[None]:
-        """The first forward inside draws its random numbers as they come; each later one draws the same again, and
-        leaves the generators where they were."""
+        """Context in which every forward draws the random numbers of the first one, and the later ones leave the
+        generators as they were."""
         if self._generators is None:
             self._generators = generator_states()
             yield
@@ -147,7 +146,7 @@ class Phase:
 
 
 class Objective(nn.Module, abc.ABC):
-    """What training minimises.
+    """Base of objectives: the losses that training minimises.
 
     A subclass makes its auxiliary networks (student, decoders, ...) in ``__init__`` as ordinary submodules; they are
     in the training checkpoint (under ``objective_state``) and in none of the exported ones. The recognizer itself is
@@ -183,9 +182,9 @@ class Objective(nn.Module, abc.ABC):
         return self._recognizer[0]
 
     def prepare(self, context: Context) -> None:
-        """Get ready, before the first step, also of a run that is resumed: train an auxiliary network, look at the
-        videos. Called once in all processes, before :meth:`phases`; the recognizer is on its device, with the weights
-        that training starts from."""
+        """Prepare before the first step, also of a run that is resumed: train an auxiliary network, look at the videos.
+        Called once in all processes, before :meth:`phases`; the recognizer is on its device, with the weights that
+        training starts from."""
 
     @abc.abstractmethod
     def phases(self) -> Sequence[Phase]:

@@ -121,7 +121,7 @@ class Trainer(TrainState):
             yield window
 
     def _step(self, window: Sequence[TrainBatch]) -> dict[str, float]:
-        """All phases over one window; the logged scalars, averaged over its mini-batches."""
+        """Run all phases over one window; returns the logged scalars, averaged over its mini-batches."""
         shared = self._prepare(window[0]) if len(window) == 1 else None
         metrics: dict[str, float] = {}
         for running in self.phases:
@@ -140,7 +140,7 @@ class Trainer(TrainState):
         return metrics
 
     def _prepare(self, batch: TrainBatch) -> Step:
-        """The mini-batch of each stream on the device, that of the first one after all transforms."""
+        """Move the mini-batch of each stream to the device, and apply the transforms to the first one."""
         epoch = self.fractional_epoch
         made = apply_transforms(self.transforms, self._on_device(batch), rng_seed=self.cfg.RNG_SEED, epoch=epoch)
         return self._as_step(made, {name: self._as_step(self._on_device(b)) for name, b in batch.streams.items()})
@@ -169,7 +169,7 @@ class Trainer(TrainState):
         )
 
     def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:
-        """Add the gradients of ``share`` of a mini-batch's loss; the logged scalars."""
+        """Accumulate the gradients of a fraction (``share``) of a mini-batch's loss; returns the logged scalars."""
         with self.settings.autocast():
             losses = running.phase.loss(step)
         # One transfer for all of them; it waits for the device, which is what it takes to stop before a bad loss does
@@ -182,7 +182,7 @@ class Trainer(TrainState):
         return values
 
     def _update(self, running: RunningPhase) -> float:
-        """The optimizer's step; the norm of the gradients."""
+        """Take the optimizer's step; returns the norm of the gradients."""
         running.average.finish()
         if self._reached is not None:
             self._reached |= {id(parameter) for parameter in running.parameters if parameter.grad is not None}

@@ -1,4 +1,4 @@
-"""The contract of a transform: what changes a mini-batch between loading and the objective (mixing, cut and paste)."""
+"""The contract of a transform of mini-batches between loading and the objective (mixing, cut and paste)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class MiniBatch:
 
 
 class Transform(abc.ABC):
-    """Changes mini-batches of training clips; works with every objective.
+    """Base of transforms, which change mini-batches of training clips for any objective.
 
     Random numbers that torch draws inside :meth:`__call__` are a function of the mini-batch's videos and the step, and
     take nothing from those that the training draws otherwise.
@@ -77,20 +77,20 @@ class Transform(abc.ABC):
         self.recognizer = recognizer
 
     def prepare(self, context: Context) -> None:  # noqa: B027 (few need it)
-        """Get ready, before the first step, also of a run that is resumed: as :meth:`.Objective.prepare`."""
+        """Prepare before the first step, also of a run that is resumed: as :meth:`.Objective.prepare`."""
 
     @abc.abstractmethod
     def __call__(self, batch: MiniBatch) -> MiniBatch:
-        """The changed mini-batch, of as many clips; the one given stays as it is."""
+        """The changed mini-batch, of as many clips; the given one stays unchanged."""
 
 
 def build_transforms(cfg: CfgNode, recognizer: Recognizer) -> list[Transform]:
-    """What ``TRAIN.TRANSFORMS`` names, in that order."""
+    """Build the transforms of ``TRAIN.TRANSFORMS``, in that order."""
     return [TRANSFORM.get(name)(cfg, recognizer) for name in cfg.TRAIN.TRANSFORMS]
 
 
 def apply_transforms(transforms: Sequence[Transform], batch: MiniBatch, *, rng_seed: int, epoch: float) -> MiniBatch:
-    """A mini-batch after all transforms, one after another.
+    """Apply all transforms to a mini-batch, one after another.
 
     Args:
         rng_seed: ``RNG_SEED``.

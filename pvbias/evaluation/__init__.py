@@ -1,4 +1,4 @@
-"""Measuring: the Evaluator contract, the one runner that feeds all evaluators, and the evaluators of the core."""
+"""Evaluation: the Evaluator contract, the one runner that feeds all evaluators, and the evaluators of the core."""
 
 from .accuracy import Accuracy
 from .evaluator import Evaluator, VideoViews

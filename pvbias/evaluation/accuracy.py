@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy."""
+"""Top-1 and top-5 accuracy, on clips as they are and on modulated ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEVELS = ("clip", "video")
 
 @dataclass(frozen=True)
 class AccuracyRow:
-    """One video.
+    """The credits of one video.
 
     Attributes:
         name: as the annotation file writes it.
@@ -67,7 +67,7 @@ class Accuracy(Evaluator):
         self.measure_on({ORIGINAL: (ORIGINAL,)})
 
     def measure_on(self, variants: Mapping[str, Sequence[str]]) -> None:
-        """Measure accuracy on some modulations: of each variant's figures, the specs that they are the mean over."""
+        """Evaluate accuracy on some modulations: of each variant's figures, the specs that they are the mean over."""
         self.variants = dict(variants)
         self.needs = Needs(modulations=tuple(spec for specs in variants.values() for spec in specs))
 
@@ -116,7 +116,7 @@ class Accuracy(Evaluator):
         return [row for row in self.rows.values() if row.label >= 0]
 
     def predictions(self) -> Predictions:
-        """Those of all videos, by video index."""
+        """The predictions for all videos, by video index."""
         rows: list[AccuracyRow] = list(self.rows.values())
         return Predictions(
             names=[row.name for row in rows],
@@ -133,7 +133,7 @@ class Accuracy(Evaluator):
 
     @staticmethod
     def by_class(rows: Sequence[AccuracyRow]) -> list[tuple[int, list[AccuracyRow]]]:
-        """(label, its videos), in label order."""
+        """The videos of each label as (label, videos), in label order."""
         classes: dict[int, list[AccuracyRow]] = {}
         for row in rows:
             classes.setdefault(row.label, []).append(row)
@@ -154,16 +154,16 @@ class Accuracy(Evaluator):
 
 
 def scores_by_level(logits: Tensor) -> dict[str, Tensor]:
-    """What a video's predictions are read from at each of LEVELS: of logits ``(V, K)`` those of each view, float64
-    ``(V, K)``, and scores of all views together, ``(1, K)``."""
+    """Class scores at each of LEVELS, of logits ``(V, K)``: those of each view, float64 ``(V, K)``, and of all views
+    together, ``(1, K)``."""
     views = logits.double()
     # Logarithms of the summed probabilities: same order, and no ties from underflow.
     return {"clip": views, "video": views.log_softmax(1).logsumexp(0, keepdim=True)}
 
 
 def log_probabilities_by_level(logits: Tensor) -> dict[str, Tensor]:
-    """A video's predictions at each of LEVELS, of logits ``(V, K)``: float64 log-probabilities of each view,
-    ``(V, K)``, and of the mean over views, ``(1, K)``."""
+    """Log-probabilities at each of LEVELS, of logits ``(V, K)``: float64 of each view, ``(V, K)``, and of the mean of
+    the probabilities over views, ``(1, K)``."""
     return {level: scores.log_softmax(1) for level, scores in scores_by_level(logits).items()}
 
 
@@ -174,7 +174,8 @@ def unlabelled_note(rows: Mapping[int, object | None]) -> str:
 
 
 def top_k_credit(scores: Tensor, label: int | Tensor, k: int) -> Tensor:
-    """How much of "the label is among the k best" is true, in [0, 1]: ``(V, K) -> (V,)``.
+    """Top-k credit: the probability, in [0, 1], that the label is among the k best when ties are broken at random:
+    ``(V, K) -> (V,)``.
 
     The label takes its place among ``e`` classes of equal score (itself included) at random, behind ``g`` of a higher
     one: the credit is the probability ``(k - g) / e``, cut to [0, 1], that the place is among the first k. Without

@@ -1,4 +1,4 @@
-"""Arrays of many videos on disk instead of in memory: what evaluators keep of features until all videos are through."""
+"""On-disk storage of arrays of many videos, such as features that evaluators keep until the end of a pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import DataError
 
 @dataclass(frozen=True)
 class StoredArray:
-    """Where an array lies.
+    """The place of an array in a store.
 
     Attributes:
         file: its name in the store's folder.
@@ -66,7 +66,7 @@ class ArrayStore:
         return StoredArray(name, offset, tuple(array.shape), str(array.dtype), _digest(content))
 
     def get(self, stored: StoredArray) -> np.ndarray:
-        """An array, read only, out of the file when it is looked at.
+        """Map an array into memory, read only.
 
         Raises:
             DataError: the file is not there, or is damaged.
@@ -92,7 +92,7 @@ class ArrayStore:
         return known
 
     def flush(self, *, sync: bool = False) -> None:
-        """Hand all that was appended to the operating system, or (``sync``) to the disk."""
+        """Write all that was appended to the operating system, or (``sync``) to the disk."""
         if self._file is not None:
             self._file.flush()
             if sync:

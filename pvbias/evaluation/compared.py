@@ -1,4 +1,4 @@
-"""Which modulations the original clips are compared with: an evaluator's own, and those of the configuration."""
+"""The modulations that an evaluator compares the original clips with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..clips import Freeze, Modulation, modulation
 
 
 def compared_modulations(cfg: CfgNode, *modulations: Modulation) -> dict[str, tuple[str, ...]]:
-    """What an evaluator compares the original clips with: its own modulations, then those of ``BIAS.MODULATIONS``.
+    """The modulations to compare the original clips with: the evaluator's own, then those of ``BIAS.MODULATIONS``.
 
     ::
 

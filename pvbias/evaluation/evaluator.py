@@ -1,5 +1,4 @@
-"""The contract of a measurement: ``reset`` / ``prepare`` / ``process`` / ``evaluate``, as in detectron2, and what it
-needs."""
+"""The Evaluator contract: ``reset`` / ``prepare`` / ``process`` / ``evaluate``, as in detectron2, and what it needs."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoViews:
-    """All test views of one video, as the evaluators see them.
+    """All test views of one video, as evaluators get them.
 
     Attributes:
         index: position of the video in its annotation file; unique, the same in every process.
@@ -56,9 +55,9 @@ class VideoViews:
         return NO_ATTRIBUTES if self.record is None else self.record.attributes
 
     def content(self) -> str:
-        """Tells this video from others by what it shows, 16 hexadecimal digits: by its file
-        (:func:`pvbias.video.content_fingerprint`) and the part that is meant, and where there is none, as of a video
-        that is made up, by the pixels of ``clips``, which depend on how they were sampled."""
+        """Fingerprint of what the video shows, 16 hexadecimal digits: of its file
+        (:func:`pvbias.video.content_fingerprint`) and the part that is meant, and where there is none, as of a
+        generated video, of the pixels of ``clips``, which depend on how they were sampled."""
         in_file = content_fingerprint(self.record.path) if self.record is not None else None
         if self.record is None or in_file is None:
             digest = hashlib.sha256(repr(tuple(self.clips.shape)).encode())
@@ -71,7 +70,7 @@ class VideoViews:
 
 
 class Evaluator(abc.ABC):
-    """One measurement over a set of videos.
+    """Base of evaluators, each of which computes figures over a set of videos.
 
     The runner decodes every video once, runs every variant that any evaluator needs once, and calls :meth:`process`
     once for each video with all its views. What an evaluator keeps of a video is one row in :attr:`rows`, under the
@@ -118,12 +117,12 @@ class Evaluator(abc.ABC):
         self.rows = {}
 
     def prepare(self, context: Context) -> None:  # noqa: B027 (few need it)
-        """Get ready, before the first video: train an auxiliary network, look at the training videos. Called in all
-        processes, once for each measurement, after :meth:`reset`; the recognizer is on its device and in evaluation
+        """Prepare before the first video: train an auxiliary network, look at the training videos. Called in all
+        processes, once for each evaluation, after :meth:`reset`; the recognizer is on its device and in evaluation
         mode. An evaluator that reads videos here says so (:attr:`.Needs.splits`)."""
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:  # noqa: B027 (not all need it)
-        """Take one video.
+        """Add one video.
 
         Args:
             video: its views.
@@ -161,4 +160,4 @@ class Evaluator(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self) -> Result:
-        """The figures over all rows (those of all processes, sorted by video index)."""
+        """Compute the figures over all rows (those of all processes, sorted by video index)."""

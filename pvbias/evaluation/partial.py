@@ -1,4 +1,4 @@
-"""What a measurement has so far, on disk: one that was killed goes on there.
+"""Partial results of an evaluation on disk, from which a killed one resumes.
 
 Each process appends to a file of its own in ``<folder>/<split>-<fingerprint>/``, one record for each chunk of videos
 (:func:`pvbias.data.sharding.split_into_chunks`) that is through::
@@ -104,7 +104,7 @@ class PartWriter:
                 self._file.close()
 
     def write(self, part: Part) -> None:
-        """Append a part; a process that is killed after this has not lost it."""
+        """Append a part, which is then safe from a kill of the process."""
         if self._folder is None:
             return
         try:
@@ -187,9 +187,9 @@ def measurement_fingerprint(
     evaluators: Mapping[str, Evaluator],
     settings: Settings,
 ) -> str:
-    """Tells one measurement from another whose rows may differ, 16 hexadecimal digits: by the configuration, the
+    """Fingerprint of an evaluation, 16 hexadecimal digits, that differs where its rows may: of the configuration, the
     network and its weights, the videos and their attributes, the evaluators, the number format, and the code of all
-    these, so that an evaluator that was mended is not given rows of its former self.
+    these, so that an evaluator that was repaired is not given rows of its former self.
 
     Not by the machine or the number of threads, which change last digits only.
     """
@@ -223,8 +223,9 @@ def _effective(cfg: CfgNode) -> list[tuple[str, Any]]:
 
 
 def _code(modules: set[str]) -> list[tuple[str, bytes]]:
-    """Names and contents of this package's source files and of all that lie beside some modules. Not of what is loaded:
-    a process that was started for the job has loaded less than the one that has read the command line."""
+    """Names and contents of this package's source files and of all that lie beside some modules; whether they are
+    imported or not: a process that was started for the job has imported less than the one that has read the command
+    line."""
     files = set(Path(__file__).parents[1].rglob("*.py"))
     for name in modules:
         file = getattr(sys.modules.get(name), "__file__", None)

@@ -1,4 +1,4 @@
-"""What an evaluator reports: figures with units and intervals, and tables."""
+"""Results of evaluators: figures with units and intervals, tables, predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured number.
+    """One number of an evaluator, with unit and interval.
 
     Attributes:
         name: e.g. ``top1``; :class:`pvbias.report.Metric` says what figures of this name are to a reader.
@@ -42,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """What a model says of each of ``n`` videos: the class probabilities averaged over its views.
+    """A model's predictions for ``n`` videos: the class probabilities averaged over its views.
 
     Attributes:
         names: the videos' paths as the annotation file writes them, in its order; parts of a video share one.
@@ -65,7 +65,7 @@ class Predictions:
 
 @dataclass(kw_only=True, repr=False)
 class Result:
-    """Everything one evaluator reports.
+    """The results of one evaluator.
 
     Attributes:
         figures: the numbers.
@@ -84,7 +84,7 @@ class Result:
     not_applicable: str = ""
 
     def __repr__(self) -> str:
-        """What there is, in a line: tables and images can be long."""
+        """A summary in a line: tables and images can be long."""
         if self.not_applicable:
             return f"<Result: nothing, {self.not_applicable}>"
         parts = [", ".join(dict.fromkeys(figure.name for figure in self.figures)) or "no figures"]

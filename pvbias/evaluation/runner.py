@@ -54,8 +54,8 @@ def run_evaluators(
     progress: bool = True,
     keep: str | Path | None = None,
 ) -> dict[str, Result]:
-    """Measure everything in one pass: each video is decoded once, each modulation of its views goes through the
-    model once.
+    """Run all evaluators in one pass: each video is decoded once, each modulation of its views goes through the model
+    once.
 
     ::
 
@@ -137,7 +137,7 @@ def measure_shard(
     keep: str | Path,
     split: str = "test",
 ) -> None:
-    """Measure a part of the videos, that :func:`run_evaluators` with the same arguments then finds in ``keep``.
+    """Evaluate a shard of the videos, which :func:`run_evaluators` with the same arguments then finds in ``keep``.
 
     In one process without any connection to those that measure the other parts. What an earlier attempt has kept there
     is not measured again.
@@ -177,7 +177,7 @@ def measure_shard(
 
 
 def check_needs(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
-    """Raise ConfigError where evaluators need modulations that there are not, or not of clips so short, and DataError
+    """Raise ConfigError where evaluators need modulations that do not exist, or not for clips so short, and DataError
     where they need attributes that none of the videos has; warn where some lack them."""
     for name, evaluator in evaluators.items():
         for each in evaluator.modulations().values():
@@ -192,7 +192,7 @@ def _kept_in(keep: str | Path, split: str, fingerprint: str) -> Path:
 
 @contextmanager
 def _array_store(cfg: CfgNode, folder: Path | None, evaluators: Mapping[str, Evaluator]) -> Iterator[ArrayStore]:
-    """Where evaluators put arrays away: beside the parts, or where none are kept in a folder that goes at the end."""
+    """The store of evaluators' arrays: beside the parts, or where none are kept in a temporary folder."""
     # As the main process has it.
     passing = all_gather_objects(Path(cfg.OUTPUT_DIR) / f".arrays-{uuid.uuid4().hex}")[0]
     store = ArrayStore(folder or passing)
@@ -215,7 +215,7 @@ def _progress_bar(loader: TestLoader, shown: bool = True) -> tqdm:
 def _take_up(
     folder: Path | None, evaluators: Mapping[str, Evaluator], bad_log: BadVideoLog
 ) -> tuple[Path | None, set[int], int]:
-    """Go on from what an earlier attempt has kept: its rows and bad videos become the main process's.
+    """Resume from what an earlier attempt has kept: its rows and bad videos become the main process's.
 
     Args:
         folder: in the main process: where that is, and where this attempt's are to go; None: nothing is kept.
@@ -255,7 +255,7 @@ def _measure_chunks(
     settings: Settings,
     bar: tqdm,
 ) -> Iterator[Part]:
-    """Measure this process's videos, one chunk after another, and give what became of each."""
+    """Evaluate this process's videos, one chunk after another, and give the outcome of each."""
     videos = iter(loader)
     for chunk in loader.chunks:
         part = Part(first=chunk.start)
@@ -342,7 +342,7 @@ def _forward(
     wanted: Mapping[str, Sequence[str]],
     settings: Settings,
 ) -> dict[str, Outputs]:
-    """What the model gives for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
+    """Outputs of the model for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
     views = torch.cat([video.clips[start:stop] for video, start, stop in parts])
     views = views.to(settings.device, non_blocking=True)
     seeds = [
@@ -410,7 +410,7 @@ def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Seq
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:
-    """Give every process the rows of all, sorted by video index."""
+    """Gather the rows of all processes in each of them, sorted by video index."""
     for name, evaluator in evaluators.items():
         merged: dict = {}
         for rows in all_gather_objects(evaluator.rows):

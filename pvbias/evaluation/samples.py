@@ -16,7 +16,7 @@ _NUM_VIDEOS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What is shown of one video.
+    """The sample of one video: images and rows of tables.
 
     Attributes:
         label: of the video.

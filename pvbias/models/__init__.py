@@ -1,4 +1,4 @@
-"""Video classifiers behind one interface."""
+"""Video classifiers behind one interface, the Recognizer."""
 
 from .build import build_recognizer, find_model, freeze_parameters
 from .evaluation_mode import evaluation_mode

@@ -1,4 +1,4 @@
-"""What one forward of a recognizer gives: logits by head, and named inner features."""
+"""The outputs of one forward of a recognizer: logits by head, and named inner features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMBEDDING = "embedding"
 
 
 class Features(dict[str, Any]):
-    """Features by name; asking for one that nobody declared says what to do about it."""
+    """Features by name; a name that was not declared is an error that says how to."""
 
     def __missing__(self, name: str) -> Any:
         declared = ", ".join(map(repr, self)) or "none"
@@ -43,23 +43,23 @@ class Outputs:
 
     @property
     def logits(self) -> Tensor:
-        """``(N, K)``, of the first head."""
+        """The logits ``(N, K)`` of the first head."""
         return next(iter(self.heads.values()))
 
     def __len__(self) -> int:
-        """N."""
+        """The number of clips N."""
         return len(self.logits)
 
     def __getitem__(self, clips: slice) -> Outputs:
-        """Those of some of the clips."""
+        """The outputs of some of the clips."""
         return self.map(lambda value: value[clips])
 
     def only(self, features: Iterable[str]) -> Outputs:
-        """The logits with some of the features."""
+        """The outputs with some of the features only."""
         return Outputs(self.heads, Features({name: self.features[name] for name in features}))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Outputs:
-        """A function of each tensor."""
+        """Apply a function to each tensor."""
         return Outputs(
             {name: function(value) for name, value in self.heads.items()},
             Features({name: _each(function, value) for name, value in self.features.items()}),
@@ -67,7 +67,7 @@ class Outputs:
 
     @staticmethod
     def cat(parts: Sequence[Outputs]) -> Outputs:
-        """Those of several mini-batches, one after another."""
+        """Concatenate the outputs of several mini-batches."""
         if len(parts) == 1:
             return parts[0]
         return Outputs(

@@ -1,4 +1,4 @@
-"""The one way to use any video classifier: clips in, logits out, inner features on demand, the zoo module untouched."""
+"""The Recognizer: any video classifier with clips in, logits and features out, its zoo module untouched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .wrapping import find_head, refuse_wrapped
 
 
 class Recognizer(nn.Module):
-    """A zoo module plus what it takes to use it the same way as any other.
+    """A video classifier behind a common interface: a zoo module with its normalisation, pathways and final projection.
 
     ::
 
@@ -56,7 +56,7 @@ class Recognizer(nn.Module):
         extra_heads: classes of linear heads to add, by name; of :attr:`head`'s input, averaged over positions.
 
     Attributes:
-        extra_heads: the added heads, :class:`.extra_heads.ExtraHeads`; not in :attr:`module`'s state dict.
+        extra_heads: the added heads, :class:`.extra_heads.ExtraHeads`; not in ``module``'s state dict.
         head_classes: what the outputs of a head stand for, in order, by the head's name: values of the attribute that
             it was trained to tell. Of the first head, see the class names of the videos.
     """
@@ -94,7 +94,7 @@ class Recognizer(nn.Module):
     def wrap(
         cls, module: nn.Module, clip_spec: ClipSpec, *, head: str = "", pathways: Pathways = single_pathway
     ) -> Recognizer:
-        """Any network as a recognizer: one that takes normalised clips ``(N, C, T, H, W)`` and gives logits ``(N, K)``.
+        """Wrap any network that takes normalised clips ``(N, C, T, H, W)`` and gives logits ``(N, K)``.
 
         ::
 
@@ -144,7 +144,7 @@ class Recognizer(nn.Module):
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """The number of classes K."""
         return self._num_classes or self.head.weight.shape[0]  # type: ignore[union-attr, return-value, index]
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -152,27 +152,28 @@ class Recognizer(nn.Module):
         return first_head(self.classify(clip))
 
     def classify(self, clip: Tensor) -> Tensor | Mapping[str, Tensor]:
-        """What the module itself gives for clips: logits ``(N, K)``, or such by name of the head."""
+        """The module's own output for clips: logits ``(N, K)``, or such by name of the head."""
         return self.module(self._pathways(self.normalize(clip)))
 
     def normalize(self, clip: Tensor) -> Tensor:
-        """Clips as the checkpoint saw them: ``(clip in [0, 1] - mean) / std``, float."""
+        """Normalise clips as in the checkpoint's training: ``(clip in [0, 1] - mean) / std``, float."""
         if clip.dtype == torch.uint8:
             clip = clip.float().div_(255)
         return (clip - self.mean) / self.std
 
     @property
     def stages(self) -> list[nn.Module]:
-        """Modules that, applied one after another, are the whole module; none where it is not made that way."""
+        """The modules that, applied one after another, are the whole module; none where it is not made that way."""
         return list(self.submodule(self.stages_name).children()) if self.stages_name else []
 
     @cached_property
     def num_frame_stages(self) -> int:
-        """How many leading stages see one frame at a time; 0 where ``stages`` is empty."""
+        """The number of leading stages that process each frame by itself; 0 where ``stages`` is empty."""
         return count_frame_stages(self.stages, channels=len(self.clip_spec.mean), side=self.clip_spec.crop_size)
 
     def frame_features(self, clip: Tensor) -> Tensor:
-        """What the stages that see one frame at a time make of clips: ``(N, C, T, H, W) -> (N, D, T, h, w)``.
+        """Features of single frames, by the stages that process each frame by itself: ``(N, C, T, H, W) -> (N, D, T, h,
+        w)``.
 
         Without such stages, the normalised clips. In evaluation mode a frame's features are the same in any clip; in
         training mode they depend on the mini-batch through its BatchNorm statistics.
@@ -183,7 +184,7 @@ class Recognizer(nn.Module):
         return features
 
     def classify_features(self, features: Tensor) -> Tensor:
-        """Logits ``(N, K)`` from features of frames ``(N, D, T, h, w)``: the rest of the way.
+        """Logits ``(N, K)`` from features of frames ``(N, D, T, h, w)``, by the remaining stages.
 
         ``classify_features(frame_features(clip))`` is ``forward(clip)``, for every module.
         """
@@ -197,7 +198,8 @@ class Recognizer(nn.Module):
         return features
 
     def frozen_logits(self, clip: Tensor, frames: Tensor) -> Tensor:
-        """Logits ``(N, K)`` of clips that show one frame throughout; what sees one frame at a time runs on one.
+        """Logits ``(N, K)`` of clips that repeat one frame; stages that process each frame by itself run on one frame
+        only.
 
         Args:
             clip: ``(N, C, T, H, W)``, uint8 or float in [0, 1].
@@ -220,7 +222,7 @@ class Recognizer(nn.Module):
         return self._collecting(features, lambda: self.classify(clip))
 
     def outputs_of_features(self, frame_features: Tensor, features: Sequence[str] = ()) -> Outputs:
-        """:meth:`outputs` from features of frames ``(N, D, T, h, w)``, the rest of the way; see
+        """:meth:`outputs` from features of frames ``(N, D, T, h, w)``, by the remaining stages; see
         :meth:`classify_features`.
 
         Args:
@@ -265,28 +267,29 @@ class Recognizer(nn.Module):
                 self.submodule(name)
 
     def comes_after_frame_stages(self, feature: str) -> bool:
-        """Whether a feature is made by the stages that come after those that see one frame at a time."""
+        """Whether a feature is computed by the stages after those that process each frame by itself."""
         module = self.head if feature == EMBEDDING else self.submodule(feature)
         return any(module is inner for stage in self.stages[self.num_frame_stages :] for inner in stage.modules())
 
     def _embedding_width(self) -> int:
-        """D of the embedding."""
+        """The width D of the embedding."""
         return self.head.weight.shape[1]  # type: ignore[union-attr, return-value, index]
 
     def embed(self, clip: Tensor) -> Tensor:
-        """Features ``(N, D)`` that the final projection sees, averaged over the positions it is applied to."""
+        """The embedding ``(N, D)``: features that the final projection sees, averaged over the positions it is applied
+        to."""
         return self.outputs(clip, (EMBEDDING,)).features[EMBEDDING]
 
     def average_positions(self, features: Tensor) -> Tensor:
-        """What the final projection sees, ``(N, D)`` or with positions before D (in a convolution, behind it), averaged
-        over these: ``(N, D)``."""
+        """Average the input of the final projection, ``(N, D)`` or with positions before D (in a convolution, behind
+        it), over positions: ``(N, D)``."""
         if isinstance(self.head, nn.Conv3d):
             features = features.movedim(1, -1)
         return features.flatten(1, -2).mean(1) if features.dim() > 2 else features
 
     @contextmanager
     def taps(self, *names: str, inputs: bool = False) -> Iterator[dict[str, Tensor]]:
-        """Collect feature maps of named inner modules during the forwards in the ``with`` block; the last one's stay.
+        """Collect outputs of named inner modules during the forwards in the ``with`` block; the last one's stay.
 
         ::
 

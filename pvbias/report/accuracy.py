@@ -37,23 +37,23 @@ _LEAD = (
 
 
 def original_accuracy(run: RunResults) -> Figure | None:
-    """Top-1 on clips as they are."""
+    """Top-1 accuracy on original clips."""
     return find(run, TOP1, ORIGINAL)
 
 
 def guesses(run: RunResults) -> bool:
-    """Whether a run's accuracy is known and cannot be told from that of guessing."""
+    """Whether a run's accuracy is known and not better than chance."""
     original = original_accuracy(run)
     return original is not None and is_guessing(original, run.num_classes)
 
 
 def is_guessing(original: Figure, num_classes: int) -> bool:
-    """Whether an accuracy (in per cent) cannot be told from that of naming a class at random."""
+    """Whether an accuracy (in percent) cannot be told from that of guessing."""
     return ends(original)[0] <= 100.0 / num_classes
 
 
 def ends(figure: Figure) -> tuple[float, float]:
-    """Of its interval, or of the bare value when it has none."""
+    """The ends of a figure's interval, or its value twice where it has none."""
     assert figure.value is not None
     return figure.interval or (figure.value, figure.value)
 

@@ -1,4 +1,4 @@
-"""Figures by attribute: over the videos of each scene, domain or factor, as the list of videos says."""
+"""Breakdown of figures by attribute: over the videos of each scene, domain or factor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENOUGH = 10
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the videos.
+    """Videos with one value of an attribute.
 
     Attributes:
         name: what they have in common.
@@ -53,7 +53,7 @@ def break_down(
     samples: int,
     seed: int,
 ) -> Result:
-    """The figures of a run over the videos of one group at a time.
+    """Compute the figures of a run over the videos of one group at a time.
 
     Of all figures that are means over videos, and of those that follow from such
     (:class:`pvbias.report.metric.Derived`); with intervals of the same kind as the figures' own, over the videos of the
@@ -92,7 +92,7 @@ def break_down(
 
 
 def groups(values: Sequence[Attribute | None]) -> list[Group]:
-    """Videos by the value of an attribute.
+    """Group videos by the value of an attribute.
 
     - Of numbers, where there are more than 12 different ones, four bins of about as many videos each; equal numbers are
       in the same. A bin is called by the smallest and the largest number in it.

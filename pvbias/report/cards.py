@@ -1,4 +1,4 @@
-"""The card of each run: what its figures say in words, and its headline figures."""
+"""Cards: the headline figures of each run, and their interpretation in words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Card:
 
 
 def cards(runs: Sequence[RunResults]) -> list[Card]:
-    """A card for each run."""
+    """Make a card for each run."""
     return [
         Card(run.name, run.model, color, _readings(run), _numbers(run, runs), why_no_accuracy(run))
         for color, run in enumerate(runs)

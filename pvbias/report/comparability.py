@@ -1,4 +1,4 @@
-"""Whether figures of several runs can be compared, and what a reader has to know before."""
+"""Checks whether figures of several runs can be compared, and cautions for readers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .results import RunResults
 
 @dataclass(frozen=True)
 class _Condition:
-    """What has to be the same for figures of several runs to be compared.
+    """A property that has to be equal for figures of several runs to be compared.
 
     Attributes:
         warning: what the page says where it is not.
@@ -56,7 +56,7 @@ _CONDITIONS = (
 
 
 def _conditions(runs: Sequence[RunResults]) -> list[_Condition]:
-    """Those that the runs do not meet."""
+    """The conditions that the runs do not meet."""
     conditions = list(_CONDITIONS)
     if len({run.data_fingerprint for run in runs}) == 1 and labels_differ(runs):
         by_name = all(run.label_fingerprints[1] for run in runs)
@@ -70,15 +70,15 @@ def _conditions(runs: Sequence[RunResults]) -> list[_Condition]:
 
 
 def cautions(runs: Sequence[RunResults]) -> list[tuple[int, str]]:
-    """What is to be known before any figure: (column of the run, sentence)."""
+    """Cautions about single runs: (column of the run, sentence)."""
     return [(column, caution) for column, run in enumerate(runs) for caution in run.cautions]
 
 
 def warnings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
-    """What keeps the figures of these runs from being compared just like that: (warning, what each run did)."""
+    """Warnings about differences that keep runs from being compared: (warning, what each run did)."""
     return [(condition.warning, [condition.value(run) or "unknown" for run in runs]) for condition in _conditions(runs)]
 
 
 def unlike(runs: Sequence[RunResults]) -> list[str]:
-    """Why these runs cannot be put in order, as parts of a sentence; empty where they can."""
+    """Reasons why these runs cannot be ranked, as parts of a sentence; empty where they can."""
     return [condition.why for condition in _conditions(runs) if condition.why]

@@ -21,9 +21,10 @@ _LISTED = 15
 
 @dataclass
 class Confusion:
-    """``column``: of the run; ``names``: of the classes that occur, as labels or as predictions, in label order (none
-    where they are too many to be shown); ``rows``: for each label that occurs its place among the names, its number of
-    videos, and (count, share) of each predicted class; ``frequent``: the most frequent confusions, or None."""
+    """A run's confusion matrix. ``column``: of the run; ``names``: of the classes that occur, as labels or as
+    predictions, in label order (none where they are too many to be shown); ``rows``: for each label that occurs its
+    place among the names, its number of videos, and (count, share) of each predicted class; ``frequent``: the most
+    frequent confusions, or None."""
 
     column: int
     names: list[str]
@@ -32,7 +33,7 @@ class Confusion:
 
 
 def _confusions(runs: Sequence[RunResults]) -> list[Confusion] | None:
-    """Of each run that has predictions for videos with labels: first choices at video level, on original clips."""
+    """The confusion matrix of each run with predictions and labels: first choices at video level, on original clips."""
     found = [
         _confusion(column, run.predictions)
         for column, run in enumerate(runs)

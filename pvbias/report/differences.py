@@ -1,4 +1,4 @@
-"""How two runs differ in a figure, with the interval of the paired difference where they have the same videos."""
+"""Differences between two runs in a figure, with the interval of the paired difference on the same videos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAMPLES = 2000
 
 @dataclass(frozen=True)
 class Change:
-    """What a run has more than another.
+    """The difference of a run to another.
 
     Attributes:
         value: the difference, in the figures' unit.
@@ -34,7 +34,7 @@ class Change:
 
 
 def difference(first: RunResults, first_figures: Index, run: RunResults, figures: Index, key: Key) -> Change | None:
-    """What ``run`` has more than ``first``; None where a figure of either is missing or undefined.
+    """The difference of ``run`` to ``first``; None where a figure of either is missing or undefined.
 
     Args:
         first_figures, figures: the figure of this key, and those that it is derived from.
@@ -61,8 +61,8 @@ def _figure(figures: Index, key: Key) -> Figure | None:
 
 
 def _paired(first: RunResults, run: RunResults, figures: Sequence[Figure | None]) -> np.ndarray | None:
-    """What figures, the first half of one run and the second of another, are means of, video by video ``(m, n)``; None
-    where the runs have not measured the same videos with the same labels, or have not kept what they say of them."""
+    """The values of figures video by video ``(m, n)``, the first half of one run and the second of another; None where
+    the runs have not evaluated the same videos with the same labels, or have not kept values of each video."""
     values = [figure.values for figure in figures if figure is not None and figure.values is not None]
     places = _places(first, run)
     if len(values) < len(figures) or places is None:
@@ -76,7 +76,8 @@ def _paired(first: RunResults, run: RunResults, figures: Sequence[Figure | None]
 
 
 def _places(first: RunResults, run: RunResults) -> list[int] | None:
-    """Where the second run has each video of the first one; None where they are not the same, or labelled otherwise."""
+    """The second run's index of each video of the first one; None where they are not the same, or labelled
+    otherwise."""
     if first.data_fingerprint != run.data_fingerprint or labels_differ([first, run]):
         return None
     for name in (str, _file_name):
@@ -88,7 +89,7 @@ def _places(first: RunResults, run: RunResults) -> list[int] | None:
 
 
 def _file_name(key: str) -> str:
-    """Lists that are in different folders call the same videos by different paths."""
+    """The file name of a path: lists in different folders call the same videos by different paths."""
     path, *part = key.split("\t")
     return "\t".join((PurePath(path).name, *part))
 

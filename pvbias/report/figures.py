@@ -1,4 +1,4 @@
-"""Find figures in the results of runs: by metric, by section, and those that are shown before all others."""
+"""Look-up of figures in the results of runs: by metric, by section, by headline."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ LEVELS = ("video", "clip", "model")
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure of a run, and the evaluator that it is of."""
+    """A figure of a run, with its evaluator."""
 
     evaluator: str
     figure: Figure
 
     @property
     def metric(self) -> Metric:
-        """What is known of figures like it."""
+        """The metric of the figure."""
         return metric_of(self.evaluator, self.figure.name)
 
     @property
     def key(self) -> Key:
-        """What tells it from other figures of its evaluator."""
+        """The key of the figure among those of its evaluator."""
         return self.figure.name, self.figure.level, self.figure.variant
 
 
@@ -51,22 +51,22 @@ def result_of(run: RunResults, evaluator: str) -> Result:
 
 
 def all_figures(run: RunResults) -> Iterator[Measured]:
-    """Those of all evaluators."""
+    """The figures of all evaluators."""
     for evaluator, result in run.results.items():
         for figure in result.figures:
             yield Measured(evaluator, figure)
 
 
 def find(run: RunResults, metric: Metric, variant: str, *, level: str = "") -> Figure | None:
-    """The run's figure of a metric, with a defined value; without ``level``, the video-level one, else the clip-level
-    one. Where the video-level one is undefined that is what there is to say: the clip-level one beside other figures of
+    """Find the run's figure of a metric, with a defined value; without ``level``, the video-level one, else the
+    clip-level one. Where the video-level one is undefined there is none: the clip-level one beside other figures of
     video level would pass for it."""
     found = _find(run, metric, variant, level)
     return found.figure if found is not None and found.figure.value is not None else None
 
 
 def _find(run: RunResults, metric: Metric, variant: str, level: str = "") -> Measured | None:
-    """... also where its value is undefined."""
+    """:func:`find`, also where the value is undefined."""
     named = [own for own in all_figures(run) if own.figure.variant == variant and own.metric is metric]
     for wanted in [level] if level else LEVELS:
         found = [own for own in named if own.figure.level == wanted]
@@ -76,7 +76,8 @@ def _find(run: RunResults, metric: Metric, variant: str, level: str = "") -> Mea
 
 
 def find_headline(run: RunResults, metric: Metric, headline: Headline) -> Measured | None:
-    """The figure that a headline shows: of the variants that it fits the first that has a value, else the first."""
+    """Find the figure that a headline shows: of the variants that it fits the first that has a value, else the
+    first."""
     variants = ordered(
         own.figure.variant for own in all_figures(run) if headline.matches(own.figure.variant) and own.metric is metric
     )
@@ -92,7 +93,7 @@ def measured_metrics(runs: Sequence[RunResults]) -> list[Metric]:
 
 
 def headline_figures(run: RunResults) -> dict[str, Measured]:
-    """The figures of a run that are shown before all others, by what they are called there; undefined ones, too."""
+    """The headline figures of a run by title; undefined ones, too."""
     found: dict[str, Measured] = {}
     for metric in measured_metrics([run]):
         for headline in metric.headlines:
@@ -113,12 +114,12 @@ def section_of(own: Measured) -> str:
 
 
 def evaluators_in_words() -> dict[str, str]:
-    """What the evaluators are called whose results are in a registered section."""
+    """Titles of the evaluators whose results are in a registered section."""
     return {name: title for _, section in REPORT_SECTION for name, title in section.evaluators.items()}
 
 
 def index(figures: Iterable[Measured]) -> Index:
-    """Figures by key; of two for the same thing, the first."""
+    """Index figures by key; of two for the same thing, the first."""
     found: Index = {}
     for own in figures:
         found.setdefault(own.key, own)

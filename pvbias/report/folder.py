@@ -1,5 +1,5 @@
-"""The folder of some results: what is written there is listed, so that the next results there take it away, and leave
-alone what somebody else has put beside it."""
+"""The folder of a run's results: what is written there is listed, so that new results replace it and leave other files
+alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_files(folder: str | Path, files: Mapping[str, bytes], *, later: Iterab
 
 
 def remove_files(folder: str | Path) -> None:
-    """Take away the results that are there, if any."""
+    """Remove the results that are there, if any."""
     folder = Path(folder)
     listed = _listed(folder)
     if listed:
@@ -48,7 +48,7 @@ def remove_files(folder: str | Path) -> None:
 
 
 def read_document(folder: str | Path) -> dict[str, Any]:
-    """Content of ``results.json``; empty where it is not there.
+    """Read ``results.json``; empty where it is not there.
 
     Raises:
         ConfigError: it is of another program.
@@ -66,13 +66,13 @@ def read_document(folder: str | Path) -> dict[str, Any]:
 
 
 def refuse_run(folder: str | Path) -> None:
-    """Raise ConfigError where the folder holds the results of a run, which other things would take the place of."""
+    """Raise ConfigError where the folder holds the results of a run, which others would replace."""
     if "run" in read_document(folder):
         raise ConfigError(f"{folder} holds the results of a run, and its page would be lost: give another folder.")
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file that at no time exists in part; the folder is made when missing. Returns ``path``."""
+    """Write a file atomically; the folder is made when missing. Returns ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

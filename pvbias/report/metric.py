@@ -1,5 +1,4 @@
-"""The contract of a metric: what a measured figure is called, where it is shown, which way is better, how it is read
-and how runs are compared by it."""
+"""The contract of a metric: title, headlines, direction, interpretation and ranking of an evaluator's figure."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """A figure of a metric that is shown before all others: on the card of a run and on the console.
+    """A figure that is shown first: on the card of a run and on the console.
 
     Attributes:
         variant: which modulation's, an exact name or a pattern of :mod:`fnmatch` (``freeze*``): the first variant of
@@ -34,7 +33,7 @@ class Headline:
     title: str | Callable[[str], str] = ""
 
     def matches(self, variant: str) -> bool:
-        """Whether a figure of this variant is meant."""
+        """Whether the headline shows figures of this variant."""
         return fnmatchcase(variant, self.variant)
 
     def words(self, metric: Metric, variant: str) -> str:
@@ -47,7 +46,7 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """How several runs are put in order by a metric, in a sentence above a comparison.
+    """Ranking of several runs by a metric, in a sentence above a comparison.
 
     ::
 
@@ -72,7 +71,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a figure says, in words.
+    """Interpretation of a figure in words.
 
     Attributes:
         verdict: a few words, fit for a heading.
@@ -89,7 +88,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Derived:
-    """How a metric that is no mean over videos follows from figures that are, so that it can be had over a part of the
+    """A metric as a function of figures that are means over videos, so that it can be computed over a part of the
     videos, and the difference of two runs on the same videos has an interval.
 
     Attributes:
@@ -109,7 +108,7 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Metric:
-    """What there is to know of a figure to show it; registered in METRIC as ``EVALUATOR/FIGURE``.
+    """Description of a figure for the page; registered in METRIC as ``EVALUATOR/FIGURE``.
 
     One metric that several evaluators measure is registered for each of them: figures of the same metric are the same
     thing. A figure that nobody has registered goes by its name, in a section of its evaluator.
@@ -149,7 +148,7 @@ class Metric:
 
     @property
     def description(self) -> str:
-        """What ``pvbias list metrics`` says."""
+        """The line of ``pvbias list metrics``."""
         direction = {True: "higher is better", False: "lower is better", None: ""}[self.higher_is_better]
         return "; ".join(filter(None, (self.title, direction)))
 
@@ -165,7 +164,6 @@ class Metric:
 
 
 def metric_of(evaluator: str, figure: str) -> Metric:
-    """The metric that an evaluator's figure of this name is of; one that goes by the figure's name where nobody has
-    registered it."""
+    """The metric of an evaluator's figure; one that goes by the figure's name where none is registered."""
     name = f"{evaluator}/{figure}"
     return METRIC.get(name) if name in METRIC else Metric(title=figure.replace("_", " "))

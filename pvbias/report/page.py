@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing beside it, for one run or for several side by side."""
+"""The report: one self-contained HTML file, for one run or for several side by side."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path) -> Path:
 
 
 def render(runs: Sequence[RunResults]) -> bytes:
-    """The page as UTF-8; the same runs give the same bytes.
+    """Render the page as UTF-8; the same runs give the same bytes.
 
     Sections and metrics are those of the registries: the core's, those of installed plugins, and what else has been
     imported.
@@ -107,7 +107,7 @@ def _rounded(metrics: Sequence[Metric]) -> dict[float, list[str]]:
 
 
 def read_runs(run_dirs: Sequence[str | Path]) -> list[RunResults]:
-    """The runs with names that tell them apart: where several have one, the folder is added, if need be the column.
+    """Read runs, with names that tell them apart: where several have one, the folder is added, if need be the column.
 
     Raises:
         DataError: a run has no results to read.

@@ -1,4 +1,4 @@
-"""What the figures of a run are means of, video by video, on disk: ``per_video.npz`` beside ``results.json``.
+"""The values of figures video by video, on disk: ``per_video.npz`` beside ``results.json``.
 
 ``videos`` ``(n,)`` is what tells the videos from one another (:func:`pvbias.data.video_key`), in annotation order, and
 ``labelled`` ``(n,)`` says which of them have a label. Each figure that is a mean over all of them, or over those with a
@@ -33,7 +33,7 @@ _VIDEOS, _LABELLED, _ATTRIBUTES = "videos", "labelled", "attributes/"
 def pack(
     videos: Mapping[str, bool], results: Mapping[str, Result], attributes: Mapping[str, Sequence[Attribute | None]]
 ) -> bytes | None:
-    """The file's content; None where nobody says which videos were measured.
+    """The file's content; None where the videos are not known.
 
     Args:
         videos: keys of those that were measured, and whether they have labels.
@@ -59,8 +59,8 @@ def pack(
 def unpack(
     folder: str | Path, results: Mapping[str, Result]
 ) -> tuple[dict[str, bool], dict[str, Result], dict[str, list[Attribute | None]]]:
-    """The videos of a run, its results with the values of their figures (float64 ``(n,)``, NaN where a video has none),
-    and the attributes that it has kept. Nothing is added where the run has kept nothing.
+    """Read the videos of a run, its results with the values of their figures (float64 ``(n,)``, NaN where a video has
+    none), and its attributes. Nothing is added where the run has kept nothing.
 
     Raises:
         DataError: the file is there and cannot be read.
@@ -92,7 +92,7 @@ def unpack(
 
 
 def spread(values: np.ndarray | None, labelled: np.ndarray) -> np.ndarray | None:
-    """What a figure is the mean of for all n videos, float64 ``(n,)``, NaN where a video has none; None where it is not
+    """The values of a figure for all n videos, float64 ``(n,)``, NaN where a video has none; None where they are not
     known for all of them or all that have a label.
 
     Args:

@@ -90,7 +90,8 @@ def interval_bars(
     least: float = 1e-9,
     chance: Sequence[float] = (),
 ) -> str:
-    """Horizontal bars in groups, one group a label, one bar a run, with interval whiskers and the value in figures.
+    """Draw horizontal bars in groups, one group a label, one bar a run, with interval whiskers and the value in
+    figures.
 
     Args:
         labels: what each group is; as many as each series has values.
@@ -131,7 +132,7 @@ def interval_bars(
 
 
 def curves(lines: Sequence[Curve], *, axis: str, prefix: str, alt: str) -> str:
-    """Lines over the epochs of a training, with their names where there are several."""
+    """Draw lines over the epochs of a training, with their names where there are several."""
     with drawing(2.7, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for number, line in enumerate(lines):
@@ -158,7 +159,7 @@ def curves(lines: Sequence[Curve], *, axis: str, prefix: str, alt: str) -> str:
 
 @contextmanager
 def drawing(height: float, prefix: str, alt: str, width: float = _WIDTH) -> Iterator[tuple[Canvas, list[str]]]:
-    """A figure to draw on; when the block ends, the list holds its SVG."""
+    """Context of a matplotlib figure; when the block ends, the list holds its SVG."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
@@ -177,7 +178,8 @@ def drawing(height: float, prefix: str, alt: str, width: float = _WIDTH) -> Iter
 
 
 def _inline(svg: str, prefix: str, alt: str) -> str:
-    """Matplotlib's SVG document as an element of an HTML page: own ids; no fonts, namespaces, metadata, fixed size."""
+    """Turn matplotlib's SVG document into an element of an HTML page: own ids; no fonts, namespaces, metadata, fixed
+    size."""
     svg = svg[svg.index("<svg") :].strip()
     view = re.search(r'viewBox="([^"]+)"', svg)
     assert view is not None  # matplotlib always writes one
@@ -223,6 +225,6 @@ def _bar(axes: Axes, y: float, value: Value, color: str, end: float) -> None:
 
 
 def short(text: str, length: int) -> str:
-    """``text`` on one line, in characters that can be drawn, at most ``length`` of them."""
+    """Shorten a text to one line of drawable characters, at most ``length`` of them."""
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Put runs in order by their metrics, in a sentence each, or say why that cannot be done."""
+"""Ranking of runs by their metrics, in a sentence each, or the reason why they cannot be ranked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tables import shown
 
 
 def summary(runs: Sequence[RunResults]) -> list[str]:
-    """What comparing several runs comes to, a sentence for each question that metrics rank by
+    """The rankings of several runs, a sentence for each question that metrics rank by
     (:class:`pvbias.report.metric.Ranking`) and that all runs have figures for; none for one run.
 
     They are put in order where they were measured alike, none of them guesses, and the difference between the first and

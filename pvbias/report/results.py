@@ -52,7 +52,7 @@ _ELSEWHERE = frozenset({"results", "videos", "attributes", "predictions"})
 
 @dataclass(kw_only=True, repr=False)
 class RunResults:
-    """What a run measured, and everything it takes to say what was measured how.
+    """The results of a run with its description: model, weights, data, sampling, settings.
 
     Attributes:
         name: what readers call the run.
@@ -119,7 +119,7 @@ class RunResults:
     predictions: Predictions | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        """The run in a line, and its results in one each."""
+        """A summary in a line, and one for each result."""
         lines = [f"<RunResults of {self.name!r}: {self.model} on {self.num_videos:,} videos>"]
         return "\n".join(lines + [f"  {evaluator}: {result!r}" for evaluator, result in self.results.items()])
 
@@ -161,7 +161,7 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
 
 
 def joined_tables(runs: Sequence[RunResults]) -> dict[str, bytes]:
-    """CSV files of the tables of several runs as one each, with a first column ``run``, by path below a folder."""
+    """Join the tables of several runs into one CSV file each, with a first column ``run``, by path below a folder."""
     joined: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         for file, rows in _tables(run).items():
@@ -170,8 +170,8 @@ def joined_tables(runs: Sequence[RunResults]) -> dict[str, bytes]:
 
 
 def read_results(path: str | Path) -> RunResults:
-    """The results of a run, from its folder or its ``results.json``; without what they say of each video, which
-    :func:`read_predictions` and :func:`read_videos` read.
+    """Read the results of a run, from its folder or its ``results.json``; without predictions and values of each video,
+    which :func:`read_predictions` and :func:`read_videos` read.
 
     Raises:
         DataError: there is none, or it is not one that this version reads.
@@ -195,8 +195,7 @@ def read_results(path: str | Path) -> RunResults:
 
 
 def read_videos(run_dir: str | Path) -> RunResults:
-    """:func:`read_results`, with what the run has kept of each video: the videos, their attributes, and the values of
-    the figures.
+    """:func:`read_results`, with the values of each video: the videos, their attributes, and the values of the figures.
 
     Raises:
         DataError: there are no results, or they cannot be read.
@@ -207,12 +206,12 @@ def read_videos(run_dir: str | Path) -> RunResults:
 
 
 def folder_of(run_dir: str | Path) -> Path:
-    """A run's folder, from itself or from its ``results.json``."""
+    """The folder of a run, given that or its ``results.json``."""
     return Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
 
 
 def read_predictions(run_dir: str | Path) -> Predictions:
-    """What a run's model says of each video, from the run's folder.
+    """Read a run's predictions for each video, from the run's folder.
 
     Raises:
         DataError: the run has no predictions, or they cannot be read.
@@ -328,7 +327,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON types: NumPy and torch scalars as Python ones, what is not finite as None."""
+    """Convert to JSON types: NumPy and torch scalars to Python ones, what is not finite to None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, str) or value is None or isinstance(value, (bool, int)):
@@ -343,7 +342,8 @@ def _plain(value: Any) -> Any:
 
 
 def _file_name(evaluator: str, name: str) -> str:
-    """One file name for both, safe everywhere; one that had to change carries a digest, so that two stay two."""
+    """A file name for a table of an evaluator, safe everywhere; one that had to change carries a digest, so that two
+    stay two."""
     wanted = f"{evaluator}_{name}"
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", wanted).lstrip(".")[-100:]
     if safe == wanted:

@@ -1,4 +1,4 @@
-"""What stands at the end of the page: what could not be measured, and what was measured how."""
+"""The end of the page: missing figures, bad videos, and the settings of each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tables import level_words
 
 
 def not_measured(runs: Sequence[RunResults]) -> list[tuple[str, str, str]]:
-    """(run, measurement, why there is no figure), for whole measurements and for single undefined figures."""
+    """Missing figures as (run, evaluator or figure, reason)."""
     found = []
     titles = evaluators_in_words()
     for run in runs:
@@ -43,7 +43,7 @@ def bad_videos(runs: Sequence[RunResults]) -> list[tuple[str, int, list[tuple[st
 
 
 def details(runs: Sequence[RunResults]) -> list[tuple[str, list[str], bool]]:
-    """(what, value for each run, whether they differ)."""
+    """Settings as (name, value for each run, whether they differ)."""
     fields: list[tuple[str, Callable[[RunResults], Any]]] = [
         ("Model", lambda run: run.model),
         ("Classes", lambda run: run.num_classes),

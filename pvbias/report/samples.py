@@ -1,4 +1,4 @@
-"""Sample clips: frames of each variant, and what the runs say of them."""
+"""The section of sample clips: frames of each variant, with the runs' predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAMPLES = "sample_clips"
 
 @dataclass
 class Prediction:
-    """What one run says of one variant; ``right`` is None where there is no label."""
+    """A run's prediction for one variant; ``right`` is None where there is no label."""
 
     color: int
     predicted: str
@@ -28,7 +28,7 @@ class Prediction:
 
 @dataclass
 class Strip:
-    """Frames of a clip (data URI or empty) and what those runs say of it that have seen these frames."""
+    """Frames of a clip (data URI or empty) and the predictions of those runs that have seen these frames."""
 
     image: str
     predictions: list[Prediction] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Strip:
 
 @dataclass
 class Sample:
-    """One video: the names that the runs' lists give it, its label, and the strips of each variant, by its name."""
+    """One video: its names in the runs' lists, its label, and the strips of each variant, by its name."""
 
     names: list[str]
     label: str

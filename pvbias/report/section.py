@@ -1,4 +1,4 @@
-"""The contract of a section of the page, and what most of them show: plots, figures, and tables behind them."""
+"""The contract of a section of the page, and the usual content: plots, figures, and tables behind them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Section:
 
     @property
     def description(self) -> str:
-        """What ``pvbias list sections`` says."""
+        """The line of ``pvbias list sections``."""
         return f"{self.title} (place {self.place})"
 
 
 @dataclass(kw_only=True)
 class Content:
-    """What a section without a template of its own shows.
+    """The content of a section without a template of its own.
 
     Attributes:
         title: a heading in place of the section's.
@@ -72,7 +72,7 @@ class BuiltSection:
 
 
 def build_sections(runs: Sequence[RunResults]) -> list[BuiltSection]:
-    """The registered sections that the runs have something for, by their place."""
+    """Build the registered sections that the runs have something for, by their place."""
     found = []
     for name, section in sorted(REPORT_SECTION, key=lambda entry: (entry[1].place, entry[0])):
         content = section.build(runs)
@@ -85,7 +85,7 @@ def build_sections(runs: Sequence[RunResults]) -> list[BuiltSection]:
 def other_evaluators(
     runs: Sequence[RunResults], built: Sequence[BuiltSection]
 ) -> list[tuple[str, FigureTable, list[Table]]]:
-    """What the evaluators have that is in none of the sections on the page: (name, figures, tables)."""
+    """Results of evaluators that are in none of the sections on the page: (name, figures, tables)."""
     on_page = {section.name for section in built}
     claimed = {evaluator for name in on_page for evaluator in REPORT_SECTION.get(name).evaluators}
     found = []

@@ -1,4 +1,4 @@
-"""Figures and tables as text, in rows and columns: what any number of runs, or levels, have side by side."""
+"""Tables of figures as text, with runs, or levels, side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .results import RunResults
 
 @dataclass
 class Cell:
-    """A figure as a table shows it; ``change`` is the difference to the first run, ``change_interval`` its interval."""
+    """A figure in a table; ``change`` is the difference to the first run, ``change_interval`` its interval."""
 
     value: str = "–"
     interval: str = ""
@@ -66,7 +66,7 @@ class Picture:
 
 @dataclass
 class Table:
-    """Any table of any evaluator."""
+    """A table of an evaluator."""
 
     title: str
     columns: list[str]
@@ -114,7 +114,7 @@ def figure_table(runs: Sequence[RunResults], indices: Sequence[Index]) -> Figure
 def _whole_model(
     names: Sequence[str], metrics: Mapping[str, Metric], runs: Sequence[RunResults], indices: Sequence[Index]
 ) -> Block:
-    """Figures that the model has one of, a row each instead of a block each."""
+    """Figures of the whole model, a row each instead of a block each."""
     rows = []
     for name in names:
         key = (name, "model", ORIGINAL)
@@ -129,7 +129,7 @@ def _whole_model(
 
 
 def _add_changes(cells: Sequence[Cell], key: Key, runs: Sequence[RunResults], indices: Sequence[Index]) -> None:
-    """Give the cells of all runs but the first their difference to the first one's figure."""
+    """Add the difference to the first run's figure to the cells of all others."""
     for shown, run, own in list(zip(cells, runs, indices, strict=True))[1:]:
         change = difference(runs[0], indices[0], run, own, key)
         if change is not None:
@@ -138,7 +138,7 @@ def _add_changes(cells: Sequence[Cell], key: Key, runs: Sequence[RunResults], in
 
 
 def cell(own: Measured | None) -> Cell:
-    """A figure as text."""
+    """Format a figure."""
     if own is None:
         return Cell()
     figure = own.figure
@@ -149,7 +149,7 @@ def cell(own: Measured | None) -> Cell:
 
 
 def shown(own: Measured) -> str:
-    """A figure's value as readers see it: "none" where it is nearer to 0 than its metric's resolution."""
+    """Format a figure's value: "none" where it is nearer to 0 than its metric's resolution."""
     value = own.figure.value
     if value is not None and abs(value) < own.metric.resolution:
         return "none"
@@ -206,7 +206,7 @@ def _same(clip: Measured, video: Measured | None) -> bool:
 
 
 def level_rank(level: str) -> int:
-    """Where a level comes in LEVELS; unknown ones last."""
+    """The place of a level in LEVELS; unknown ones last."""
     return LEVELS.index(level) if level in LEVELS else len(LEVELS)
 
 

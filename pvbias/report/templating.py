@@ -1,4 +1,4 @@
-"""Pages from templates."""
+"""Rendering of the page's templates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import words
 
 
 def render_template(template: str | Path, context: Mapping[str, Any]) -> bytes:
-    """A page as UTF-8: the same context gives the same bytes, a name that it lacks is an error.
+    """Render a page as UTF-8: the same context gives the same bytes, a name that it lacks is an error.
 
     Args:
         template: a file of a plugin, or the name of one of pvbias's own (``pvbias/report/templates``), which templates

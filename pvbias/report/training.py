@@ -1,4 +1,4 @@
-"""How a run was trained: its losses and accuracies over the epochs, from ``train_log.jsonl``."""
+"""The section of the training: losses and accuracies over the epochs, from ``train_log.jsonl``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrainingSection:
 
 
 def read_training(log: Path) -> Result | None:
-    """The training that a log (``train_log.jsonl``) is of; None where there is none.
+    """Read the curves of a log (``train_log.jsonl``); None where there is none.
 
     Tables: ``steps`` (means over the steps since the row before: epoch, iteration, loss and its terms, accuracies,
         rates) and ``validation`` (epoch, iteration, figures), 200 rows at most.
@@ -114,7 +114,7 @@ def _accuracy_caption(runs: Sequence[RunResults], validations: Sequence[Sequence
 
 
 def _main(rows: Sequence[Row], name: str) -> str:
-    """What a metric of the recognizer is called: with the phase's name where there are several."""
+    """The name of a metric of the recognizer: with the phase's name where there are several."""
     return name if not rows or name in rows[0] else f"recognizer/{name}"
 
 

@@ -1,4 +1,4 @@
-"""Numbers, intervals and counts as readers see them."""
+"""Formatting of numbers, intervals and counts for readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESOLUTION = 0.001
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things: "1 video", "2,000 videos", "1 class", "3 classes"."""
+    """A number with its noun: "1 video", "2,000 videos", "1 class", "3 classes"."""
     return f"{number:,} {thing if number == 1 else plural(thing)}"
 
 
@@ -22,12 +22,12 @@ def plural(thing: str) -> str:
 
 
 def interval(ends: Sequence[float] | None, unit: str, *, signed: bool = False) -> str:
-    """Its ends in brackets; empty where there is none."""
+    """The ends of an interval in brackets; empty where there is none."""
     return "[" + ", ".join(number(end, unit, signed=signed) for end in ends) + "]" if ends else ""
 
 
 def number(value: float | None, unit: str, *, signed: bool = False) -> str:
-    """A value as readers see it: with a real minus sign, and more decimals when it would look like zero."""
+    """Format a value: with a real minus sign, and more decimals when it would look like zero."""
     if value is None:
         return "–"
     if math.isinf(value):

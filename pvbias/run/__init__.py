@@ -1,4 +1,4 @@
-"""The main job, as a configuration describes it: train a model, test it, measure its bias, write the report."""
+"""The main job: train a model, test it, measure its bias, write the report, as a configuration says."""
 
 from typing import TYPE_CHECKING
 

@@ -84,7 +84,7 @@ def describe_run(
 
 
 def _of_modality(cfg: CfgNode) -> list[str]:
-    """What the reader of figures on modulated clips has to know of clips that are not RGB."""
+    """A caution about figures on modulated clips for clips that are not RGB."""
     if cfg.DATA.MODALITY != "flow":
         return []
     return [
@@ -95,13 +95,13 @@ def _of_modality(cfg: CfgNode) -> list[str]:
 
 
 def describe_sampling(cfg: CfgNode) -> str:
-    """The frames of a clip, in words."""
+    """Describe the frames of a clip."""
     frames, modulation = sampling_rule(cfg).words, cfg.DATA.MODULATION
     return frames if modulation == ORIGINAL else f"{frames}, each clip as {modulation}"
 
 
 def describe_views(cfg: CfgNode) -> str:
-    """The views of a video, in words."""
+    """Describe the views of a video."""
     crops = "centre crop" if cfg.TEST.NUM_SPATIAL_CROPS == 1 else f"{cfg.TEST.NUM_SPATIAL_CROPS} crops"
     if cfg.DATA.TEMPORAL_SAMPLING == "windows":
         return f"all windows, {cfg.DATA.WINDOW_STRIDE} frames apart, {crops}"
@@ -109,7 +109,7 @@ def describe_views(cfg: CfgNode) -> str:
 
 
 def _measured_records(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> list[VideoRecord]:
-    """Those of the videos that were measured; none where they are not as many as were."""
+    """The records of the videos that were evaluated; none where their number differs."""
     left_out = {video.index for video in bad if video.split == "test"}
     records = [record for index, record in enumerate(source.records) if index not in left_out]
     return records if len(records) == measured else []

@@ -1,4 +1,4 @@
-"""Training an auxiliary network (student, reference network, probe): once, kept by fingerprint, found there again."""
+"""Training of auxiliary networks (student, reference network, probe): once, kept by fingerprint."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ HeldOutLoss = Callable[[VideoViews, Outputs], float]
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a network was trained.
+    """The outcome of a network's training.
 
     Attributes:
         epochs: ``epoch`` (from 1), ``training_loss``, ``held_out_loss`` (None: nothing was held out) of each.
@@ -79,7 +79,7 @@ def fit(
     held_out_loss: HeldOutLoss | None,
     labelled: bool,
 ) -> Fitted:
-    """Train a network, go on with its training, or find it trained; call in all processes.
+    """Train a network, resume its training, or load it where it is trained; call in all processes.
 
     Mini-batches are those of the run's training (``TRAIN.BATCH_SIZE``, augmentation, sampling). All is kept in the
     workspace ``<name>-<fingerprint>``: killed at any moment, it goes on there, and a finished network with the same
@@ -150,7 +150,7 @@ def fit(
 
 
 class _Fitting(Objective):
-    """One phase with a given loss."""
+    """An objective of one phase with a given loss."""
 
     description = "the loss of an auxiliary network"
 
@@ -165,7 +165,7 @@ class _Fitting(Objective):
 
 
 class _HeldOut(Evaluator):
-    """The mean loss over videos."""
+    """Evaluator of the mean loss over videos."""
 
     needs = Needs(modulations=(ORIGINAL,))
 
@@ -174,7 +174,7 @@ class _HeldOut(Evaluator):
         self._loss = loss
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
-        """Keeps the loss."""
+        """Keep the loss."""
         self.rows[video.index] = self._loss(video, outputs[ORIGINAL])
 
     def evaluate(self) -> Result:
@@ -211,7 +211,8 @@ class Subset:
 
 
 def hold_out(source: VideoSource, *, seed: int) -> tuple[Subset, Subset]:
-    """The videos to train on and those held out, in the source's order: a function of the seed and the names alone.
+    """Split videos into those to train on and those held out, in the source's order: a function of the seed and the
+    names alone.
 
     Parts of the same video, which have the same name, stay together.
 
@@ -238,8 +239,8 @@ def fitting_identity(
     solver: CfgNode,
     depends_on: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What one trained network is told from another by: the videos, the keys that its training and its choice depend
-    on, the weights that it starts from, and what else the caller says."""
+    """The identity of a trained network: the videos, the keys that its training and its choice depend on, the weights
+    that it starts from, and what else the caller gives."""
     attributes = [attributes_fingerprint(source) for source in videos]  # which the loss may use
     return {
         "DATA": {name: value for name, value in cfg.DATA.items() if name not in _NOT_OF_THE_CLIPS},

@@ -1,4 +1,4 @@
-"""The main job, as a configuration describes it: train a model, test it, measure its bias, write the report."""
+"""The main job: train a model, test it, measure its bias, write the report, as a configuration says."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def run(cfg: CfgNode) -> None:
 def _train_and_measure(
     cfg: CfgNode, source: str, sources: Mapping[str, VideoSource], identity: Identity, started: float
 ) -> None:
-    """What is left of :func:`run` with a completed configuration; ``source``: of the weights that it starts from."""
+    """The rest of :func:`run` with a completed configuration; ``source``: of the weights that it starts from."""
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     _prepare_folder(cfg)
     for split, videos in sources.items():
@@ -126,8 +126,8 @@ def _train_and_measure(
 
 
 def run_shard(cfg: CfgNode, shard: Shard) -> None:
-    """Measure a part of the test split, in one process, while others measure theirs; :func:`run` with the same
-    configuration then measures what is left, evaluates and writes the results, the same as without parts.
+    """Evaluate a shard of the test split, in one process, while others evaluate theirs; :func:`run` with the same
+    configuration then evaluates what is left and writes the results, the same as without shards.
 
     Writes into ``OUTPUT_DIR/partial``.
 
@@ -159,7 +159,7 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
 
 
 def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
-    """Measure a recognizer that is there already, such as a network of your own in :meth:`Recognizer.wrap`.
+    """Evaluate a recognizer that exists already, such as a network of your own in :meth:`.Recognizer.wrap`.
 
     What ``TEST.ENABLE`` and ``BIAS.ENABLE`` ask for, on the test split, as :func:`run` does it for a model that it
     builds; it writes the same files into ``OUTPUT_DIR``. What the configuration says of a model to build, of weights
@@ -236,13 +236,13 @@ def _labelled_sources(cfg: CfgNode) -> dict[str, VideoSource]:
 
 
 def _check_test(cfg: CfgNode, source: VideoSource) -> None:
-    """Raise where the test videos cannot be measured as they are described."""
+    """Raise where the test videos cannot be evaluated as they are described."""
     check_labels(cfg, source)
     check_attributes([source], cfg.BIAS.BREAK_DOWN_BY, "BIAS.BREAK_DOWN_BY")
 
 
 def _look_up(cfg: CfgNode, source: VideoSource, split: str) -> None:
-    """Raise DataError where too many of the videos of a split are not there; in all processes."""
+    """Raise DataError where too many of the videos of a split are missing; in all processes."""
     if cfg.DATA.MODALITY != "flow":  # where nothing but their optical flow is read
         log = BadVideoLog(cfg.OUTPUT_DIR, cfg.DATA.MAX_BAD_FRACTION)
         classes = cfg.MODEL.NUM_CLASSES if is_labelled(cfg, split) else None
@@ -276,8 +276,8 @@ def _model_name(cfg: CfgNode, recognizer: Recognizer) -> str:
 
 
 def _refuse_other_results(cfg: CfgNode, model: str, weights: str) -> None:
-    """Raise ConfigError where ``OUTPUT_DIR`` holds results of another model: to measure again replaces what was
-    measured, and is meant for the same model, or for a training's own folder. In all processes."""
+    """Raise ConfigError where ``OUTPUT_DIR`` holds results of another model: evaluating again replaces the results, and
+    is meant for the same model, or for a training's own folder. In all processes."""
     document = read_document(cfg.OUTPUT_DIR)
     folder = Path(cfg.OUTPUT_DIR)
     if document and "run" not in document:
@@ -293,7 +293,7 @@ def _refuse_other_results(cfg: CfgNode, model: str, weights: str) -> None:
 
 
 def _origin(weights: str, folder: Path) -> str:
-    """Weights as they are told apart: those of the folder's own training are the same ones."""
+    """The origin of weights, for comparison: those of the folder's own training are the same ones."""
     path = Path(weights).expanduser().resolve()
     if weights.startswith(TRAINED) or path.is_relative_to((folder / "checkpoints").resolve()):
         return TRAINED
@@ -301,7 +301,7 @@ def _origin(weights: str, folder: Path) -> str:
 
 
 def _partial(cfg: CfgNode) -> Path:
-    """What a measurement that was killed goes on from."""
+    """The folder of partial results, from which a killed evaluation resumes."""
     return Path(cfg.OUTPUT_DIR) / "partial"
 
 
@@ -353,7 +353,8 @@ def _measure(
 
 
 def _validation(cfg: CfgNode, recognizer: Recognizer, source: VideoSource | None) -> Validate | None:
-    """What the trainer calls every ``TRAIN.EVAL_PERIOD`` epochs: video-level accuracy on the validation split."""
+    """The validation that the trainer calls every ``TRAIN.EVAL_PERIOD`` epochs: video-level accuracy on the validation
+    split."""
     if source is None:
         return None
     settings = choose_settings(cfg, recognizer, training=False)

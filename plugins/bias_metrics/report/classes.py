@@ -1,4 +1,4 @@
-"""The section of the classes: accuracy on original clips against shuffled ones."""
+"""The section of classes: accuracy on original clips against shuffled ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _classes(runs: Sequence[RunResults]) -> Classes | None:
 
 
 def _class_points(run: RunResults) -> dict[str, tuple[ClassPoint, int]]:
-    """(accuracies, number of videos) by class name; classes of the same name are told apart by their numbers."""
+    """Accuracies and numbers of videos by class name; classes of the same name are told apart by their numbers."""
     table = result_of(run, "modulated_accuracy").tables.get("per_class", [])
     rows = [row for row in table if row.get("level", "video") == "video"]
     names = [str(row.get("class_name", row.get("class"))) for row in rows]

@@ -41,7 +41,7 @@ class ClassPoint:
 
 
 def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt: str, labelled: int = 6) -> str:
-    """Accuracy on original against shuffled clips, a point a class; the classes that stand out are named."""
+    """Draw accuracy on original against shuffled clips, a point a class; outliers are named."""
     with plots.drawing(3.5, prefix, alt, width=3.6) as (canvas, result):
         axes = canvas.add_subplot()
         axes.plot([0, 100], [0, 100], color=plots.MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
@@ -77,7 +77,7 @@ def class_scatter(points: Sequence[ClassPoint], *, color: int, prefix: str, alt:
 
 
 def depth_profile(series: Sequence[plots.Series], *, axis: str, prefix: str, alt: str) -> str:
-    """One line a run: a value for each layer, from input to output."""
+    """Draw one line a run: a value for each layer, from input to output."""
     with plots.drawing(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for one in series:
@@ -100,7 +100,7 @@ def depth_profile(series: Sequence[plots.Series], *, axis: str, prefix: str, alt
 
 
 def channel_shares(temporal: Sequence[float | None], *, color: int, prefix: str, alt: str) -> str:
-    """Stacked bars, one a layer from input to output: temporal channels in the run's colour, static above, %."""
+    """Draw stacked bars, one a layer from input to output: temporal channels in the run's colour, static above, %."""
     with plots.drawing(2.5, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for depth, share in enumerate(temporal, start=1):

@@ -1,4 +1,4 @@
-"""What the figures of this plugin's evaluators are called, which of them are headlines, and what they say of a run."""
+"""Metrics of this plugin's figures: titles, headlines, and their interpretation."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _read_order(run: RunResults) -> Reading | None:
 
 
 def _read_motion(run: RunResults) -> Reading | None:
-    """What the score of frozen clips says, or else of shuffled ones."""
+    """Interpret the score of frozen clips, or else of shuffled ones."""
     return _read_score(run, DYNAMIC_SCORE, *DYNAMIC_SCORE.headlines)
 
 
 def _read_distilled(run: RunResults) -> Reading | None:
-    """The same of the student's, where there is no other."""
+    """Interpret the score of the student, where there is no other."""
     return None if _read_motion(run) else _read_score(run, DISTILLED_SCORE, *DISTILLED_SCORE.headlines)
 
 
@@ -57,7 +57,7 @@ def _read_score(run: RunResults, metric: Metric, *headlines: Headline) -> Readin
 
 
 def _frozen(variant: str) -> str:
-    """So that two frames are two things; plainly "frozen" where it is the usual one."""
+    """Words for a frozen clip: with the frame, where it is not the usual one."""
     return "dynamic score, " + ("frozen" if variant == Freeze().spec else modulation_label(variant))
 
 

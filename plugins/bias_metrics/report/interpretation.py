@@ -1,5 +1,4 @@
-"""What log ratios and dynamic scores say, in words that someone new to the subject understands, and the thresholds
-behind the words."""
+"""Interpretation of log ratios and dynamic scores in words for newcomers, and the thresholds behind them."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ SLIGHT, LARGE = 0.1, 1.0
 
 
 def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None, num_classes: int) -> Reading:
-    """What shuffling the frames does to accuracy (in per cent), and what that says of the model."""
+    """Interpret the effect of shuffled frames on accuracy (in percent)."""
     before, after = original.value, shuffled.value
     assert before is not None
     assert after is not None
@@ -57,8 +56,8 @@ def read_shuffling(original: Figure, shuffled: Figure, log_ratio: Figure | None,
 
 
 def read_dynamic_score(score: Figure, agreement: Figure | None, *, guessing: bool = False) -> Reading:
-    """What a dynamic score (nats) says: how far predictions move when motion is taken away, or from what a student that
-    sees single frames says.
+    """Interpret a dynamic score (nats): how far predictions move when motion is removed, or are from a spatial
+    student's.
 
     Args:
         agreement: of the first choices.

@@ -1,5 +1,5 @@
-"""Profiles: how temporal the kernels of several networks are over depth, on one page, beside the same architectures at
-random weights.
+"""Profiles of kernel temporality over depth, of several networks on one page, beside the same architectures at random
+weights.
 
 ``results.json`` is one object::
 
@@ -41,7 +41,7 @@ MEASURES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One network's kernels.
+    """Kernel temporality of one network, layer by layer.
 
     Attributes:
         name: how the page calls it.

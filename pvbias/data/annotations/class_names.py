@@ -21,7 +21,7 @@ _HEADING = re.compile(r"(?i)(?:(?:class|label)?_?(?:id|idx|index|number|label|na
 
 
 def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
-    """Class names in label order.
+    """Read class names in label order.
 
     - one name a line;
     - a number and a name a line, in any order (``0 abseiling``, ``1,air drumming``, ``clapping,0``), numbers 0 to
@@ -77,7 +77,7 @@ def _json_names(text: str, said: str) -> list[str]:
 
 
 def _in_order(pairs: Sequence[tuple[int, str]], said: str) -> list[str]:
-    """Names by number."""
+    """Sort names by number."""
     ordered = sorted(pairs)
     first = ordered[0][0]
     for place, (number, name) in enumerate(ordered):

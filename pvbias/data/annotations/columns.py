@@ -1,4 +1,4 @@
-"""Columns of a table (or keys of a JSON object) by the names that lists give them."""
+"""Recognition of a table's columns (or a JSON object's keys) by their names."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UNNAMED = frozenset({"", "unnamed0"})
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns with each meaning; empty: there is none.
+    """The names of the columns with each meaning; empty: there is none.
 
     Attributes:
         identifier: the path's column holds identifiers, not paths.
@@ -57,7 +57,7 @@ class Columns:
 
 
 def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Columns | None:
-    """Meanings of a table's columns by their names; None: there is no column of paths.
+    """Find the meanings of a table's columns by their names; None: there is no column of paths.
 
     Args:
         names: of the columns.
@@ -90,8 +90,8 @@ def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Co
 
 
 def is_heading(cells: Sequence[str], *, words: bool) -> bool:
-    """Tell whether cells are names of columns: one of the path and one of the label or of something else that is
-    known; that of the path alone; or, unless they are just ``words`` between spaces, that of the path and others."""
+    """Whether cells are names of columns: one of the path and one of the label or of something else that is known; that
+    of the path alone; or, unless they are just ``words`` between spaces, that of the path and others."""
     plain = [_plain(cell) for cell in cells]
     paths = [name for name in plain if name in {*_flat(_PATHS)}]
     known = {*_flat((*_PATHS, *_LABELS, *_STARTS, *_ENDS, *_SPLITS)), *_OTHERS}

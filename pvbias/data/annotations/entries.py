@@ -1,4 +1,4 @@
-"""Entries of an annotation as every form gives them, and what a label may be."""
+"""Entries of an annotation, common to all list forms, and the parsing of their labels and times."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOTHING = frozenset({"nan", "null", "<na>", "n/a"})
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A record whose label may still be a class name and whose file is not looked for yet.
+    """A parsed line of a list: its label may still be a class name, and its file is not looked for yet.
 
     Attributes:
         where: file and line, for messages.
@@ -51,12 +51,12 @@ class Entry:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a decimal number, whole or not."""
+    """Whether a text is a decimal number, whole or not."""
     return re.fullmatch(NUMBER, text) is not None
 
 
 def parse_label(value: Any, where: str) -> int | str | None:
-    """A label as a file has it: a whole number (``2``, ``"2"``, ``2.0``) as int, a class name as text, None for none.
+    """Parse a label: a whole number (``2``, ``"2"``, ``2.0``) as int, a class name as text, None for none.
 
     Raises:
         DataError: it is a number that no class can have, or neither number nor name.
@@ -90,7 +90,7 @@ def parse_label(value: Any, where: str) -> int | str | None:
 
 
 def parse_seconds(value: Any, key: str, where: str) -> float | None:
-    """A time, seconds; None for none.
+    """Parse a time in seconds; None for none.
 
     Raises:
         DataError: it is none.

@@ -1,4 +1,4 @@
-"""Files that the names in a list mean."""
+"""Search for the video files that a list names."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _DEPTH = 2
 
 
 def is_video(name: str) -> bool:
-    """Tell whether a file name ends as a video's."""
+    """Whether a file name has a video's suffix."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def expand(path: str | os.PathLike) -> Path:
-    """``~`` and ``~user`` at the beginning as the shell reads them; a name of no user's is left as it is."""
+    """Expand ``~`` and ``~user`` at the beginning as the shell does; a name of no user's is left as it is."""
     return Path(os.path.expanduser(path))
 
 
 class Files:
-    """Files and folders below a root, each folder listed once however many names lead there.
+    """Cached listing of the files and folders below a root.
 
     Args:
         root: folder that relative names start from.
@@ -43,7 +43,7 @@ class Files:
         self._listed: dict[str, dict[str, list[str]]] = {}
 
     def find(self, entry: Entry) -> str | None:
-        """The path of what an entry names, where there is something; None otherwise.
+        """The path of an entry's video, where there is something; None otherwise.
 
         A name without a video's suffix may be a folder of frames, or a video whose suffix the list leaves out.
 
@@ -57,7 +57,7 @@ class Files:
         return os.path.join(folder, name if name in found else found[0]) if found else None
 
     def path(self, name: str) -> str:
-        """Path that a name leads to from the root, whether or not something is there."""
+        """The path of a name below the root, whether or not something is there."""
         return str(self.root / expand(name))
 
     def _names(self, folder: str) -> dict[str, list[str]]:
@@ -74,7 +74,7 @@ class Files:
 
 
 def find_clips(entries: Sequence[Entry], root: Path) -> dict[Entry, str]:
-    """Files (or folders of frames) of clips that a list names by identifier and time.
+    """Find the files (or folders of frames) of clips that a list names by identifier and time.
 
     They have the usual names, ``ID_000010_000020`` (whole seconds) or ``ID``, and lie in ``root``, in the folder of
     their class, or in that of their split. Where several have the same name, the one in the folder of its class is
@@ -147,7 +147,8 @@ def _check_cut(entry: Entry, path: str) -> None:
 
 
 def _search(root: str, wanted: Collection[str], depth: int = _DEPTH) -> dict[str, list[str]]:
-    """Videos and folders with one of the wanted names (without suffix), at most ``depth`` folders below ``root``."""
+    """Find videos and folders with one of the wanted names (without suffix), at most ``depth`` folders below
+    ``root``."""
     found: dict[str, list[str]] = {}
     for name in sorted(_list(root)):
         path = os.path.join(root, name)

@@ -1,4 +1,4 @@
-"""Folders of videos, with subfolders as classes."""
+"""Annotations of folders of videos, with subfolders as classes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .files import is_video
 
 
 def folder_entries(folder: Path) -> Iterator[Entry]:
-    """Entries of a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in it,
-    it is a list of videos without labels.
+    """The entries of a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in
+    it, it is a list of videos without labels.
 
     Subfolders that are all called by numbers (``0`` .. ``399``) are those numbers.
 

@@ -1,4 +1,4 @@
-"""Lists in JSON: an object a line, an array of objects, objects by identifier."""
+"""Annotations in JSON: an object a line, an array of objects, objects by identifier."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DESCRIBED = frozenset({"annotations", "subset", "label", "segment", "path", "st
 
 
 def is_json(file: Path, text: str) -> bool:
-    """Tell whether a file is JSON: by its name, or because it begins as JSON does and is some."""
+    """Whether a file is JSON, by its name or its content."""
     if file.suffix.lower() in {".json", ".jsonl", ".ndjson"}:
         return True
     start = text.lstrip()
@@ -30,7 +30,7 @@ def is_json(file: Path, text: str) -> bool:
 
 
 def json_entries(file: Path, text: str) -> Iterator[Entry]:
-    """Entries of JSON lines, or of a file that is JSON as a whole.
+    """The entries of JSON lines, or of a file that is JSON as a whole.
 
     Raises:
         DataError: it is of another form.
@@ -77,7 +77,8 @@ def _document_entries(file: Path, document: Any) -> Iterator[Entry]:
 
 
 def _described_entries(file: Path, document: Mapping[str, Mapping[str, Any]]) -> Iterator[Entry]:
-    """Kinetics' form: ``{ID: {"annotations": {"label": ..., "segment": [start, end]}, "subset": ...}}``."""
+    """The entries of Kinetics' form: ``{ID: {"annotations": {"label": ..., "segment": [start, end]}, "subset":
+    ...}}``."""
     check_one_split((str(item["subset"]) for item in document.values() if "subset" in item), file, "subset")
     pool = AttributePool()
     for name, item in document.items():

@@ -1,4 +1,4 @@
-"""Lists without a heading: ``path label`` lines, and what looks like them and is none."""
+"""Annotations without a heading: ``path label`` lines, and diagnosis of lines that only look like them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TSN = "`path frames label`, three columns (TSN, TSM, mmaction2)"
 
 @dataclass(frozen=True)
 class Row:
-    """A line taken apart.
+    """A line split into path and columns.
 
     Attributes:
         where, text: file and line, and what stands there.
@@ -40,7 +40,7 @@ class Row:
 
 
 def read_rows(lines: Sequence[tuple[str, str]]) -> list[Row]:
-    """Take lines apart: the path, up to a video's suffix or, without one, to the numbers at the end, and the columns
+    """Split lines into the path, up to a video's suffix or, without one, to the numbers at the end, and the columns
     behind it. White space, commas, semicolons and tabs separate; a class name may have spaces, and commas in quotes."""
     return [_row(where, text) for where, text in lines]
 
@@ -133,7 +133,7 @@ def _columns(rest: str, where: str) -> tuple[str, ...]:
 
 
 def _describe_wide(row: Row, rows: Sequence[Row]) -> str:
-    """The form that a line with more columns than a path and a label looks like, and what to do."""
+    """Explain what a line with more columns than a path and a label looks like, and what to do."""
     numbers = all(is_number(column) for other in rows for column in other.columns)
     widths = {len(other.columns) for other in rows}
     said = f"{row.where}: {row.text[:80]!r} has {len(row.columns)} columns after the path"

@@ -1,4 +1,4 @@
-"""Class names that two lists spell differently."""
+"""Class names compared without regard to spelling."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ _NOT_SPELLING = re.compile(r"[\W_]+")
 
 
 def loosely(name: object) -> str:
-    """A name without case, white space, underscores and punctuation: ``Air_Drumming`` and ``air drumming`` are one."""
+    """Normalise a name: without case, white space, underscores and punctuation: ``Air_Drumming`` and ``air drumming``
+    are one."""
     return _NOT_SPELLING.sub("", str(name)).casefold()
 
 
 class ClassNumbers:
-    """Numbers of classes by their names.
+    """Class numbers by name, in any spelling.
 
     A name is found as it is written or, where no two classes would then be one, loosely (:func:`loosely`).
 
@@ -31,6 +32,6 @@ class ClassNumbers:
         self._loose.pop("", None)
 
     def find(self, name: str) -> int | None:
-        """The class's number; None: there is no such class."""
+        """The number of a class; None: there is no such class."""
         found = self._exact.get(name)
         return self._loose.get(loosely(name)) if found is None else found

@@ -1,4 +1,4 @@
-"""From a file or folder to records with numbers for labels."""
+"""Reading of annotations: from a file or folder to records with numbers for labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HMDB51 = re.compile(r".*?_?(?P<class>[^_]+)_[fhlu]_(?:cm|nm)_np[0-9]+_(?:ba|fr|
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """A split as it was read.
+    """The records and class names of a split.
 
     Attributes:
         path: the file or folder.
@@ -55,7 +55,7 @@ def read_annotation(
     first_label: int | None = None,
     names_from: str = "the training split",
 ) -> Annotation:
-    """Read a split.
+    """Read the annotation of a split, in any form.
 
     - lines ``path label``, the separator white space, a comma, a semicolon or a tab; what follows a video's file name
       is the label, which may be a class name with spaces, or be missing. Empty lines and lines that begin with ``#``
@@ -160,7 +160,7 @@ def _file_entries(file: Path, list_format: str) -> list[Entry]:
 
 
 def _find_paths(entries: Sequence[Entry], root: Path, path: Path) -> list[str]:
-    """Paths of the entries' videos, there or not.
+    """The paths of the entries' videos, there or not.
 
     Raises:
         DataError: what the list names need not be videos, and none of it is there.
@@ -193,7 +193,8 @@ def _find_paths(entries: Sequence[Entry], root: Path, path: Path) -> list[str]:
 
 
 def _first_of_numbered_names(entries: Sequence[Entry]) -> Entry | None:
-    """The first entry where all are names with the numbers 0, 1, 2, ... in order: a list of classes, not of videos."""
+    """The first entry of a list of classes taken for one of videos: all names have the numbers 0, 1, 2, ... in
+    order."""
     labels = [entry.label for entry in entries]
     named = len(entries) > 2 and not any(is_video(entry.name) for entry in entries)
     in_order = [list(range(first, first + len(labels))) for first in (0, 1)]
@@ -205,7 +206,7 @@ def _shown(entry: Entry) -> str:
 
 
 def _check_one_kind(entries: Sequence[Entry]) -> None:
-    """Numbers and names in one file are a mistake in one of its lines."""
+    """Raise DataError where some labels are numbers and others names: a mistake in one of the lines."""
     by_kind: dict[type, Entry] = {}
     for entry in entries:
         if entry.label is not None:
@@ -251,8 +252,8 @@ def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path) -
 
 
 def _check_spelling(entries: Sequence[Entry]) -> None:
-    """Raise DataError where two classes differ in case, spaces and underscores only: a slip makes a class of its own,
-    and gives other numbers to those behind it."""
+    """Raise DataError where two classes differ in case, spaces and underscores only: a typing error makes a class of
+    its own, and gives other numbers to those behind it."""
     spelt: dict[str, Entry] = {}
     for entry in entries:
         if isinstance(entry.label, str):
@@ -265,7 +266,7 @@ def _check_spelling(entries: Sequence[Entry]) -> None:
 
 
 def _warn_of_other_labels(entries: Sequence[Entry], records: Sequence[VideoRecord]) -> None:
-    """Say where a video is listed again with another label: no prediction is right for both."""
+    """Warn where a video is listed again with another label: no prediction is right for both."""
     labels: dict[tuple[str, float | None, float | None], Entry] = {}
     again = []
     for entry, record in zip(entries, records, strict=True):
@@ -282,7 +283,8 @@ def _warn_of_other_labels(entries: Sequence[Entry], records: Sequence[VideoRecor
 
 
 def _warn_of_missing_labels(entries: Sequence[Entry]) -> None:
-    """Some lines without a label may be meant, or cut off: figures that need one are then of the other videos only."""
+    """Warn of lines without a label, which may be meant or cut off: figures that need one are of the other videos
+    only."""
     without = [entry for entry in entries if entry.label is None]
     if 0 < len(without) < len(entries):
         logger.warning(
@@ -303,7 +305,7 @@ def _shifted(entry: Entry, first: int) -> Entry:
 
 
 def _numbers(entries: Sequence[Entry], classes: ClassNumbers, names_from: str) -> dict[str, int]:
-    """Numbers of all class names that the entries have.
+    """Number all class names of the entries.
 
     Raises:
         DataError: some are of no class.

@@ -1,4 +1,4 @@
-"""Lists whose first line names their columns."""
+"""Annotations with a heading that names their columns."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Line = tuple[str, str]
 
 
 def has_heading(lines: Sequence[Line]) -> bool:
-    """Tell whether the first line names columns."""
+    """Whether the first line names columns."""
     delimiter = _delimiter(lines[0][1])
     cells = _cells(lines[0][1], delimiter)
     return is_heading(cells, words=delimiter == " ") and not any(is_number(cell) or is_video(cell) for cell in cells)
 
 
 def table_entries(lines: Sequence[Line]) -> Iterator[Entry]:
-    """Entries of a list with a heading, which says which columns are the path (or the identifier), the label, and the
-    part that is meant; others are attributes. Under ``path,label`` lines may be written as without a heading, too.
+    """The entries of a list with a heading, which says which columns are the path (or the identifier), the label, and
+    the part that is meant; others are attributes. Under ``path,label`` lines may be written as without a heading, too.
 
     Raises:
         DataError: the heading leaves open which column is meant, or a line has another number of columns.
@@ -53,7 +53,7 @@ def table_entries(lines: Sequence[Line]) -> Iterator[Entry]:
 
 
 def _attributes(table: Sequence[dict[str, str]], names: Sequence[str]) -> list[Attributes]:
-    """Attributes of each row; the type of their values is that of the whole column."""
+    """The attributes of each row; the type of their values is that of the whole column."""
     if not names:
         return [NO_ATTRIBUTES] * len(table)
     pool = AttributePool()

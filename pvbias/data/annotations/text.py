@@ -1,4 +1,4 @@
-"""Text files, whatever program wrote them."""
+"""Decoding of text files, whatever program wrote them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKS = (
 
 
 def read_text(file: Path) -> str:
-    """The text of a file: UTF-8, or UTF-16 or UTF-32 with their mark, which is left out.
+    """Read a text file: UTF-8, or UTF-16 or UTF-32 with their mark, which is left out.
 
     File names need not be UTF-8: bytes that are not come back as they were when the name is used.
 

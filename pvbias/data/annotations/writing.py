@@ -1,4 +1,4 @@
-"""Lists of videos as text, which :func:`.reading.read_annotation` reads as the same records."""
+"""Writing of annotations as text, which :func:`.reading.read_annotation` reads as the same records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .lines import write_line, write_row
 
 @dataclass(frozen=True)
 class Listed:
-    """A line of a list.
+    """A line of a list to be written.
 
     Attributes:
         path: as it is to be written.
