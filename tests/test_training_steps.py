@@ -10,7 +10,7 @@ from pvbias.tools.main import main
 
 load_plugins([])
 
-#: A zoo model at a size that two slow cores do not notice, on made-up videos, whose optical flow is known.
+#: A zoo model at a size that two slow cores do not notice, on generated videos, whose optical flow is known.
 SETTINGS = """
 MODEL: {MODEL_NAME: x3d_xs}
 DATA: {NUM_FRAMES: 4, SAMPLING_RATE: 4, TRAIN_CROP_SIZE: 32, TEST_SHORT_SIDE: 40, RANDOM_FLIP: False}

@@ -22,7 +22,7 @@ COMMANDS = {
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
     "flow": ("flow", "estimate the optical flow of a data set once, for training"),
-    "make-videos": ("make_videos", "write the videos that a configuration makes up as files"),
+    "make-videos": ("make_videos", "write the generated videos of a configuration as files"),
     "inspect": ("inspect_checkpoint", "say what a checkpoint is, and which models it fits"),
     "export": ("export", "write a trained model as PyTorchVideo, SlowFast or torchvision load it"),
     "submit": ("submit", "do what `pvbias run` does as a job on a Slurm cluster, or a sweep as many"),

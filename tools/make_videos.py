@@ -1,5 +1,5 @@
-"""Write the videos of a configuration's data sets as files, with an annotation of each split: made-up videos for other
-programs to read, or for a look at them."""
+"""Write the generated videos of a configuration as files, with an annotation of each split: for other programs to read,
+or for a look at them."""
 
 from __future__ import annotations
 

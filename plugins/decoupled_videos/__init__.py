@@ -97,13 +97,13 @@ def add_config(cfg: CfgNode) -> None:
         cfg,
         "DECOUPLED.PLACES_DIR",
         "",
-        "Folder with one subfolder of images a place class. Empty: images that are made up.",
+        "Folder with one subfolder of images a place class. Empty: procedural images.",
         effect=Effect.CONTENT,
     )
     declare(
         cfg,
         "DECOUPLED.FACES_DIR",
         "",
-        "Folder of face images (searched to any depth). Empty: images that are made up.",
+        "Folder of face images (searched to any depth). Empty: procedural images.",
         effect=Effect.CONTENT,
     )

@@ -106,7 +106,7 @@ def places(folder: str, split: str, *, count: int) -> Pictures:
         folder: DECOUPLED.PLACES_DIR: one subfolder a class, the first ``count`` in natural order of their names are
             taken. With subfolders ``train`` and ``test`` that hold the classes, those are the splits, and the last
             eighth of each training class is "val"; otherwise the first 70 % of each class are "train", the next 10 %
-            "val", the rest "test". Empty: made up.
+            "val", the rest "test". Empty: procedural ones.
         split: "train", "val" or "test"; no file is in two of them.
         count: DECOUPLED.PLACES.
 
@@ -155,7 +155,7 @@ def faces(folder: str, split: str) -> Pictures:
     Args:
         folder: DECOUPLED.FACES_DIR, searched to any depth. With at least three folders that hold images, each is a
             person, and the first 70 % of the persons are "train", the next 10 % "val", the rest "test"; otherwise the
-            files are shared like that. Empty: made up.
+            files are shared like that. Empty: procedural ones.
         split: "train", "val" or "test"; no file is in two of them.
 
     Raises:
@@ -180,7 +180,7 @@ def faces(folder: str, split: str) -> Pictures:
 def _existing(folder: str, key: str) -> Path:
     path = Path(os.path.expanduser(folder))
     if not path.is_dir():
-        raise ConfigError(f"DECOUPLED.{key} = {folder!r} is no folder. Leave it empty for pictures that are made up.")
+        raise ConfigError(f"DECOUPLED.{key} = {folder!r} is no folder. Leave it empty for procedural ones.")
     return path
 
 

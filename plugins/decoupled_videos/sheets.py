@@ -208,8 +208,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write to")
     parser.add_argument("--mnist-dir", default="", help="folder with MNIST's IDX files (scikit-learn's digits)")
-    parser.add_argument("--places-dir", default="", help="folder with a subfolder of images a place (made up)")
-    parser.add_argument("--faces-dir", default="", help="folder of face images (made up)")
+    parser.add_argument(
+        "--places-dir", default="", help="folder with a subfolder of images a place (default: procedural)"
+    )
+    parser.add_argument("--faces-dir", default="", help="folder of face images (default: procedural)")
     parser.add_argument("--size", type=int, default=112, help="side of the videos' frames, pixels (%(default)s)")
     options = parser.parse_args(argv)
     try:

@@ -258,7 +258,7 @@ def add_keys(cfg: CfgNode) -> None:
         "DATA.FLOW_DIR",
         "",
         "Folder of optical flow that `pvbias flow extract` wrote, for clips of flow and for objectives that "
-        "predict it. Empty: what the data set itself knows (made-up videos do).",
+        "predict it. Empty: what the data set itself knows (generated videos do).",
     )
     declare(
         cfg,
@@ -266,7 +266,7 @@ def add_keys(cfg: CfgNode) -> None:
         "",
         "Folder of masks, for what asks for them: for a video of the name NAME (without its suffix) NAME.npz, a folder "
         "NAME of images, or a second video NAME.mp4: pvbias/data/masks.py. Empty: what the data set itself knows "
-        "(made-up videos do).",
+        "(generated videos do).",
     )
     declare(
         cfg,

@@ -106,7 +106,7 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "BIAS.BREAK_DOWN_BY",
         [],
-        "Attributes of the test videos (further columns of a list or keys of a .jsonl, factors of made-up videos) by "
+        "Attributes of the test videos (further columns of a list or keys of a .jsonl, factors of generated videos) by "
         "which figures are broken down: a table for each, with a row for each of its values.",
         texts(),
         effect=Effect.FIGURES,

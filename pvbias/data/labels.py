@@ -71,7 +71,7 @@ def check_same_kind(cfg: CfgNode, training: VideoSource, other: VideoSource) -> 
             "DATA.CLASS_NAMES_FILE, or data sets that number their classes alike."
         )
     if cfg.DATA.CLASS_NAMES_FILE or not (hasattr(training, "own_names") and hasattr(other, "own_names")):
-        return  # made-up videos number their classes alike
+        return  # generated videos number their classes alike
     for names, numbers in ((training, other), (other, training)):
         if names.class_names and not numbers.class_names and any(r.label is not None for r in numbers.records):
             raise ConfigError(

@@ -23,7 +23,7 @@ def look_up(source: VideoSource, log: BadVideoLog, *, split: str, num_classes: i
     is met, and listed, in its turn.
 
     Args:
-        source: the videos; those that know no files (made-up ones) are all there.
+        source: the videos; those that know no files (generated ones) are all there.
         log: lists them before the run ends.
         split: for the list.
         num_classes: K; None: labels are not looked at.

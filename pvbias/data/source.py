@@ -250,8 +250,8 @@ def list_fingerprints(source: VideoSource) -> dict[str, str]:
     """Tell a list of videos to train on from another, each SHA-256, hexadecimal.
 
     Returns:
-        ``list``: over the names, labels and parts of all records, in order, and the class names (of made-up videos over
-        their recipe, too); ``files``: over the sizes of the files, unless one of them is not there.
+        ``list``: over the names, labels and parts of all records, in order, and the class names (of generated videos
+        over their recipe, too); ``files``: over the sizes of the files, unless one of them is not there.
     """
     records = source.records
     extents = _extents(records)
@@ -290,7 +290,7 @@ def set_fingerprints(source: VideoSource) -> SetFingerprints:
         label = record.label
         classes.append(repr((video, label if label is None or not 0 <= label < len(names) else names[label])))
     if all(extent is None for extent in extents):
-        videos.append(source.description)  # made-up videos: their recipe
+        videos.append(source.description)  # generated videos: their recipe
     return SetFingerprints(
         videos=_digest_of(videos),
         label_numbers=_digest_of(numbers),

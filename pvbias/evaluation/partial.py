@@ -3,7 +3,7 @@
 Each process appends to a file of its own in ``<folder>/<split>-<fingerprint>/``, one record for each chunk of videos
 (:func:`pvbias.data.sharding.split_into_chunks`) that is through::
 
-    length of the content (8 bytes, little-endian) | its BLAKE2b (16 bytes) | content: a pickled Part
+    length of the content (8 bytes, little-endian) | its BLAKE2b (16 bytes) | content: a pickled ChunkResult
 
 A record counts as a whole or not at all, and what follows a broken one in its file is not read. The next attempt reads
 all files, whatever number of processes has written them, and writes new ones.
@@ -63,7 +63,7 @@ _NUMPY = (np.ndarray, np.dtype, np.empty(0).__reduce__()[0], np.float64(0).__red
 
 
 @dataclass(kw_only=True)
-class Part:
+class ChunkResult:
     """The outcome of a chunk of the videos.
 
     Attributes:
@@ -79,7 +79,7 @@ class Part:
     rows: dict[str, dict[int, Any]] = field(default_factory=dict)
 
 
-class PartWriter:
+class ChunkWriter:
     """Appends parts to a new file in ``folder``, which is made with the first one; a context manager.
 
     That they cannot be kept (a full disk, rows that cannot be pickled) is a warning: the measurement goes on without.
@@ -95,7 +95,7 @@ class PartWriter:
         self._file: IO[bytes] | None = None
         self._synced = time.monotonic()
 
-    def __enter__(self) -> PartWriter:
+    def __enter__(self) -> ChunkWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +103,7 @@ class PartWriter:
             with contextlib.suppress(OSError):
                 self._file.close()
 
-    def write(self, part: Part) -> None:
+    def write(self, part: ChunkResult) -> None:
         """Append a part, which is then safe from a kill of the process."""
         if self._folder is None:
             return
@@ -126,7 +126,7 @@ class PartWriter:
             self._folder = None
 
 
-def read_parts(folder: Path) -> Iterator[Part]:
+def read_chunks(folder: Path) -> Iterator[ChunkResult]:
     """The parts in a folder's files, each once."""
     seen = set()
     for path in sorted(folder.glob("*.parts")):

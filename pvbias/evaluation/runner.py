@@ -30,7 +30,7 @@ from ..models.recognizer import Recognizer
 from ..needs import union
 from .array_store import ArrayStore
 from .evaluator import Evaluator, VideoViews
-from .partial import Part, PartWriter, measurement_fingerprint, read_parts
+from .partial import ChunkResult, ChunkWriter, measurement_fingerprint, read_chunks
 from .results import Result
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def run_evaluators(
     )
     with _array_store(cfg, folder, consumers) as store:
         progress_bar = _progress_bar(loader, shown=progress and is_main_process())
-        with progress_bar as bar, PartWriter(folder, store) as writer, evaluation_mode(recognizer):
+        with progress_bar as bar, ChunkWriter(folder, store) as writer, evaluation_mode(recognizer):
             for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
                 _note(part, bad_log)
                 measured += part.good
@@ -162,14 +162,14 @@ def measure_shard(
     # Not of what is left: how much that is changes while the jobs begin.
     assigned = assign_chunks(cfg, source.records, split_into_chunks(cfg, source.records), shard.count)
     others = {chunk.start for index, chunks in enumerate(assigned) if index != shard.index for chunk in chunks}
-    done = others | {part.first for part in read_parts(folder)}
+    done = others | {part.first for part in read_chunks(folder)}
     needs = union(evaluator.needs for evaluator in consumers.values())
     recognizer.check_features(needs.features)
     loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=needs.tracks, done=done)
     with (
         _array_store(cfg, folder, consumers) as store,
         _progress_bar(loader) as bar,
-        PartWriter(folder, store) as writer,
+        ChunkWriter(folder, store) as writer,
         evaluation_mode(recognizer),
     ):
         for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
@@ -227,7 +227,7 @@ def _take_up(
     done: set[int] = set()
     good = 0
     if folder is not None:
-        for part in read_parts(folder):
+        for part in read_chunks(folder):
             done.add(part.first)
             for name, rows in part.rows.items():
                 evaluators[name].rows |= rows
@@ -241,7 +241,7 @@ def _take_up(
     return folder, done, good
 
 
-def _note(part: Part, bad_log: BadVideoLog) -> None:
+def _note(part: ChunkResult, bad_log: BadVideoLog) -> None:
     bad_log.seen(part.good)
     for video in part.bad:
         bad_log.add(video)
@@ -254,11 +254,11 @@ def _measure_chunks(
     evaluators: Mapping[str, Evaluator],
     settings: Settings,
     bar: tqdm,
-) -> Iterator[Part]:
+) -> Iterator[ChunkResult]:
     """Evaluate this process's videos, one chunk after another, and give the outcome of each."""
     videos = iter(loader)
     for chunk in loader.chunks:
-        part = Part(first=chunk.start)
+        part = ChunkResult(first=chunk.start)
         good = _good_videos(islice(videos, len(chunk)), part.bad, bar)
         part.good = _measure(cfg, recognizer, good, list(evaluators.values()), settings)
         part.rows = {

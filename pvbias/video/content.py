@@ -14,7 +14,7 @@ def content_fingerprint(path: str) -> str | None:
     """Fingerprint of a video's content, wherever it lies: 16 hexadecimal digits of SHA-256 over a file's size and first
     MiB; of a folder of frame images, over the names and sizes of its files and the first MiB of the first one.
 
-    None where there is nothing to read at ``path``: the video is made up, or the file has gone.
+    None where there is nothing to read at ``path``: the video is generated, or the file has gone.
     """
     try:
         if os.path.isdir(path):

@@ -20,7 +20,7 @@ from pvbias.data.attributes import Attributes
 from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Accuracy, SampleClips, measure_shard
-from pvbias.evaluation.partial import Part, PartWriter, read_parts
+from pvbias.evaluation.partial import ChunkResult, ChunkWriter, read_chunks
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
@@ -235,8 +235,8 @@ class Theirs(Evaluator):
 
 
 def test_a_broken_tail_is_dropped_wherever_it_begins(tmp_path):
-    parts = [Part(first=index, good=1, rows={"a": {index: "x" * index}}) for index in range(5)]
-    with PartWriter(tmp_path / "whole") as writer:
+    parts = [ChunkResult(first=index, good=1, rows={"a": {index: "x" * index}}) for index in range(5)]
+    with ChunkWriter(tmp_path / "whole") as writer:
         for part in parts:
             writer.write(part)
     (path,) = (tmp_path / "whole").iterdir()
@@ -248,12 +248,12 @@ def test_a_broken_tail_is_dropped_wherever_it_begins(tmp_path):
     cut.mkdir()
     for length in range(len(content) + 1):
         (cut / "a.parts").write_bytes(content[:length])
-        assert list(read_parts(cut)) == parts[: sum(end <= length for end in ends[1:])]
+        assert list(read_chunks(cut)) == parts[: sum(end <= length for end in ends[1:])]
     for position in random.Random(0).sample(range(len(content)), 50):
         broken = bytearray(content)
         broken[position] ^= 0x40
         (cut / "a.parts").write_bytes(broken)
-        assert list(read_parts(cut)) == parts[: sum(end <= position for end in ends[1:])]
+        assert list(read_chunks(cut)) == parts[: sum(end <= position for end in ends[1:])]
 
 
 def test_a_measurement_goes_on_from_a_broken_file(tmp_path, whole):
@@ -286,9 +286,9 @@ Pair = namedtuple("Pair", ["a", "b"])
     ],
 )
 def test_rows_come_back_as_they_were(tmp_path, row):
-    with PartWriter(tmp_path) as writer:
-        writer.write(Part(first=0, good=1, rows={"a": {0: row}}))
-    (part,) = read_parts(tmp_path)
+    with ChunkWriter(tmp_path) as writer:
+        writer.write(ChunkResult(first=0, good=1, rows={"a": {0: row}}))
+    (part,) = read_chunks(tmp_path)
     found = part.rows["a"][0]
     assert type(found) is type(row)
     assert pickle.dumps(found) == pickle.dumps(row)
@@ -303,10 +303,10 @@ class Payload:
 
 
 def test_a_file_from_somebody_else_runs_no_code(tmp_path, caplog):
-    with PartWriter(tmp_path) as writer:
-        writer.write(Part(first=0, rows={"a": {0: Payload(tmp_path / "taken_over")}}))
-        writer.write(Part(first=1))
-    assert [part.first for part in read_parts(tmp_path)] == [1]
+    with ChunkWriter(tmp_path) as writer:
+        writer.write(ChunkResult(first=0, rows={"a": {0: Payload(tmp_path / "taken_over")}}))
+        writer.write(ChunkResult(first=1))
+    assert [part.first for part in read_chunks(tmp_path)] == [1]
     assert not (tmp_path / "taken_over").exists()
     assert "open cannot be read back" in caplog.text
 

@@ -10,7 +10,7 @@ from pvbias.registries import ALL
 
 PROJECTS = Path(__file__).parents[2] / "projects"
 
-#: Made-up videos of digits that move along strokes, in 10 classes, and a network that takes milliseconds.
+#: Generated videos of digits that move along strokes, in 10 classes, and a network that takes milliseconds.
 SMALL = """
 MODEL: {MODEL_NAME: r3d_small}
 DATA:

@@ -1,4 +1,4 @@
-"""Swapped backgrounds as an example plugin: pixels and labels by hand, and made-up videos with their own masks."""
+"""Swapped backgrounds as an example plugin: pixels and labels by hand, and generated videos with their own masks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files of made-up videos: what is written, and that they are read as what they were made from."""
+"""Files of generated videos: what is written, and that they are read as what they were made from."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Drawing: hand-worked frames, and made-up pictures that tell their class without being the same."""
+"""Drawing: hand-worked frames, and procedural pictures that tell their class without being the same."""
 
 import itertools
 
