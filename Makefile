@@ -29,7 +29,7 @@ lint: $(VENV)/.installed
 # The reference from the docstrings and READMEs: open build/reference/README.html. A warning is an error.
 reference: $(VENV)/.docs
 	mkdir -p build/pages
-	$(BIN)/python -m sphinx -q -W --keep-going -c tools/reference build/pages build/reference
+	$(BIN)/python -m sphinx -q -j auto -W --keep-going -c tools/reference build/pages build/reference
 	@echo "Open build/reference/README.html"
 
 $(VENV)/.docs: $(VENV)/.installed
