@@ -44,7 +44,7 @@ def read_text(file: Path) -> str:
 
 
 def numbered_lines(file: Path, text: str) -> list[tuple[str, str]]:
-    """(``"file:line"``, the line's text without white space around it) of all lines that are neither empty nor begin with
+    """Lines as (``"file:line"``, text without white space around it), without empty ones and those that begin with
     ``#``."""
     lines = ((f"{file}:{number}", line.strip()) for number, line in enumerate(text.split("\n"), 1))
     return [(where, line) for where, line in lines if line and not line.startswith("#")]
