@@ -161,7 +161,7 @@ def begin(parent: int) -> None:
 
 
 def _say_later(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Of a worker that cannot start; where that is because nobody is there any more, nobody wants to know."""
+    """Report the error of a worker that cannot start; not where its parent has gone, and nobody wants to know."""
     time.sleep(3 * _PERIOD)
     sys.__excepthook__(kind, error, traceback)
 

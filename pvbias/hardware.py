@@ -26,7 +26,7 @@ def available_cores() -> int:
 
 @cache
 def torch_build() -> dict[str, str | None]:
-    """What torch was built with: ``cuda`` and ``hip``, versions or None."""
+    """The build of torch: ``cuda`` and ``hip``, versions or None."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return {"cuda": None, "hip": None}

@@ -1,4 +1,4 @@
-"""How a model is run: device, memory format, number format."""
+"""Run-time settings of a model: device, memory format, number format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a model is run.
+    """Device, memory format and number format of a model.
 
     Attributes:
         device: where.
@@ -87,7 +87,7 @@ class Settings:
             yield
 
     def describe(self) -> dict[str, str]:
-        """What a result's reader has to know of how it was computed."""
+        """The settings that a reader of results has to know."""
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_model()
         return {
             "device": f"{self.device.type} ({device})",

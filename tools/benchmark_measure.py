@@ -71,10 +71,10 @@ class _Variants(Evaluator):
     """Asks for variants and keeps nothing."""
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
-        """Nothing to keep."""
+        """Do nothing."""
 
     def evaluate(self) -> Result:
-        """Nothing to report."""
+        """Report nothing."""
         return Result()
 
 

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _configuration(run: Path, overrides: Sequence[str]) -> CfgNode:
-    """That of the run, with the middle clip of a video, of the training's size, as its only view."""
+    """The configuration of the run, with the middle clip of a video, of the training's size, as its only view."""
     one_view = ("TEST.NUM_ENSEMBLE_VIEWS", "1", "TEST.NUM_SPATIAL_CROPS", "1", "DATA_LOADER.NUM_WORKERS", "0")
     cfg = load_cfg(run / "config.yaml", [*one_view, *overrides])
     if cfg.DATA.TEMPORAL_SAMPLING == "windows":  # the same clips, but all of them

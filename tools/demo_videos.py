@@ -178,7 +178,7 @@ def _sprite(hue: float, generator: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def _pattern(name: str, size: int, generator: np.random.Generator) -> np.ndarray:
-    """How much of the second colour each pixel has, float32 in {0, 1}, ``(size, size)``."""
+    """The weight of the second colour at each pixel, float32 in {0, 1}, ``(size, size)``."""
     y, x = np.mgrid[:size, :size]
     period = int(generator.integers(12, 21))
     if name == "plain":

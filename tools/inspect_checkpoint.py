@@ -131,8 +131,8 @@ def _describe_value(value: Any) -> str:
 
 
 def _advise_family(source: str, path: str, configured: Mapping[str, Any]) -> str:
-    """How to measure a checkpoint of a training of pvbias whose configuration describes a model by keys of a family;
-    empty: it is none. By its name alone it could not be built."""
+    """Say how to measure a checkpoint of a training of pvbias whose configuration describes a model by keys of a
+    family; empty: it is none. By its name alone it could not be built."""
     family = configured.get("MODEL.MODEL_NAME")
     if family not in MODEL_FAMILY or "OBJECTIVE.NAME" not in configured:
         return ""
@@ -185,7 +185,7 @@ def _advise(
     entries: Mapping[str, ZooModel],
     configured: Mapping[str, Any],
 ) -> str:
-    """What can be done with the weights: commands that work, for the model that they are most likely of."""
+    """Suggest commands for the weights, for the model that they are most likely of."""
     equal = equally_good(matches)
     name = _most_likely({other: entries[other] for other in equal}, configured)
     found, entry = matches[name], entries[name]
@@ -227,7 +227,8 @@ def _advise(
 
 
 def _most_likely(equal: Mapping[str, ZooModel], configured: Mapping[str, Any]) -> str:
-    """Of models that nothing tells apart, the one that the file's configuration names, or whose clips it has."""
+    """The likeliest of several models that the weights do not tell apart: the one that the file's configuration names,
+    or whose clips it has."""
     named = str(configured.get("MODEL.MODEL_NAME"))
     return named if named in equal else min(equal, key=lambda name: len(_differing_keys(equal[name], configured)))
 

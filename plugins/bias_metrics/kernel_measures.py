@@ -64,8 +64,9 @@ def self_convolution(weight: Tensor) -> Tensor:
 
 
 def temporal_channels(weight: Tensor, delta: float = 0.0) -> Tensor:
-    """Which output channels are temporal (Algorithm 2), ``(M_out, M_in / groups, T, H, W) -> (M_out,)``, bool: those of
-    whose kernels more than half have ``sc(w) < delta``; see :class:`SelfConvolution` for the sign."""
+    """Classify output channels as temporal or static (Algorithm 2), ``(M_out, M_in / groups, T, H, W) -> (M_out,)``,
+    bool: temporal are those of whose kernels more than half have ``sc(w) < delta``; see :class:`SelfConvolution` for
+    the sign."""
     temporal_kernels = self_convolution(weight) < delta  # (M_out, M_in / groups)
     return 2 * temporal_kernels.sum(1) > temporal_kernels.shape[1]
 

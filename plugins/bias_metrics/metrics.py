@@ -204,7 +204,7 @@ class VideoMetric(abc.ABC):
 
     @abc.abstractmethod
     def _estimate(self, rows: np.ndarray) -> Estimate:
-        """Of the scores ``(videos, m)``."""
+        """Estimate the value and interval from the scores ``(videos, m)``."""
 
     def _mean(self, rows: np.ndarray) -> Estimate:
         (interval,) = statistics.mean_intervals(rows, samples=self.samples, seed=self.seed)

@@ -199,7 +199,7 @@ def from_googlenet(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> 
 
 
 def _in_googlenet(name: str) -> str:
-    """What GoogLeNet calls a weight of Inception-I3D."""
+    """The name in GoogLeNet of a weight of Inception-I3D."""
     module, *inner = name.replace(".conv3d.", ".conv.").split(".")
     if module in _STEM:
         return ".".join([_STEM[module], *inner])

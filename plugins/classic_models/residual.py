@@ -105,7 +105,7 @@ class Depth:
 
     @property
     def channels(self) -> int:
-        """Of the last stage's output."""
+        """Channels of the last stage's output."""
         return WIDTHS[-1] * self.block.expansion
 
     def stages(self, layers: Layers) -> Iterator[tuple[str, list[BasicBlock | Bottleneck]]]:

@@ -152,8 +152,8 @@ def _parts_by_name(class_names: Sequence[str], num_classes: int) -> tuple[list[_
 
 
 def _predicted(scores: Tensor) -> dict[int, float]:
-    """Of how many views each class is the prediction, of scores ``(V, K)``: a view counts in equal parts for the
-    classes that share its first place."""
+    """Count the views for which each class is the prediction, of scores ``(V, K)``: a view counts in equal parts for
+    the classes that share its first place."""
     best = (scores == scores.amax(1, keepdim=True)).double()
     shares = (best / best.sum(1, keepdim=True)).sum(0)
     return {int(k): float(shares[k]) for k in shares.nonzero()[:, 0]}

@@ -121,7 +121,7 @@ class MovingImage:
         return in_order(resize_flow(field, *size(frames, frames)), place)
 
     def masks(self, numbers: np.ndarray) -> np.ndarray:
-        """Where the moving image is in the frames of these numbers: uint8 ``(len(numbers), S, S)``, 1 in its whole
+        """Masks of the moving image in the frames of these numbers: uint8 ``(len(numbers), S, S)``, 1 in its whole
         square, which hides what is behind it, 0 elsewhere."""
         side, frames = len(self._brush), len(self._background)
         masks = np.zeros((len(numbers), frames, frames), np.uint8)

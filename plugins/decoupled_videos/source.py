@@ -161,7 +161,7 @@ class DecoupledVideos:
 
     @property
     def description(self) -> str:
-        """What the videos are, in a line."""
+        """A description of the videos in a line."""
         plan, format = self._plan, self._format
         ties = {"in": ", in context", "out": ", out of context"}.get(plan.context, "") if plan.split != "train" else ""
         return (
@@ -170,7 +170,7 @@ class DecoupledVideos:
         )
 
     def factors(self, index: int) -> Factors:
-        """What video ``index`` shows, whatever its label says of it."""
+        """The factors of video ``index``, whatever its label says of them."""
         return self._plan[index]
 
     def record(self, index: int) -> VideoRecord:
@@ -203,7 +203,7 @@ class DecoupledVideos:
         return self.open(record)
 
     def open_mask(self, record: VideoRecord) -> FrameMasks:
-        """Where what moves is; see :class:`pvbias.data.masks.MaskSource`."""
+        """Open the masks of the moving image; see :class:`pvbias.data.masks.MaskSource`."""
         video = self.open(record)
         return FrameMasks(video.masks, len(video.timestamps), video, where=Path(record.name))
 
@@ -268,7 +268,8 @@ def _path(mnist_dir: str, split: str, index: int) -> np.ndarray:
 
 
 def _mnist_identity(folder: str) -> list[tuple[str, int]]:
-    """Tells digits apart without reading them: names and sizes (bytes) of MNIST's files; nothing for scikit-learn's."""
+    """Identify the digits without reading them: names and sizes (bytes) of MNIST's files; nothing for
+    scikit-learn's."""
     places = (Path(folder), Path(folder, "MNIST", "raw")) if folder else ()
     return sorted((file.name, file.stat().st_size) for place in places for file in place.glob("*idx?-ubyte*"))
 

@@ -24,7 +24,7 @@ _GREY_LEVELS = 255
 
 
 class _Drl(Objective):
-    """What the algorithms share: the recognizer's phase, its classification loss, the weight of the dynamic score."""
+    """Base of the algorithms: the recognizer's phase, its classification loss, the weight of the dynamic score."""
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)

@@ -72,7 +72,7 @@ class _Mix(Transform):
 
     @abc.abstractmethod
     def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
-        """How much of each clip is left, and the clips, each mixed with the one before it."""
+        """Mix each clip with the one before it: the fraction of each that is left, and the mixed clips."""
 
 
 @TRANSFORM.register(name="mixup")

@@ -74,12 +74,12 @@ class FlowVideo:
 
     @property
     def timestamps(self) -> np.ndarray:
-        """Those of the original."""
+        """The timestamps of the original."""
         return self._video.timestamps
 
     @property
     def duration(self) -> float:
-        """That of the original."""
+        """The duration of the original."""
         return self._video.duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:

@@ -268,7 +268,7 @@ def _creator(cfg: CfgNode, create: Creator, **options: Any) -> Creator:
 
 
 def _total(strides: Sequence[int]) -> int:
-    """How many times smaller the frame is at the head: the stem's own share and the stages' strides."""
+    """The total stride up to the head: the stem's and the stages'."""
     product = SPATIAL_STRIDE // 8
     for stride in strides:
         product *= stride

@@ -156,7 +156,7 @@ def choice(values: Sequence[int]) -> str:
 
 
 def _split(factor: _Factor) -> tuple[_Factor, _Factor]:
-    """What the first layer, which both decoders have, enlarges by, and what is left for the others.
+    """Split the factor between the first layer, which both decoders have, and the others.
 
     As little as possible in time: it sees the most channels.
     """

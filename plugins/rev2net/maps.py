@@ -81,7 +81,8 @@ def layouts(output: Any, grids: Iterable[_Grid]) -> list[Layout]:
 
 
 def _joined(pathways: Sequence[Tensor]) -> list[Layout]:
-    """In as few frames as the slowest pathway has, which takes the smallest decoders, or in more."""
+    """Layouts of pathways joined along their channels: in as few frames as the slowest pathway has, which takes the
+    smallest decoders, or in more."""
     counts = [each.shape[2] for each in pathways]
     found = []
     for frames in sorted({max(counts) // part for part in (1, 2, 4) if max(counts) // part >= min(counts)}):

@@ -147,7 +147,7 @@ class _Encoder:
         return [name for name in names if name.count(".") == least]
 
     def reach(self, name: str) -> Reach:
-        """Of decoders of that module's output."""
+        """The reach of decoders of a module's output."""
         names = {id(parameter): key for key, parameter in self.recognizer.module.named_parameters()}
         reached = {names[key] for key in _leaves(self._outputs[name]) if key in names}
         own = [parameter for layer in self._layers.values() for parameter in layer]
@@ -161,7 +161,7 @@ class _Encoder:
         )
 
     def advice(self) -> str:
-        """Where decoders can start."""
+        """List, for errors, the modules that decoders can start from."""
         names = [name for name in self.blocks() or self.outermost() if name in self.usable]
         listed = "; ".join(f"{name} {self.usable[name].shape}, {self.reach(name)}" for name in names)
         return (
@@ -186,7 +186,7 @@ def _layers(recognizer: Recognizer) -> dict[str, list[nn.Parameter]]:
 
 
 def _run(recognizer: Recognizer, clip_shape: _Shape) -> dict[str, Any]:
-    """What inner modules give for a grey clip, with graph, in the order in which they finish."""
+    """Outputs of inner modules for a grey clip, with graph, in the order in which they finish."""
     outputs: dict[str, Any] = {}
 
     def note(name: str, module: nn.Module) -> RemovableHandle:
@@ -208,7 +208,7 @@ def _run(recognizer: Recognizer, clip_shape: _Shape) -> dict[str, Any]:
 
 
 def _read(outputs: Mapping[str, Any], clip_shape: _Shape) -> dict[str, Layout]:
-    """How to read each output as a feature map: one that can be decoded, where there is one."""
+    """Choose the layout of each output: one that can be decoded, where there is one."""
     found: dict[str, Layout] = {}
     grids: list[tuple[int, int, int]] = []
     for name, output in outputs.items():

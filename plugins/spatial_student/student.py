@@ -120,7 +120,7 @@ class TorchvisionStudent:
 
 
 def _extras(name: str, cfg: CfgNode) -> dict[str, object]:
-    """What some classifiers have to be told."""
+    """Constructor arguments of certain classifiers."""
     if name in ("googlenet", "inception_v3"):
         # Published weights expect [-1, 1]; a second classifier for training is not part of a student.
         return {"transform_input": True, "aux_logits": False, "init_weights": False}

@@ -150,7 +150,8 @@ def frames_first(clip: Tensor) -> Tensor:
 
 
 def _logits(module: nn.Module, args: Any, output: Any) -> Tensor:
-    """Of a network's output, which has more (a hook changes neither the network's class nor its weights)."""
+    """Take the logits out of a network's output (as a hook, which changes neither the network's class nor its
+    weights)."""
     return output.logits
 
 

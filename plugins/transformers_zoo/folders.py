@@ -187,12 +187,12 @@ def _three(value: Any, key: str, file: Path) -> _RGB:
 
 
 def _short_side(size: Any, file: Path) -> int:
-    """Of a frame before the crop: the settings have the shortest edge, or height and width."""
+    """The short side of a frame before the crop: the settings have the shortest edge, or height and width."""
     return _whole(size["shortest_edge"], "size", file) if _has(size, "shortest_edge") else _side(size, "size", file)
 
 
 def _side(size: Any, key: str, file: Path) -> int:
-    """Of a square, which the settings have as one number or as height and width."""
+    """The side of a square, which the settings have as one number or as height and width."""
     if _has(size, "height", "width"):
         if size["height"] != size["width"]:
             raise ConfigError(f"{str(file)!r}: {key} = {size!r} is no square, and crops here are.")

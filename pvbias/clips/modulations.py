@@ -138,7 +138,7 @@ class FunctionModulation(Modulation):
     function: Callable[[Tensor, Sequence[int]], Tensor]
 
     def __post_init__(self) -> None:
-        """It has no parameters to check."""
+        """Do nothing: there are no parameters to check."""
 
     def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
         """See :meth:`Modulation.__call__`."""

@@ -132,8 +132,8 @@ class Freeze(Rearrangement):
         return f"frozen to its {self.frame} frame"
 
     def draws(self, count: int) -> tuple[Freeze, ...]:
-        """So many draws of a random frame, different frames of a clip as long as it has that many, for a mean over
-        frames; the modulation itself where its frame is none of those, or a certain draw."""
+        """Several draws of a random frame, different frames of a clip as long as it has that many, for a mean over
+        frames; the modulation itself where its frame is not random, or a certain draw."""
         if self.frame != "random" or self.draw:
             return (self,)
         return tuple(replace(self, draw=draw) for draw in range(count))

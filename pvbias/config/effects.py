@@ -1,4 +1,4 @@
-"""Look up what each configuration key affects, as it was declared (:class:`.keys.Effect`)."""
+"""The effects of configuration keys, as they were declared (:class:`.keys.Effect`)."""
 
 from __future__ import annotations
 

@@ -204,5 +204,5 @@ def modulation_spec() -> Rule:
 
 
 def are_numbers(value: Any) -> bool:
-    """Tell whether all items are numbers: int or float, and no bool."""
+    """Whether all items are numbers: int or float, and no bool."""
     return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in value)

@@ -145,17 +145,17 @@ class FlowVideos(abc.ABC):
 
     @property
     def records(self) -> Sequence[VideoRecord]:
-        """Those of the videos."""
+        """The records of the videos."""
         return self._source.records
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Those of the videos."""
+        """The class names of the videos."""
         return self._source.class_names
 
     @property
     def description(self) -> str:
-        """That of the videos."""
+        """The description of the videos."""
         return f"optical flow of {self._source.description}"
 
     @abc.abstractmethod

@@ -304,7 +304,7 @@ class EvenWindows(FrameSampling):
         return -(-part.num_frames // self.stride)
 
     def _window(self, left: int, begin: int) -> np.ndarray:
-        """From ``begin`` on; what is there is repeated where that is too little."""
+        """The window from ``begin`` on; the video is repeated where it is too short."""
         there = min(self.num_frames, left - begin)
         return self.stride * (begin + np.arange(self.num_frames) % there)
 

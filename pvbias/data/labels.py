@@ -148,5 +148,5 @@ def check_order(file: str, names: Sequence[str], source: str) -> None:
 
 
 def same_names(names: Sequence[str], others: Sequence[str]) -> bool:
-    """Tell whether two lists name the same classes, in any order and spelling."""
+    """Whether two lists name the same classes, in any order and spelling."""
     return len(names) == len(others) and sorted(map(loosely, names)) == sorted(map(loosely, others))

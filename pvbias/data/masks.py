@@ -86,11 +86,11 @@ class FrameMasks:
 
     @property
     def duration(self) -> float:
-        """That of the video."""
+        """The duration of the video."""
         return self._duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
-        """Those of the frames shown at ``times``; see :class:`.tracks.VideoTrack`."""
+        """Read the masks of the frames shown at ``times``; see :class:`.tracks.VideoTrack`."""
         needed, place = frames_shown(self._timestamps, times)
         return in_order(resize_masks(self._masks(needed), size), place)
 
@@ -150,7 +150,7 @@ class MaskFiles:
 
 @TRACK.register(name="mask")
 class MaskTrack(Track):
-    """Which pixels show what, one label each, 0 for the background. Of DATA.MASK_DIR, else the videos' own.
+    """Masks of a video's pixels, one label each, 0 for the background; of DATA.MASK_DIR, else the videos' own.
 
     Raises:
         ConfigError: there is no such folder, or it is empty and the videos know no masks.

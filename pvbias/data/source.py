@@ -45,7 +45,7 @@ class VideoFiles:
 
     @property
     def records(self) -> Sequence[VideoRecord]:
-        """In annotation order."""
+        """The records in annotation order."""
         return self._annotation.records
 
     @property
@@ -105,7 +105,7 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
 
 
 def read_video_files(cfg: CfgNode, path: str, *, path_prefix: str, labelled: bool) -> VideoFiles:
-    """What another list than the splits' names.
+    """Read another list than the splits' as a source.
 
     Args:
         cfg: completed configuration.
@@ -119,7 +119,7 @@ def read_video_files(cfg: CfgNode, path: str, *, path_prefix: str, labelled: boo
 
 
 def _class_names(cfg: CfgNode, *, of_training: bool) -> dict[str, Any]:
-    """Where a list's class names get their numbers from, for :func:`pvbias.data.annotations.read_annotation`."""
+    """The origin of class numbers, for :func:`pvbias.data.annotations.read_annotation`."""
     file = cfg.DATA.CLASS_NAMES_FILE
 
     def other_names() -> Sequence[str]:
@@ -220,9 +220,9 @@ def _is_missing(path: str) -> bool:
 
 
 def fingerprint(source: VideoSource) -> str:
-    """Tells one list of videos from another, as it is written: SHA-256, hexadecimal, over the names, labels, parts and
-    sizes (bytes of a file, number of entries of a folder, nothing for what is neither) of all records, in order, and
-    over the class names."""
+    """Fingerprint of a list of videos as it is written: SHA-256, hexadecimal, over the names, labels, parts and sizes
+    (bytes of a file, number of entries of a folder, nothing for what is neither) of all records, in order, and over the
+    class names."""
     digest = hashlib.sha256(repr(tuple(source.class_names)).encode(errors="surrogateescape"))
     for record, extent in zip(source.records, _extents(source.records), strict=True):
         line = (record.name, record.label, record.start, record.end, extent)
@@ -231,7 +231,7 @@ def fingerprint(source: VideoSource) -> str:
 
 
 def attributes_fingerprint(source: VideoSource, names: Sequence[str] | None = None) -> str:
-    """Tells the attributes of a list of videos from others: SHA-256, hexadecimal, over those of all records, in order;
+    """Fingerprint of the attributes of a list of videos: SHA-256, hexadecimal, over those of all records, in order;
     empty where there are none.
 
     Args:
@@ -247,7 +247,7 @@ def attributes_fingerprint(source: VideoSource, names: Sequence[str] | None = No
 
 
 def list_fingerprints(source: VideoSource) -> dict[str, str]:
-    """Tell a list of videos to train on from another, each SHA-256, hexadecimal.
+    """Fingerprints of a list of training videos, each SHA-256, hexadecimal.
 
     Returns:
         ``list``: over the names, labels and parts of all records, in order, and the class names (of generated videos
@@ -264,7 +264,7 @@ def list_fingerprints(source: VideoSource) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class SetFingerprints:
-    """Tells sets of videos, and what they are labelled as, from one another; each SHA-256, hexadecimal.
+    """Fingerprints of a set of videos and of their labels; each SHA-256, hexadecimal.
 
     Attributes:
         videos: over the file names, parts and sizes of all videos. Not over the order of the list, the folder it is in,

@@ -141,7 +141,7 @@ class TrainView:
         return clip
 
     def track(self, values: np.ndarray, mirror: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """What accompanies the frames, ``(T, h, w, D)`` -> what accompanies the clip, ``(T, crop, crop, D)``.
+        """Crop and flip a track of the frames, ``(T, h, w, D)``, to that of the clip, ``(T, crop, crop, D)``.
 
         Args:
             values: of that size.

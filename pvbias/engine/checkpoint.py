@@ -286,7 +286,7 @@ def _check_plan(state: TrainState, checkpoint: Mapping[str, Any], path: Path) ->
 
 
 def _plan(state: TrainState) -> dict[str, int]:
-    """What decides which videos each step of an epoch has."""
+    """The settings that decide which videos each step of an epoch has."""
     return {
         "RNG_SEED": state.cfg.RNG_SEED,
         "TRAIN.BATCH_SIZE": state.cfg.TRAIN.BATCH_SIZE,

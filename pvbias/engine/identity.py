@@ -65,9 +65,10 @@ class Change:
 
 
 def training_identity(cfg: CfgNode, sources: Mapping[str, VideoSource]) -> Identity:
-    """What decides the result of a training, by key: all that are not declared otherwise (:class:`.keys.Effect`),
-    with names, labels and file sizes of the videos in the place of the keys that lead to them, and the contents of
-    files of weights. Not what an objective, a model or a reader finds by itself under a path that another key names.
+    """The values that decide the result of a training, by key: all that are not declared otherwise
+    (:class:`.keys.Effect`), with names, labels and file sizes of the videos in the place of the keys that lead to them,
+    and the contents of files of weights. Not what an objective, a model or a reader finds by itself under a path that
+    another key names.
 
     Args:
         cfg: completed configuration.

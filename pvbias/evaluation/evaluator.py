@@ -51,7 +51,7 @@ class VideoViews:
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
-        """What the annotation says of the video beside its label, by name; see :mod:`pvbias.data.attributes`."""
+        """The attributes of the video, by name; see :mod:`pvbias.data.attributes`."""
         return NO_ATTRIBUTES if self.record is None else self.record.attributes
 
     def content(self) -> str:
@@ -143,7 +143,7 @@ class Evaluator(abc.ABC):
         return array if self.store is None else self.store.put(array)
 
     def read_back(self, kept: Any) -> np.ndarray:
-        """What was :meth:`put_away`, in any process; to be called in :meth:`evaluate`."""
+        """Read an array that was :meth:`put_away`, in any process; to be called in :meth:`evaluate`."""
         if isinstance(kept, StoredArray):
             assert self.store is not None
             return self.store.get(kept)

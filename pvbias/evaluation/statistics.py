@@ -230,7 +230,7 @@ def _tango(differences: np.ndarray) -> tuple[float, float] | None:
 
 
 def _boundary(outside: Callable[[float], float], inner: float, outer: float) -> float:
-    """Where ``outside`` turns positive on the way from ``inner``, where it is not, to ``outer``."""
+    """Find where ``outside`` becomes positive between ``inner``, where it is not, and ``outer``."""
     for _ in range(60):
         middle = (inner + outer) / 2
         inner, outer = (inner, middle) if outside(middle) > 0 else (middle, outer)

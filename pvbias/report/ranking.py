@@ -67,7 +67,7 @@ def _sentence(runs: Sequence[RunResults], metric: Metric, figures: Sequence[Meas
 
 
 def _difference(worse: RunResults, better: RunResults, metric: Metric, key: Key) -> tuple[str, bool]:
-    """What the second run has more, with its interval, as text; whether that is better by more than chance and
+    """Describe the difference of the second run, with its interval; and whether it is better by more than chance and
     rounding."""
     figures = [metric_index(run, metric) for run in (worse, better)]
     change = difference(worse, figures[0], better, figures[1], key)

@@ -141,7 +141,7 @@ def figure_content(
 
 
 def differences_lead(runs: Sequence[RunResults]) -> str:
-    """What small figures in a comparison are, to go after a lead; empty for one run."""
+    """A sentence that explains the small figures in a comparison; empty for one run."""
     return f" Small figures are differences to “{runs[0].name}”." if len(runs) > 1 else ""
 
 

@@ -199,7 +199,7 @@ def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
 
 
 def verdict(gained: Sequence[float]) -> str:
-    """What the differences to a baseline, seed by seed, allow to conclude."""
+    """The conclusion from the differences to a baseline, seed by seed."""
     mean, half = interval(gained)
     if np.isnan(half):
         return "one seed does not tell whether that is more than chance"

@@ -99,7 +99,7 @@ def _check_normalisation(cfg: CfgNode, model: ZooModel) -> None:
 
 
 def _write_folder(model: ZooModel, bare: nn.Module, out: Path, class_names: Sequence[str]) -> None:
-    """What the model's own library keeps of it, which may give its weights other names."""
+    """Write a folder with the model's own library, which may give its weights other names, and read it back."""
     assert model.save is not None
     model.save(bare, out, class_names)
     written = match(model_weights(read_checkpoint(str(out)), str(out)), bare, model.head)

@@ -99,7 +99,7 @@ class LoadReport:
 
     @property
     def caution(self) -> str:
-        """What a reader of figures has to know of the backbone; empty: all of it was loaded."""
+        """A caution about the backbone for readers of figures; empty: all of it was loaded."""
         if self.surplus:
             return (
                 f"{self.source} has more layers than the model, {len(self.surplus)} weights that it has no place for "

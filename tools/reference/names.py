@@ -1,4 +1,4 @@
-"""What the names in docstrings refer to: as Python would have it, in the module where they are written."""
+"""Resolution of names in docstrings, as Python would resolve them in the module where they are written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pvbias import errors
 
 
 def full_names(target: str, module: str | None = None, owner: str | None = None) -> Iterator[str]:
-    """What a name may mean, likeliest first: dotted names of modules, and of objects where they are defined.
+    """The possible full names of a name in a docstring, likeliest first: of modules, and of objects where they are
+    defined.
 
     Args:
         target: as it is written in a docstring.

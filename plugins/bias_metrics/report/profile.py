@@ -159,7 +159,7 @@ def _context(architectures: Sequence[Architecture]) -> dict[str, Any]:
 
 
 def _lines(architectures: Sequence[Architecture]) -> Iterator[list[_Line]]:
-    """Of each architecture: its networks in a colour each, and the control in the first one's."""
+    """The lines of each architecture: its networks in a colour each, and the control in the first one's."""
     colors = itertools.count()
     for architecture in architectures:
         own = [
