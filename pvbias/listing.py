@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .files import write_atomically
 from .plugin_loading import ENTRY_POINT_GROUP
 
 logger = logging.getLogger(__name__)
@@ -167,11 +168,8 @@ def _cache_folder() -> Path:
 
 def _keep(file: Path, found: Listing) -> None:
     """Write a listing to the cache, in place of older ones."""
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(found), encoding="utf-8")
-        os.replace(temporary, file)
+        write_atomically(file, json.dumps(found).encode())
         for other in sorted(file.parent.glob("listing-*.json"), key=lambda path: -path.stat().st_mtime)[_KEPT:]:
             other.unlink(missing_ok=True)
     except OSError as error:  # a home that cannot be written to

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import flow_to_image
 
-from pvbias.report.folder import write_atomically
+from pvbias.files import write_atomically
 from pvbias.report.tables import image_uri
 from pvbias.report.templating import render_template
 

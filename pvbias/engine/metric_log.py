@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, TrainingError
+from ..files import write_atomically
 from .hook import Hook
 from .state import TrainState
 
@@ -184,9 +185,7 @@ def _rewind(file: Path, state: TrainState) -> list[dict[str, Any]]:
             lines.append(line)
             if entry["kind"] == "validation":
                 validations.append(entry)
-    temporary = file.with_name(f"{file.name}.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(temporary, file)
+    write_atomically(file, "".join(f"{line}\n" for line in lines).encode())
     return validations
 
 

@@ -4,12 +4,12 @@ alone."""
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..files import write_atomically
 
 #: What the files are in; whole wherever it exists, and so is what it names.
 RESULTS = "results.json"
@@ -69,18 +69,6 @@ def refuse_run(folder: str | Path) -> None:
     """Raise ConfigError where the folder holds the results of a run, which others would replace."""
     if "run" in read_document(folder):
         raise ConfigError(f"{folder} holds the results of a run, and its page would be lost: give another folder.")
-
-
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file atomically; the folder is made when missing. Returns ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def _listed(folder: Path) -> set[str]:

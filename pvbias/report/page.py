@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..files import write_atomically
 from ..plugin_loading import load_plugins
 from . import plots
 from .accuracy import TOP1
 from .cards import cards
 from .comparability import cautions, warnings
 from .figures import measured_metrics
-from .folder import PAGE, refuse_run, write_atomically, write_files
+from .folder import PAGE, refuse_run, write_files
 from .metric import Metric
 from .ranking import summary
 from .results import PREDICTIONS, RunResults, folder_of, joined_tables, read_predictions, read_results, read_videos

@@ -16,8 +16,8 @@ from ..distributed import is_main_process
 from ..engine import newest_checkpoint, otherwise_trained
 from ..engine.checkpoint import is_training_checkpoint
 from ..errors import WeightsError
+from ..files import write_atomically
 from ..models import Recognizer, find_model
-from ..report.folder import write_atomically
 from ..zoo import LoadReport, count_head_classes, fetch, load_extra_heads, load_weights, model_weights, peek_checkpoint
 from ..zoo.configurations import other_clips, own_configuration
 from ..zoo.heads import refuse_random_head

@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import sys
-import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -36,6 +35,7 @@ from ..data.records import VideoRecord, VideoSource
 from ..data.sharding import Shard
 from ..data.workers import Crashes, Death, worker_context
 from ..errors import ConfigError, DataError
+from ..files import write_atomically
 from ..video.video import BadVideoError
 from .encoding import Encoding, encode
 
@@ -202,9 +202,7 @@ def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
             )
     else:
         # Others may begin at the same time, with the same settings.
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomically(path, f"{json.dumps(settings)}\n".encode())
 
 
 def _mend(finished: Path) -> None:
