@@ -1,6 +1,7 @@
 """Half precision loses no gradient: with every objective, of a convolutional network and of a transformer."""
 
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -103,11 +104,17 @@ def make_trainer(network, objective, precision, folder, example):
     cfg.REV2NET.TAP = "stem"
     example.add_config(cfg)
     torch.manual_seed(0)
-    recognizer = Recognizer(network(), clip_spec=SPEC, head="proj")
+    heads = {"scene": 2} if objective == "AttributeHeads" else {}
+    recognizer = Recognizer(network(), clip_spec=SPEC, head="proj", extra_heads=heads)
     made = OBJECTIVE.get(objective)(cfg, recognizer)
+    scenes = [{"scene": scene} for scene in ("street", "beach", "beach", "street")]
+    records = [types.SimpleNamespace(attributes=attributes) for attributes in scenes]
+    made.prepare(types.SimpleNamespace(source=lambda split: types.SimpleNamespace(records=records)))
     clips = torch.randint(256, (4, 3, FRAMES, SIDE, SIDE), dtype=torch.uint8)
     flow = torch.randn(4, 2, FRAMES, SIDE, SIDE)
-    batch = TrainBatch(clips=clips, labels=torch.arange(4), names=list("abcd"), bad=[], tracks={"flow": flow})
+    batch = TrainBatch(
+        clips=clips, labels=torch.arange(4), names=list("abcd"), bad=[], tracks={"flow": flow}, attributes=scenes
+    )
     return Trainer(cfg, recognizer, made, OneBatch(batch), choose_settings(cfg, recognizer, training=True))
 
 

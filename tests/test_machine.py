@@ -113,7 +113,8 @@ def test_descriptions_are_text():
 def test_a_process_takes_its_share_of_the_cores_and_keeps_its_memory():
     program = (
         "import torch\nfrom pvbias.hardware import available_cores\n"
-        "from pvbias.machine import prepare_process, Settings\n"
+        "from pvbias.machine import prepare_process\n"
+        "from pvbias.runtime import Settings\n"
         "prepare_process(processes=available_cores())\n"
         "settings = Settings(device=torch.device('cpu'), memory_format='contiguous', precision='fp32')\n"
         "torch.ones(10**7)\n"

@@ -1,9 +1,11 @@
 import math
+import types
 
 import pytest
 import torch
 
 from pvbias.engine import CrossEntropy, Step
+from pvbias.models import Outputs
 
 from .toys import make_cfg, tiny_recognizer
 
@@ -12,7 +14,8 @@ def run(labels, logits, smoothing=0.0):
     cfg = make_cfg("unused", "OBJECTIVE.LABEL_SMOOTHING", smoothing)
     (phase,) = CrossEntropy(cfg, tiny_recognizer()).phases()
     assert phase.name == "recognizer"
-    return phase.loss(Step(clips=torch.zeros(2, 3, 4, 8, 8), labels=labels, recognizer=lambda _: logits, epoch=0.0))
+    recognizer = types.SimpleNamespace(outputs=lambda clips, features: Outputs({"": logits}))
+    return phase.loss(Step(clips=torch.zeros(2, 3, 4, 8, 8), labels=labels, recognizer=recognizer, epoch=0.0))
 
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
