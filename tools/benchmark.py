@@ -18,7 +18,7 @@ PROGRAMS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__, "\n\nusage: pvbias benchmark PROGRAM ...\n", sep="")
         for name, text in PROGRAMS.items():

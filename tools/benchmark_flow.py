@@ -24,7 +24,7 @@ MOTIONS = ((0.5, 0.0), (1.5, -1.0), (6.0, 2.5), (-12.0, 8.0))
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias benchmark flow",
         description=__doc__,

@@ -47,7 +47,7 @@ examples:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias benchmark train",
         description=__doc__,

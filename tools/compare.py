@@ -25,7 +25,7 @@ for its log."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias compare",
         description=__doc__,

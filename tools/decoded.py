@@ -34,7 +34,7 @@ The page is OUT/decoded.html. True flow is that of DATA.FLOW_DIR, or the data se
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = _parser()
     args = parser.parse_args(argv)
     if args.clips < 1:

@@ -16,7 +16,7 @@ from pvbias.versions import PACKAGES, versions
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     argparse.ArgumentParser(prog="pvbias env", description=__doc__).parse_args(argv)
     listing = find_listing()
     sections: dict[str, dict] = {

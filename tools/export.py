@@ -26,7 +26,7 @@ targets, all of which the original code loads with strict=True:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias export",
         description=__doc__,

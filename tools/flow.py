@@ -29,7 +29,7 @@ The exit code is 3 when more than --max-bad-fraction of the files are bad."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     args = _parser().parse_args(argv)
     return do_or_submit(args, partial(_extract, args=args))
 

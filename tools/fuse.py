@@ -36,7 +36,7 @@ _FUSED = "late fusion of "
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     started = time.time()
     parser = argparse.ArgumentParser(
         prog="pvbias fuse",

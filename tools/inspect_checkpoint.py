@@ -46,7 +46,7 @@ CLIP_KEYS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias inspect",
         description=__doc__,

@@ -21,7 +21,7 @@ WIDTH = 80
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias jobs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

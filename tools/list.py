@@ -13,7 +13,7 @@ from pvbias.registries import ALL
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="pvbias list", description=__doc__)
     parser.add_argument("what", choices=[*ALL, "keys"], help="what to list")
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import first")

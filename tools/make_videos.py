@@ -42,7 +42,7 @@ The exit code is 3 when more of them are bad than DATA.MAX_BAD_FRACTION allows."
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = _parser()
     args = parser.parse_intermixed_args(argv)
     # Overrides may follow the list of splits, which cannot tell where it ends.

@@ -29,7 +29,7 @@ Interrupted (Ctrl-C, SIGTERM, a kill), the same command goes on with the videos 
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     args = _parser().parse_args(argv)
     # Imported here: `--help` and a mistake in the command line do not wait for torch.
     from pvbias.config import load_cfg

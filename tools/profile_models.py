@@ -41,7 +41,7 @@ NUM_CLASSES = 400
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = _parser()
     args = parser.parse_args(argv)
     if args.controls < 1:

@@ -16,7 +16,7 @@ Every key, its unit, its range and what it means: `pvbias list keys`."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias run",
         description=__doc__,

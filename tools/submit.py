@@ -39,7 +39,7 @@ What can be asked for: SLURM in pvbias/config/defaults.py. More: pvbias/cluster/
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="pvbias submit",
         description=__doc__,

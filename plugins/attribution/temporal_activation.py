@@ -38,7 +38,7 @@ class TemporalActivation(SampleEvaluator):
 
     - ``footprint``: the largest grey over time, and in red what the frames of the highest activation show that the
       clip's median over time does not (figure 7). Activation over time is the mean over channels and positions of what
-      is positive. Where the layer has fewer moments than the clip has frames, each moment stands for as many frames.
+      is positive. Where the layer has fewer frames than the clip, each stands for as many of the clip's.
     - ``strip``: 8 frames in grey, each from the middle of its eighth of the clip, and over them the class activation
       (Grad-CAM) of the predicted class, from blue (little) to red (much); below, bars of the activation of every frame,
       the highest in red.
@@ -82,8 +82,8 @@ def _by_frame(feature_map: FeatureMap, num_frames: int) -> tuple[np.ndarray, np.
     """Activation of each frame ``(T,)`` as a share of the highest, and which frames have the highest, bool ``(T,)``."""
     over_time = feature_map.over_time().numpy()
     over_time = over_time / max(over_time.max(), np.finfo(np.float32).tiny)
-    moments = np.arange(num_frames) * len(over_time) // num_frames
-    by_frame = over_time[moments]
+    source = np.arange(num_frames) * len(over_time) // num_frames
+    by_frame = over_time[source]
     return by_frame, by_frame >= by_frame.max() - 1e-6  # equal up to rounding: a clip that stands still has no peak
 
 
