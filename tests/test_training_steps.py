@@ -43,6 +43,7 @@ def test_a_step_of_every_objective(objective, precision, start, tmp_path):
         "PRECISION": precision,
         "TRAIN.CHECKPOINT_FILE_PATH": start,
         "OUTPUT_DIR": tmp_path / "run",
+        "MODEL.EXTRA_HEADS": "[appearance=10]" if objective == "AttributeHeads" else "[]",
     }
     assert (
         main(["run", "--cfg", str(tmp_path / "step.yaml"), *(str(part) for pair in keys.items() for part in pair)]) == 0
