@@ -129,7 +129,7 @@ def _decoded(
         yield DecodedClip(
             name=video.record.name,
             label="" if label is None else (source.class_names[label] if source.class_names else f"class {label}"),
-            clip=clips[0],
+            clip=clips[0, :3],
             target_flow=video.tracks["flow"][0].float() if "flow" in video.tracks else None,
             flow=decoded_flow[0].float() if decoded_flow is not None else None,
             frames=frames[0].float() if frames is not None else None,

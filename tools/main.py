@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("compare", "put two or more measured runs side by side on one page"),
     "decoded": ("decoded", "show what the decoders of a training make of test clips"),
     "fuse": ("fuse", "average what several runs say of the same videos (late fusion, as of RGB and flow)"),
+    "join": ("join", "join a model on RGB and one on optical flow to one two-stream network"),
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
     "flow": ("flow", "estimate the optical flow of a data set once, for training"),

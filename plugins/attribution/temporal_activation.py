@@ -91,10 +91,10 @@ def draw_footprint(clip: Tensor, peaks: np.ndarray) -> bytes:
     """Draw the maximum of grey values over time, with what is particular to the frames ``peaks`` in red; a PNG file.
 
     Args:
-        clip: uint8 ``(C, T, H, W)``.
+        clip: uint8 ``(C, T, H, W)``; of channels behind RGB nothing is shown.
         peaks: bool ``(T,)``.
     """
-    grey = clip.float().mean(0) / 255  # (T, H, W)
+    grey = clip[:3].float().mean(0) / 255  # (T, H, W)
     apart = (grey[torch.from_numpy(peaks)] - grey.median(0).values).abs().amax(0)[..., None]
     apart = apart / apart.max().clamp_min(1 / 255)
     picture = (1 - apart) * grey.amax(0)[..., None] * 0.8 + apart * torch.tensor(_RED)
@@ -113,7 +113,7 @@ def draw_strip(clip: Tensor, activation: np.ndarray, over_time: np.ndarray, peak
     num_frames = clip.shape[1]
     parts = min(_FRAMES_SHOWN, num_frames)
     shown = [(2 * part + 1) * num_frames // (2 * parts) for part in range(parts)]
-    frames = clip[:, shown].float().mean(0).numpy()[..., None] / 255  # (S, H, W, 1): colours mean activation
+    frames = clip[:3, shown].float().mean(0).numpy()[..., None] / 255  # (S, H, W, 1): colours mean activation
     heat = activation[shown]
     colours = matplotlib.colormaps["turbo"](heat)[..., :3]
     frames = frames + 0.65 * heat[..., None] * (colours - frames)

@@ -157,7 +157,8 @@ class Rev2Net(Objective):
             logged["flow_epe"] = torch.hypot(*difference.detach().unbind(1)).mean()
             logged["zero_flow_epe"] = torch.hypot(*flow.unbind(1)).mean()
         if "frames" in decoded:
-            difference = decoded["frames"].prediction.float() - step.clips.flip(2)
+            shown = step.clips[:, :3]  # RGB, without the flow that a two-stream network has behind it
+            difference = decoded["frames"].prediction.float() - shown.flip(2)
             logged["frames"] = frobenius(difference, rms=self.rms)
             loss = loss + options.LAMBDA_FRAMES * logged["frames"]
         if self.compares_hidden:

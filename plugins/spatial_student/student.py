@@ -33,6 +33,8 @@ class SpatialStudent(nn.Module):
         clip (N, C, T, H, W) in [0, 1] -> S of the T frames -> normalise -> classifier -> logits (N * S, K)
           -> log of the mean over the frames of softmax -> log-probabilities (N, K)
 
+    Of clips that show optical flow behind RGB it sees RGB only: flow is motion.
+
     The mean is taken from logarithms, so that a class that every frame rules out keeps a finite logarithm. The student
     sees frames in no order: any permutation of a clip's frames gives the same prediction.
 
@@ -58,7 +60,7 @@ class SpatialStudent(nn.Module):
             places = (torch.arange(self.num_frames, device=clips.device) + 0.5) * shown / self.num_frames
             clips = clips.index_select(2, places.long())
             shown = self.num_frames
-        images = (clips.transpose(1, 2).flatten(0, 1) - self.mean) / self.std
+        images = (clips[:, : len(MEAN)].transpose(1, 2).flatten(0, 1) - self.mean) / self.std
         # float: autocast leaves logits in half precision, too coarse for a log-softmax
         log_probabilities = self.classifier(images).float().log_softmax(1).unflatten(0, (-1, shown))
         return log_probabilities.logsumexp(1) - math.log(shown)

@@ -1,6 +1,7 @@
 """Clips: their specification, modulations, and packing into pathways.
 
-A clip is one tensor ``(N, C, T, H, W)``, RGB: uint8 from the loader, float in [0, 1] on the device.
+A clip is one tensor ``(N, C, T, H, W)``, RGB, or optical flow behind it or in its place (:attr:`.ClipSpec.modality`):
+uint8 from the loader, float in [0, 1] on the device.
 """
 
 from .modulations import (
@@ -15,11 +16,12 @@ from .modulations import (
 )
 from .pathways import Pathways, single_pathway, slow_fast_pathways
 from .rearrangements import FREEZE_FRAMES, Freeze, Reverse, Shuffle, ShuffleWithin, Subsample, shuffled_order
-from .spec import ClipSpec
+from .spec import RGB_AND_FLOW, ClipSpec
 
 __all__ = [
     "FREEZE_FRAMES",
     "ORIGINAL",
+    "RGB_AND_FLOW",
     "ClipSpec",
     "Freeze",
     "Modulation",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ConfigError
+
+#: Modality of clips that show optical flow beside RGB.
+RGB_AND_FLOW = "rgb+flow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +23,16 @@ class ClipSpec:
         test_crop_size: side of the square test crop, pixels.
         short_side: length the short side is resized to before a test crop, pixels, >= ``test_crop_size``.
         fps: frames per second that ``sampling_rate`` counts in.
-        mean, std: normalisation of RGB in [0, 1], per channel; means in [0, 1], standard deviations in (0, 1].
+        mean, std: normalisation of each channel in [0, 1]; means in [0, 1], standard deviations in (0, 1]. Three
+            values, or 3 + 2k where the clips show k stacked flow frames beside RGB.
         sampling: how frames are chosen, a name in the SAMPLING registry: "rate" is every ``sampling_rate``-th one.
-        modality: what the clips show, ``rgb`` or ``flow`` (coded as :func:`.encode_flow` does).
+        modality: what the clips show: ``rgb``, ``flow`` (coded as :func:`.encode_flow` does), or ``rgb+flow``: RGB and
+            behind it, as further channels, the x and y components of the coded flow at the frame's time and at k - 1
+            times after it, 1 / ``fps`` apart.
 
     Raises:
-        ConfigError: a mean or a standard deviation that is not for RGB in [0, 1].
+        ConfigError: a mean or a standard deviation that is not for channels in [0, 1], or not one for each channel of
+            the modality.
     """
 
     num_frames: int
@@ -33,8 +41,8 @@ class ClipSpec:
     test_crop_size: int
     short_side: int
     fps: float = 30.0
-    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    mean: tuple[float, ...] = (0.45, 0.45, 0.45)
+    std: tuple[float, ...] = (0.225, 0.225, 0.225)
     modality: str = "rgb"
     sampling: str = "rate"
 
@@ -45,6 +53,7 @@ class ClipSpec:
                     f"ClipSpec({name}={tuple(values)}): each has to lie in {low}, 1], since clips are RGB in [0, 1]. "
                     "Those for RGB in [0, 255] have to be divided by 255."
                 )
+        check_channels(self.modality, self.mean, self.std)
 
     @property
     def duration(self) -> float:
@@ -54,3 +63,15 @@ class ClipSpec:
     def replace(self, **changes: object) -> ClipSpec:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+def check_channels(modality: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raise ConfigError where a normalisation has not one value for each channel of clips of a modality."""
+    stacked = modality == RGB_AND_FLOW
+    fits = len(mean) >= 5 and len(mean) % 2 == 1 if stacked else len(mean) <= 3
+    if len(mean) != len(std) or not fits:
+        needed = "3 + 2k, for RGB and k stacked flow frames" if stacked else "3"
+        raise ConfigError(
+            f"Clips of the modality {modality!r} are normalised with {needed} means and standard deviations, one for "
+            f"each channel, and there are {len(mean)} means and {len(std)} standard deviations."
+        )

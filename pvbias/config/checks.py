@@ -10,6 +10,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..clips import ORIGINAL, Rearrangement, modulation
+from ..clips.spec import check_channels
 from ..errors import ConfigError
 from ..models import find_model
 from .effects import flat
@@ -81,6 +82,11 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
         fail("DATA.TRAIN_JITTER_SCALES_RELATIVE", "must be empty or [min, max] with 0 < min <= max <= 1")
     if cfg.TRAIN.CHECKPOINT_BEST and not cfg.TRAIN.EVAL_PERIOD:
         fail("TRAIN.CHECKPOINT_BEST", "needs validations: set TRAIN.EVAL_PERIOD")
+    if None not in (cfg.DATA.MODALITY, cfg.DATA.MEAN, cfg.DATA.STD):
+        try:
+            check_channels(cfg.DATA.MODALITY, cfg.DATA.MEAN, cfg.DATA.STD)
+        except ConfigError as error:
+            fail("DATA.MEAN", f"does not go with DATA.STD and DATA.MODALITY. {error}")
     if cfg.DATA.MODALITY == "flow" and cfg.AUG.COLOR_JITTER:
         fail("AUG.COLOR_JITTER", "cannot be had with DATA.MODALITY 'flow': a vector has no colour")
     if minutes(cfg.SLURM.TIME) * 60 < cfg.SLURM.SIGNAL_DELAY + 120:

@@ -248,9 +248,10 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "DATA.MODALITY",
         None,
-        'What clips show: "rgb", or "flow" (optical flow, coded in a picture\'s channels; see FLOW_DIR). None: what '
-        "the model was trained on.",
-        one_of("rgb", "flow"),
+        'What clips show: "rgb", "flow" (optical flow, coded in a picture\'s channels; see FLOW_DIR), or "rgb+flow" '
+        "(stacked flow frames behind RGB, as further channels; MEAN has 3 + 2k values for k of them). None: what the "
+        "model was trained on.",
+        one_of("rgb", "flow", "rgb+flow"),
         kind=str,
     )
     declare(
@@ -343,7 +344,7 @@ def add_keys(cfg: CfgNode) -> None:
         "DATA.MEAN",
         None,
         "Mean of RGB in [0, 1], per channel, that clips are normalised with. (One for RGB in [0, 255] is to be "
-        "divided by 255.) None: the model's.",
+        "divided by 255.) Of stacked flow frames two values each more (MODALITY rgb+flow). None: the model's.",
         _colour(zero=True),
         kind=list,
     )
@@ -351,7 +352,7 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "DATA.STD",
         None,
-        "Standard deviation of RGB in [0, 1], per channel, that clips are normalised with. None: the model's.",
+        "Standard deviation of the channels that MEAN has the means of. None: the model's.",
         _colour(zero=False),
         kind=list,
     )
@@ -394,12 +395,12 @@ def add_keys(cfg: CfgNode) -> None:
 
 def _colour(*, zero: bool) -> Rule:
     def holds(value: Any) -> bool:
-        return (
-            are_numbers(value) and len(value) == 3 and 0 <= min(value) <= max(value) <= 1 and (zero or min(value) > 0)
-        )
+        channels = len(value) if are_numbers(value) else 0
+        return channels >= 3 and channels % 2 == 1 and 0 <= min(value) <= max(value) <= 1 and (zero or min(value) > 0)
 
     must = (
-        f"must be three numbers (red, green, blue) {'in [0, 1]' if zero else 'above 0 and up to 1'}, since they are "
+        f"must be three numbers (red, green, blue; with MODALITY rgb+flow two more for each flow frame) "
+        f"{'in [0, 1]' if zero else 'above 0 and up to 1'}, since they are "
         "for RGB in [0, 1]. Those for RGB in [0, 255] have to be divided by 255"
     )
     return Rule(holds, must, f"three numbers in {'[0, 1]' if zero else '(0, 1]'}")

@@ -23,7 +23,7 @@ from ..video.flow_coding import decode_flow, encode_flow, mirror_flow, resize_fl
 from ..video.video import ROUNDING, BadVideoError, FrameSize, Video, frames_shown
 from .manifest import FINISHED_FILE, read_finished
 from .records import VideoRecord, VideoSource
-from .tracks import Track, VideoTrack
+from .tracks import Track, VideoTrack, read_clip_and_track
 
 
 class Flow(Protocol):
@@ -213,6 +213,65 @@ class _CodedFlow(_Displacements):
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         return encode_flow(super().read(times, size))
+
+
+class RgbAndFlowClips(FlowVideos):
+    """Videos with their flow behind RGB, as further channels of the frames: ``(T, h, w, 3 + 2k)``.
+
+    The frame at time t has the coded displacements (x, y) at t, t + 1 / DATA.TARGET_FPS, ... (k of them), each the way
+    that a pixel goes in 1 / DATA.TARGET_FPS seconds: the stacked optical flow of two-stream networks (Simonyan and
+    Zisserman 2014, section 3.1, equation 1).
+
+    Args:
+        cfg: a completed configuration; k follows from DATA.MEAN.
+        source: the videos.
+
+    Raises:
+        ConfigError: nothing knows their flow.
+    """
+
+    def __init__(self, cfg: CfgNode, source: VideoSource) -> None:
+        super().__init__(source)
+        self._track = FlowTrack(cfg, source)
+        self._ahead = np.arange((len(cfg.DATA.MEAN) - 3) // 2) / cfg.DATA.TARGET_FPS
+
+    @property
+    def description(self) -> str:
+        """The description of the videos."""
+        return f"{self._source.description}, with their optical flow"
+
+    def open(self, record: VideoRecord) -> Video:
+        """Open a video with its flow.
+
+        Raises:
+            BadVideoError: one of them cannot be had.
+        """
+        return _RgbAndFlow(self._source.open(record), record, self._track, self._ahead)
+
+
+class _RgbAndFlow:
+    """A video whose frames have coded flow behind RGB, uint8 ``(T, h, w, 3 + 2k)``."""
+
+    def __init__(self, video: Video, record: VideoRecord, track: Track, ahead: np.ndarray) -> None:
+        self._video, self._record, self._track, self._ahead = video, record, track, ahead
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        return self._video.timestamps
+
+    @property
+    def duration(self) -> float:
+        return self._video.duration
+
+    def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
+        moments = (np.asarray(times)[:, None] + self._ahead).ravel()
+        frames, flow = read_clip_and_track(self._video, self._record, times, moments.tolist(), size, self._track)
+        coded = encode_flow(flow)[..., :2]
+        stacked = coded.reshape(len(times), len(self._ahead), *coded.shape[1:])  # (T, k, h, w, 2)
+        return np.concatenate([frames, *np.moveaxis(stacked, 1, 0)], axis=3)
+
+    def close(self) -> None:
+        self._video.close()
 
 
 def find_flow(cfg: CfgNode, source: VideoSource) -> FlowSource:

@@ -10,12 +10,12 @@ import torch
 from fvcore.common.config import CfgNode
 from torch.utils.data import DataLoader, Sampler
 
-from ..clips import ORIGINAL, Modulation, modulation
+from ..clips import ORIGINAL, RGB_AND_FLOW, Modulation, modulation
 from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
-from .flow import FlowClips, find_flow
+from .flow import FlowClips, RgbAndFlowClips, find_flow
 from .records import VideoSource
 from .sample import TestVideo, TrainBatch, collate
 from .sampling import sampling_rule
@@ -199,10 +199,12 @@ def build_test_loader(
 
 
 def _shown(cfg: CfgNode, source: VideoSource) -> VideoSource:
-    """The source that clips are read from: the videos, or their optical flow."""
-    if cfg.DATA.MODALITY != "flow":
-        return source
-    return FlowClips(source, find_flow(cfg, source), fps=cfg.DATA.TARGET_FPS)
+    """The source that clips are read from: the videos, their optical flow, or both."""
+    if cfg.DATA.MODALITY == "flow":
+        return FlowClips(source, find_flow(cfg, source), fps=cfg.DATA.TARGET_FPS)
+    if cfg.DATA.MODALITY == RGB_AND_FLOW:
+        return RgbAndFlowClips(cfg, source)
+    return source
 
 
 def _modulation(cfg: CfgNode) -> Modulation | None:

@@ -124,6 +124,26 @@ def read_clip(
     Raises:
         BadVideoError: one of them cannot be had, or a track is that of another video (in length or aspect ratio).
     """
+    frames, own = _read_frames(video, times, size)
+    shape = frames.shape[1:3]
+    return frames, {name: _read(track, record, video, times, own=own, shape=shape) for name, track in tracks.items()}
+
+
+def read_clip_and_track(
+    video: Video,
+    record: VideoRecord,
+    times: Sequence[float],
+    track_times: Sequence[float],
+    size: FrameSize,
+    track: Track,
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`read_clip` with one track that is read at times of its own."""
+    frames, own = _read_frames(video, times, size)
+    return frames, _read(track, record, video, track_times, own=own, shape=frames.shape[1:3])
+
+
+def _read_frames(video: Video, times: Sequence[float], size: FrameSize) -> tuple[np.ndarray, tuple[int, int]]:
+    """Frames ``(T, h, w, 3)``, and the height and width that the video itself has."""
     own: list[tuple[int, int]] = []
 
     def noted_size(height: int, width: int) -> tuple[int, int]:
@@ -131,9 +151,8 @@ def read_clip(
         return size(height, width)
 
     frames = video.read(times, noted_size)
-    shape = frames.shape[1:3]
-    own = own or [shape]
-    return frames, {name: _read(track, record, video, times, own=own[0], shape=shape) for name, track in tracks.items()}
+    height, width = own[0] if own else frames.shape[1:3]
+    return frames, (height, width)
 
 
 def _read(

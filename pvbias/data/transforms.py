@@ -11,11 +11,15 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from ..clips import RGB_AND_FLOW
 from ..video.flow_coding import mirror_coded_flow
 
 #: Longer frames than this many times their short side are squeezed to it: a ribbon of 8 x 10,000 pixels would
 #: otherwise fill the memory.
 MAX_ASPECT = 8.0
+
+#: Channels of a clip that are horizontal components of optical flow, by DATA.MODALITY.
+_HORIZONTAL = {"flow": slice(0, 1), RGB_AND_FLOW: slice(3, None, 2)}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class TrainAugmentation:
         aspects: [min, max] of that crop's width / height, drawn uniformly on a logarithmic scale.
         flip: mirror left to right half of the time.
         color_jitter: strength for brightness, contrast and saturation, in [0, 1].
-        coded_flow: the frames are vectors, as :func:`.encode_flow` codes them.
+        horizontal: channels that are horizontal components of optical flow, as :func:`.encode_flow` codes it; None:
+            there are none.
     """
 
     crop_size: int
@@ -80,7 +85,7 @@ class TrainAugmentation:
     aspects: tuple[float, float] = (0.75, 1.3333)
     flip: bool = True
     color_jitter: float = 0.0
-    coded_flow: bool = False
+    horizontal: slice | None = None
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> TrainAugmentation:
@@ -93,7 +98,7 @@ class TrainAugmentation:
             aspects=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE),
             flip=data.RANDOM_FLIP,
             color_jitter=cfg.AUG.COLOR_JITTER,
-            coded_flow=data.MODALITY == "flow",
+            horizontal=_HORIZONTAL.get(data.MODALITY),
         )
 
     def draw(self, rng: np.random.Generator) -> TrainView:
@@ -135,7 +140,8 @@ class TrainView:
         """Frames ``(T, h, w, 3)`` of that size -> the clip ``(T, crop, crop, 3)``."""
         clip = self._cropped(frames)
         if self._flip:
-            clip = mirror_coded_flow(clip) if self._augmentation.coded_flow else clip[:, :, ::-1]
+            horizontal = self._augmentation.horizontal
+            clip = clip[:, :, ::-1] if horizontal is None else mirror_coded_flow(clip, horizontal)
         if self._augmentation.color_jitter:
             clip = self._jittered(clip)
         return clip
@@ -171,12 +177,13 @@ class TrainView:
 
         strength = self._augmentation.color_jitter
         jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
-        images = torch.from_numpy(np.ascontiguousarray(clip)).permute(0, 3, 1, 2)
+        images = torch.from_numpy(np.ascontiguousarray(clip[..., :3])).permute(0, 3, 1, 2)
         # torchvision draws from torch's global generator; what the training itself draws must not depend on it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self._color_seed)
             jittered: Tensor = jitter(images)
-        return jittered.permute(0, 2, 3, 1).numpy()
+        colours = jittered.permute(0, 2, 3, 1).numpy()
+        return np.concatenate([colours, clip[..., 3:]], axis=3) if clip.shape[3] > 3 else colours
 
 
 def short_side_to(length: int, height: int, width: int) -> tuple[int, int]:

@@ -67,7 +67,8 @@ class SampleClips(SampleEvaluator):
 
 
 def _strip(clip: Tensor) -> bytes:
-    """A JPEG file of a few frames of a clip, uint8 ``(C, T, H, W)``."""
+    """A JPEG file of a few frames of a clip, uint8 ``(C, T, H, W)``: of what it shows first, RGB or flow."""
+    clip = clip[:3]
     _, num_frames, height, width = clip.shape
     shown = torch.linspace(0, num_frames - 1, min(_FRAMES_SHOWN, num_frames)).round().long()
     frames = clip[:, shown].permute(2, 1, 3, 0)  # (H, S, W, C): side by side once S and W are one axis

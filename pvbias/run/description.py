@@ -13,7 +13,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from ..clips import ORIGINAL
+from ..clips import ORIGINAL, RGB_AND_FLOW
 from ..data import BadVideo, VideoRecord, VideoSource, set_fingerprints, video_key
 from ..data.sampling import sampling_rule
 from ..evaluation import Result
@@ -85,6 +85,12 @@ def describe_run(
 
 def _of_modality(cfg: CfgNode) -> list[str]:
     """A caution about figures on modulated clips for clips that are not RGB."""
+    if cfg.DATA.MODALITY == RGB_AND_FLOW:
+        return [
+            "The clips show optical flow beside RGB, and each frame keeps its own: a frozen clip repeats the picture "
+            "and the motion of one moment, and a shuffled one has those of all moments in another order. Figures on "
+            "these say how much a model needs of the course of the motion, and not what it sees without any."
+        ]
     if cfg.DATA.MODALITY != "flow":
         return []
     return [

@@ -35,10 +35,15 @@ def decode_flow(images: np.ndarray) -> np.ndarray:
     return (images[..., :2].astype(np.float32) - _ZERO) * (BOUND / _LEVELS)
 
 
-def mirror_coded_flow(images: np.ndarray) -> np.ndarray:
-    """Correct coded flow ``(..., w, 3)`` of clips that are mirrored left to right."""
+def mirror_coded_flow(images: np.ndarray, horizontal: slice = slice(0, 1)) -> np.ndarray:
+    """Mirror images ``(..., w, C)`` some of whose channels are coded flow, left to right.
+
+    Args:
+        images: uint8.
+        horizontal: the channels that are components to the right: what goes there goes to the left then.
+    """
     mirrored = images[..., ::-1, :].copy()
-    mirrored[..., 0] = 2 * _ZERO - mirrored[..., 0].astype(np.int16)
+    mirrored[..., horizontal] = 2 * _ZERO - mirrored[..., horizontal].astype(np.int16)
     return mirrored
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pvbias.config import load_cfg
 from pvbias.data import VideoRecord, build_source, build_test_loader, build_train_loader
 from pvbias.data.bad_videos import BadVideoLog
 from pvbias.data.flow import FlowFiles
@@ -237,6 +238,74 @@ def test_clips_of_flow_need_no_videos(moving, tmp_path):
     cfg = configured((elsewhere, folder), MODALITY="flow")
     loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1)
     assert sum(len(batch.bad) for batch in loader.epoch(0)) == 0
+
+
+def stacked(frames: int) -> dict:
+    """Keys of clips that show RGB and ``frames`` stacked flow frames."""
+    return {"MODALITY": "rgb+flow", "MEAN": [0.5] * (3 + 2 * frames), "STD": [0.5] * (3 + 2 * frames)}
+
+
+def test_clips_of_rgb_and_flow(moving):
+    cfg = configured(moving, **stacked(2))
+    right = set()
+    for epoch in range(3):
+        loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1)
+        for batch in loader.epoch(epoch):
+            assert batch.clips.shape == (4, 7, 4, 48, 48)
+            for clip in batch.clips:
+                vectors = [decode_flow(clip[place : place + 2].permute(1, 2, 3, 0).numpy()) for place in (3, 5)]
+                u, v = vectors[0][0, 0, 0].tolist()
+                assert (abs(u), v) == pytest.approx((3, -2), abs=0.08)
+                assert all(np.ptp(flow, axis=(0, 1, 2)).max() == 0 for flow in vectors)
+                assert is_where_the_flow_says(clip[:3], (u, v), tolerance=0)
+                right.add(round(u))
+    assert right == {-3, 3}
+
+
+@pytest.fixture(scope="module")
+def slowing(moving, tmp_path_factory):
+    """The same videos with flow that says something else of each frame: 10 pixels down less half the frame's number."""
+    annotation, _ = moving
+    names = [f"v{number}" for number in range(8)]
+    vectors = np.zeros((FRAMES, SIDE, SIDE, 2), np.float32)
+    vectors[..., 1] = (10 - np.arange(FRAMES) / 2)[:, None, None]
+    return annotation, write_flow(tmp_path_factory.mktemp("slowing"), names, vectors, np.arange(FRAMES) / 30)
+
+
+@pytest.mark.parametrize("rate", [1, 2])
+def test_stacked_flow_is_that_of_the_frames_that_follow(slowing, rate):
+    cfg = configured(slowing, SAMPLING_RATE=rate, crop=64, **stacked(3))
+    for video in build_test_loader(cfg, build_source(cfg, "test"), rank=0, world_size=1):
+        down = (video.clips[:, [4, 6, 8], :, 32, 32].double() - 128) * 20 / 127  # (V, k, T)
+        frames = 2 * (10 - down)
+        # Where the video has no frame any more, the last vector stays: that of the frame before the last.
+        start = frames[:, :1, :1]
+        expected = (start + torch.arange(3)[None, :, None] + rate * torch.arange(4)[None, None]).clamp(max=FRAMES - 1)
+        assert (frames - expected).abs().max() < 0.35  # 0.16 from coding twice, of 0.5 between frames
+
+
+def test_colours_are_jittered_and_flow_is_not(moving):
+    found = {}
+    for strength in (0.0, 0.8):
+        cfg = configured(moving, RANDOM_FLIP=False, **stacked(1))
+        cfg.defrost()
+        cfg.AUG.COLOR_JITTER = strength
+        loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1)
+        found[strength] = next(iter(loader.epoch(0))).clips
+    assert torch.equal(found[0.0][:, 3:], found[0.8][:, 3:])
+    assert not torch.equal(found[0.0][:, :3], found[0.8][:, :3])
+
+
+def test_the_normalisation_of_rgb_and_flow_has_a_value_for_each_channel():
+    for modality, means, message in (
+        ("rgb+flow", 3, r"DATA\.MEAN = .*3 \+ 2k.* one for each channel"),
+        ("rgb+flow", 7, r"DATA\.MEAN = .*7 means and 5 standard deviations"),
+        ("rgb", 5, r"DATA\.MEAN = .*one for each channel"),
+        ("rgb+flow", 6, r"DATA\.MEAN = .*two more for each flow frame"),
+    ):
+        data = {"DATA.MODALITY": modality, "DATA.MEAN": [0.5] * means, "DATA.STD": [0.5] * 5}
+        with pytest.raises(ConfigError, match=message):
+            load_cfg(overrides=[str(part) for pair in data.items() for part in pair])
 
 
 def test_a_video_without_flow_is_a_bad_one(moving, tmp_path):

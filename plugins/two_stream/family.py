@@ -1,0 +1,183 @@
+"""The model family ``TwoStream``: any model of the catalogue on RGB beside any on optical flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from fvcore.common.config import CfgNode
+from torch import nn
+
+from pvbias.clips import RGB_AND_FLOW, single_pathway
+from pvbias.config.keys import Rule, are_numbers, at_least, declare
+from pvbias.errors import ConfigError, did_you_mean
+from pvbias.models import ModelFamily, ZooModel
+from pvbias.registries import MODEL, MODEL_FAMILY
+from pvbias.video.flow_coding import CODED_MEAN, CODED_STD
+from pvbias.zoo import fetch, peek_checkpoint
+from pvbias.zoo.configurations import own_configuration
+
+from .network import Stream, TwoStreamNetwork, with_flow_input
+
+FAMILY = "TwoStream"
+
+_ZOO, _GROUP = "two_stream", "TWO_STREAM."
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Keys of the family."""
+    declare(
+        cfg,
+        "TWO_STREAM.RGB",
+        "",
+        "Model of the catalogue that sees RGB. Empty, as FLOW: those that the weights say (a file of `pvbias join`, a "
+        "checkpoint of a training).",
+    )
+    declare(
+        cfg,
+        "TWO_STREAM.FLOW",
+        "",
+        "Model of the catalogue that sees optical flow: one made for it, or one on RGB, whose first convolution then "
+        "gets two channels for each flow frame.",
+    )
+    declare(
+        cfg,
+        "TWO_STREAM.FLOW_FRAMES",
+        1,
+        "Flow frames that are stacked as channels at each frame of a clip, its own and those after it.",
+        at_least(1),
+        unit="frames at DATA.TARGET_FPS",
+    )
+    declare(
+        cfg,
+        "TWO_STREAM.WEIGHTS",
+        [1.0, 1.0],
+        "Weights of the logits of the RGB and the flow network in a new network's. Weights that are loaded have them.",
+        _TWO_WEIGHTS,
+    )
+
+
+def _holds(value: Any) -> bool:
+    return are_numbers(value) and len(value) == 2 and min(value) > 0
+
+
+_TWO_WEIGHTS = Rule(_holds, "must be two numbers above 0, of RGB and of flow", "two numbers above 0")
+
+
+def configure(cfg: CfgNode) -> ZooModel:
+    """Two-stream networks: a model on RGB and one on stacked optical flow, fused by one linear layer."""
+    keys = dict(cfg.TWO_STREAM)
+    if not (keys["RGB"] or keys["FLOW"]):
+        keys |= _described_by_weights(cfg)
+    return two_stream(
+        keys["RGB"], keys["FLOW"], num_flow_frames=keys["FLOW_FRAMES"], weights=(keys["WEIGHTS"][0], keys["WEIGHTS"][1])
+    )
+
+
+def two_stream(rgb: str, flow: str, *, num_flow_frames: int, weights: tuple[float, float]) -> ZooModel:
+    """The catalogue entry of a two-stream network.
+
+    Clips are those of the RGB model, with ``num_flow_frames`` flow frames behind each of their frames.
+
+    Args:
+        rgb, flow: names in the MODEL registry.
+        num_flow_frames: k.
+        weights: of the logits of each.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be such a stream.
+    """
+    seen, moved = _entry(rgb, "TWO_STREAM.RGB"), _entry(flow, "TWO_STREAM.FLOW")
+    if seen.clip_spec.modality != "rgb":
+        raise ConfigError(f"TWO_STREAM.RGB = {rgb!r} is a model on optical flow: name it in TWO_STREAM.FLOW.")
+    for_flow = moved.clip_spec.modality == "flow"
+    if for_flow and num_flow_frames != 1:
+        raise ConfigError(
+            f"TWO_STREAM.FLOW_FRAMES = {num_flow_frames}: {flow} is made for one flow frame at a time. A model on RGB "
+            "takes any number."
+        )
+    if not for_flow and moved.pathways is not single_pathway:
+        raise ConfigError(f"TWO_STREAM.FLOW = {flow!r} has pathways of its own, and cannot see optical flow instead.")
+    coded = (CODED_MEAN, CODED_STD)
+    mean, std = (
+        (*own, *(theirs[:2] if for_flow else (value,) * 2 * num_flow_frames))
+        for own, theirs, value in zip(
+            (seen.clip_spec.mean, seen.clip_spec.std), (moved.clip_spec.mean, moved.clip_spec.std), coded, strict=True
+        )
+    )
+    build = partial(
+        _build, (rgb, seen), (flow, moved), num_flow_frames=0 if for_flow else num_flow_frames, weights=weights
+    )
+    return ZooModel(
+        zoo=_ZOO,
+        build=build,
+        clip_spec=seen.clip_spec.replace(modality=RGB_AND_FLOW, mean=mean, std=std),
+        head="head",
+        fixed_size=seen.fixed_size or moved.fixed_size,
+        tap=f"rgb.{seen.tap}" if seen.tap else "",
+    )
+
+
+def build_streams(
+    rgb: tuple[str, ZooModel], flow: tuple[str, ZooModel], *, num_flow_frames: int, **sizes: int
+) -> tuple[nn.Module, nn.Module]:
+    """The two zoo modules, random weights, each with its final projection.
+
+    Args:
+        rgb, flow: name and entry of the models.
+        num_flow_frames: k, of a flow model on RGB; 0: it is made for flow.
+        sizes: as of :attr:`.ZooModel.build`.
+    """
+    seen, moved = (entry.build(**sizes) for _, entry in (rgb, flow))
+    return seen, with_flow_input(moved, num_flow_frames, name=flow[0]) if num_flow_frames else moved
+
+
+def _build(
+    rgb: tuple[str, ZooModel],
+    flow: tuple[str, ZooModel],
+    *,
+    num_flow_frames: int,
+    weights: tuple[float, float],
+    **sizes: int,
+) -> TwoStreamNetwork:
+    modules = build_streams(rgb, flow, num_flow_frames=num_flow_frames, **sizes)
+    return TwoStreamNetwork(
+        *(
+            Stream(name=name, module=module, head=entry.head, pathways=entry.pathways, weight=weight)
+            for (name, entry), module, weight in zip((rgb, flow), modules, weights, strict=True)
+        )
+    )
+
+
+def _entry(name: str, key: str) -> ZooModel:
+    if name not in MODEL:
+        raise ConfigError(f"{key} = {name!r} is no model of the catalogue. {did_you_mean(name, MODEL.names())}")
+    return MODEL.get(name)
+
+
+def _described_by_weights(cfg: CfgNode) -> Mapping[str, Any]:
+    """The keys that the weights to measure, or to start from, have with them."""
+    keys = ["TEST.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_FILE_PATH"]
+    for key in reversed(keys) if cfg.TRAIN.ENABLE else keys:
+        group, name = key.split(".")
+        source = cfg[group][name]
+        if source and (found := _written_keys(fetch(source))):
+            return found
+    raise ConfigError(
+        f"MODEL.MODEL_NAME {FAMILY!r}: nothing says which models its streams are. Name them in TWO_STREAM.RGB and "
+        "TWO_STREAM.FLOW, or give weights that do (`pvbias join` writes such)."
+    )
+
+
+def _written_keys(path: str) -> dict[str, Any]:
+    written = own_configuration(peek_checkpoint(path))
+    return {key.removeprefix(_GROUP): value for key, value in written.items() if key.startswith(_GROUP) and value}
+
+
+def is_two_stream(path: str) -> bool:
+    """Whether weights say which models the streams are that they are of."""
+    return {"RGB", "FLOW"} <= _written_keys(path).keys()
+
+
+MODEL_FAMILY.register(ModelFamily(add_config=add_config, configure=configure, recognises=is_two_stream), name=FAMILY)
