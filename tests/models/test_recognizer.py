@@ -380,3 +380,27 @@ def test_programs_and_compiled_networks_say_what_to_wrap():
 def test_what_cannot_be_wrapped_says_why(network, message):
     with pytest.raises(ConfigError, match=message):
         Recognizer.wrap(network, SPEC)
+
+
+def test_a_user_s_own_network_on_rgb_and_flow():
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(7, 5)
+
+        def forward(self, clip):
+            return self.fc(clip.mean((2, 3, 4)))
+
+    spec = ClipSpec(
+        num_frames=4,
+        sampling_rate=1,
+        crop_size=16,
+        test_crop_size=16,
+        short_side=16,
+        modality="rgb+flow",
+        mean=(0.5,) * 7,
+        std=(0.5,) * 7,
+    )
+    assert Recognizer.wrap(Network(), spec).head_name == "fc"
+    with pytest.raises(ConfigError, match=r"3 \+ 2k.*there are 6 means"):
+        spec.replace(mean=(0.5,) * 6)

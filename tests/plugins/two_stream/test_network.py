@@ -1,0 +1,79 @@
+"""Logits against those of the two models."""
+
+import pytest
+import torch
+
+from pvbias.errors import ConfigError
+from pvbias.plugins.two_stream import TwoStreamNetwork
+from pvbias.plugins.two_stream.network import Stream
+from pvbias.registries import MODEL
+from pvbias.video.flow_coding import CODED_MEAN, CODED_STD
+
+from .networks import CLASSES, two_stream
+
+
+@pytest.mark.parametrize(
+    ("rgb", "flow", "flow_frames", "frames", "side"),
+    [
+        ("inception_i3d", "inception_i3d_flow", 1, 16, 64),
+        ("slowfast_r50", "x3d_xs", 2, 32, 64),
+        ("tsn_r18", "tsn_r18", 5, 3, 64),
+        ("torchvision_s3d", "torchvision_r3d_18", 3, 16, 64),
+    ],
+)
+def test_logits_are_the_weighted_sum_of_both_models(rgb, flow, flow_frames, frames, side):
+    """Each model with its own final projection on its own part of the clip, as it is built without the other."""
+    recognizer = two_stream(
+        rgb, flow, frames=frames, side=side, flow_frames=flow_frames, overrides=["TWO_STREAM.WEIGHTS", "[1.0, 1.5]"]
+    ).eval()
+    network = recognizer.module
+    clip = torch.randint(256, (2, 3 + 2 * flow_frames, frames, side, side), dtype=torch.uint8)
+    with torch.no_grad():
+        logits = recognizer(clip)
+        embedding = recognizer.embed(clip)
+    widths = [MODEL.get(name).build(num_classes=CLASSES, num_frames=frames, crop_size=side) for name in (rgb, flow)]
+    widths = [
+        module.get_submodule(MODEL.get(name).head).weight.shape[1]
+        for module, name in zip(widths, (rgb, flow), strict=True)
+    ]
+    assert embedding.shape == (2, sum(widths))
+    # Both models with heads of their own in place again, whose weights are what the head has of them.
+    parts = {"rgb": clip[:, :3] / 255.0, "flow": (clip[:, 3:] / 255.0 - CODED_MEAN) / CODED_STD}
+    spec = MODEL.get(rgb).clip_spec
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (spec.mean, spec.std))
+    parts["rgb"] = (parts["rgb"] - mean) / std
+    columns = dict(zip(("rgb", "flow"), network.head.weight.split(widths, dim=1), strict=True))
+    total = network.head.bias.detach().clone()
+    with torch.no_grad():
+        for stream, name in (("rgb", rgb), ("flow", flow)):
+            entry, module = MODEL.get(name), getattr(network, stream)
+            original = entry.build(num_classes=CLASSES, num_frames=frames, crop_size=side).get_submodule(entry.head)
+            original.weight.copy_(columns[stream].reshape(original.weight.shape))
+            if original.bias is not None:
+                original.bias.zero_()
+            parent, _, attribute = entry.head.rpartition(".")
+            setattr(module.get_submodule(parent), attribute, original.eval())
+            total = total + module(entry.pathways(parts[stream]))
+    torch.testing.assert_close(logits, total, rtol=1e-4, atol=1e-4)
+
+
+def test_the_weights_of_a_new_network_are_those_of_its_models_times_the_streams_weights():
+    linear = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size, CLASSES)) for size in (24, 16)]
+    rgb, flow = (
+        Stream(name=str(weight), module=module, head="1", weight=weight)
+        for module, weight in zip(linear, (2.0, 0.5), strict=True)
+    )
+    clip = torch.rand(3, 5, 2, 2, 2)
+    expected = 2 * linear[0](clip[:, :3]) + 0.5 * linear[1](clip[:, 3:])
+    torch.testing.assert_close(TwoStreamNetwork(rgb, flow)(clip), expected)
+
+
+def test_a_model_that_is_not_linear_behind_its_projection_is_no_stream():
+    class Doubled(torch.nn.Sequential):
+        def forward(self, clip):
+            return super().forward(clip.flatten(1))[:, :2] * 2
+
+    odd = Stream(name="odd", module=Doubled(torch.nn.Linear(24, CLASSES)), head="0")
+    other = Stream(name="other", module=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 5)), head="1")
+    with pytest.raises(ConfigError, match="odd cannot be a stream: without its final projection"):
+        TwoStreamNetwork(odd, other)(torch.rand(3, 5, 2, 2, 2))
