@@ -7,7 +7,7 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -42,7 +42,6 @@ class ArrayStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._maps: dict[str, np.memmap] = {}
 
     def put(self, array: np.ndarray) -> StoredArray:
         """Append an array.
@@ -66,7 +65,7 @@ class ArrayStore:
         return StoredArray(name, offset, tuple(array.shape), str(array.dtype), _digest(content))
 
     def get(self, stored: StoredArray) -> np.ndarray:
-        """Map an array into memory, read only.
+        """Read an array. (A memory map would be shorter, and would count as the process's memory page by page.)
 
         Raises:
             DataError: the file is not there, or is damaged.
@@ -76,20 +75,14 @@ class ArrayStore:
         dtype = np.dtype(stored.dtype)
         size = int(np.prod(stored.shape)) * dtype.itemsize
         try:
-            content = self._mapped(path, stored.offset + size)[stored.offset : stored.offset + size]
-        except (OSError, ValueError) as error:
+            with open(path, "rb") as file:
+                file.seek(stored.offset)
+                content = file.read(size)
+        except OSError as error:
             raise DataError(f"{path} cannot be read: {error}. Remove {self._folder}, and measure again.") from error
-        if _digest(content) != stored.digest:
+        if len(content) != size or _digest(content) != stored.digest:
             raise DataError(f"{path} is damaged. Remove {self._folder}, and measure again.")
-        return content.view(dtype).reshape(stored.shape)
-
-    def _mapped(self, path: Path, end: int) -> np.memmap:
-        known = self._maps.get(path.name)
-        if known is None or len(known) < end:  # it has grown since
-            known = self._maps[path.name] = np.memmap(path, np.uint8, "r")
-        if len(known) < end:
-            raise ValueError(f"it ends at byte {len(known)}, and should go to {end}")
-        return known
+        return np.frombuffer(content, dtype).reshape(stored.shape)
 
     def flush(self, *, sync: bool = False) -> None:
         """Write all that was appended to the operating system, or (``sync``) to the disk."""
@@ -105,5 +98,5 @@ class ArrayStore:
             self._file = None
 
 
-def _digest(content: Any) -> str:
+def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
