@@ -1,12 +1,12 @@
-"""Transforms of mini-batches of training clips: RandAugment, MixUp, CutMix."""
+"""Transforms of mini-batches of training clips: colour jitter, RandAugment, MixUp, CutMix."""
 
 from fvcore.common.config import CfgNode
 
 from pvbias.config.keys import above, at_least, between, declare
 
-from .transforms import CutMix, MixUp, RandAugment
+from .transforms import ColorJitter, CutMix, MixUp, RandAugment
 
-__all__ = ["CutMix", "MixUp", "RandAugment", "add_config"]
+__all__ = ["ColorJitter", "CutMix", "MixUp", "RandAugment", "add_config"]
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -21,6 +21,15 @@ def add_config(cfg: CfgNode) -> None:
         between(0, 1),
         unit="probability",
     )
+    for name, strength, most in (
+        ("BRIGHTNESS", 0.4, 1),
+        ("CONTRAST", 0.4, 1),
+        ("SATURATION", 0.4, 1),
+        ("HUE", 0.0, 0.5),
+    ):
+        declare(
+            cfg, f"COLOR_JITTER.{name}", strength, f"color_jitter: strength of random {name.lower()}.", between(0, most)
+        )
     declare(cfg, "RAND_AUGMENT.NUM_OPS", 2, "rand_augment: changes of a clip, one after another.", at_least(0))
     declare(
         cfg,

@@ -1,4 +1,4 @@
-"""RandAugment, MixUp and CutMix of training clips, by torchvision's transforms."""
+"""Colour jitter, RandAugment, MixUp and CutMix of training clips, by torchvision's transforms."""
 
 from __future__ import annotations
 
@@ -23,14 +23,69 @@ def _refuse_tracks(name: str, batch: MiniBatch) -> None:
         )
 
 
-@TRANSFORM.register(name="rand_augment")
-class RandAugment(Transform):
-    """RandAugment (Cubuk et al.): ``RAND_AUGMENT.NUM_OPS`` random changes of colour or geometry, of magnitude
-    ``RAND_AUGMENT.MAGNITUDE``, the same for all frames of a clip. What it does depends on the clip's seed alone.
+class _EachClip(Transform):
+    """Each clip by itself, all of its frames alike; what is done to it depends on its seed alone."""
+
+    name: str
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        if cfg.DATA.MODALITY == "flow":
+            raise ConfigError(f"TRAIN.TRANSFORMS: {self.name} is for colours, and DATA.MODALITY is 'flow'.")
+
+    def __call__(self, batch: MiniBatch) -> MiniBatch:
+        """See :class:`pvbias.engine.Transform`."""
+        clips = []
+        for clip, seed in zip(batch.clips, batch.seeds, strict=True):
+            torch.manual_seed(seed)
+            clips.append(self._changed(clip.transpose(0, 1).contiguous()).clamp(0, 1).transpose(0, 1))
+        memory_format = torch.contiguous_format if batch.clips.is_contiguous() else torch.channels_last_3d
+        return replace(batch, clips=torch.stack(clips).contiguous(memory_format=memory_format))
+
+    @abc.abstractmethod
+    def _changed(self, frames: Tensor) -> Tensor:
+        """Frames ``(T, C, H, W)`` in [0, 1], changed."""
+
+
+@TRANSFORM.register(name="color_jitter")
+class ColorJitter(_EachClip):
+    """Random brightness, contrast, saturation and hue, the same for all frames of a clip: factors from [1 - s, 1 + s]
+    (hue: turns from [-s, s]) with ``COLOR_JITTER.BRIGHTNESS`` and so on as s, in random order.
+
+    Of clips that show optical flow behind RGB, RGB alone is changed.
 
     Raises:
-        ConfigError: the clips are optical flow, or are accompanied by a track.
+        ConfigError: the clips are optical flow alone.
     """
+
+    name = "color_jitter"
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        from torchvision.transforms import v2  # seconds, which a run that does without is spared
+
+        strengths = cfg.COLOR_JITTER
+        self._jitter = v2.ColorJitter(
+            brightness=strengths.BRIGHTNESS,
+            contrast=strengths.CONTRAST,
+            saturation=strengths.SATURATION,
+            hue=strengths.HUE,
+        )
+
+    def _changed(self, frames: Tensor) -> Tensor:
+        return torch.cat([self._jitter(frames[:, :3]), frames[:, 3:]], dim=1)
+
+
+@TRANSFORM.register(name="rand_augment")
+class RandAugment(_EachClip):
+    """RandAugment (Cubuk et al.): ``RAND_AUGMENT.NUM_OPS`` random changes of colour or geometry, of magnitude
+    ``RAND_AUGMENT.MAGNITUDE``, the same for all frames of a clip.
+
+    Raises:
+        ConfigError: the clips show optical flow, or are accompanied by a track.
+    """
+
+    name = "rand_augment"
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
@@ -44,16 +99,12 @@ class RandAugment(Transform):
 
     def __call__(self, batch: MiniBatch) -> MiniBatch:
         """See :class:`pvbias.engine.Transform`."""
-        _refuse_tracks("rand_augment", batch)
-        clips = [self._augmented(clip, seed) for clip, seed in zip(batch.clips, batch.seeds, strict=True)]
-        memory_format = torch.contiguous_format if batch.clips.is_contiguous() else torch.channels_last_3d
-        return replace(batch, clips=torch.stack(clips).contiguous(memory_format=memory_format))
+        _refuse_tracks(self.name, batch)
+        return super().__call__(batch)
 
-    def _augmented(self, clip: Tensor, seed: int) -> Tensor:
-        """``(C, T, H, W)`` likewise."""
-        torch.manual_seed(seed)
-        frames: Tensor = self._augment(clip.transpose(0, 1).contiguous())
-        return frames.clamp(0, 1).transpose(0, 1)
+    def _changed(self, frames: Tensor) -> Tensor:
+        changed: Tensor = self._augment(frames)
+        return changed
 
 
 class _Mix(Transform):

@@ -87,8 +87,6 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
             check_channels(cfg.DATA.MODALITY, cfg.DATA.MEAN, cfg.DATA.STD)
         except ConfigError as error:
             fail("DATA.MEAN", f"does not go with DATA.STD and DATA.MODALITY. {error}")
-    if cfg.DATA.MODALITY == "flow" and cfg.AUG.COLOR_JITTER:
-        fail("AUG.COLOR_JITTER", "cannot be had with DATA.MODALITY 'flow': a vector has no colour")
     if minutes(cfg.SLURM.TIME) * 60 < cfg.SLURM.SIGNAL_DELAY + 120:
         fail("SLURM.TIME", f"leaves no time to work before the signal, SLURM.SIGNAL_DELAY = {cfg.SLURM.SIGNAL_DELAY} s")
     _check_solver(cfg.SOLVER, partial(_fail_in, fail, "SOLVER"))

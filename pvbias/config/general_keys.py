@@ -368,14 +368,6 @@ def add_keys(cfg: CfgNode) -> None:
     )
     declare(
         cfg,
-        "AUG.COLOR_JITTER",
-        0.0,
-        "Strength of colour jitter on training clips (brightness, contrast, saturation), the same for all frames "
-        "of a clip; 0: off.",
-        between(0, 1),
-    )
-    declare(
-        cfg,
         "DATA_LOADER.NUM_WORKERS",
         2,
         "Worker processes for each training or test process; 0: decode in the process itself, which a decoder that "

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from fvcore.common.config import CfgNode
-from torch import Tensor
 
 from ..clips import RGB_AND_FLOW
 from ..video.flow_coding import mirror_coded_flow
@@ -65,7 +63,7 @@ class TestViews:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainAugmentation:
-    """Random resizing, cropping, flipping and colour changes of training clips.
+    """Random resizing, cropping and flipping of training clips.
 
     Attributes:
         crop_size: pixels.
@@ -74,7 +72,6 @@ class TrainAugmentation:
             instead.
         aspects: [min, max] of that crop's width / height, drawn uniformly on a logarithmic scale.
         flip: mirror left to right half of the time.
-        color_jitter: strength for brightness, contrast and saturation, in [0, 1].
         horizontal: channels that are horizontal components of optical flow, as :func:`.encode_flow` codes it; None:
             there are none.
     """
@@ -84,12 +81,11 @@ class TrainAugmentation:
     areas: tuple[float, ...] = ()
     aspects: tuple[float, float] = (0.75, 1.3333)
     flip: bool = True
-    color_jitter: float = 0.0
     horizontal: slice | None = None
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> TrainAugmentation:
-        """The training transform of DATA.TRAIN_*, DATA.RANDOM_FLIP and AUG; ``cfg`` is completed."""
+        """The training transform of DATA.TRAIN_* and DATA.RANDOM_FLIP; ``cfg`` is completed."""
         data = cfg.DATA
         return cls(
             crop_size=data.TRAIN_CROP_SIZE,
@@ -97,7 +93,6 @@ class TrainAugmentation:
             areas=tuple(data.TRAIN_JITTER_SCALES_RELATIVE),
             aspects=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE),
             flip=data.RANDOM_FLIP,
-            color_jitter=cfg.AUG.COLOR_JITTER,
             horizontal=_HORIZONTAL.get(data.MODALITY),
         )
 
@@ -123,7 +118,6 @@ class TrainView:
         self._areas = rng.uniform(areas[0], areas[1], 10)
         self._aspects = np.exp(rng.uniform(math.log(narrow), math.log(wide), 10))
         self._flip = augmentation.flip and rng.random() < 0.5
-        self._color_seed = int(rng.integers(2**31))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Size that frames of ``height`` x ``width`` are decoded to; no side is below the crop's."""
@@ -142,8 +136,6 @@ class TrainView:
         if self._flip:
             horizontal = self._augmentation.horizontal
             clip = clip[:, :, ::-1] if horizontal is None else mirror_coded_flow(clip, horizontal)
-        if self._augmentation.color_jitter:
-            clip = self._jittered(clip)
         return clip
 
     def track(self, values: np.ndarray, mirror: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -171,19 +163,6 @@ class TrainView:
                 return crop_height, crop_width
         low, high = self._augmentation.aspects
         return min(height, width / low), min(width, height * high)
-
-    def _jittered(self, clip: np.ndarray) -> np.ndarray:
-        from torchvision.transforms import v2  # seconds, which each worker that does without is spared
-
-        strength = self._augmentation.color_jitter
-        jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
-        images = torch.from_numpy(np.ascontiguousarray(clip[..., :3])).permute(0, 3, 1, 2)
-        # torchvision draws from torch's global generator; what the training itself draws must not depend on it.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self._color_seed)
-            jittered: Tensor = jitter(images)
-        colours = jittered.permute(0, 2, 3, 1).numpy()
-        return np.concatenate([colours, clip[..., 3:]], axis=3) if clip.shape[3] > 3 else colours
 
 
 def short_side_to(length: int, height: int, width: int) -> tuple[int, int]:

@@ -252,7 +252,7 @@ def fitting_identity(
         "start": weights_digest(network),
         "depends_on": depends_on,
         **({"attributes": attributes} if any(attributes) else {}),
-        **{name: cfg[name] for name in ("AUG", "RNG_SEED", "PRECISION")},
+        **{name: cfg[name] for name in ("RNG_SEED", "PRECISION")},
     }
 
 

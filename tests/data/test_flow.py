@@ -284,18 +284,6 @@ def test_stacked_flow_is_that_of_the_frames_that_follow(slowing, rate):
         assert (frames - expected).abs().max() < 0.35  # 0.16 from coding twice, of 0.5 between frames
 
 
-def test_colours_are_jittered_and_flow_is_not(moving):
-    found = {}
-    for strength in (0.0, 0.8):
-        cfg = configured(moving, RANDOM_FLIP=False, **stacked(1))
-        cfg.defrost()
-        cfg.AUG.COLOR_JITTER = strength
-        loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1)
-        found[strength] = next(iter(loader.epoch(0))).clips
-    assert torch.equal(found[0.0][:, 3:], found[0.8][:, 3:])
-    assert not torch.equal(found[0.0][:, :3], found[0.8][:, :3])
-
-
 def test_the_normalisation_of_rgb_and_flow_has_a_value_for_each_channel():
     for modality, means, message in (
         ("rgb+flow", 3, r"DATA\.MEAN = .*3 \+ 2k.* one for each channel"),

@@ -45,7 +45,6 @@ def epochs(cfg, *, rank=0, world_size=1):
 
 def test_the_same_batches_for_any_number_of_workers_and_processes(annotation):
     cfg = data_cfg(annotation)
-    cfg.AUG.COLOR_JITTER = 0.3
     random.seed(1)
     np.random.seed(1)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()

@@ -163,7 +163,7 @@ CHANGES = [
     (("DATA.NUM_FRAMES", 8), ["DATA.NUM_FRAMES"]),
     (("DATA.RANDOM_FLIP", False), ["DATA.RANDOM_FLIP"]),
     (("DATA.MODULATION", "shuffle"), ["DATA.MODULATION"]),
-    (("AUG.COLOR_JITTER", 0.5), ["AUG.COLOR_JITTER"]),
+    (("TRAIN.TRANSFORMS", ["color_jitter"]), ["TRAIN.TRANSFORMS"]),
     (("DRL.LAMBDA", 1.0), ["DRL.LAMBDA"]),
     (("TRAIN.CHECKPOINT_FILE_PATH", ""), ["TRAIN.CHECKPOINT_FILE_PATH"]),
     (("TRAIN.CHECKPOINT_FILE_PATH", "{files}/other.pyth"), ["TRAIN.CHECKPOINT_FILE_PATH"]),
@@ -508,18 +508,20 @@ def test_keys_that_came_or_went(tmp_path):
     cfg = load_cfg(None, ["MODEL.MODEL_NAME", "x3d_xs"])
     identity = identify(cfg, {})
     was = {
-        key: value for key, value in identity.items() if key not in ("SOLVER.NESTEROV", "AUG.COLOR_JITTER", "DATA.MEAN")
+        key: value
+        for key, value in identity.items()
+        if key not in ("SOLVER.NESTEROV", "OBJECTIVE.LABEL_SMOOTHING", "DATA.MEAN")
     }
     kept = cfg.clone()
-    del kept.SOLVER["NESTEROV"], kept.AUG["COLOR_JITTER"], kept.DATA["MEAN"]
+    del kept.SOLVER["NESTEROV"], kept.OBJECTIVE["LABEL_SMOOTHING"], kept.DATA["MEAN"]
     checkpoint = {"cfg": kept.dump(), "identity": was | {"LAB.STRENGTH": 2}, "epoch": 0}
     with pytest.raises(ConfigError) as caught:  # nobody knows any more what it decided
         refuse_another(cfg, identity, checkpoint, tmp_path)
     assert "  LAB.STRENGTH: was 2, is no key that there is\n" in str(caught.value)
     assert "NESTEROV" not in str(caught.value)  # at its default, and so without it
-    cfg.AUG.COLOR_JITTER = 0.5
+    cfg.OBJECTIVE.LABEL_SMOOTHING = 0.5
     cfg.TRAIN.RESUME_CHANGED = ["LAB"]
-    with pytest.raises(ConfigError, match=r"  AUG.COLOR_JITTER: was no key that there was, is 0\.5"):
+    with pytest.raises(ConfigError, match=r"  OBJECTIVE.LABEL_SMOOTHING: was no key that there was, is 0\.5"):
         refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path)
 
 
@@ -527,11 +529,11 @@ def test_keys_whose_declaration_has_changed(tmp_path):
     """By another version: what decides now was kept in the configuration, and what does not any more is let pass."""
     cfg = load_cfg(None, ["MODEL.MODEL_NAME", "x3d_xs"])
     identity = identify(cfg, {})
-    was = {key: value for key, value in identity.items() if key != "AUG.COLOR_JITTER"} | {"LOG_PERIOD": 5}
+    was = {key: value for key, value in identity.items() if key != "OBJECTIVE.LABEL_SMOOTHING"} | {"LOG_PERIOD": 5}
     checkpoint = {"cfg": cfg.dump(), "identity": was, "epoch": 0}
     assert refuse_another(cfg, identity, checkpoint, tmp_path) == []
-    cfg.AUG.COLOR_JITTER = 0.5
-    with pytest.raises(ConfigError, match=r"  AUG.COLOR_JITTER: was 0\.0, is 0\.5"):
+    cfg.OBJECTIVE.LABEL_SMOOTHING = 0.5
+    with pytest.raises(ConfigError, match=r"  OBJECTIVE.LABEL_SMOOTHING: was 0\.0, is 0\.5"):
         refuse_another(cfg, identify(cfg, {}), checkpoint, tmp_path)
 
 

@@ -221,7 +221,7 @@ def test_arrays_of_a_damaged_file(tmp_path):
     (file,) = (tmp_path / "kept").iterdir()
     content = file.read_bytes()
     file.write_bytes(content[:-1])
-    with pytest.raises(DataError, match=r"ends at byte 51, and should go to 52\. Remove"):
+    with pytest.raises(DataError, match=r"is damaged\. Remove"):
         ArrayStore(tmp_path / "kept").get(second)
     file.write_bytes(b"?" + content[1:])
     with pytest.raises(DataError, match="is damaged"):

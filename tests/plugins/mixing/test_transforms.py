@@ -1,4 +1,4 @@
-"""RandAugment, MixUp and CutMix of clips: labels as the pixels say, random numbers by video, any objective."""
+"""Colour jitter, RandAugment, MixUp, CutMix: labels as the pixels say, random numbers by video, any objective."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from pvbias.engine import CrossEntropy, MiniBatch
 from pvbias.engine.transform import apply_transforms
 from pvbias.errors import ConfigError
-from pvbias.plugins.mixing import CutMix, MixUp, RandAugment, add_config
+from pvbias.plugins.mixing import ColorJitter, CutMix, MixUp, RandAugment, add_config
 from pvbias.registries import TRANSFORM
 from tests.engine.toys import CLASSES, FakeLoader, make_cfg, make_trainer, tiny_recognizer, weights
 
@@ -73,9 +73,10 @@ def test_soft_labels_are_mixed_again(tmp_path):
     assert (twice.labels[2] > 0).all()  # itself, its neighbour, and that one's
 
 
-def test_a_clip_is_augmented_by_its_own_seed(tmp_path):
+@pytest.mark.parametrize("kind", [ColorJitter, RandAugment])
+def test_a_clip_is_augmented_by_its_own_seed(kind, tmp_path):
     """In any mini-batch, in any place; another way in another step; all frames alike."""
-    transform = RandAugment(cfg_with(tmp_path), tiny_recognizer())
+    transform = kind(cfg_with(tmp_path), tiny_recognizer())
     torch.manual_seed(0)
     picture = torch.rand(3, 1, 16, 16).expand(-1, 4, -1, -1)
     batch = MiniBatch(clips=torch.stack([picture] * 3), labels=torch.arange(3), names=["a", "b", "c"])
@@ -105,9 +106,32 @@ def test_tracks_are_refused(kind, tmp_path):
         changed(transform, batch_of(tracks={"flow": torch.zeros(4, 2, 4, 8, 8)}))
 
 
-def test_rand_augment_of_flow_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"for colours, and DATA\.MODALITY = 'flow'"):
-        RandAugment(cfg_with(tmp_path, DATA__MODALITY="flow"), tiny_recognizer())
+@pytest.mark.parametrize("kind", [ColorJitter, RandAugment])
+def test_colours_of_flow_are_refused(kind, tmp_path):
+    with pytest.raises(ConfigError, match=r"for colours, and DATA\.MODALITY is 'flow'"):
+        kind(cfg_with(tmp_path, DATA__MODALITY="flow"), tiny_recognizer())
+
+
+def test_rand_augment_of_rgb_and_flow_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"for colours, and DATA\.MODALITY = 'rgb\+flow'"):
+        RandAugment(cfg_with(tmp_path, DATA__MODALITY="rgb+flow"), tiny_recognizer())
+
+
+def test_random_brightness_is_a_factor(tmp_path):
+    """The same for all frames of a clip, up to the strength; flow behind RGB and tracks beside it stay as they are."""
+    others = {f"COLOR_JITTER__{name}": 0.0 for name in ("CONTRAST", "SATURATION", "HUE")}
+    jitter = ColorJitter(cfg_with(tmp_path, COLOR_JITTER__BRIGHTNESS=0.25, **others), tiny_recognizer())
+    flow = torch.rand(64, 2, 4, 8, 8)
+    clips = torch.cat([torch.full((64, 3, 4, 8, 8), 0.5), flow], dim=1)
+    names = [f"{n}.mp4" for n in range(64)]
+    batch = MiniBatch(clips=clips, labels=torch.zeros(64, dtype=torch.long), names=names, tracks={"flow": flow})
+    made = changed(jitter, batch)
+    factors = made.clips[:, 0, 0, 0, 0] / 0.5
+    torch.testing.assert_close(made.clips[:, :3], 0.5 * factors[:, None, None, None, None].expand(-1, 3, 4, 8, 8))
+    assert 0.75 <= factors.min() < 0.8
+    assert 1.2 < factors.max() <= 1.25
+    assert torch.equal(made.clips[:, 3:], flow)
+    assert made.tracks["flow"] is flow
 
 
 def test_training_with_transforms(tmp_path):
@@ -128,4 +152,4 @@ def test_training_with_transforms(tmp_path):
 
 
 def test_they_are_registered():
-    assert {"mixup", "cutmix", "rand_augment"} <= set(TRANSFORM.names())
+    assert {"mixup", "cutmix", "rand_augment", "color_jitter"} <= set(TRANSFORM.names())
