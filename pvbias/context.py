@@ -1,7 +1,8 @@
-"""The Context that ``prepare`` gets: settings, videos by split, a folder, and the training of auxiliary networks."""
+"""The Context that ``prepare`` gets: settings, videos by split, a folder, training and measuring of other networks."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,12 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from .data import BadVideoLog, VideoSource, build_source, look_up
+from .distributed import is_main_process
 from .runtime import Settings
 
 if TYPE_CHECKING:
     from .engine import Step
-    from .evaluation import VideoViews
+    from .evaluation import Evaluator, Result, VideoViews
     from .models import Outputs, Recognizer
     from .run.fitting import Fitted
 
@@ -79,3 +81,46 @@ class Context:
             held_out_loss=held_out_loss,
             labelled=labelled,
         )
+
+    def measure(
+        self, network: Recognizer, split: str, evaluators: Mapping[str, Evaluator], *, progress: bool = True
+    ) -> dict[str, Result]:
+        """Run evaluators on the test views of a split's videos, such as the training videos, in all processes; one that
+        was killed goes on from there (:func:`pvbias.evaluation.run_evaluators`).
+
+        Args:
+            network: what to measure; it is placed on the device.
+            split: "train", "val" or "test".
+            evaluators: by name.
+            progress: show a progress bar.
+
+        Returns:
+            Results by name, in the main process; nothing in the others.
+
+        Raises:
+            DataError: there are no such videos, or too many are bad.
+        """
+        from .evaluation import run_evaluators  # whose contract names this class
+
+        unfinished = Path(self.cfg.OUTPUT_DIR) / "fitted" / "measuring"
+        results = run_evaluators(
+            self.cfg,
+            self.settings.place(network),
+            self.source(split),
+            evaluators,
+            settings=self.settings,
+            bad_log=BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION),
+            split=split,
+            progress=progress,
+            keep=unfinished,
+        )
+        if is_main_process():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return results
+
+    def measured_by(self, network: Recognizer, split: str, evaluators: Mapping[str, Evaluator]) -> str:
+        """The fingerprint, for :meth:`workspace`, of what :meth:`measure` with these arguments depends on: network,
+        weights, videos, evaluators, configuration and their code."""
+        from .evaluation.partial import measurement_fingerprint
+
+        return measurement_fingerprint(self.cfg, network, self.source(split), evaluators, self.settings)

@@ -20,10 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from pvbias.clips import ORIGINAL
 from pvbias.config.keys import above, declare
 from pvbias.context import Context
-from pvbias.data import BadVideoLog
 from pvbias.errors import DataError
-from pvbias.evaluation import Evaluator, Figure, Result, VideoViews, run_evaluators
-from pvbias.evaluation.partial import measurement_fingerprint
+from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.statistics import mean_figures
 from pvbias.models import Outputs
 from pvbias.needs import Needs
@@ -87,16 +85,13 @@ class LinearProbe(Embeddings):
 
     def prepare(self, context: Context) -> None:
         """Embed the training videos, unless that has been done."""
-        source = context.source("train")
         kept = {"embeddings": KeptEmbeddings(self.cfg, self.recognizer, self.class_names)}
-        fingerprint = measurement_fingerprint(self.cfg, self.recognizer, source, kept, context.settings)
+        fingerprint = context.measured_by(self.recognizer, "train", kept)
         self.file = kept["embeddings"].file = context.workspace("embeddings", fingerprint) / "train.npz"
         if self.file.exists():
             logger.info("Embeddings of the training videos: found in %s", self.file)
             return
-        bad_log = BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION)
-        options = {"settings": context.settings, "bad_log": bad_log, "split": "train"}
-        run_evaluators(self.cfg, self.recognizer, source, kept, **options)
+        context.measure(self.recognizer, "train", kept)
 
     def evaluate(self) -> Result:
         """Fit the probe, and ask it."""

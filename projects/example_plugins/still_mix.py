@@ -18,12 +18,11 @@ from torch.nn import functional as F
 from pvbias.clips import Freeze
 from pvbias.config.keys import above, at_least, between, declare
 from pvbias.context import Context
-from pvbias.data import BadVideoLog
 from pvbias.distributed import all_gather_objects, barrier, is_main_process
 from pvbias.engine import MiniBatch, Step, Transform, classification
 from pvbias.engine.seeding import seed_everything
 from pvbias.errors import ConfigError, DataError
-from pvbias.evaluation import Evaluator, Result, VideoViews, run_evaluators
+from pvbias.evaluation import Evaluator, Result, VideoViews
 from pvbias.models import Outputs, Recognizer
 from pvbias.needs import Needs
 from pvbias.registries import STUDENT, TRANSFORM
@@ -103,17 +102,7 @@ class StillMix(Transform):
         file = context.workspace("still_mix_bank", chosen_by) / "frames.pyth"
         if not all_gather_objects(file.exists())[0]:
             frames = SureFrames(self.cfg, network, ())
-            log = BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION)
-            run_evaluators(
-                self.cfg,
-                network,
-                context.source("train"),
-                {"still_mix": frames},
-                settings=context.settings,
-                bad_log=log,
-                split="train",
-                progress=False,
-            )
+            context.measure(network, "train", {"still_mix": frames}, progress=False)
             if is_main_process():
                 atomic_save({"frames": frames.bank}, file)
             barrier()
