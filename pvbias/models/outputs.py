@@ -62,7 +62,7 @@ class Outputs:
         """Apply a function to each tensor."""
         return Outputs(
             {name: function(value) for name, value in self.heads.items()},
-            Features({name: _each(function, value) for name, value in self.features.items()}),
+            Features({name: each_tensor(function, value) for name, value in self.features.items()}),
         )
 
     @staticmethod
@@ -102,6 +102,16 @@ def first_head(logits: Tensor | Mapping[str, Tensor]) -> Tensor:
     return logits if isinstance(logits, Tensor) else next(iter(heads_of(logits).values()))
 
 
+def check_ran(seen: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise ConfigError for an inner module of which nothing was seen in the forward."""
+    for name in names:
+        if name not in seen:
+            raise ConfigError(
+                f"The forward did not call the inner module {name!r}, so there is no feature of it: a head that only "
+                "training uses, or a layer whose weights another one uses by itself. Name a module that runs."
+            )
+
+
 def check_first_dimension(name: str, value: Any, num_clips: int) -> None:
     """Raise ConfigError where a feature has not one row for each clip."""
     tensors = [value] if isinstance(value, Tensor) else _tensors(value)
@@ -118,10 +128,18 @@ def _tensors(value: Any) -> list[Tensor]:
     return [item for item in items if isinstance(item, Tensor)]
 
 
-def _each(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+def each_tensor(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Apply a function to a tensor, or to each one in a list or tuple; anything else stays as it is."""
     if isinstance(value, Tensor):
         return function(value)
-    return type(value)(function(item) if isinstance(item, Tensor) else item for item in value)
+    if not isinstance(value, (list, tuple)):
+        return value
+    return _like(value, (function(item) if isinstance(item, Tensor) else item for item in value))
+
+
+def _like(first: Any, items: Iterable[Any]) -> Any:
+    """A list, tuple or named tuple of the same type."""
+    return first._make(items) if hasattr(first, "_make") else type(first)(items)
 
 
 def _joined(values: Sequence[Any]) -> Any:
@@ -129,4 +147,4 @@ def _joined(values: Sequence[Any]) -> Any:
     if isinstance(first, Tensor):
         return torch.cat(list(values))
     columns = zip(*values, strict=True)
-    return type(first)(torch.cat(column) if isinstance(column[0], Tensor) else column[0] for column in columns)
+    return _like(first, (torch.cat(column) if isinstance(column[0], Tensor) else column[0] for column in columns))

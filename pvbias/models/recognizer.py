@@ -15,7 +15,7 @@ from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
 from .extra_heads import ExtraHeads
 from .frame_stages import count_frame_stages
-from .outputs import EMBEDDING, Features, Outputs, check_first_dimension, first_head, heads_of
+from .outputs import EMBEDDING, Features, Outputs, check_first_dimension, check_ran, each_tensor, first_head, heads_of
 from .wrapping import find_head, refuse_wrapped
 
 
@@ -239,6 +239,8 @@ class Recognizer(nn.Module):
             seen = taps.enter_context(self.taps(self.head_name, inputs=True)) if embeds else {}
             heads = heads_of(forward())
         features = Features()
+        check_ran(collected, inner)
+        check_ran(seen, [self.head_name] if embeds else [])
         embedding = self.average_positions(seen[self.head_name]) if embeds else None
         if embedding is not None:
             heads |= self._extra_logits(embedding, heads)
@@ -289,7 +291,8 @@ class Recognizer(nn.Module):
 
     @contextmanager
     def taps(self, *names: str, inputs: bool = False) -> Iterator[dict[str, Tensor]]:
-        """Collect outputs of named inner modules during the forwards in the ``with`` block; the last one's stay.
+        """Collect outputs of named inner modules during the forwards in the ``with`` block: copies, which a later layer
+        that works in place does not change. Of a module that runs several times, the last output stays.
 
         ::
 
@@ -329,11 +332,12 @@ class Recognizer(nn.Module):
 
 
 def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: bool) -> RemovableHandle:
-    """Hook ``module`` so that each forward writes its first input, or its output, to ``features[name]``."""
+    """Hook ``module`` so that each forward writes a copy of its first input, or of its output, to ``features[name]``."""
 
     def keep(value: Any) -> None:
-        # PyTorchVideo's multi-pathway blocks write their results into the list they were given.
-        features[name] = list(value) if isinstance(value, list) else value
+        # The next layer may be a ReLU or an addition in place, and PyTorchVideo's multi-pathway blocks write their
+        # results into the list they were given.
+        features[name] = each_tensor(torch.clone, value)
 
     if inputs:
         return module.register_forward_pre_hook(lambda _, args: keep(args[0]))

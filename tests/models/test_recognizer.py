@@ -1,6 +1,7 @@
 """The Recognizer: normalisation, embedding, taps, and the untouched module underneath."""
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from pvbias.clips import ClipSpec, slow_fast_pathways
 from pvbias.errors import ConfigError
-from pvbias.models import Recognizer, freeze_parameters
+from pvbias.models import Outputs, Recognizer, freeze_parameters
 
 SPEC = ClipSpec(
     num_frames=4,
@@ -404,3 +405,54 @@ def test_a_user_s_own_network_on_rgb_and_flow():
     assert Recognizer.wrap(Network(), spec).head_name == "fc"
     with pytest.raises(ConfigError, match=r"3 \+ 2k.*there are 6 means"):
         spec.replace(mean=(0.5,) * 6)
+
+
+class Branching(nn.Module):
+    """Layers that change their input in place, a named tuple, and a head that does not run."""
+
+    class Halves(NamedTuple):
+        low: torch.Tensor
+        high: torch.Tensor
+
+    class Split(nn.Module):
+        def forward(self, maps):
+            return Branching.Halves(maps[:, :2], maps[:, 2:])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv3d(3, 4, 1), nn.ReLU(inplace=True)
+        self.split, self.auxiliary, self.proj = self.Split(), nn.Linear(2, 7), nn.Linear(2, 7)
+
+    def forward(self, clip):
+        halves = self.split(self.relu(self.conv(clip)))
+        sums = halves.low.add_(halves.high).mean(dim=(2, 3, 4))
+        logits = self.proj(sums)
+        sums.zero_()
+        return logits
+
+
+@pytest.mark.parametrize("inference", [True, False])
+def test_features_are_as_their_module_gave_them_whatever_works_in_place_later(clips, inference):
+    recognizer = Recognizer(Branching(), clip_spec=SPEC, head="proj")
+    with torch.inference_mode(inference):
+        found = recognizer.outputs(clips, ("conv", "split", "embedding")).features
+        expected = recognizer.module.conv(recognizer.normalize(clips))
+    torch.testing.assert_close(found["conv"], expected)
+    assert expected.min() < 0
+    low, high = expected.relu().split(2, dim=1)
+    assert isinstance(found["split"], Branching.Halves)
+    torch.testing.assert_close(found["split"].low, low)
+    torch.testing.assert_close(found["embedding"], (low + high).mean(dim=(2, 3, 4)))
+
+
+def test_features_of_named_tuples_are_cut_and_joined(clips):
+    outputs = Recognizer(Branching(), clip_spec=SPEC, head="proj").outputs(clips, ("split",))
+    joined = Outputs.cat([outputs[:1], outputs[1:]]).features["split"]
+    assert torch.equal(joined.high, outputs.features["split"].high)
+
+
+@pytest.mark.parametrize(("head", "feature"), [("proj", "auxiliary"), ("auxiliary", "embedding")])
+def test_a_module_that_does_not_run_has_no_feature(clips, head, feature):
+    recognizer = Recognizer(Branching(), clip_spec=SPEC, head=head)
+    with pytest.raises(ConfigError, match="forward did not call the inner module 'auxiliary'"):
+        recognizer.outputs(clips, (feature,))
