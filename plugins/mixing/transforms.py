@@ -15,14 +15,6 @@ from pvbias.models import Recognizer
 from pvbias.registries import TRANSFORM
 
 
-def _refuse_tracks(name: str, batch: MiniBatch) -> None:
-    if batch.tracks:
-        raise ConfigError(
-            f"TRAIN.TRANSFORMS has {name!r}, which changes what clips show, and {', '.join(batch.tracks)}, which the "
-            "training needs beside them, would no longer be theirs: leave it out."
-        )
-
-
 class _EachClip(Transform):
     """Each clip by itself, all of its frames alike; what is done to it depends on its seed alone."""
 
@@ -59,6 +51,7 @@ class ColorJitter(_EachClip):
     """
 
     name = "color_jitter"
+    keeps_tracks = None
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
@@ -82,7 +75,7 @@ class RandAugment(_EachClip):
     ``RAND_AUGMENT.MAGNITUDE``, the same for all frames of a clip.
 
     Raises:
-        ConfigError: the clips show optical flow, or are accompanied by a track.
+        ConfigError: the clips show optical flow.
     """
 
     name = "rand_augment"
@@ -97,11 +90,6 @@ class RandAugment(_EachClip):
 
         self._augment = v2.RandAugment(num_ops=cfg.RAND_AUGMENT.NUM_OPS, magnitude=cfg.RAND_AUGMENT.MAGNITUDE)
 
-    def __call__(self, batch: MiniBatch) -> MiniBatch:
-        """See :class:`pvbias.engine.Transform`."""
-        _refuse_tracks(self.name, batch)
-        return super().__call__(batch)
-
     def _changed(self, frames: Tensor) -> Tensor:
         changed: Tensor = self._augment(frames)
         return changed
@@ -110,11 +98,10 @@ class RandAugment(_EachClip):
 class _Mix(Transform):
     """Each clip with another one of the mini-batch, and their labels likewise, with probability ``MIXUP.PROB``."""
 
-    name: str
+    keeps_attributes = False
 
     def __call__(self, batch: MiniBatch) -> MiniBatch:
         """See :class:`pvbias.engine.Transform`."""
-        _refuse_tracks(self.name, batch)
         labels = batch.soft_labels(self.cfg.MODEL.NUM_CLASSES)
         if torch.rand(()) >= self.cfg.MIXUP.PROB:
             return replace(batch, labels=labels)
@@ -131,8 +118,6 @@ class MixUp(_Mix):
     """MixUp (Zhang et al.): ``lambda x_i + (1 - lambda) x_(i-1)``, labels alike, lambda from Beta(alpha, alpha) with
     ``MIXUP.ALPHA``, drawn once for a mini-batch (of each process)."""
 
-    name = "mixup"
-
     def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
         alpha = torch.full((), self.cfg.MIXUP.ALPHA)
         share = float(torch.distributions.Beta(alpha, alpha).sample())
@@ -144,8 +129,6 @@ class CutMix(_Mix):
     """CutMix (Yun et al., on video as VideoMix's spatial variant): a rectangle of each clip, the same in all frames, is
     that of the clip before it in the mini-batch, labels by area; the area that stays from Beta(alpha, alpha) with
     ``MIXUP.CUTMIX_ALPHA``, before the rectangle is cut off at the border."""
-
-    name = "cutmix"
 
     def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
         alpha = torch.full((), self.cfg.MIXUP.CUTMIX_ALPHA)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from pvbias.config.keys import between, declare, one_of
 from pvbias.engine import MiniBatch, Transform
-from pvbias.errors import ConfigError
 from pvbias.needs import Needs
 from pvbias.registries import TRANSFORM
 
@@ -45,21 +44,14 @@ class BackgroundSwap(Transform):
     do, the mean of all of its background. (The paper leaves these pixels black.) Clips without a foreground, or with
     nothing else, stay, and none gets a background of a clip that is all foreground. With probability ``PROB``, each
     clip for itself.
-
-    Raises:
-        ConfigError: another track than masks accompanies the clips, and would no longer be theirs.
     """
 
     needs = Needs(tracks=("mask",))
+    keeps_tracks = ("mask",)
+    keeps_attributes = False
 
     def __call__(self, batch: MiniBatch) -> MiniBatch:
         """See :class:`pvbias.engine.Transform`."""
-        others = [name for name in batch.tracks if name != "mask"]
-        if others:
-            raise ConfigError(
-                f"TRAIN.TRANSFORMS has 'background_swap', after which {', '.join(others)}, which the training needs "
-                "beside the clips, would no longer be theirs: leave it out."
-            )
         masks = (batch.tracks["mask"] > 0).to(batch.clips.dtype)
         areas = masks.mean((1, 2, 3, 4))
         swapped = torch.tensor(

@@ -21,7 +21,7 @@ from pvbias.context import Context
 from pvbias.distributed import all_gather_objects, barrier, is_main_process
 from pvbias.engine import MiniBatch, Step, Transform, classification
 from pvbias.engine.seeding import seed_everything
-from pvbias.errors import ConfigError, DataError
+from pvbias.errors import DataError
 from pvbias.evaluation import Evaluator, Result, VideoViews
 from pvbias.models import Outputs, Recognizer
 from pvbias.needs import Needs
@@ -87,7 +87,6 @@ class StillMix(Transform):
     middle frames of the views that test videos are seen in.
 
     Raises:
-        ConfigError: a track accompanies the clips, and would no longer be theirs.
         DataError: the reference network is right about no frame.
     """
 
@@ -132,11 +131,6 @@ class StillMix(Transform):
 
     def __call__(self, batch: MiniBatch) -> MiniBatch:
         """See :class:`pvbias.engine.Transform`."""
-        if batch.tracks:
-            raise ConfigError(
-                f"TRAIN.TRANSFORMS has 'still_mix', after which {', '.join(batch.tracks)}, which the training needs "
-                "beside the clips, would no longer be theirs: leave it out."
-            )
         keys, clips = self.cfg.STILL_MIX, batch.clips.clone()
         for clip, seed in zip(clips, batch.seeds, strict=True):
             rng = np.random.default_rng(seed)

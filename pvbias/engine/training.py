@@ -28,7 +28,7 @@ from .metric_log import MetricLog
 from .objective import Objective
 from .seeding import seed_everything
 from .trainer import Trainer
-from .transform import build_transforms
+from .transform import build_transforms, check_transforms
 
 logger = logging.getLogger(__name__)
 
@@ -110,11 +110,13 @@ def train(
     made = objective(cfg, recognizer)
     transforms = build_transforms(cfg, recognizer)
     needs = union([made.needs, *(transform.needs for transform in transforms)])
+    named = list(zip(cfg.TRAIN.TRANSFORMS, transforms, strict=True))
+    check_transforms(named, made.needs)
     recognizer.check_features(made.needs.features)
     others = choose_streams(cfg, needs.streams, streams or {})
     sources = {"train": train_source, **others}
     check_attributes([*sources.values()], made.needs.attributes, f"OBJECTIVE.NAME {cfg.OBJECTIVE.NAME!r}")
-    for name, transform in zip(cfg.TRAIN.TRANSFORMS, transforms, strict=True):
+    for name, transform in named:
         check_attributes([*sources.values()], transform.needs.attributes, f"TRAIN.TRANSFORMS {name!r}")
     settings.place(made)
     context = Context(cfg, settings)

@@ -332,7 +332,7 @@ class Recognizer(nn.Module):
 
 
 def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: bool) -> RemovableHandle:
-    """Hook ``module`` so that each forward writes a copy of its first input, or of its output, to ``features[name]``."""
+    """Hook ``module`` so that each forward copies its first input, or its output, to ``features[name]``."""
 
     def keep(value: Any) -> None:
         # The next layer may be a ReLU or an addition in place, and PyTorchVideo's multi-pathway blocks write their

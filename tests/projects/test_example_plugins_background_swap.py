@@ -9,7 +9,6 @@ from pvbias.config import complete
 from pvbias.engine import MiniBatch
 from pvbias.engine.seeding import seed_everything
 from pvbias.engine.transform import apply_transforms
-from pvbias.errors import ConfigError
 from pvbias.registries import TRANSFORM
 from pvbias.run import run
 
@@ -92,10 +91,10 @@ def test_with_probability(tmp_path):
     assert 12 < sum(swapped) < 40
 
 
-def test_other_tracks_are_refused(tmp_path):
+def test_masks_are_the_tracks_that_are_still_the_clips(tmp_path):
     batch = batch_of([(0, 1, 2, 3)] * 2)
-    with pytest.raises(ConfigError, match="after which flow"):
-        changed(swap(tmp_path), MiniBatch(**{**vars(batch), "tracks": {**batch.tracks, "flow": torch.zeros(2)}}))
+    found = changed(swap(tmp_path), MiniBatch(**{**vars(batch), "tracks": {**batch.tracks, "flow": torch.zeros(2)}}))
+    assert list(found.tracks) == ["mask"]
 
 
 @pytest.mark.parametrize("objective", ["CrossEntropy", "DRLFreeze"])

@@ -12,7 +12,7 @@ from pvbias.context import Context
 from pvbias.engine import MiniBatch
 from pvbias.engine.seeding import seed_everything
 from pvbias.engine.transform import apply_transforms
-from pvbias.errors import ConfigError, DataError
+from pvbias.errors import DataError
 from pvbias.models import build_recognizer
 from pvbias.registries import DATASET, STUDENT, TRANSFORM
 from pvbias.run import run
@@ -163,12 +163,6 @@ def test_a_network_that_is_never_right(tmp_path, monkeypatch):
     transform, context = made(tmp_path)
     with pytest.raises(DataError, match="right about no training frame"):
         transform.prepare(context)
-
-
-def test_tracks_are_refused(tmp_path):
-    transform, _ = made(tmp_path)
-    with pytest.raises(ConfigError, match="after which flow"):
-        mixed(transform, batch_of(tracks={"flow": torch.zeros(200, 2, 4, 8, 8)}))
 
 
 @pytest.mark.parametrize("objective", ["CrossEntropy", "DRLDistill", "CrossEntropy + DRLShuffle"])

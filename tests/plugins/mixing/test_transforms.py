@@ -99,11 +99,11 @@ def test_it_takes_nothing_from_other_random_numbers(tmp_path):
     assert torch.equal(torch.rand(2), expected)
 
 
-@pytest.mark.parametrize("kind", [MixUp, CutMix, RandAugment])
-def test_tracks_are_refused(kind, tmp_path):
+@pytest.mark.parametrize(("kind", "keeps_attributes"), [(MixUp, False), (CutMix, False), (RandAugment, True)])
+def test_what_accompanied_the_clips_is_lost(kind, keeps_attributes, tmp_path):
     transform = kind(cfg_with(tmp_path), tiny_recognizer())
-    with pytest.raises(ConfigError, match=r"TRAIN\.TRANSFORMS has '\w+'.*and flow, which the training needs"):
-        changed(transform, batch_of(tracks={"flow": torch.zeros(4, 2, 4, 8, 8)}))
+    assert changed(transform, batch_of(tracks={"mask": torch.zeros(4, 1, 4, 8, 8)})).tracks == {}
+    assert transform.keeps_attributes is keeps_attributes
 
 
 @pytest.mark.parametrize("kind", [ColorJitter, RandAugment])
