@@ -20,6 +20,7 @@ from pvbias.zoo.configurations import own_configuration
 
 from .network import Stream, TwoStreamNetwork, with_flow_input
 
+#: The family's name, ``MODEL.MODEL_NAME``.
 FAMILY = "TwoStream"
 
 _ZOO, _GROUP = "two_stream", "TWO_STREAM."
