@@ -38,7 +38,7 @@ class AttributeHeads(Objective):
     Logged: ``top1`` of the first head, ``<head>_loss`` in nats.
 
     Raises:
-        ConfigError: no head is named.
+        ConfigError: no head is named, or one that the model does not have, or that learns the labels.
     """
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
@@ -49,6 +49,10 @@ class AttributeHeads(Objective):
                 "AttributeHeads trains heads beside the first, and none is named: add one, such as MODEL.EXTRA_HEADS "
                 "[scene=10], or name heads that the model has itself in OBJECTIVE.ATTRIBUTE_HEADS."
             )
+        sizes = recognizer.head_sizes()
+        for head in self._heads:
+            _check_head(head, sizes)
+        self._sizes = sizes
         self.needs = Needs(attributes=tuple(self._heads), splits=("train",))
         self._numbers: dict[str, dict[Any, int]] = {}
 
@@ -56,13 +60,13 @@ class AttributeHeads(Objective):
         """Number the values of the training videos' attributes.
 
         Raises:
-            ConfigError: there are more than a head of ``MODEL.EXTRA_HEADS`` has classes.
+            ConfigError: there are more than a head has classes.
         """
         records = context.source("train").records
         for head in self._heads:
             found = {record.attributes[head] for record in records if head in record.attributes}
             values = sorted(found, key=lambda value: (isinstance(value, str), value))
-            _check_size(head, values, self.base_recognizer.extra_heads.num_classes)
+            _check_size(head, values, self._sizes[head], added=head in self.base_recognizer.extra_heads.num_classes)
             self._numbers[head] = {value: number for number, value in enumerate(values)}
             self.base_recognizer.head_classes[head] = tuple(values)
 
@@ -77,29 +81,30 @@ class AttributeHeads(Objective):
         return {**terms, "loss": sum(losses.values(), terms["loss"]), **losses}
 
     def _head_loss(self, head: str, step: Step) -> Tensor:
-        heads = step.outputs.heads
-        if head not in heads:
-            raise ConfigError(f"OBJECTIVE.ATTRIBUTE_HEADS: the model has no head {head!r}. {did_you_mean(head, heads)}")
-        logits = heads[head].float()
-        _check_width(head, self._numbers[head], logits.shape[1])
+        logits = step.outputs.heads[head].float()
         numbers = [self._numbers[head].get(attributes.get(head), _NONE) for attributes in step.attributes]
         targets = torch.tensor(numbers, device=logits.device)
         labelled = (targets != _NONE).sum()
         return F.cross_entropy(logits, targets, ignore_index=_NONE, reduction="sum") / labelled.clamp(min=1)
 
 
-def _check_size(head: str, values: Sequence[Any], num_classes: Mapping[str, int]) -> None:
-    if head in num_classes and len(values) > num_classes[head]:
-        shown = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
+def _check_head(head: str, sizes: Mapping[str, int]) -> None:
+    first, *others = sizes
+    if head == first:
         raise ConfigError(
-            f"MODEL.EXTRA_HEADS has {head}={num_classes[head]}, and the training videos' attribute {head!r} has "
-            f"{len(values)} values ({shown}): write {head}={len(values)}."
+            f"OBJECTIVE.ATTRIBUTE_HEADS: {head!r} is the model's first head, which learns the labels. "
+            f"The others: {', '.join(others) or 'none'}."
         )
+    if head not in sizes:
+        hint = did_you_mean(head, others) if others else f"MODEL.EXTRA_HEADS [{head}=CLASSES] adds it."
+        raise ConfigError(f"OBJECTIVE.ATTRIBUTE_HEADS: the model has no head {head!r}. {hint}")
 
 
-def _check_width(head: str, numbers: Mapping[Any, int], width: int) -> None:
-    if len(numbers) > width:
-        raise ConfigError(
-            f"The model's head {head!r} has {width} classes, and the training videos' attribute {head!r} has "
-            f"{len(numbers)} values."
-        )
+def _check_size(head: str, values: Sequence[Any], size: int, *, added: bool) -> None:
+    if len(values) <= size:
+        return
+    shown = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
+    found = f"the training videos' attribute {head!r} has {len(values)} values ({shown})"
+    if added:
+        raise ConfigError(f"MODEL.EXTRA_HEADS has {head}={size}, and {found}: write {head}={len(values)}.")
+    raise ConfigError(f"The model's head {head!r} has {size} classes, and {found}.")

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
+from .evaluation_mode import evaluation_mode
 from .extra_heads import ExtraHeads
 from .frame_stages import count_frame_stages
 from .outputs import EMBEDDING, Features, Outputs, check_first_dimension, check_ran, each_tensor, first_head, heads_of
@@ -259,6 +260,15 @@ class Recognizer(nn.Module):
                 f"MODEL.EXTRA_HEADS: the model itself has a head {min(twice)!r}. Give the added one another name."
             )
         return self.extra_heads(embedding)
+
+    def head_sizes(self) -> dict[str, int]:
+        """The number of outputs of each head, by name, the first one's first; one grey clip goes through the model in
+        evaluation mode."""
+        spec = self.clip_spec
+        size = (1, len(spec.mean), spec.num_frames, spec.crop_size, spec.crop_size)
+        with evaluation_mode(self), torch.no_grad():
+            heads = self.outputs(torch.full(size, 0.5, device=self.mean.device)).heads
+        return {name: logits.shape[1] for name, logits in heads.items()}
 
     def check_features(self, names: Sequence[str]) -> None:
         """Raise ConfigError for a name that is no feature of this model."""

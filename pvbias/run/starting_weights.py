@@ -180,6 +180,17 @@ def load(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequen
     )
     if judged_by:
         refuse_random_head(recognizer, report, judged_by)
+    checkpoint = peek_checkpoint(report.path)
     if not cfg.TRAIN.ENABLE:
-        load_extra_heads(recognizer, peek_checkpoint(report.path), source)
+        load_extra_heads(recognizer, checkpoint, source)
+    elif checkpoint.get("extra_heads") and is_main_process():
+        names = ", ".join(sorted({key.rpartition("_head.")[0] for key in checkpoint["extra_heads"]}))
+        logger.warning(
+            "%s has heads beside the model's own (%s), which a training does not take over: %s.",
+            source,
+            names,
+            "those of MODEL.EXTRA_HEADS start from random weights"
+            if len(recognizer.extra_heads)
+            else "it has none without MODEL.EXTRA_HEADS",
+        )
     return report

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from pvbias.config import load_cfg
@@ -100,11 +101,40 @@ def test_heads_that_are_not_named_too_small_or_not_there(tmp_path):
         AttributeHeads(make_cfg(tmp_path), recognizer_with())
     with pytest.raises(ConfigError, match=r"scene=2, .* has 3 values \(4, 'beach', 'gym'\): write scene=3"):
         AttributeHeads(make_cfg(tmp_path), recognizer_with(scene=2)).prepare(FakeContext())
-    recognizer = recognizer_with()
-    objective = AttributeHeads(make_cfg(tmp_path, "OBJECTIVE.ATTRIBUTE_HEADS", ["scene"]), recognizer)
-    objective.prepare(FakeContext())
-    with pytest.raises(ConfigError, match=r"OBJECTIVE\.ATTRIBUTE_HEADS: the model has no head 'scene'"):
-        objective.phases()[0].loss(step_of(recognizer, SCENES))
+
+
+class TwoHeads(TinyNet):
+    """Has a head "scene" of two classes itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.scene = nn.Linear(6, 2)
+
+    def forward(self, clip):
+        features = self.conv(clip).mean((2, 3, 4))
+        return {"action": self.proj(features), "scene": self.scene(features)}
+
+
+@pytest.mark.parametrize(
+    ("module", "head", "message"),
+    [
+        (TinyNet, "scene", r"the model has no head 'scene'\. MODEL\.EXTRA_HEADS \[scene=CLASSES\] adds it"),
+        (TwoHeads, "scenes", "the model has no head 'scenes'. Did you mean 'scene'"),
+        (TwoHeads, "action", "'action' is the model's first head, which learns the labels. The others: scene"),
+    ],
+)
+def test_heads_that_the_model_does_not_have_are_noticed_before_training(module, head, message, tmp_path):
+    model = Recognizer(module(), clip_spec=SPEC, head="proj")
+    with pytest.raises(ConfigError, match=message):
+        AttributeHeads(make_cfg(tmp_path, "OBJECTIVE.ATTRIBUTE_HEADS", [head]), model)
+
+
+def test_a_model_s_own_head(tmp_path):
+    model = Recognizer(TwoHeads(), clip_spec=SPEC, head="proj").train()
+    objective = AttributeHeads(make_cfg(tmp_path, "OBJECTIVE.ATTRIBUTE_HEADS", ["scene"]), model)
+    assert model.training
+    with pytest.raises(ConfigError, match=r"head 'scene' has 2 classes, .* has 3 values \(4, 'beach', 'gym'\)"):
+        objective.prepare(FakeContext())
 
 
 class SceneAccuracy(Evaluator):
@@ -171,7 +201,7 @@ def registered():
     restore()
 
 
-def test_a_run_trains_keeps_resumes_and_measures_its_scene_head(bars_with_scenes, registered, tmp_path):
+def test_a_run_trains_keeps_resumes_and_measures_its_scene_head(bars_with_scenes, registered, caplog, tmp_path):
     run(load_cfg(None, keys_for(bars_with_scenes, tmp_path / "whole")))
     found = result_of(tmp_path / "whole")
     assert found["scene_accuracy"]["tables"] == {"classes": [{"name": "gym"}, {"name": "shore"}]}
@@ -202,6 +232,12 @@ def test_a_run_trains_keeps_resumes_and_measures_its_scene_head(bars_with_scenes
     without = keys_for(bars_with_scenes, tmp_path / "zoo", "TRAIN.ENABLE", "False")
     with pytest.raises(WeightsError, match=r"MODEL\.EXTRA_HEADS has scene=2"):
         run(load_cfg(None, [*without, "TEST.CHECKPOINT_FILE_PATH", str(tmp_path / "zoo.pyth")]))
+
+    # a training that starts from them says that its own heads begin anew
+    fine_tuned = keys_for(bars_with_scenes, tmp_path / "fine-tuned", "TRAIN.CHECKPOINT_FILE_PATH", str(path))
+    with caplog.at_level("WARNING"):
+        run(load_cfg(None, fine_tuned))
+    assert "heads beside the model's own (scene), which a training does not take over: those of MODEL" in caplog.text
 
 
 def test_an_attribute_that_no_video_has(bars_with_scenes, registered, tmp_path):
