@@ -13,8 +13,9 @@ The measures of weights are functions, too: :func:`.kernel_measures.asdt`, :func
 from __future__ import annotations
 
 import abc
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,9 +41,9 @@ def dynamic_score(log_p: Tensor, log_q: Tensor) -> Tensor:
         float64 ``()``; infinite where q is 0 and p is not. With gradients on both sides.
 
     Raises:
-        ValueError: the rows are not log-probabilities of the same shape.
+        ValueError: the rows are not log-probabilities of the same shape, or there are none.
     """
-    return _scores(log_p, log_q).mean()
+    return _mean(_scores(log_p, log_q))
 
 
 def agreement(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def agreement(log_p: Tensor, log_q: Tensor) -> Tensor:
     >>> float(agreement(torch.tensor([[0.9, 0.1], [0.3, 0.7]]).log(), torch.tensor([[0.6, 0.4], [0.8, 0.2]]).log()))
     0.5
     """
-    return _agreements(log_p, log_q).mean()
+    return _mean(_agreements(log_p, log_q))
 
 
 def log_ratio(log_p: Tensor, log_q: Tensor, labels: Tensor) -> float:
@@ -74,7 +75,7 @@ def log_ratio(log_p: Tensor, log_q: Tensor, labels: Tensor) -> float:
     >>> round(log_ratio(right, half, labels), 4)  # ln 2
     0.6931
     """
-    credit = _credits(log_p, log_q, labels).mean(0)
+    credit = _mean(_credits(log_p, log_q, labels))
     return statistics.log_of_ratio(float(credit[0]), float(credit[1]))
 
 
@@ -89,7 +90,7 @@ def dataset_bias(log_q: Tensor, labels: Tensor) -> Tensor:
     >>> round(float(dataset_bias(torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log(), torch.tensor([0, 0]))), 4)
     1.0397
     """
-    return _surprisals(log_q, labels).mean()
+    return _mean(_surprisals(log_q, labels))
 
 
 @dataclass
@@ -118,6 +119,8 @@ class VideoMetric(abc.ABC):
     def __init__(self, *, level: str = "video", samples: int = 2000, seed: int = 0) -> None:
         if level not in LEVELS:
             raise ValueError(f"level = {level!r} must be one of {', '.join(LEVELS)}")
+        if samples < 1:
+            raise ValueError(f"samples = {samples} must be at least 1")
         self.level = level
         self.samples = samples
         self.seed = seed
@@ -127,6 +130,7 @@ class VideoMetric(abc.ABC):
         """Forget all clips."""
         self._seen: dict[Hashable, _Seen] = {}
         self._named: bool | None = None
+        self._classes: int | None = None
 
     def compute(self) -> Estimate:
         """The value over all videos, its interval over them, and how many there are.
@@ -138,25 +142,27 @@ class VideoMetric(abc.ABC):
         """
         if not self._seen:
             raise ValueError(f"{type(self).__name__}.compute: there are no clips yet, call update first.")
-        rows = [self._row(self._seen[video]) for video in sorted(self._seen)]  # type: ignore[type-var]
+        rows = [self._row(self._seen[video]) for video in _in_order(self._seen)]
         return self._estimate(torch.stack(rows).numpy())
 
     def merge(self, other: VideoMetric) -> None:
         """Add what another metric has seen, in another process for example; clips of one video may be in both.
 
         Raises:
-            ValueError: it is another metric, or of another level.
+            ValueError: it is another metric or this one itself, of another level, or of other classes or labels.
         """
+        if other is self:
+            raise ValueError(f"{type(self).__name__}.merge: it has seen its own clips already.")
         if type(other) is not type(self) or other.level != self.level:
             raise ValueError(
                 f"{type(self).__name__} of level {self.level!r} cannot take over what {type(other).__name__} of level "
                 f"{other.level!r} has seen."
             )
-        if other._named is not None:
-            self._check_named(other._named)
+        if other._named is None or other._classes is None:
+            return
         first = 0 if other._named else len(self._seen)
-        for video, seen in other._seen.items():
-            self._add(video if other._named else first + video, seen)  # type: ignore[operator]
+        named = ((video if other._named else first + video, seen) for video, seen in other._seen.items())  # type: ignore[operator]
+        self._add(named, named=other._named, classes=other._classes)
 
     def _update(
         self, predictions: Sequence[Tensor], labels: Tensor | None, videos: Sequence[Hashable] | Tensor | None
@@ -164,32 +170,33 @@ class VideoMetric(abc.ABC):
         labels = None if labels is None else labels.cpu()
         scores = self._score([each.detach().cpu() for each in predictions], labels)  # which checks all of them
         logs = torch.stack([each.detach().double().cpu() for each in predictions])  # (inputs, N, K)
-        count = logs.shape[1]
+        _, count, classes = logs.shape
         if videos is not None and len(videos) != count:
             raise ValueError(f"There are {count} clips, and videos are named for {len(videos)}.")
-        self._check_named(videos is not None)
-        names = range(len(self._seen), len(self._seen) + count) if videos is None else videos
-        if isinstance(names, (Tensor, np.ndarray)):
-            names = names.tolist()  # two tensors of one number are two keys
+        names = range(len(self._seen), len(self._seen) + count) if videos is None else map(_key, videos)
         known = labels.tolist() if labels is not None else [None] * count
         totals = scores if self.level == "clip" else logs.transpose(0, 1)
-        for video, total, label in zip(names, totals, known, strict=True):
-            self._add(video, _Seen(total, 1, label))
+        seen = ((name, _Seen(*each)) for name, *each in zip(names, totals, [1] * count, known, strict=True))
+        self._add(seen, named=videos is not None, classes=classes)
 
-    def _check_named(self, named: bool) -> None:
+    def _add(self, new: Iterable[tuple[Hashable, _Seen]], *, named: bool, classes: int) -> None:
+        """Add clips by video: all of them, or, where they do not fit those that were seen, none."""
         if self._named not in (None, named):
             raise ValueError("Name the videos of all clips or of none: what has no name would be a video of its own.")
-        self._named = named
-
-    def _add(self, video: Hashable, new: _Seen) -> None:
-        known = self._seen.get(video)
-        if known is None:
-            self._seen[video] = new
-            return
-        if known.label != new.label:
-            raise ValueError(f"Video {video!r} has the labels {known.label} and {new.label}.")
+        if self._classes not in (None, classes):
+            raise ValueError(f"These predictions are of {classes} classes, those before of {self._classes}.")
         join = torch.add if self.level == "clip" else torch.logaddexp
-        self._seen[video] = _Seen(join(known.total, new.total), known.clips + new.clips, known.label)
+        changed: dict[Hashable, _Seen] = {}
+        for video, seen in new:
+            known = changed.get(video) or self._seen.get(video)
+            if known is None:
+                changed[video] = seen
+            elif known.label != seen.label:
+                raise ValueError(f"Video {video!r} has the labels {known.label} and {seen.label}.")
+            else:
+                changed[video] = _Seen(join(known.total, seen.total), known.clips + seen.clips, known.label)
+        self._seen |= changed
+        self._named, self._classes = named, classes
 
     def _row(self, seen: _Seen) -> Tensor:
         """A video's scores, ``(m,)``."""
@@ -324,16 +331,18 @@ def _agreements(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def _credits(log_p: Tensor, log_q: Tensor, labels: Tensor) -> Tensor:
-    log_p, log_q = _checked(log_p, log_q, labels=labels)
+    log_p, log_q = _checked(log_p, log_q)
+    labels = _class_numbers(labels, log_p)
     return torch.stack([top_k_credit(log_p, labels, 1), top_k_credit(log_q, labels, 1)], dim=1)
 
 
 def _surprisals(log_q: Tensor, labels: Tensor) -> Tensor:
-    (log_q,) = _checked(log_q, labels=labels)
+    (log_q,) = _checked(log_q)
+    labels = _class_numbers(labels, log_q)
     return -log_q.gather(1, labels[:, None])[:, 0]
 
 
-def _checked(*predictions: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+def _checked(*predictions: Tensor) -> list[Tensor]:
     """Check log-probabilities, and convert them to float64: logits or probabilities in their place would give figures,
     too."""
     shape = predictions[0].shape
@@ -343,11 +352,44 @@ def _checked(*predictions: Tensor, labels: Tensor | None = None) -> list[Tensor]
     doubles = [each.double() for each in predictions]
     for each in doubles:
         total = each.detach().logsumexp(1)
+        if total.isnan().any():
+            raise ValueError("There is a NaN among the log-probabilities.")
         if not (total.abs() < _ROUNDING).all():
+            furthest = total[total.abs().argmax()]
             raise ValueError(
-                f"The probabilities of a row add up to {float(total.exp().nan_to_num().max()):.3g} and not to 1: these "
-                "are no log-probabilities. Of logits, take log_softmax(1); of probabilities, log()."
+                f"The probabilities of a row add up to {float(furthest.exp()):.3g} and not to 1: these are no "
+                "log-probabilities. Of logits, take log_softmax(1); of probabilities, log()."
             )
-    if labels is not None and (labels.shape != shape[:1] or not ((labels >= 0) & (labels < shape[1])).all()):
-        raise ValueError(f"Labels are (N,) = ({shape[0]},) class numbers from 0 to {shape[1] - 1}, not {labels}.")
     return doubles
+
+
+def _class_numbers(labels: Tensor, log_p: Tensor) -> Tensor:
+    """Check labels ``(N,)`` of predictions ``(N, K)``, and convert them to int64."""
+    shape = tuple(log_p.shape)
+    # Numbers of one byte would be taken for a mask where tensors are indexed.
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    if not whole or labels.shape != shape[:1] or not ((labels >= 0) & (labels < shape[1])).all():
+        raise ValueError(f"Labels are (N,) = ({shape[0]},) class numbers from 0 to {shape[1] - 1}, not {labels}.")
+    return labels.long()
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean over clips ``(N, ...)``."""
+    if not len(values):
+        raise ValueError("There are no clips, and no mean over them.")
+    return values.mean(0)
+
+
+def _key(video: Any) -> Hashable:
+    """What tells a video from others: two tensors of one number are two keys."""
+    if isinstance(video, (Tensor, np.ndarray, np.generic)):
+        number = video.tolist()
+        return tuple(number) if isinstance(number, list) else number
+    return video
+
+
+def _in_order(videos: Iterable[Hashable]) -> list[Hashable]:
+    try:
+        return sorted(videos)  # type: ignore[type-var]
+    except TypeError:  # numbers and texts, for example
+        return sorted(videos, key=lambda video: (type(video).__name__, repr(video)))

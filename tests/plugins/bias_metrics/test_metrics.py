@@ -111,8 +111,15 @@ def test_dataset_bias_is_the_cross_entropy():
         (lambda p, q, y: dynamic_score(p[0], q[0]), r"\(N, K\)"),
         (lambda p, q, y: log_ratio(p, q, y + 7), "class numbers from 0 to 6"),
         (lambda p, q, y: dataset_bias(q, y[:2]), r"\(N,\) = \(4,\)"),
-        (lambda p, q, y: dynamic_score(p, q * math.nan), "no log-probabilities"),
+        (lambda p, q, y: dynamic_score(p, q * math.nan), "a NaN among the log-probabilities"),
+        (lambda p, q, y: dynamic_score(p[:0], q[:0]), "no clips, and no mean"),
+        (lambda p, q, y: agreement(p[:0], q[:0]), "no clips, and no mean"),
+        (lambda p, q, y: log_ratio(p[:0], q[:0], y[:0]), "no clips, and no mean"),
+        (lambda p, q, y: dataset_bias(q[:0], y[:0]), "no clips, and no mean"),
+        (lambda p, q, y: log_ratio(p, q, y.bool()), "class numbers from 0 to 6"),
+        (lambda p, q, y: dataset_bias(q, y.float()), "class numbers from 0 to 6"),
         (lambda p, q, y: DynamicScoreMetric(level="view"), "level = 'view' must be one of clip, video"),
+        (lambda p, q, y: DynamicScoreMetric(samples=0), "samples = 0 must be at least 1"),
         (lambda p, q, y: DynamicScoreMetric().compute(), "no clips yet, call update first"),
         (lambda p, q, y: DynamicScoreMetric().update(p, q, videos=["a"]), "4 clips, and videos are named for 1"),
         (lambda p, q, y: LogRatioMetric().update(p, q, y, videos=["a", "a", "b", "b"]), "'a' has the labels 0 and 1"),
@@ -122,6 +129,52 @@ def test_dataset_bias_is_the_cross_entropy():
 def test_what_is_not_a_distribution_is_an_error(call, message):
     with pytest.raises(ValueError, match=message):
         call(random_logs(4, 0), random_logs(4, 1), torch.arange(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_labels_of_any_width(dtype):
+    """uint8 is a mask where it is an index."""
+    q, labels = random_logs(4, 1), torch.tensor([0, 1, 1, 0])
+    right, half = (
+        log([0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]),
+        log([0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]),
+    )
+    assert log_ratio(right, half, labels.to(dtype)) == pytest.approx(math.log(2))
+    torch.testing.assert_close(dataset_bias(q, labels.to(dtype)), dataset_bias(q, labels))
+
+
+def test_videos_are_told_apart_by_what_their_names_say():
+    p, q = random_logs(4, 0), random_logs(4, 1)
+    expected = {}
+    for names in (
+        [3, 4, 3, 4],
+        torch.tensor([3, 4, 3, 4]),
+        list(torch.tensor([3, 4, 3, 4])),
+        [np.int64(3), torch.tensor(4), 3.0, 4],
+        ["b", 4, "b", 4],
+    ):
+        metric = DynamicScoreMetric()
+        metric.update(p, q, videos=names)
+        expected[str(names)] = metric.compute()
+        assert metric.compute().count == 2
+    assert len({found.value for found in expected.values()}) == 1
+
+
+def test_a_batch_that_does_not_fit_is_not_added_in_part():
+    p, q, labels = random_logs(4, 0), random_logs(4, 1), torch.arange(4)
+    metric, other, same = LogRatioMetric(), LogRatioMetric(), LogRatioMetric()
+    metric.update(p[:2], q[:2], labels[:2], videos=["a", "b"])
+    other.update(p[2:], q[2:], labels[2:], videos=["c", "b"])
+    same.update(p[:2], q[:2], labels[:2], videos=["a", "b"])
+    with pytest.raises(ValueError, match="'b' has the labels 1 and 3"):
+        metric.update(p[2:], q[2:], labels[2:], videos=["c", "b"])
+    with pytest.raises(ValueError, match="'b' has the labels 1 and 3"):
+        metric.merge(other)
+    with pytest.raises(ValueError, match="of 3 classes, those before of 7"):
+        metric.update(log([0.2, 0.3, 0.5]), log([0.2, 0.3, 0.5]), labels[:1], videos=["a"])
+    with pytest.raises(ValueError, match="seen its own clips already"):
+        metric.merge(metric)
+    assert metric.compute() == same.compute()
 
 
 def test_half_precision_is_a_distribution_too():
