@@ -43,6 +43,15 @@ def all_gather_objects(value: Any) -> list[Any]:
     return values
 
 
+def gather_objects(value: Any) -> list[Any]:
+    """The (picklable) values of all processes, in rank order, in the main process; nothing in the others."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] | None = [None] * get_world_size() if is_main_process() else None
+    dist.gather_object(value, values)
+    return values or []
+
+
 def agreed(wish: int, device: torch.device) -> int:
     """The maximum of a number over all processes; to be called by all of them."""
     if get_world_size() == 1:

@@ -275,14 +275,15 @@ def _words(spec: str) -> str:
     return spec.replace("_", " ")
 
 
-def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -> list[int]:
-    """Seeds for the modulations of each view, in [0, 2**63): a function of these arguments alone, so that a view is
-    modulated alike in every batch, order, process and worker.
+def view_seeds(rng_seed: int, name: str, num_views: int, *, first: int = 0, purpose: str = "") -> list[int]:
+    """Seeds for the modulations of each view, or of those from ``first`` on, in [0, 2**63): a function of these
+    arguments and the view's number alone, so that a view is modulated alike in every batch, order, process and worker.
 
     Args:
         rng_seed: ``RNG_SEED``.
         name: the video's name as its annotation writes it.
         num_views: V.
+        first: of the views that seeds are wanted of.
         purpose: a word that does not begin with a digit; seeds for one purpose have nothing to do with those for
             another. Empty: the modulations that evaluators compare.
     """
@@ -292,7 +293,7 @@ def view_seeds(rng_seed: int, name: str, num_views: int, *, purpose: str = "") -
         digest = hashlib.sha256(f"{purpose}{rng_seed}/{view}/{name}".encode(errors="surrogatepass")).digest()
         return int.from_bytes(digest[:8], "big") >> 1
 
-    return [seed(view) for view in range(num_views)]
+    return [seed(view) for view in range(first, num_views)]
 
 
 def gather_frames(clips: Tensor, indices: Tensor) -> Tensor:

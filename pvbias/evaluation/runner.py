@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from tqdm import tqdm
@@ -22,7 +23,7 @@ from ..context import Context
 from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
 from ..data.lookup import check_attributes
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
-from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
+from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
 from ..models.outputs import EMBEDDING, Outputs
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from ..runtime import Settings
 
 logger = logging.getLogger(__name__)
+
+#: Videos whose rows are sent from one process to another at a time.
+_ROWS_AT_ONCE = 1000
 
 #: Views ``start .. stop - 1`` of a video.
 _Part = tuple[TestVideo, int, int]
@@ -346,9 +350,7 @@ def _forward(
     views = torch.cat([video.clips[start:stop] for video, start, stop in parts])
     views = views.to(settings.device, non_blocking=True)
     seeds = [
-        seed
-        for video, start, stop in parts
-        for seed in view_seeds(cfg.RNG_SEED, video.record.name, len(video.clips))[start:stop]
+        seed for video, start, stop in parts for seed in view_seeds(cfg.RNG_SEED, video.record.name, stop, first=start)
     ]
     modulations = {name: modulation(name) for name in wanted}
     shared = _sharing_frame_stages(recognizer, modulations, wanted)
@@ -410,12 +412,18 @@ def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Seq
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:
-    """Gather the rows of all processes in each of them, sorted by video index."""
+    """Gather the rows of all processes in the main process, sorted by video index; the others have none left."""
     for name, evaluator in evaluators.items():
+        own = np.array(sorted(evaluator.rows), dtype=np.int64)
+        everywhere = all_gather_objects(own)
+        videos, processes = np.unique(np.concatenate(everywhere), return_counts=True)
+        twice = videos[processes > 1].tolist()
+        if twice:
+            raise RuntimeError(f"Evaluator {name!r} has rows of videos {twice[:5]} from two processes.")
         merged: dict = {}
-        for rows in all_gather_objects(evaluator.rows):
-            twice = merged.keys() & rows.keys()
-            if twice:
-                raise RuntimeError(f"Evaluator {name!r} has rows of videos {sorted(twice)[:5]} from two processes.")
-            merged |= rows
+        # In pieces: no process holds more than its own rows and a piece twice.
+        for start in range(0, max(map(len, everywhere)), _ROWS_AT_ONCE):
+            piece = {index: evaluator.rows[index] for index in own[start : start + _ROWS_AT_ONCE].tolist()}
+            for rows in gather_objects(piece):
+                merged |= rows
         evaluator.rows = dict(sorted(merged.items()))

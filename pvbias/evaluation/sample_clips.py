@@ -45,7 +45,7 @@ class SampleClips(SampleEvaluator):
     def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
-        seed = view_seeds(self.cfg.RNG_SEED, video.name, len(video.clips))[view]
+        seed = view_seeds(self.cfg.RNG_SEED, video.name, view + 1, first=view)[0]
         content = video.content()
         cells, images = [], {}
         for variant in self.needs.modulations:

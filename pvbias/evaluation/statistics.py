@@ -31,9 +31,16 @@ _ALIKE = 1e-12
 #: Entries of the resampling matrix (resamples x videos) that are held in memory at a time.
 _CHUNK = 1 << 22
 
+#: Videos up to which each is drawn by itself, and groups that more are drawn in.
+_SINGLY, _GROUPS = 1 << 16, 1 << 14
+
 
 def resampled_means(columns: np.ndarray, *, samples: int, seed: int) -> np.ndarray:
     """Means of each column over resampled videos.
+
+    More than 65,536 videos are drawn in 16,384 random groups of equal size (or one more): videos are independent, and a
+    mean of n of them varies as one of all groups' means does, at a cost that no longer grows with n. A resampled
+    standard error is then off by less than a hundredth, as it is with 2,000 resamples anyway.
 
     Args:
         columns: ``(n, m)``, one row a video, n >= 1.
@@ -44,17 +51,23 @@ def resampled_means(columns: np.ndarray, *, samples: int, seed: int) -> np.ndarr
         float64 ``(B, m)``.
     """
     columns = np.asarray(columns, dtype=np.float64)
-    num_videos = len(columns)
     generator = np.random.default_rng(seed)
-    rows_at_once = max(_CHUNK // num_videos, 1)
+    sizes = np.ones(len(columns))
+    if len(columns) > _SINGLY:
+        order = generator.permutation(len(columns))
+        first = np.linspace(0, len(columns), _GROUPS, endpoint=False).astype(np.int64)
+        sizes = np.diff(first, append=len(columns)).astype(np.float64)
+        columns = np.add.reduceat(columns[order], first)
+    units = len(columns)
+    rows_at_once = max(_CHUNK // units, 1)
     means = np.empty((samples, columns.shape[1]))
     for start in range(0, samples, rows_at_once):
         rows = min(rows_at_once, samples - start)
-        drawn = generator.integers(num_videos, size=(rows, num_videos))
-        # How often each video was drawn: a matrix product then serves all columns at once.
-        drawn += np.arange(rows)[:, None] * num_videos
-        counts = np.bincount(drawn.ravel(), minlength=rows * num_videos).reshape(rows, num_videos)
-        means[start : start + rows] = counts.astype(np.float64) @ columns / num_videos
+        drawn = generator.integers(units, size=(rows, units))
+        # How often each unit was drawn: a matrix product then serves all columns at once.
+        drawn += np.arange(rows)[:, None] * units
+        counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+        means[start : start + rows] = counts @ columns / (counts @ sizes)[:, None]
     return means
 
 

@@ -194,6 +194,7 @@ def test_logits_are_those_of_each_view_by_itself(tmp_path, batch_size):
 def test_seeds_depend_on_seed_name_and_view_alone():
     seeds = view_seeds(0, "a.mp4", 50)
     assert seeds[:10] == view_seeds(0, "a.mp4", 10)
+    assert seeds[7:10] == view_seeds(0, "a.mp4", 10, first=7)
     assert len({*seeds, *view_seeds(1, "a.mp4", 50), *view_seeds(0, "b.mp4", 50)}) == 150
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert view_seeds(0, "a.mp4", 1) == [2318506628984693861]  # in all versions: results stay comparable

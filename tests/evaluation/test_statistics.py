@@ -84,6 +84,19 @@ def test_columns_are_resampled_together_whatever_the_chunks_are():
     assert len(np.unique(means[:, 0])) > 990  # no chunk repeats another one
 
 
+def test_very_many_videos_are_resampled_in_groups_with_the_standard_error_of_videos():
+    generator = np.random.default_rng(3)
+    first = generator.exponential(size=100_003)  # no multiple of anything
+    second = generator.random(100_003)
+    columns = np.stack([first, 2 * first, second], axis=1)
+    means = resampled_means(columns, samples=4000, seed=5)
+    np.testing.assert_allclose(means[:, 1], 2 * means[:, 0])
+    errors = columns.std(0) / math.sqrt(len(columns))
+    np.testing.assert_allclose(means.std(0), errors, rtol=0.04)  # three standard errors of a deviation of 4,000
+    np.testing.assert_allclose(means.mean(0), columns.mean(0), atol=4 * errors.max() / math.sqrt(4000))
+    np.testing.assert_array_equal(means, resampled_means(columns, samples=4000, seed=5))
+
+
 Z = 1.959963984540054
 
 
