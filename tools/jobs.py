@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvbias.cluster import Job, find_jobs
-from pvbias.cluster.jobs import current_states
+from pvbias.cluster.jobs import current_states, explain, is_over
 from pvbias.errors import DataError
 from pvbias.report.results import FILE_NAME, read_results
 
@@ -36,8 +36,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     rows = [("job", "run", "state", "attempt", "last line")]
     for job, state in zip(jobs, current_states(jobs), strict=True):
-        line = job.failure().split("\n")[0] if state == "FAILED" else job.last_line
-        rows.append((job.id, Path(job.output_dir).name, state, str(job.attempts), line[:WIDTH]))
+        over = is_over(state) and state not in ("COMPLETED", "UNKNOWN")
+        line = explain(job, state).split("\n")[0] if over else job.last_line[:WIDTH]
+        rows.append((job.id, Path(job.output_dir).name, state, str(job.attempts), line))
     _print(rows)
     return 0
 

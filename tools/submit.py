@@ -19,7 +19,7 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from pvbias.cluster import Submission, slurm, write_sbatch_script
-from pvbias.cluster.jobs import Job, current_states, is_over
+from pvbias.cluster.jobs import Job, current_states, explain, is_over
 from pvbias.cluster.submission import CLUSTERS, placed
 from pvbias.config import load_cfg
 from pvbias.data.sharding import Shard
@@ -157,7 +157,7 @@ def wait(jobs: Sequence[Job]) -> None:
     if failed:
         raise ClusterError(
             "\n\n".join(
-                f"Job {job.id} ({job.output_dir}) is {state}, attempt {job.attempts}.\n{job.failure()}"
+                f"Job {job.id} ({job.output_dir}) is {state}, attempt {job.attempts}.\n{explain(job, state)}"
                 for job, state in failed
             )
         )
@@ -171,6 +171,8 @@ def _combinations(sweep: Sequence[str]) -> list[dict[str, str]]:
         if not (key and separator and listed):
             raise ConfigError(f"--sweep {text!r}: give KEY=VALUE,VALUE; keys that do not vary go before --sweep.")
         values[key] = re.split(r",(?![^\[(]*[\])])", listed)
+        if len(set(values[key])) < len(values[key]):
+            raise ConfigError(f"--sweep {text!r} has a value twice: both runs would write into the same folder.")
     return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
 

@@ -144,6 +144,12 @@ def is_over(state: str) -> bool:
     return state in FINAL or state == "UNKNOWN"
 
 
+def explain(job: Job, state: str) -> str:
+    """Explain a final state other than COMPLETED: Slurm's reason, and what the job itself has left."""
+    reason = FINAL.get(state, "")
+    return f"{reason}.\n{job.failure()}" if reason else job.failure()
+
+
 def _is_running(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

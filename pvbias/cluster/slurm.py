@@ -17,10 +17,23 @@ from ..errors import ClusterError, did_you_mean
 #: Seconds that a command gets: it waits for ever for a controller that does not answer.
 PATIENCE = 60
 
-#: States that a job does not leave by itself.
-FINAL = frozenset(
-    ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "REVOKED")
-)
+#: States that a job does not leave by itself, and why it is in one, where its log does not say.
+FINAL = {
+    "COMPLETED": "",
+    "FAILED": "",
+    "CANCELLED": "it was cancelled. Submitting again goes on",
+    "TIMEOUT": "its time was over once more than SLURM.MAX_TIMEOUTS allows, or before SLURM.SIGNAL_DELAY could be "
+    "answered. Submitting again goes on",
+    "PREEMPTED": "another job took its place, and Slurm does not requeue here (PreemptMode=CANCEL). Submitting again "
+    "goes on",
+    "NODE_FAIL": "a machine failed, and Slurm did not requeue it. Submitting again goes on",
+    "OUT_OF_MEMORY": "it used more than SLURM.MEM_GB. Submitting again with more, or with fewer "
+    "DATA_LOADER.NUM_WORKERS, goes on",
+    "BOOT_FAIL": "a machine did not start. Submitting again goes on",
+    "DEADLINE": "it could not end before the deadline that it was submitted with. Submitting again with a later one "
+    "goes on",
+    "REVOKED": "another cluster of the federation runs it",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,7 @@ def test_without_slurm(config, capsys, monkeypatch, tmp_path):
     assert "keys that do not vary go before --sweep" in refused(
         capsys, config, "--sweep", "RNG_SEED=0,1", "NUM_GPUS", code=2
     )
+    assert "has a value twice" in refused(capsys, config, "--sweep", "RNG_SEED=0,1,0", code=2)
 
 
 def test_this_machine_as_a_cluster(submit, tmp_path, capsys):

@@ -42,7 +42,7 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 myst_heading_anchors = 4
 
-_DOCSTRINGS = Config(napoleon_use_rtype=False)
+_DOCSTRINGS: Any = Config(napoleon_use_rtype=False)
 
 
 def setup(app: Sphinx) -> None:
@@ -54,7 +54,7 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", _resolve)
 
 
-def _read_google_style(app: Sphinx, what: str, name: str, documented: Any, options: Any, lines: list[str]) -> None:
+def _read_google_style(app: Sphinx, what: Any, name: str, documented: Any, options: Any, lines: list[str]) -> None:
     # Not with sphinx.ext.napoleon itself, which takes what is before a colon in an attribute's docstring for its type.
     kind = "" if what in ("attribute", "data", "property") else what
     lines[:] = GoogleDocstring(lines, _DOCSTRINGS, app, kind, name, documented, options).lines()
