@@ -56,7 +56,7 @@ def setup(app: Sphinx) -> None:
 
 def _read_google_style(app: Sphinx, what: Any, name: str, documented: Any, options: Any, lines: list[str]) -> None:
     # Not with sphinx.ext.napoleon itself, which takes what is before a colon in an attribute's docstring for its type.
-    kind = "" if what in ("attribute", "data", "property") else what
+    kind: Any = "" if what in ("attribute", "data", "property") else what
     lines[:] = GoogleDocstring(lines, _DOCSTRINGS, app, kind, name, documented, options).lines()
 
 
