@@ -284,7 +284,7 @@ def _slurm_executor(
         "constraint": asked.CONSTRAINT,
         "exclude": asked.EXCLUDE,
         "comment": asked.COMMENT,
-        "setup": [*asked.SETUP, *(_check_folder(folder) if asked.NODES > 1 else [])],
+        "setup": [*_checked(asked.SETUP), *(_check_folder(folder) if asked.NODES > 1 else [])],
         # One process that dies ends the others, which would wait for it; since 22.05 srun has to be told of the CPUs.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={cpus}", *asked.SRUN_ARGS],
         "stderr_to_stdout": True,
@@ -302,6 +302,16 @@ def _slurm_executor(
 def _sbatch_option(text: str) -> tuple[str, Any]:
     name, _, value = text.removeprefix("--").partition("=")
     return name, value or True
+
+
+def _checked(commands: Sequence[str]) -> list[str]:
+    """Shell commands after each of which the job ends, and says so, where it fails: not in the middle of a training
+    that lacks what they should have prepared."""
+    if not commands:
+        return []
+    said = 'trap - ERR EXIT; echo "pvbias: error: SLURM.SETUP: {}"; exit $((status ? status : 1))'
+    failed, ended = map(said.format, ("$BASH_COMMAND: failed with status $status", "ended the job with status $status"))
+    return [f"trap 'status=$?; {failed}' ERR", f"trap 'status=$?; {ended}' EXIT", *commands, "trap - ERR EXIT"]
 
 
 def _check_folder(folder: Path) -> list[str]:

@@ -193,7 +193,7 @@ def add_keys(cfg: CfgNode) -> None:
         "SLURM.SETUP",
         [],
         'Shell commands before the processes start, on the first machine: ["module load cuda", "export '
-        'NCCL_DEBUG=INFO"].',
+        'NCCL_DEBUG=INFO"]. One that fails ends the job; "... || true" may fail.',
         texts(),
         effect=Effect.NOTHING,
     )

@@ -33,6 +33,19 @@ def test_processes_that_die_or_fail_are_named(submit, cluster, config, tmp_path,
     assert "process 1 on 127.0.0.11: Killed" in lines[1]
 
 
+def test_a_setup_that_fails_ends_the_job(cluster, config, tmp_path, capsys):
+    for setup, message in (
+        ("['export A=1', 'no_such_command --now']", "SLURM.SETUP: no_such_command --now: failed with status 127"),
+        ("['exit 0']", "SLURM.SETUP: ended the job with status 0"),
+    ):
+        keys = ["SLURM.SETUP", setup, "OUTPUT_DIR", str(tmp_path / "run")]
+        assert main(["submit", "--cfg", str(config), *keys, "--wait"]) == 6
+        error = capsys.readouterr().err
+        assert "is FAILED, attempt 0." in error
+        assert message in error
+        assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 def test_a_sweep_from_within_a_job(cluster, config, tmp_path, capsys):
     out = tmp_path / "sweep"
     sweep = ["--sweep", "SOLVER.BASE_LR=0.05", "RNG_SEED=0,1", "--parallel", "1", "--wait"]
