@@ -28,6 +28,8 @@ BREAKDOWN = "breakdown"
 _MOST_NUMBERS, _MOST_TEXTS = 12, 20
 #: Bins of about as many videos each.
 _BINS = 4
+#: Whole numbers from which on powers of ten are easier to read.
+_LONG = 1e15
 #: Videos from which on an interval says what it should.
 _ENOUGH = 10
 
@@ -107,7 +109,7 @@ def groups(values: Sequence[Attribute | None]) -> list[Group]:
         found = _bins(np.array([values[place] for place in known], np.float64), np.array(known))
     else:
         found = _values([_text(values[place]) for place in known], known, float if numbers else natural_order)
-    return [*found, Group("(none)", np.array(absent))] if absent else found
+    return [*found, Group(_unlike("(none)", found), np.array(absent))] if absent else found
 
 
 def _bins(numbers: np.ndarray, places: np.ndarray) -> list[Group]:
@@ -129,11 +131,25 @@ def _values(texts: Sequence[str], places: Sequence[int], order: Callable[[str], 
     for text, place in zip(texts, places, strict=True):
         members.get(text, rest).append(place)
     found = [Group(text, np.array(inside)) for text, inside in members.items()]
-    return [*found, Group(f"other ({len(counts) - len(shown)} values)", np.array(rest))] if rest else found
+    other = _unlike(f"other ({len(counts) - len(shown)} values)", found)
+    return [*found, Group(other, np.array(rest))] if rest else found
 
 
 def _text(value: Attribute | None) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    """What a value is called: different numbers differently, equal ones alike."""
+    if not isinstance(value, float):
+        return str(value)
+    if value.is_integer() and abs(value) < _LONG:
+        return str(int(value))
+    short = f"{value:.6g}"
+    return short if float(short) == value else repr(value)
+
+
+def _unlike(name: str, found: Sequence[Group]) -> str:
+    """A name that no value has."""
+    while any(group.name == name for group in found):
+        name = f"({name})"
+    return name
 
 
 def _over(

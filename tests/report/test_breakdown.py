@@ -135,6 +135,25 @@ def test_groups(values, wanted):
     assert {group.name: group.members.tolist() for group in groups(values)} == wanted
 
 
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([1234567.0, 1234568.0, 0.5], {"0.5": 1, "1234567": 1, "1234568": 1}),
+        ([20230101.25, 20230102.25, 20230101.25], {"20230101.25": 2, "20230102.25": 1}),
+        ([0.0, -0.0, 0, 1e20], {"0": 3, "1e+20": 1}),
+        (["(none)", None, "a", None], {"(none)": 1, "a": 1, "((none))": 2}),
+        (["other (1 values)"] * 2 + [*map(str, range(20))], {"other (1 values)": 2, "(other (1 values))": 1}),
+        ([1e6 + n / 8 for n in range(13)], {"1000000 to 1000000.375": 4}),
+    ],
+)
+def test_no_two_groups_have_one_name_and_no_two_values_one_group(values, wanted):
+    found = groups(values)
+    sizes = {group.name: len(group.members) for group in found}
+    assert len(sizes) == len(found)
+    assert wanted.items() <= sizes.items()
+    assert sorted(place for group in found for place in group.members) == list(range(len(values)))
+
+
 def test_rare_texts_are_counted_together():
     values = [f"scene {number}" for number in range(25) for _ in range(1 + (number % 25 < 20))]
     found = groups(values)
