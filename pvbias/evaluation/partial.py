@@ -36,6 +36,7 @@ import av
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
+from torch import Tensor, nn
 
 from ..clips import modulation
 from ..config.effects import effects, flat
@@ -57,6 +58,9 @@ _SYNC_SECONDS = 15.0
 
 _DIGEST_SIZE = 16
 _HEADER_SIZE = 8 + _DIGEST_SIZE
+
+#: Attributes of an evaluator that do not come from it.
+_OF_THE_RUN = frozenset({"cfg", "recognizer", "class_names", "rows", "store"})
 
 #: What NumPy's arrays and scalars are pickled as.
 _NUMPY = (np.ndarray, np.dtype, np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0])
@@ -188,8 +192,9 @@ def measurement_fingerprint(
     settings: Settings,
 ) -> str:
     """Fingerprint of an evaluation, 16 hexadecimal digits, that differs where its rows may: of the configuration, the
-    network and its weights, the videos and their attributes, the evaluators, the number format, and the code of all
-    these, so that an evaluator that was repaired is not given rows of its former self.
+    network and its weights, the videos and their attributes, the evaluators with what they hold (needs, options, arrays
+    and networks that they have prepared), the number format, and the code of all these, so that an evaluator that was
+    repaired is not given rows of its former self.
 
     Not by the machine or the number of threads, which change last digits only.
     """
@@ -200,19 +205,55 @@ def measurement_fingerprint(
         # Without the addresses of functions, which are others in each process.
         re.sub(r" at 0x[0-9a-f]+", "", repr((recognizer.module, recognizer.clip_spec, recognizer.head_classes))),
         (fingerprint(source), attributes_fingerprint(source)),
-        sorted((name, type(evaluator).__qualname__) for name, evaluator in evaluators.items()),
+        [(name, type(evaluator).__qualname__, evaluator.needs) for name, evaluator in sorted(evaluators.items())],
         (settings.precision, settings.memory_format),
         (sys.version, torch.__version__, np.__version__, av.__version__),
     ):
         digest.update(repr(part).encode(errors="surrogatepass"))
-    for name, value in sorted(recognizer.state_dict().items()):
-        digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for content in (*_weights(recognizer), *_held(recognizer, evaluators)):
+        digest.update(content)
     things = [*recognizer.modules(), source, *evaluators.values()]
     things += [modulation(spec).registered for spec in needs.modulations] + [TRACK.get(name) for name in needs.tracks]
     for name, code in _code({kind.__module__ for thing in things for kind in (thing, *type(thing).__mro__)}):
         digest.update(name.encode() + code)
     return digest.hexdigest()[:16]
+
+
+def _weights(module: nn.Module) -> Iterator[bytes]:
+    for name, value in sorted(module.state_dict().items()):
+        yield from _tensor(name, value)
+
+
+def _tensor(name: str, value: Tensor) -> Iterator[bytes]:
+    yield repr((name, value.dtype, tuple(value.shape))).encode()
+    yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _held(recognizer: Recognizer, evaluators: Mapping[str, Evaluator]) -> Iterator[bytes]:
+    """What evaluators hold as their attributes: numbers, texts and containers of these; arrays; networks."""
+    seen: set[int] = {id(recognizer)}
+    for owner, evaluator in sorted(evaluators.items()):
+        own = {name: value for name, value in vars(evaluator).items() if name not in _OF_THE_RUN}
+        for name, value in sorted(own.items()):
+            key = f"{owner}.{name}"
+            if isinstance(value, nn.Module) and id(value) not in seen:
+                seen.add(id(value))
+                yield from (key.encode(), *_weights(value))
+            elif isinstance(value, Tensor):
+                yield from _tensor(key, value)
+            elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+                yield from (repr((key, value.dtype, value.shape)).encode(), value.tobytes())
+            elif _says_itself(value):
+                yield repr((key, value)).encode(errors="surrogatepass")
+
+
+def _says_itself(value: Any) -> bool:
+    """Whether equal values have the same ``repr`` in every process."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, (list, tuple)):
+        return all(map(_says_itself, value))
+    return value is None or isinstance(value, (str, bytes, int, float, np.generic))
 
 
 def _effective(cfg: CfgNode) -> list[tuple[str, Any]]:

@@ -162,6 +162,9 @@ def measure_shard(
             )
     if not consumers:
         return
+    with evaluation_mode(recognizer):
+        for evaluator in consumers.values():
+            evaluator.prepare(Context(cfg, settings))
     folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
     # Not of what is left: how much that is changes while the jobs begin.
     assigned = assign_chunks(cfg, source.records, split_into_chunks(cfg, source.records), shard.count)

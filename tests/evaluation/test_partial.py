@@ -9,6 +9,7 @@ import random
 from collections import namedtuple
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ import pvbias
 from pvbias.data.attributes import Attributes
 from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
-from pvbias.evaluation import Accuracy, SampleClips, measure_shard
+from pvbias.evaluation import Accuracy, Evaluator, Result, SampleClips, measure_shard
 from pvbias.evaluation.partial import ChunkResult, ChunkWriter, read_chunks
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
@@ -39,11 +40,11 @@ class KeepUntil(Keep):
 
     def __init__(self, cfg, model, life):
         super().__init__(cfg, model, ("original", "shuffle"))
-        self.life = life
+        # An iterator: a number would tell one attempt from the other, as an option of an evaluator does.
+        self.left = iter(range(life - 1)) if life else repeat(0)
 
     def process(self, video, outputs):
-        self.life -= 1
-        if self.life == 0:
+        if next(self.left, None) is None:
             raise Killed
         super().process(video, outputs)
 
@@ -217,6 +218,67 @@ def test_what_is_of_other_code_is_not_used(tmp_path, monkeypatch):
         measure(tmp_path, cfg, evaluators, model=model, source=source, keep=tmp_path / "partial")
         opened.append(len(source.opened))
     assert opened == [4, 0, 4]
+
+
+class Scale(Evaluator):
+    """Keeps a number that an option, an array, or a network that it prepares gives."""
+
+    def __init__(self, cfg, model, **held):
+        super().__init__(cfg, model, ())
+        self.needs = held.pop("needs", Needs(modulations=("original",)))
+        self.prepared = held.pop("prepared", None)
+        vars(self).update(held)
+
+    def prepare(self, context):
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(self.network.weight, self.prepared())
+
+    def process(self, video, outputs):
+        self.rows[video.index] = self.network.weight.item()
+
+    def evaluate(self):
+        return Result(not_applicable="")
+
+
+def constant(value):
+    """What no fingerprint sees into."""
+    return lambda: value
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"option": 2},
+        {"options": {"layers": [1, 3]}},
+        {"table": np.array([1.0, 3.0])},
+        {"tensor": torch.tensor([1, 3])},
+        {"needs": Needs(modulations=("original",), features=("embedding",))},
+        {"prepared": constant(3.0)},
+    ],
+)
+def test_what_an_evaluator_of_another_kind_has_kept_is_not_used(tmp_path, other):
+    """Other options, or another network that it has prepared: the same class and code nevertheless."""
+    cfg, model = config(), recognizer()
+    same = {"option": 1, "options": {"layers": [1, 2]}, "table": np.array([1.0, 2.0]), "tensor": torch.tensor([1, 2])}
+    opened = []
+    for changed in ({}, {}, other):
+        source = NoiseSource(num_videos=4)
+        made = Scale(cfg, model, **{"prepared": constant(2.0), **same, **changed})
+        measure(tmp_path, cfg, {"scale": made}, model=model, source=source, keep=tmp_path / "partial")
+        opened.append(len(source.opened))
+    assert opened == [4, 0, 4]
+
+
+def test_a_shard_prepares_its_evaluators(tmp_path):
+    cfg, model = config(), recognizer()
+    for index in range(2):
+        evaluators = {"scale": Scale(cfg, model, prepared=constant(2.0))}
+        source = NoiseSource(num_videos=6)
+        measure_shard(cfg, model, source, evaluators, Shard(index, 2), settings=SETTINGS, keep=tmp_path / "partial")
+    source, made = NoiseSource(num_videos=6), Scale(cfg, model, prepared=constant(2.0))
+    measure(tmp_path, cfg, {"scale": made}, model=model, source=source, keep=tmp_path / "partial")
+    assert source.opened == []
+    assert made.rows == dict.fromkeys(range(6), 2.0)
 
 
 CODE = """
