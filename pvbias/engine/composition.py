@@ -53,7 +53,7 @@ class SumOfObjectives(Objective):
 
     Raises:
         ConfigError: an objective twice; weights that are not one for each; two terms that weigh the classification loss
-            themselves; two phases of one term, or other optimizers, for the recognizer.
+            themselves; two phases of one term, or other optimizers or learning rates, for the recognizer.
     """
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, names: Sequence[str]) -> None:
@@ -130,7 +130,15 @@ class SumOfObjectives(Objective):
         (first, phase), *rest = phases.items()
         modules, factors = dict(phase.modules), dict(phase.lr_factors)
         names = {id(module): name for name, module in modules.items()}
+        rates = _lr_factors(phase)
         for name, other in rest:
+            theirs = _lr_factors(other)
+            if any(rates[own] != theirs[own] for own in rates.keys() & theirs.keys()):
+                raise ConfigError(
+                    f"{name} trains weights at another learning rate than a term of OBJECTIVE.NAME before it: they "
+                    "cannot be combined."
+                )
+            rates |= theirs
             if dict(other.solver) != dict(phase.solver):
                 raise ConfigError(
                     f"{first} and {name} train the recognizer with different optimizers or schedules: they cannot be "
@@ -158,6 +166,15 @@ class SumOfObjectives(Objective):
             losses.append(self.weights[name] * terms["loss"])
             logged |= {f"{name}/{key}": value for key, value in terms.items()}
         return {"loss": sum(losses[1:], losses[0]), **logged}
+
+
+def _lr_factors(phase: Phase) -> dict[int, float]:
+    """The factor of each parameter's learning rate, by id."""
+    factors: dict[int, float] = {}
+    for name, module in phase.modules.items():
+        for parameter in module.parameters():
+            factors.setdefault(id(parameter), phase.lr_factors.get(name, 1.0))
+    return factors
 
 
 def _renamed(phase: Phase, name: str) -> Phase:

@@ -23,7 +23,7 @@ from ..data import BadVideoLog, VideoRecord, VideoSource, attributes_fingerprint
 from ..distributed import all_gather_objects, barrier, is_main_process
 from ..engine import Objective, Phase, Step, train
 from ..engine.metric_log import FILE_NAME as LOG_NAME
-from ..errors import DataError
+from ..errors import DataError, TrainingError
 from ..evaluation import Evaluator, Figure, Result, VideoViews, run_evaluators
 from ..models import Outputs, Recognizer
 from ..needs import Needs
@@ -100,7 +100,7 @@ def fit(
 
     Raises:
         DataError: fewer than two videos, where some are held out.
-        TrainingError: a loss is not finite.
+        TrainingError: a loss is not finite, that over the held-out videos included.
         WeightsError: what is kept cannot be read, or not be written.
     """
     if not labelled:
@@ -240,8 +240,9 @@ def fitting_identity(
     depends_on: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The identity of a trained network: the videos, the keys that its training and its choice depend on, the weights
-    that it starts from, and what else the caller gives."""
+    that it starts from and those that stay frozen, and what else the caller gives."""
     attributes = [attributes_fingerprint(source) for source in videos]  # which the loss may use
+    frozen = sorted(name for name, parameter in network.module.named_parameters() if not parameter.requires_grad)
     return {
         "DATA": {name: value for name, value in cfg.DATA.items() if name not in _NOT_OF_THE_CLIPS},
         "TRAIN": [cfg.TRAIN.BATCH_SIZE, cfg.TRAIN.ACCUMULATE_STEPS],
@@ -252,6 +253,8 @@ def fitting_identity(
         "start": weights_digest(network),
         "depends_on": depends_on,
         **({"attributes": attributes} if any(attributes) else {}),
+        **({"frozen": frozen} if frozen else {}),
+        **({"NUM_SHARDS": cfg.NUM_SHARDS} if solver.BASE_LR_SCALE_NUM_SHARDS else {}),
         **{name: cfg[name] for name in ("RNG_SEED", "PRECISION")},
     }
 
@@ -297,6 +300,11 @@ def _finish_epoch(folder: Path, kept: dict[str, Any], network: Recognizer, loss:
     lines = map(json.loads, (folder / LOG_NAME).read_text(encoding="utf-8").splitlines())
     last = [line for line in lines if line["kind"] == "train"][-1]
     epoch = math.ceil(last["epoch"])
+    if loss is not None and not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss over the held-out videos is {loss} after epoch {epoch}, and says nothing of which epoch is the "
+            f"best ({folder}). Look at held_out_loss, or try a lower learning rate."
+        )
     # The same epoch may be measured again: by a training that was interrupted between this and its own note of it.
     epochs = kept["epochs"] = [earlier for earlier in kept["epochs"] if earlier["epoch"] < epoch]
     if loss is None or all(loss < earlier["held_out_loss"] for earlier in epochs):

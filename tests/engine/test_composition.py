@@ -145,6 +145,19 @@ def test_other_optimizers_of_the_recognizer(tmp_path):
         objective.phases()
 
 
+def test_another_learning_rate_of_the_same_weights(tmp_path):
+    class SlowHead(CrossEntropy):
+        def phases(self):
+            (phase,) = super().phases()
+            modules = {"head": self.base_recognizer.head, **phase.modules}
+            return [Phase(name="slow", modules=modules, loss=phase.loss, solver=phase.solver, lr_factors={"head": 0.1})]
+
+    OBJECTIVE.register(SlowHead)
+    assert make(tmp_path, "SlowHead").phases()
+    with pytest.raises(ConfigError, match="SlowHead trains weights at another learning rate"):
+        make(tmp_path, "Entropy + SlowHead").phases()
+
+
 def test_names_in_a_configuration(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("OBJECTIVE: {NAME: [CrossEntropy, Entropy], WEIGHTS: [1, 0.5]}")

@@ -12,7 +12,7 @@ from pvbias.config import get_cfg
 from pvbias.context import Context
 from pvbias.data import VideoRecord
 from pvbias.engine import classification
-from pvbias.errors import DataError
+from pvbias.errors import DataError, TrainingError
 from pvbias.models import Recognizer
 from pvbias.run.fitting import hold_out
 from pvbias.runtime import choose_settings
@@ -145,9 +145,23 @@ def test_what_makes_another_network(context):
     folders.add(fit(context, other).folder)
     context.cfg.SOLVER.BASE_LR = 0.4
     folders.add(fit(context, network()).folder)
+    frozen = network()
+    frozen.head.bias.requires_grad_(False)
+    folders.add(fit(context, frozen).folder)
+    assert not frozen.head.bias.any()
+    context.cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = True
+    folders.add(fit(context, network()).folder)
+    context.cfg.NUM_SHARDS = 2
+    folders.add(fit(context, network()).folder)
+    context.cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
     context.cfg.TEST.BATCH_SIZE, context.cfg.DATA.PATH_PREFIX = 3, "elsewhere"
-    assert len(folders) == 5
+    assert len(folders) == 8
     assert fit(context, network()).folder in folders
+
+
+def test_a_held_out_loss_that_is_not_finite(context):
+    with pytest.raises(TrainingError, match="held-out videos is nan after epoch 1"):
+        fit(context, network(), held_out_loss=lambda video, outputs: math.nan)
 
 
 def test_without_labels(context):
