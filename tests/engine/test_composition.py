@@ -153,9 +153,9 @@ def test_another_learning_rate_of_the_same_weights(tmp_path):
             return [Phase(name="slow", modules=modules, loss=phase.loss, solver=phase.solver, lr_factors={"head": 0.1})]
 
     OBJECTIVE.register(SlowHead)
-    assert make(tmp_path, "SlowHead").phases()
+    assert make(tmp_path, "SlowHead")[0].phases()
     with pytest.raises(ConfigError, match="SlowHead trains weights at another learning rate"):
-        make(tmp_path, "Entropy + SlowHead").phases()
+        make(tmp_path, "Entropy + SlowHead")[0].phases()
 
 
 def test_names_in_a_configuration(tmp_path):
