@@ -46,11 +46,13 @@ TRAINING = (
 
 @pytest.fixture
 def weights(tmp_path):
-    """Of the network of :mod:`tests.slow`; what that registers goes with the test."""
+    """Of the network of :mod:`tests.slow`, which is slow in other processes only; what that registers goes with the
+    test."""
     load_plugins()
     undo = [registry.snapshot() for registry in ALL.values()]
     torch.manual_seed(0)
     recognizer = build_recognizer(complete(load_cfg(overrides=KEYS.split()), num_classes=6))
+    sys.modules["tests.slow"].SECONDS = 0.0
     torch.save({"model_state": recognizer.module.state_dict()}, tmp_path / "weights.pyth")
     yield str(tmp_path / "weights.pyth")
     for restore in undo:

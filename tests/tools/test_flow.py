@@ -145,7 +145,6 @@ def unhurried_start(monkeypatch):
     """``unhurried_start(data, out, workers=0)`` begins an extraction in a process of its own, and gives that."""
     monkeypatch.setattr(FLOW, "_obj_map", {})
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
 
     def start(*arguments):
         process = context.Process(target=extract_unhurriedly, args=arguments)
@@ -180,7 +179,7 @@ def test_a_kill_loses_the_videos_in_work(tmp_path, unhurried_start):
 
 def test_killed_again_and_again(tmp_path, unhurried_start):
     """At any moment: what is listed is whole, and in the end the files are those of a run that was left alone."""
-    videos, kills = 30, 10
+    videos, kills = 16, 4
     for index in range(videos):
         write_video(tmp_path / f"in/{index}.mkv", times_ms=range(0, 200 + 40 * (index % 5), 40))
     out = tmp_path / "out"
