@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
-from submitit import DebugExecutor, LocalExecutor, SlurmExecutor
+from submitit import DebugExecutor, JobEnvironment, LocalExecutor, SlurmExecutor
 from submitit.core.utils import FailedJobError
 from submitit.helpers import clean_env
 
@@ -31,6 +31,10 @@ from .run import ClusterRun
 from .slurm import check_request, is_here
 
 CLUSTERS = ("slurm", "local", "debug")
+
+#: Python that ignores the signals of preemption and time limit until submitit's handlers are there. Importing takes
+#: seconds, in which they would end the job for good; what Slurm then does (kill it, and requeue it) does not.
+_SHIELDED_PYTHON = f'bash -c \'trap "" TERM {JobEnvironment.USR_SIG}; exec "$0" "$@"\' {shlex.quote(sys.executable)}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,7 +298,7 @@ def _slurm_executor(
     if after:
         parameters["dependency"] = f"afterok:{after}"
         parameters["additional_parameters"]["kill-on-invalid-dep"] = "yes"
-    executor = kind(folder, max_num_timeout=asked.MAX_TIMEOUTS)
+    executor = kind(folder, max_num_timeout=asked.MAX_TIMEOUTS, python=_SHIELDED_PYTHON)
     executor.update_parameters(**{name: value for name, value in parameters.items() if value})
     return executor
 

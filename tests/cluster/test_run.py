@@ -50,3 +50,17 @@ def test_interrupted_runs_end_like_uninterrupted_ones(submit, cluster, config, t
         reference = log_of(left_alone[job.tasks])
         assert len(reference) == STEPS
         assert log_of(job.output_dir) == reference, name
+
+
+def test_signals_while_a_job_starts_do_not_end_it(submit, cluster):
+    """Those of a preemption and of the time limit, before Python has any handler."""
+    (job,) = submit("signalled", "SOLVER.MAX_EPOCH", "1.0")
+    assert cluster.wait_for(job.id, "RUNNING", "COMPLETED", "FAILED") == "RUNNING"
+    time.sleep(0.5)
+    for name in ("TERM", "USR2"):
+        cluster.run("scancel", f"--signal={name}", job.id)
+    assert job.attempts == 0  # or they were too late
+    state = cluster.wait_for(job.id, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", seconds=240)
+    assert state == "COMPLETED", f"{job.failure()}\n{job.log()}"
+    assert job.attempts == 1
+    assert len(log_of(job.output_dir)) == STEPS // 3
