@@ -73,18 +73,20 @@ def _look(plugins: Sequence[str]) -> Listing:
     from .config.effects import flat
     from .config.keys import DECLARED
     from .plugin_loading import load_plugins
-    from .registries import ALL, MODEL, MODULATION
+    from .registries import ALL, MODEL, MODEL_FAMILY, MODULATION
 
     modules = load_plugins(plugins)
     cfg = get_cfg()
     for module in modules:
         if hasattr(module, "add_config"):
             module.add_config(cfg)
-    keys = []
-    for key, default in flat(cfg):
-        known = DECLARED.get(key)
-        about = (known.unit, known.rule.short, known.about) if known else ("", "", "")
-        keys.append([key, repr(default), *about])
+    keys = [_key(key, default) for key, default in flat(cfg)]
+    general = {key for key, _ in flat(cfg)}
+    for name, family in MODEL_FAMILY:
+        own = get_cfg()
+        family.add_config(own)
+        with_family = [_key(key, default, f"(MODEL.MODEL_NAME {name})") for key, default in flat(own)]
+        keys += [entry for entry in with_family if entry[0] in DECLARED and entry[0] not in general]
     found: Listing = {
         what: [[name, _summary(thing), registry.origin(name)] for name, thing in registry]
         for what, registry in ALL.items()
@@ -98,6 +100,16 @@ def _look(plugins: Sequence[str]) -> Listing:
     found["modules"] = {module.__name__: getattr(module, "__file__", "") for module in modules}
     found["incomplete"] = not {point.module for point in _entry_points()} <= found["modules"].keys()
     return found
+
+
+def _key(key: str, default: Any, note: str = "") -> list[str]:
+    """A key of the configuration: its name, default, unit, range, and what it says, with a note before that."""
+    from .config.keys import DECLARED
+
+    known = DECLARED.get(key)
+    if known is None:
+        return [key, repr(default), "", "", note]
+    return [key, repr(default), known.unit, known.rule.short, f"{note} {known.about}".strip()]
 
 
 def _model(name: str, model: Any, origin: str) -> dict[str, str]:

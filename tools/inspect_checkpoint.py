@@ -205,7 +205,7 @@ def _advise(
         keys["DATA.TEMPORAL_SAMPLING"] = layout.sampling
     if args.key:
         keys["CHECKPOINT.STATE_KEY"] = args.key
-    if entry.clip_spec.modality == "flow":
+    if entry.clip_spec.modality != "rgb":
         keys["DATA.FLOW_DIR"] = "FLOW"
     if found.num_classes is None:
         lines.append("It has no head for the features of this model: it is not to be measured, but to be trained from.")

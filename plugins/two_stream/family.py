@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ def add_config(cfg: CfgNode) -> None:
         cfg,
         "TWO_STREAM.RGB",
         "",
-        "Model of the catalogue that sees RGB. Empty, as FLOW: those that the weights say (a file of `pvbias join`, a "
+        "Model of the catalogue that sees RGB. Empty: the one that the weights say (a file of `pvbias join`, a "
         "checkpoint of a training).",
     )
     declare(
@@ -40,22 +41,26 @@ def add_config(cfg: CfgNode) -> None:
         "TWO_STREAM.FLOW",
         "",
         "Model of the catalogue that sees optical flow: one made for it, or one on RGB, whose first convolution then "
-        "gets two channels for each flow frame.",
+        "gets two channels for each flow frame. Empty: the one that the weights say.",
     )
     declare(
         cfg,
         "TWO_STREAM.FLOW_FRAMES",
-        1,
-        "Flow frames that are stacked as channels at each frame of a clip, its own and those after it.",
+        None,
+        "Flow frames that are stacked as channels at each frame of a clip, its own and those after it. None: as many "
+        "as the weights say, else 1.",
         at_least(1),
         unit="frames at DATA.TARGET_FPS",
+        kind=int,
     )
     declare(
         cfg,
         "TWO_STREAM.WEIGHTS",
-        [1.0, 1.0],
-        "Weights of the logits of the RGB and the flow network in a new network's. Weights that are loaded have them.",
+        None,
+        "Weights of the logits of the RGB and the flow network in a new network's. None: [1.0, 1.0]; a file of "
+        "`pvbias join` has its own (--weights).",
         _TWO_WEIGHTS,
+        kind=list,
     )
 
 
@@ -68,12 +73,24 @@ _TWO_WEIGHTS = Rule(_holds, "must be two numbers above 0, of RGB and of flow", "
 
 def configure(cfg: CfgNode) -> ZooModel:
     """Two-stream networks: a model on RGB and one on stacked optical flow, fused by one linear layer."""
-    keys = dict(cfg.TWO_STREAM)
-    if not (keys["RGB"] or keys["FLOW"]):
-        keys |= _described_by_weights(cfg)
-    return two_stream(
-        keys["RGB"], keys["FLOW"], num_flow_frames=keys["FLOW_FRAMES"], weights=(keys["WEIGHTS"][0], keys["WEIGHTS"][1])
-    )
+    given = {key: value for key, value in cfg.TWO_STREAM.items() if value not in ("", None)}
+    source, written = _described_by_weights(cfg)
+    for key in given.keys() & written.keys():
+        if given[key] != written[key]:
+            raise ConfigError(
+                f"{_GROUP}{key} = {given[key]!r}, and {source!r} is of a network with {written[key]!r}: leave the key "
+                "out, or join other weights (`pvbias join`)."
+            )
+    keys = {"FLOW_FRAMES": 1, "WEIGHTS": [1.0, 1.0], **written, **given}
+    missing = [f"{_GROUP}{key}" for key in ("RGB", "FLOW") if key not in keys]
+    if missing:
+        raise ConfigError(
+            f"MODEL.MODEL_NAME {FAMILY!r}: nothing says which models its streams are. Set {' and '.join(missing)}, or "
+            "give weights that do (`pvbias join` writes such)."
+        )
+    first, second = keys["WEIGHTS"]
+    model = two_stream(keys["RGB"], keys["FLOW"], num_flow_frames=keys["FLOW_FRAMES"], weights=(first, second))
+    return replace(model, completed_keys={f"{_GROUP}{key}": value for key, value in keys.items()})
 
 
 def two_stream(rgb: str, flow: str, *, num_flow_frames: int, weights: tuple[float, float]) -> ZooModel:
@@ -157,18 +174,15 @@ def _entry(name: str, key: str) -> ZooModel:
     return MODEL.get(name)
 
 
-def _described_by_weights(cfg: CfgNode) -> Mapping[str, Any]:
-    """The keys that the weights to measure, or to start from, have with them."""
+def _described_by_weights(cfg: CfgNode) -> tuple[str, Mapping[str, Any]]:
+    """The weights to measure, or to start from, that say which models their streams are, and the keys that say it."""
     keys = ["TEST.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_FILE_PATH"]
     for key in reversed(keys) if cfg.TRAIN.ENABLE else keys:
         group, name = key.split(".")
         source = cfg[group][name]
         if source and (found := _written_keys(fetch(source))):
-            return found
-    raise ConfigError(
-        f"MODEL.MODEL_NAME {FAMILY!r}: nothing says which models its streams are. Name them in TWO_STREAM.RGB and "
-        "TWO_STREAM.FLOW, or give weights that do (`pvbias join` writes such)."
-    )
+            return source, found
+    return "", {}
 
 
 def _written_keys(path: str) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def join(
         weights: of the logits of each in the network's.
         new_head: leave the final projections out: the file is something to train from, and not to measure.
 
+    What the weights do not fill is left out, so that whoever loads the file is told so.
+
     Returns:
         What became of the weights of each.
 
@@ -82,18 +84,22 @@ def join(
         )
     ]
     for report in reports:
-        if not new_head and not report.head_loaded:
-            raise WeightsError(
-                f"{report.source!r} fills the backbone, but not the final projection: together they would predict with "
-                "random weights. --new-head leaves the final projections out, for a network to train from."
-            )
+        if not new_head and (why := _why_no_predictions(report, of_flow=report is reports[1])):
+            raise WeightsError(f"{why}. --new-head leaves the final projections out, for a network to train from.")
     network = TwoStreamNetwork(
         *(
             Stream(name=name, module=module, head=entry.head, pathways=entry.pathways, weight=weight)
             for (name, _), module, entry, weight in zip((rgb, flow), modules, entries, weights, strict=True)
         )
     )
-    state = {name: value for name, value in network.state_dict().items() if not (new_head and name.startswith("head."))}
+    left_out = {
+        f"{stream}.{name}" for stream, report in zip(("rgb", "flow"), reports, strict=True) for name in report.random
+    }
+    state = {
+        name: value
+        for name, value in network.state_dict().items()
+        if name not in left_out and not (new_head and name.startswith("head."))
+    }
     keys: dict[str, Any] = {"RGB": rgb[0], "FLOW": flow[0], "FLOW_FRAMES": num_flow_frames, "WEIGHTS": [*weights]}
     checkpoint: dict[str, Any] = {
         "model_state": state,
@@ -109,6 +115,18 @@ def _count_classes(source: str, entry: ZooModel) -> int | None:
     """The number of classes of a checkpoint's head; None: it has none."""
     path = fetch(source)
     return count_head_classes(model_weights(read_checkpoint(path), path), entry)
+
+
+def _why_no_predictions(report: LoadReport, *, of_flow: bool) -> str:
+    """Why a stream is not to be measured with these weights; empty: it is."""
+    if not report.head_loaded:
+        return (
+            f"{report.source!r} fills the backbone, but not the final projection: together they would predict with "
+            "random weights"
+        )
+    if of_flow and report.averaged:
+        return f"{report.source!r} has weights on RGB, and its network has never seen optical flow"
+    return report.caution if report.surplus else ""
 
 
 def _said(classes: int | None) -> str:

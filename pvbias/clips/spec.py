@@ -70,8 +70,8 @@ def check_channels(modality: str, mean: Sequence[float], std: Sequence[float]) -
     stacked = modality == RGB_AND_FLOW
     fits = len(mean) >= 5 and len(mean) % 2 == 1 if stacked else len(mean) <= 3
     if len(mean) != len(std) or not fits:
-        needed = "3 + 2k, for RGB and k stacked flow frames" if stacked else "3"
+        needed = "3 + 2k means (RGB, and two for each of k flow frames)" if stacked else "3 means"
         raise ConfigError(
-            f"Clips of the modality {modality!r} are normalised with {needed} means and standard deviations, one for "
-            f"each channel, and there are {len(mean)} means and {len(std)} standard deviations."
+            f"Clips of the modality {modality!r} are normalised with {needed} and as many standard deviations, and "
+            f"there are {len(mean)} means and {len(std)} standard deviations."
         )

@@ -33,7 +33,7 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
     cfg.defrost()
     if clip_spec is None and not cfg.MODEL.MODEL_NAME:
         raise ConfigError(f"MODEL.MODEL_NAME is not set. {did_you_mean('', MODEL.names())}")
-    spec = clip_spec or _clips_of(cfg)
+    spec = clip_spec or _complete_model(cfg)
     if cfg.MODEL.NUM_CLASSES is None:
         cfg.MODEL.NUM_CLASSES = num_classes
     data = cfg.DATA
@@ -65,9 +65,13 @@ def complete(cfg: CfgNode, *, num_classes: int, clip_spec: ClipSpec | None = Non
     return cfg
 
 
-def _clips_of(cfg: CfgNode) -> ClipSpec:
-    """The clips that the model, or the published weights that the run starts from or measures, were trained on."""
+def _complete_model(cfg: CfgNode) -> ClipSpec:
+    """Complete the keys of the model's family, and give the clips that it, or the published weights that the run starts
+    from or measures, were trained on."""
     model = find_model(cfg)
+    for key, value in model.completed_keys.items():
+        group, name = key.split(".")
+        cfg[group][name] = value
     trained, tested = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
     source = trained if cfg.TRAIN.ENABLE else tested or trained
     address, _, name = source.rpartition("/")

@@ -58,6 +58,8 @@ class ZooModel:
             things are. Empty: whoever needs one looks for it.
         save: ``save(module, folder, class_names)`` writes a built module with its weights, and the names of its classes
             where they are known, as a folder that the library it comes from loads. None: that loads files of weights.
+        completed_keys: values of a family's keys that were left open, as its weights say: a run's configuration, and
+            the checkpoints it writes, then say them by themselves.
     """
 
     zoo: str
@@ -70,6 +72,7 @@ class ZooModel:
     stages: str = ""
     tap: str = ""
     save: Callable[[nn.Module, Path, Sequence[str]], None] | None = None
+    completed_keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

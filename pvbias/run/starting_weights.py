@@ -108,11 +108,25 @@ def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judge
     cautions, training = [report.caution] if report.caution else [], ""
     if not cfg.TRAIN.ENABLE:
         checkpoint = peek_checkpoint(report.path)
+        cautions += _without_flow(cfg, report)
         cautions += _other_clips(cfg, source, checkpoint) + changed_on_the_way(checkpoint.get("history", ()))
         if is_training_checkpoint(checkpoint):
             training = own_configuration(checkpoint).get("OBJECTIVE.NAME", "")
             cautions += _other_training(cfg, source, checkpoint)
     return {"weights": source, "load_summary": str(report), "cautions": cautions, "training": training}
+
+
+def _without_flow(cfg: CfgNode, report: LoadReport) -> list[str]:
+    """A caution for the page: the weights are of a network on RGB, and the model sees optical flow."""
+    if not report.averaged or cfg.DATA.MODALITY == "rgb":
+        return []
+    caution = (
+        f"{report.source} has weights on RGB, averaged for optical flow ({', '.join(report.averaged)}): nothing has "
+        "trained them to see it. They are something to train from."
+    )
+    if is_main_process():
+        logger.warning("%s", caution)
+    return [caution]
 
 
 def _other_training(cfg: CfgNode, source: str, checkpoint: Mapping[str, Any]) -> list[str]:

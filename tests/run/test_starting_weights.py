@@ -51,6 +51,23 @@ def test_the_same_clips_and_files_that_do_not_say_are_none(cautions):
     assert cautions("no: [configuration\n") == []
 
 
+def test_weights_on_rgb_of_a_model_that_sees_flow_are_a_caution(tmp_path):
+    """They were averaged over RGB, and have never seen flow: predictions of them mean nothing."""
+    torch.manual_seed(0)
+    module = build_recognizer(complete(load_cfg(overrides=["MODEL.MODEL_NAME", "tsn_r18"]), num_classes=10)).module
+    torch.save({"model_state": module.state_dict()}, tmp_path / "rgb.pyth")
+    keys = (
+        "TEST.DATASET brush_mnist DECOUPLED.SIZE 32 DECOUPLED.BRUSH_SIZE 8 DECOUPLED.FRAMES 8 DECOUPLED.TEST_VIDEOS 1 "
+        "DECOUPLED.LABEL motion DATA.NUM_FRAMES 2 DATA.TRAIN_CROP_SIZE 32 TRAIN.ENABLE False "
+        f"TEST.CHECKPOINT_FILE_PATH {tmp_path / 'rgb.pyth'} "
+        f"TEST.ENABLE False BIAS.EVALUATORS [asdt] DATA_LOADER.NUM_WORKERS 0 OUTPUT_DIR {tmp_path}"
+    )
+    for model, expected in (("tsn_r18_flow", 1), ("tsn_r18", 0)):
+        run(load_cfg(overrides=["MODEL.MODEL_NAME", model, *keys.split()]))
+        found = json.loads((tmp_path / "results.json").read_text())["run"]["cautions"]
+        assert sum("averaged for optical flow (base_model.conv1.weight)" in caution for caution in found) == expected
+
+
 def test_a_folder_is_measured_with_a_configuration_that_is_not_of_its_training(bar_videos, tmp_path):
     """The page has the new objective in its configuration: it says that the weights are not of it."""
     keys = (

@@ -134,3 +134,4 @@ def test_keys_are_listed_with_those_of_plugins(capsys):
     text = capsys.readouterr().out
     assert "BASE_LR:" in text
     assert "SELF_CONVOLUTION_DELTA: 0.0" in text
+    assert "TWO_STREAM.FLOW_FRAMES: None  (frames at DATA.TARGET_FPS, >= 1)\n    (MODEL.MODEL_NAME TwoStream)" in text

@@ -41,7 +41,25 @@ def test_weights_that_cannot_be_joined(tmp_path):
         join(rgb, ("tsn_r18_flow", str(tmp_path / "other_order.pyth")), tmp_path / "two.pyth")
     with pytest.raises(WeightsError, match=r"tells 5 classes apart and .*fewer.pyth' 4 classes.*--new-head"):
         join(rgb, ("tsn_r18_flow", str(tmp_path / "fewer.pyth")), tmp_path / "two.pyth")
+    with pytest.raises(WeightsError, match=r"rgb\.pyth' has weights on RGB, and its network has never seen optical flow"):
+        join(rgb, ("tsn_r18_flow", str(tmp_path / "rgb.pyth")), tmp_path / "two.pyth")
     assert not (tmp_path / "two.pyth").exists()
+
+
+def test_what_the_weights_do_not_fill_is_not_in_the_joined_file(tmp_path):
+    """Whoever loads it is told so, as of the checkpoint itself."""
+    save_model("tsn_r18", tmp_path / "rgb.pyth")
+    module = save_model("tsn_r18_flow", tmp_path / "flow.pyth")
+    missing = "base_model.layer4.1.bn2.running_var"
+    state = {name: value for name, value in module.state_dict().items() if name != missing}
+    torch.save({"model_state": state}, tmp_path / "flow.pyth")
+    models = ("tsn_r18", str(tmp_path / "rgb.pyth")), ("tsn_r18_flow", str(tmp_path / "flow.pyth"))
+    join(*models, tmp_path / "two.pyth")
+    keys = ["MODEL.MODEL_NAME", "TwoStream", "TEST.CHECKPOINT_FILE_PATH", str(tmp_path / "two.pyth")]
+    recognizer = build_recognizer(complete(load_cfg(overrides=keys), num_classes=CLASSES))
+    report = load_weights(recognizer, str(tmp_path / "two.pyth"))
+    assert report.random == (f"flow.{missing}",)
+    assert report.head_loaded
 
 
 def test_a_network_to_train_from_starts_its_flow_stream_from_weights_on_rgb(tmp_path):
@@ -70,6 +88,7 @@ def test_from_two_checkpoints_to_a_page(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "TwoStream" in printed
     assert "to be trained from" in printed
+    assert "DATA: {FLOW_DIR: FLOW}" in printed
     keys = ["--cfg", str(tmp_path / "data.yaml"), "MODEL.MODEL_NAME", "TwoStream", "OUTPUT_DIR", str(tmp_path / "run")]
     evaluators = [
         "dynamic_score",
@@ -85,3 +104,11 @@ def test_from_two_checkpoints_to_a_page(tmp_path, capsys):
     assert {*evaluators} <= run["results"].keys()
     assert any("optical flow beside RGB" in caution for caution in run["run"]["cautions"])
     assert all(result["figures"] or result["tables"] for result in run["results"].values())
+    # The training's own checkpoint says by itself what it is of, without the weights that it started from.
+    (trained,) = (tmp_path / "run" / "checkpoints").glob("*.pyth")
+    (tmp_path / "two.pyth").unlink()
+    keys = ["--cfg", str(tmp_path / "data.yaml"), "MODEL.MODEL_NAME", "TwoStream", "TRAIN.ENABLE", "False"]
+    keys += ["TEST.CHECKPOINT_FILE_PATH", str(trained), "OUTPUT_DIR", str(tmp_path / "again"), "BIAS.ENABLE", "False"]
+    assert main(["run", *keys]) == 0
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again["results"]["accuracy"]["figures"] == run["results"]["accuracy"]["figures"]
