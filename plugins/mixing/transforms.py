@@ -9,6 +9,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from pvbias.distributed import get_world_size
 from pvbias.engine import MiniBatch, Transform
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer
@@ -96,9 +97,22 @@ class RandAugment(_EachClip):
 
 
 class _Mix(Transform):
-    """Each clip with another one of the mini-batch, and their labels likewise, with probability ``MIXUP.PROB``."""
+    """Each clip with another one of the mini-batch, and their labels likewise, with probability ``MIXUP.PROB``.
+
+    Raises:
+        ConfigError: there is no other one.
+    """
 
     keeps_attributes = False
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        if 2 * get_world_size() > cfg.TRAIN.BATCH_SIZE:
+            raise ConfigError(
+                f"TRAIN.TRANSFORMS mixes the clips of a mini-batch, and with TRAIN.BATCH_SIZE = {cfg.TRAIN.BATCH_SIZE} "
+                f"each of {get_world_size()} processes has one: there is no other to mix it with. Take at least "
+                f"{2 * get_world_size()}."
+            )
 
     def __call__(self, batch: MiniBatch) -> MiniBatch:
         """See :class:`pvbias.engine.Transform`."""

@@ -66,6 +66,15 @@ def test_with_probability_zero_clips_stay(tmp_path):
     assert torch.equal(mixed.labels, torch.eye(CLASSES)[batch.labels])
 
 
+@pytest.mark.parametrize("kind", [MixUp, CutMix])
+def test_a_clip_without_another_one_to_mix_it_with(kind, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"BATCH_SIZE = 1 each of 1 processes has one.*at least 2"):
+        kind(cfg_with(tmp_path, TRAIN__BATCH_SIZE=1), tiny_recognizer())
+    monkeypatch.setattr("pvbias.plugins.mixing.transforms.get_world_size", lambda: 4)
+    with pytest.raises(ConfigError, match=r"BATCH_SIZE = 4 each of 4 processes has one.*at least 8"):
+        kind(cfg_with(tmp_path), tiny_recognizer())
+
+
 def test_soft_labels_are_mixed_again(tmp_path):
     mix = MixUp(cfg_with(tmp_path), tiny_recognizer())
     twice = apply_transforms([mix, mix], batch_of(), rng_seed=0, epoch=0.5)
