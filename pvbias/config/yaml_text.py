@@ -36,7 +36,10 @@ def read_yaml(text: str, source: str) -> Any:
             twice (the message has both line numbers). A value that is repeated as it is loses nothing and passes;
             SlowFast's published configurations have some.
     """
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:  # a character that no YAML text has
+        raise ConfigError(f"{source} is not valid YAML: {error}") from error
     try:
         root = loader.get_single_node()
         if root is None:

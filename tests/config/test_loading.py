@@ -60,6 +60,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ("PLUGINS: [no_such_lab.plugin]", "no_such_lab", "ModuleNotFoundError"),
         ("- a\n- b", "", "a tree of keys"),
         ("DATA: {NUM_FRAMES: [", "", "not valid YAML"),
+        ("RNG_SEED: 1\a", "", "not valid YAML"),
     ],
 )
 def test_a_wrong_file_is_one_error_that_names_file_and_key(tmp_path, text, key, hint):
@@ -71,6 +72,12 @@ def test_a_wrong_file_is_one_error_that_names_file_and_key(tmp_path, text, key, 
     assert hint in message
     if "PLUGINS" not in text:
         assert str(path) in message
+
+
+def test_a_value_of_the_command_line_that_is_no_text():
+    """A byte that is not UTF-8 comes as a lone surrogate."""
+    with pytest.raises(ConfigError, match=r"BIAS\.BREAK_DOWN_BY.* is not valid YAML"):
+        load_cfg(None, ["BIAS.BREAK_DOWN_BY", "['caf\udce9']"])
 
 
 def test_errors_name_the_base_file_they_come_from(tmp_path):
