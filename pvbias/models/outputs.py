@@ -107,8 +107,8 @@ def check_ran(seen: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
         if name not in seen:
             raise ConfigError(
-                f"The forward did not call the inner module {name!r}, so there is no feature of it: a head that only "
-                "training uses, or a layer whose weights another one uses by itself. Name a module that runs."
+                f"The forward did not call the inner module {name!r}, so there is no feature of it: it is a list of "
+                "modules, a head for training alone, or its weights alone are used. Name a module that runs."
             )
 
 
