@@ -60,11 +60,11 @@ def test_weights_on_rgb_of_a_model_that_sees_flow_are_a_caution(tmp_path):
         "TEST.DATASET brush_mnist DECOUPLED.SIZE 32 DECOUPLED.BRUSH_SIZE 8 DECOUPLED.FRAMES 8 DECOUPLED.TEST_VIDEOS 1 "
         "DECOUPLED.LABEL motion DATA.NUM_FRAMES 2 DATA.TRAIN_CROP_SIZE 32 TRAIN.ENABLE False "
         f"TEST.CHECKPOINT_FILE_PATH {tmp_path / 'rgb.pyth'} "
-        f"TEST.ENABLE False BIAS.EVALUATORS [asdt] DATA_LOADER.NUM_WORKERS 0 OUTPUT_DIR {tmp_path}"
+        f"TEST.ENABLE False BIAS.EVALUATORS [asdt] DATA_LOADER.NUM_WORKERS 0"
     )
     for model, expected in (("tsn_r18_flow", 1), ("tsn_r18", 0)):
-        run(load_cfg(overrides=["MODEL.MODEL_NAME", model, *keys.split()]))
-        found = json.loads((tmp_path / "results.json").read_text())["run"]["cautions"]
+        run(load_cfg(overrides=["MODEL.MODEL_NAME", model, "OUTPUT_DIR", str(tmp_path / model), *keys.split()]))
+        found = json.loads((tmp_path / model / "results.json").read_text())["run"]["cautions"]
         assert sum("averaged for optical flow (base_model.conv1.weight)" in caution for caution in found) == expected
 
 
