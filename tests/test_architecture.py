@@ -94,7 +94,7 @@ def test_no_tool_takes_the_name_of_a_standard_module():
 #: there. Each in a fork, so that what all of them import is imported once.
 LOADER = """
 import importlib.util, os, sys, pathlib
-import pytorchvideo.models, torch, torchvision
+import av, fvcore.common.config, jinja2, matplotlib, pytorchvideo.models.hub, safetensors, torch, torchvision, yaml
 
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]  # of the whole tree
 for root in map(pathlib.Path, sys.argv[1:]):

@@ -188,8 +188,10 @@ def _unwrapped(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> list[tu
     variants = [("", weights)]
     for prefix, variant in variants:  # grows meanwhile
         for wrapper in dict.fromkeys([*WRAPPERS, *_common_beginnings(variant, own)]):
+            if not any(name.startswith(wrapper) for name in variant):
+                continue
             stripped = {name.removeprefix(wrapper): value for name, value in variant.items()}
-            if len(stripped) == len(variant) and stripped.keys() != variant.keys():
+            if len(stripped) == len(variant):
                 variants.append((prefix + wrapper, stripped))
     return variants
 

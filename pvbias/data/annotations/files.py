@@ -41,6 +41,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listed: dict[str, dict[str, list[str]]] = {}
+        self._beginnings: dict[str, str] = {}
 
     def find(self, entry: Entry) -> str | None:
         """The path of an entry's video, where there is something; None otherwise.
@@ -58,7 +59,12 @@ class Files:
 
     def path(self, name: str) -> str:
         """The path of a name below the root, whether or not something is there."""
-        return str(self.root / expand(name))
+        folder, leaf = name[: (end := name.rfind("/") + 1)], name[end:]
+        if name.startswith("~") or leaf in ("", "."):
+            return str(self.root / expand(name))
+        if folder not in self._beginnings:  # pathlib once for each folder, not for each of 100,000 files
+            self._beginnings[folder] = str(self.root / folder / "x")[:-1]
+        return self._beginnings[folder] + leaf
 
     def _names(self, folder: str) -> dict[str, list[str]]:
         """Names in a folder, under themselves and, videos, under what they are without their suffix."""

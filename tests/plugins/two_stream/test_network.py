@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pvbias.errors import ConfigError
+from pvbias.models import build_shapes
 from pvbias.plugins.two_stream import TwoStreamNetwork
 from pvbias.plugins.two_stream.network import Stream
 from pvbias.registries import MODEL
@@ -31,11 +32,11 @@ def test_logits_are_the_weighted_sum_of_both_models(rgb, flow, flow_frames, fram
     with torch.no_grad():
         logits = recognizer(clip)
         embedding = recognizer.embed(clip)
-    widths = [MODEL.get(name).build(num_classes=CLASSES, num_frames=frames, crop_size=side) for name in (rgb, flow)]
-    widths = [
-        module.get_submodule(MODEL.get(name).head).weight.shape[1]
-        for module, name in zip(widths, (rgb, flow), strict=True)
+    heads = [
+        build_shapes(entry, num_classes=CLASSES).get_submodule(entry.head).to_empty(device="cpu")
+        for entry in map(MODEL.get, (rgb, flow))
     ]
+    widths = [head.weight.shape[1] for head in heads]
     assert embedding.shape == (2, sum(widths))
     # Both models with heads of their own in place again, whose weights are what the head has of them.
     parts = {"rgb": clip[:, :3] / 255.0, "flow": (clip[:, 3:] / 255.0 - CODED_MEAN) / CODED_STD}
@@ -45,9 +46,8 @@ def test_logits_are_the_weighted_sum_of_both_models(rgb, flow, flow_frames, fram
     columns = dict(zip(("rgb", "flow"), network.head.weight.split(widths, dim=1), strict=True))
     total = network.head.bias.detach().clone()
     with torch.no_grad():
-        for stream, name in (("rgb", rgb), ("flow", flow)):
+        for stream, name, original in (("rgb", rgb, heads[0]), ("flow", flow, heads[1])):
             entry, module = MODEL.get(name), getattr(network, stream)
-            original = entry.build(num_classes=CLASSES, num_frames=frames, crop_size=side).get_submodule(entry.head)
             original.weight.copy_(columns[stream].reshape(original.weight.shape))
             if original.bias is not None:
                 original.bias.zero_()
