@@ -52,13 +52,7 @@ def main(argv: Sequence[str]) -> int:
         if given and not weights:
             parser.error(f"{network!r} names no weights: give MODEL=WEIGHTS, or MODEL for random ones only")
         wanted.setdefault(model, []).extend([weights] if weights else [])
-    cfgs = {
-        model: complete(
-            load_cfg(overrides=["MODEL.MODEL_NAME", model, "PLUGINS", str(args.plugins), *args.keys]),
-            num_classes=NUM_CLASSES,
-        )
-        for model in wanted
-    }
+    cfgs = {model: _configure(model, sources, args) for model, sources in wanted.items()}
     architectures, not_applicable = [], {}
     for model, sources in wanted.items():
         found = _look_at(cfgs[model], sources, args.controls)
@@ -93,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")
     return parser
+
+
+def _configure(model: str, sources: Sequence[str], args: argparse.Namespace) -> CfgNode:
+    """The configuration of an architecture, of a family's as the first of its weights describes it."""
+    overrides = ["MODEL.MODEL_NAME", model, "PLUGINS", str(args.plugins), "TRAIN.ENABLE", "False"]
+    for source in sources[:1]:
+        overrides += ["TEST.CHECKPOINT_FILE_PATH", source]
+    return complete(load_cfg(overrides=[*overrides, *args.keys]), num_classes=NUM_CLASSES)
 
 
 def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int) -> Architecture | str:

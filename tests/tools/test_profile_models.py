@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from pvbias.clips import ClipSpec
-from pvbias.models import ZooModel
+from pvbias.models import ModelFamily, ZooModel
 from pvbias.plugin_loading import load_plugins
-from pvbias.registries import MODEL
+from pvbias.registries import MODEL, MODEL_FAMILY
 from pvbias.report.plots import COLORS
 from pvbias.tools.main import main
 
@@ -123,6 +123,17 @@ def test_one_architecture_with_several_weights_has_one_control(tmp_path):
     assert [network["layers"][0]["temporal_share"] for network in toy["networks"]] == [100, 0]
     assert len(toy["controls"]) == 2
     assert page.count('<span class="muted">(random)</span>') == 1
+
+
+def test_a_family_s_architecture_is_that_which_its_weights_describe(tmp_path, monkeypatch):
+    def configure(cfg):
+        return entry(len(torch.load(cfg.TEST.CHECKPOINT_FILE_PATH)["model_state"]) - 2)
+
+    family = ModelFamily(add_config=lambda cfg: None, configure=configure)
+    monkeypatch.setattr(MODEL_FAMILY, "_obj_map", {"Toys": family})
+    weights = save(tmp_path / "weights" / "three.pyth", *[DIFFERENCE] * 3)
+    _, results = profile(tmp_path / "out", f"Toys={weights}")
+    assert len(results["architectures"][0]["networks"][0]["layers"]) == 3
 
 
 def test_what_has_no_temporal_kernels_is_listed(tmp_path, capsys):
