@@ -52,8 +52,8 @@ def load_plugins(names: Sequence[str] = ()) -> list[ModuleType]:
         except _PluginImportError as error:
             raise ConfigError(
                 f"PLUGINS: {name!r} cannot be imported: {error}. "
-                "Give the dotted name of an importable Python module, and check that its package is installed, or that the "
-                "folder it lies in is on PYTHONPATH (the current folder is not by itself)."
+                "Give the dotted name of an importable Python module, and check that its package is installed, or that "
+                "the folder it lies in is on PYTHONPATH (the current folder is not by itself)."
             ) from error
     return list(modules.values())
 
