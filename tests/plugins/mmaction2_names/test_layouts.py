@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pvbias.errors import WeightsError
-from pvbias.models import Recognizer
+from pvbias.models import Recognizer, build_shapes
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import KEY_LAYOUT, MODEL
 from pvbias.tools.main import main
@@ -121,7 +121,7 @@ def state_of(model, num_classes=5):
 
 @pytest.mark.parametrize("model", PAIRS)
 def test_single_names(model):
-    own = {name: torch.empty(value.shape, device="meta") for name, value in state_of(model).items()}
+    own = build_shapes(MODEL.get(model), num_classes=5).state_dict()
     anchors = {"layer1.0.conv1.bn.weight": "a", "conv1.conv.weight": "b"}
     for ours, theirs in PAIRS[model].items():
         weights = {theirs.removeprefix("backbone."): own[ours]}
