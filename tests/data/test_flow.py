@@ -286,9 +286,9 @@ def test_stacked_flow_is_that_of_the_frames_that_follow(slowing, rate):
 
 def test_the_normalisation_of_rgb_and_flow_has_a_value_for_each_channel():
     for modality, means, message in (
-        ("rgb+flow", 3, r"DATA\.MEAN = .*3 \+ 2k.* one for each channel"),
+        ("rgb+flow", 3, r"DATA\.MEAN = .*3 \+ 2k means.* there are 3 means and 5 standard deviations"),
         ("rgb+flow", 7, r"DATA\.MEAN = .*7 means and 5 standard deviations"),
-        ("rgb", 5, r"DATA\.MEAN = .*one for each channel"),
+        ("rgb", 5, r"DATA\.MEAN = .*'rgb' are normalised with 3 means.* there are 5 means"),
         ("rgb+flow", 6, r"DATA\.MEAN = .*two more for each flow frame"),
     ):
         data = {"DATA.MODALITY": modality, "DATA.MEAN": [0.5] * means, "DATA.STD": [0.5] * 5}
