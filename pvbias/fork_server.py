@@ -40,12 +40,6 @@ _PERIOD = 0.2  # seconds
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def preloaded() -> list[str]:
-    """Modules that the server imports at its start, as ``multiprocessing.set_forkserver_preload`` was told."""
-    module: Any = forkserver
-    return [name for name in module._forkserver._preload_modules if name != "__main__"]
-
-
 def start(answered: Iterable[signal.Signals]) -> None:
     """Start the server, unless it runs.
 

@@ -1,6 +1,5 @@
 """What several test files share: small videos, and one CPU thread and no GPU so that runs are the same everywhere."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -74,12 +73,8 @@ def pytest_pyfunc_call(pyfuncitem):
 
 @pytest.fixture(scope="session", autouse=True)
 def plugins():
-    """Registries are full whichever tests ran before, also those that put others in their place for a while.
-
-    Processes that tests start by way of the fork server find the same imported, and what optimizers import.
-    """
-    modules = [module.__name__ for module in load_plugins()]
-    multiprocessing.set_forkserver_preload(["torch._dynamo", "pvbias.run.job", *modules])
+    """Registries are full whichever tests ran before, also those that put others in their place for a while."""
+    load_plugins()
 
 
 @pytest.fixture(autouse=True)

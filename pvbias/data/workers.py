@@ -57,8 +57,7 @@ def worker_context(*modules: str, sent: object) -> WorkerContext:
     A worker ends with this process, however that ends; so then do the fork server and Python's resource tracker.
 
     Args:
-        modules: that workers need, beside those that ``multiprocessing.set_forkserver_preload`` was told. A server that
-            runs already imports nothing more: the workers do it then.
+        modules: that workers need. A server that runs already imports nothing more: the workers do it then.
         sent: what travels to the workers, the function that they call included. Where nothing of it is defined in the
             main script they do not import that, and it may do without ``if __name__ == "__main__"``, or be no file at
             all.
@@ -77,7 +76,7 @@ def worker_context(*modules: str, sent: object) -> WorkerContext:
         )
     context = WorkerContext(needs_main_script=bool(needed))
     if _SERVED:
-        preload = dict.fromkeys([fork_server.__name__, *fork_server.preloaded(), *modules])
+        preload = [fork_server.__name__, *modules]
         context.set_forkserver_preload([name for name in preload if name != "__main__"])
         fork_server.start(_TELLING_TO_LEAVE)
     return context

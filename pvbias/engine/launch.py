@@ -6,7 +6,6 @@ import logging
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -114,8 +113,7 @@ def _spawn(job: Job, cfg: CfgNode) -> None:
 
 def _run_children(processes: list[ProcessInfo], folder: Path, job: Job, cfg: CfgNode) -> None:
     # All that a job needs is imported once and shared; CUDA, which does not outlive a fork, is not touched by that.
-    ours = [name for name in sys.modules if name.startswith("pvbias.")]
-    method = worker_context("pvbias.run.job", *ours, job.__module__, sent=job).get_start_method()
+    method = worker_context("pvbias.run.job", job.__module__, sent=job).get_start_method()
     with main_script_left_out(job):
         children = mp.start_processes(
             _child, args=(processes, folder, job, cfg), nprocs=len(processes), join=False, start_method=method

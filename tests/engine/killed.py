@@ -168,6 +168,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> tuple[int, int]
         Unreadable checkpoints that any start found, and lines of the log that differ.
     """
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     generator = random.Random(seed)
 
     def start(name: str) -> BaseProcess:
