@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from fvcore.common.config import CfgNode
-from torch import nn
 
 from pvbias.clips import RGB_AND_FLOW, single_pathway
 from pvbias.config.keys import Rule, are_numbers, at_least, declare
@@ -124,12 +122,11 @@ def two_stream(rgb: str, flow: str, *, num_flow_frames: int, weights: tuple[floa
             (seen.clip_spec.mean, seen.clip_spec.std), (moved.clip_spec.mean, moved.clip_spec.std), coded, strict=True
         )
     )
-    build = partial(
-        _build, (rgb, seen), (flow, moved), num_flow_frames=0 if for_flow else num_flow_frames, weights=weights
-    )
     return ZooModel(
         zoo=_ZOO,
-        build=build,
+        build=lambda **sizes: TwoStreamNetwork(
+            *build_streams(rgb, flow, num_flow_frames=num_flow_frames, weights=weights, **sizes)
+        ),
         clip_spec=seen.clip_spec.replace(modality=RGB_AND_FLOW, mean=mean, std=std),
         head="head",
         fixed_size=seen.fixed_size or moved.fixed_size,
@@ -138,34 +135,21 @@ def two_stream(rgb: str, flow: str, *, num_flow_frames: int, weights: tuple[floa
 
 
 def build_streams(
-    rgb: tuple[str, ZooModel], flow: tuple[str, ZooModel], *, num_flow_frames: int, **sizes: int
-) -> tuple[nn.Module, nn.Module]:
-    """The two zoo modules, random weights, each with its final projection.
+    rgb: str, flow: str, *, num_flow_frames: int, weights: tuple[float, float], **sizes: int
+) -> tuple[Stream, Stream]:
+    """Build both models with random weights, each with its final projection, the second one for optical flow.
 
     Args:
-        rgb, flow: name and entry of the models.
-        num_flow_frames: k, of a flow model on RGB; 0: it is made for flow.
+        rgb, flow, num_flow_frames, weights: as of :func:`two_stream`.
         sizes: as of :attr:`.ZooModel.build`.
     """
-    seen, moved = (entry.build(**sizes) for _, entry in (rgb, flow))
-    return seen, with_flow_input(moved, num_flow_frames, name=flow[0]) if num_flow_frames else moved
-
-
-def _build(
-    rgb: tuple[str, ZooModel],
-    flow: tuple[str, ZooModel],
-    *,
-    num_flow_frames: int,
-    weights: tuple[float, float],
-    **sizes: int,
-) -> TwoStreamNetwork:
-    modules = build_streams(rgb, flow, num_flow_frames=num_flow_frames, **sizes)
-    return TwoStreamNetwork(
-        *(
-            Stream(name=name, module=module, head=entry.head, pathways=entry.pathways, weight=weight)
-            for (name, entry), module, weight in zip((rgb, flow), modules, weights, strict=True)
-        )
-    )
+    streams = [
+        Stream(name=name, module=entry.build(**sizes), head=entry.head, pathways=entry.pathways, weight=weight)
+        for name, entry, weight in zip((rgb, flow), map(MODEL.get, (rgb, flow)), weights, strict=True)
+    ]
+    if MODEL.get(flow).clip_spec.modality != "flow":
+        with_flow_input(streams[1].module, num_flow_frames, name=flow)
+    return streams[0], streams[1]
 
 
 def _entry(name: str, key: str) -> ZooModel:

@@ -19,11 +19,11 @@ from pvbias.zoo import (
     fetch,
     load_module_weights,
     model_weights,
-    read_checkpoint,
+    peek_checkpoint,
 )
 
 from .family import FAMILY, build_streams, two_stream
-from .network import Stream, TwoStreamNetwork
+from .network import TwoStreamNetwork
 
 
 def join(
@@ -38,7 +38,8 @@ def join(
     """Write the weights of a two-stream network, of which two trained models are the streams.
 
     The file says which models these are: ``MODEL.MODEL_NAME TwoStream`` and the file as
-    ``TEST.CHECKPOINT_FILE_PATH`` or ``TRAIN.CHECKPOINT_FILE_PATH`` is all that a configuration needs.
+    ``TEST.CHECKPOINT_FILE_PATH`` or ``TRAIN.CHECKPOINT_FILE_PATH`` is all that a configuration needs. What the weights
+    do not fill is left out, so that whoever loads the file is told so.
 
     Args:
         rgb, flow: name in the MODEL registry, and where its weights are, as for :func:`pvbias.zoo.fetch`. Weights on
@@ -49,8 +50,6 @@ def join(
         weights: of the logits of each in the network's.
         new_head: leave the final projections out: the file is something to train from, and not to measure.
 
-    What the weights do not fill is left out, so that whoever loads the file is told so.
-
     Returns:
         What became of the weights of each.
 
@@ -60,7 +59,6 @@ def join(
     """
     model = two_stream(rgb[0], flow[0], num_flow_frames=num_flow_frames, weights=weights)
     entries = [MODEL.get(name) for name, _ in (rgb, flow)]
-    for_flow = entries[1].clip_spec.modality == "flow"
     classes = [_count_classes(source, entry) for (_, source), entry in zip((rgb, flow), entries, strict=True)]
     names = _class_names(rgb[1], flow[1])
     if not new_head and (None in classes or classes[0] != classes[1]):
@@ -68,30 +66,27 @@ def join(
             f"{rgb[1]!r} tells {_said(classes[0])} apart and {flow[1]!r} {_said(classes[1])}: together they predict "
             "nothing. --new-head leaves the final projections out, for a network to train from."
         )
-    modules = build_streams(
-        (rgb[0], entries[0]),
-        (flow[0], entries[1]),
-        num_flow_frames=0 if for_flow else num_flow_frames,
+    streams = build_streams(
+        rgb[0],
+        flow[0],
+        num_flow_frames=num_flow_frames,
+        weights=weights,
         num_classes=classes[0] or 2,
         num_frames=model.clip_spec.num_frames,
         crop_size=model.clip_spec.crop_size,
     )
-    specs = (entries[0].clip_spec, entries[1].clip_spec if for_flow else None)
+    # Not of weights on RGB for the flow stream, which sees other pictures than they did.
+    specs = (entries[0].clip_spec, entries[1].clip_spec if entries[1].clip_spec.modality == "flow" else None)
     reports = [
-        load_module_weights(module, entry.head, source, key=key, clip_spec=spec)
-        for module, entry, (_, source), key, spec in zip(
-            modules, entries, (rgb, flow), ("TWO_STREAM.RGB", "TWO_STREAM.FLOW"), specs, strict=True
+        load_module_weights(stream.module, stream.head, source, key=key, clip_spec=spec)
+        for stream, (_, source), key, spec in zip(
+            streams, (rgb, flow), ("TWO_STREAM.RGB", "TWO_STREAM.FLOW"), specs, strict=True
         )
     ]
     for report in reports:
         if not new_head and (why := _why_no_predictions(report, of_flow=report is reports[1])):
             raise WeightsError(f"{why}. --new-head leaves the final projections out, for a network to train from.")
-    network = TwoStreamNetwork(
-        *(
-            Stream(name=name, module=module, head=entry.head, pathways=entry.pathways, weight=weight)
-            for (name, _), module, entry, weight in zip((rgb, flow), modules, entries, weights, strict=True)
-        )
-    )
+    network = TwoStreamNetwork(*streams)
     left_out = {
         f"{stream}.{name}" for stream, report in zip(("rgb", "flow"), reports, strict=True) for name in report.random
     }
@@ -114,11 +109,11 @@ def join(
 def _count_classes(source: str, entry: ZooModel) -> int | None:
     """The number of classes of a checkpoint's head; None: it has none."""
     path = fetch(source)
-    return count_head_classes(model_weights(read_checkpoint(path), path), entry)
+    return count_head_classes(model_weights(peek_checkpoint(path), path), entry)
 
 
 def _why_no_predictions(report: LoadReport, *, of_flow: bool) -> str:
-    """Why a stream is not to be measured with these weights; empty: it is."""
+    """The reason for not measuring a stream with these weights; empty: there is none."""
     if not report.head_loaded:
         return (
             f"{report.source!r} fills the backbone, but not the final projection: together they would predict with "
