@@ -12,7 +12,7 @@ from pvbias.data.flow import FlowVideos
 from pvbias.data.lookup import find_missing
 from pvbias.video import Video
 from pvbias.video.flow_coding import BOUND, encode_flow
-from pvbias.video.video import BadVideoError, FrameSize, frames_shown, in_order
+from pvbias.video.video import BadVideoError, FrameSize, SharedTimes, frames_shown, in_order
 
 #: ``estimator(first, second)``; see :data:`pvbias.registries.FLOW`.
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -48,7 +48,7 @@ class EstimatedFlow(FlowVideos):
         return find_missing(self._source)
 
 
-class FlowVideo:
+class FlowVideo(SharedTimes):
     """The optical flow of a video, coded as frames; implements :class:`pvbias.video.Video`.
 
     Frame k has the displacement, in pixels of the size asked for, from the video's frame k to frame k + 1 at that size
@@ -65,22 +65,13 @@ class FlowVideo:
     """
 
     def __init__(self, video: Video, estimator: Estimator) -> None:
+        super().__init__(video)
         self._video = video
         self._estimator = estimator
         self._size: FrameSize | None = None  # that the two below are of
         self._frame: tuple[int, np.ndarray] | None = None  # the last one read, and its number
         self._flow: tuple[int, np.ndarray] | None = None  # the last one estimated
         self.figures = {"pairs": 0, "seconds": 0.0, "vectors": 0, "clipped": 0}
-
-    @property
-    def timestamps(self) -> np.ndarray:
-        """The timestamps of the original."""
-        return self._video.timestamps
-
-    @property
-    def duration(self) -> float:
-        """The duration of the original."""
-        return self._video.duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         """The flow of the frames shown at ``times``: uint8 ``(len(times), height, width, 3)``.
@@ -100,10 +91,6 @@ class FlowVideo:
             flows[start] = encode_flow(self._estimated(frames[start], frames.get(start + 1)))
         self._flow = starts[-1], flows[starts[-1]]
         return in_order(np.stack([flows[start] for start in starts]), place)
-
-    def close(self) -> None:
-        """Close the original."""
-        self._video.close()
 
     def _frames(self, starts: Sequence[int], size: FrameSize) -> dict[int, np.ndarray]:
         """The frames of the pairs that begin at ``starts``, by number."""

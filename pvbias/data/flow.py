@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from ..registries import TRACK
 from ..video.decoding import FileVideo
 from ..video.flow_coding import decode_flow, encode_flow, mirror_flow, resize_flow
-from ..video.video import ROUNDING, BadVideoError, FrameSize, Video, frames_shown
+from ..video.video import ROUNDING, BadVideoError, FrameSize, SharedTimes, Video, frames_shown
 from .manifest import FINISHED_FILE, read_finished
 from .records import VideoRecord, VideoSource
 from .tracks import Track, VideoTrack, read_clip_and_track
@@ -64,7 +64,7 @@ class FlowSource(Protocol):
         ...
 
 
-class FlowFile:
+class FlowFile(SharedTimes):
     """A file that ``pvbias flow extract`` wrote; implements :class:`Flow`.
 
     A video without loss whose frames are vectors as :func:`encode_flow` codes them: the frame at the time of the
@@ -80,16 +80,7 @@ class FlowFile:
 
     def __init__(self, path: str) -> None:
         self._video = FileVideo(path)
-
-    @property
-    def timestamps(self) -> np.ndarray:
-        """See :class:`Flow`."""
-        return self._video.timestamps
-
-    @property
-    def duration(self) -> float:
-        """See :class:`Flow`."""
-        return self._video.duration
+        super().__init__(self._video)
 
     def velocity(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         """See :class:`Flow`."""
@@ -101,10 +92,6 @@ class FlowFile:
         seconds = intervals[np.minimum(needed, len(intervals) - 1)][place]
         vectors /= np.maximum(seconds, ROUNDING).astype(np.float32)[:, None, None, None]
         return resize_flow(vectors, *size(*vectors.shape[1:3]))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._video.close()
 
 
 class FlowFiles:
@@ -186,26 +173,16 @@ class FlowClips(FlowVideos):
         return _CodedFlow(self._flow.open_flow(record), fps=self._fps)
 
 
-class _Displacements:
+class _Displacements(SharedTimes):
     """Flow as displacements in ``1 / fps`` seconds, float32 ``(T, h, w, 2)``."""
 
     def __init__(self, flow: Flow, *, fps: float) -> None:
+        super().__init__(flow)
         self._flow = flow
         self._fps = fps
 
-    @property
-    def timestamps(self) -> np.ndarray:
-        return self._flow.timestamps
-
-    @property
-    def duration(self) -> float:
-        return self._flow.duration
-
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         return self._flow.velocity(times, size) / self._fps
-
-    def close(self) -> None:
-        self._flow.close()
 
 
 class _CodedFlow(_Displacements):
@@ -249,19 +226,12 @@ class RgbAndFlowClips(FlowVideos):
         return _RgbAndFlow(self._source.open(record), record, self._track, self._ahead)
 
 
-class _RgbAndFlow:
+class _RgbAndFlow(SharedTimes):
     """A video whose frames have coded flow behind RGB, uint8 ``(T, h, w, 3 + 2k)``."""
 
     def __init__(self, video: Video, record: VideoRecord, track: Track, ahead: np.ndarray) -> None:
+        super().__init__(video)
         self._video, self._record, self._track, self._ahead = video, record, track, ahead
-
-    @property
-    def timestamps(self) -> np.ndarray:
-        return self._video.timestamps
-
-    @property
-    def duration(self) -> float:
-        return self._video.duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         moments = (np.asarray(times)[:, None] + self._ahead).ravel()
@@ -269,9 +239,6 @@ class _RgbAndFlow:
         coded = encode_flow(flow)[..., :2]
         stacked = coded.reshape(len(times), len(self._ahead), *coded.shape[1:])  # (T, k, h, w, 2)
         return np.concatenate([frames, *np.moveaxis(stacked, 1, 0)], axis=3)
-
-    def close(self) -> None:
-        self._video.close()
 
 
 def find_flow(cfg: CfgNode, source: VideoSource) -> FlowSource:

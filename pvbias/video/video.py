@@ -43,6 +43,43 @@ class Video(Protocol):
     def close(self) -> None: ...
 
 
+class _Opened(Protocol):
+    """An opened file with times: a :class:`Video`, optical flow."""
+
+    @property
+    def timestamps(self) -> np.ndarray: ...
+
+    @property
+    def duration(self) -> float: ...
+
+    def close(self) -> None: ...
+
+
+class SharedTimes:
+    """Base of what is read from something opened, at the times of its frames: their optical flow, say.
+
+    Args:
+        opened: closed with this.
+    """
+
+    def __init__(self, opened: _Opened) -> None:
+        self._opened = opened
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """See :class:`Video`."""
+        return self._opened.timestamps
+
+    @property
+    def duration(self) -> float:
+        """See :class:`Video`."""
+        return self._opened.duration
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._opened.close()
+
+
 def frames_shown(timestamps: np.ndarray, times: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """The frames that a read needs: for each time the last one displayed by then (the first one before any is).
 
