@@ -381,7 +381,7 @@ def _mean(values: Tensor) -> Tensor:
 
 
 def _key(video: Any) -> Hashable:
-    """What tells a video from others: two tensors of one number are two keys."""
+    """The key of a video's name: two tensors of one number would be two keys."""
     if isinstance(video, (Tensor, np.ndarray, np.generic)):
         number = video.tolist()
         return tuple(number) if isinstance(number, list) else number

@@ -136,7 +136,7 @@ def _values(texts: Sequence[str], places: Sequence[int], order: Callable[[str], 
 
 
 def _text(value: Attribute | None) -> str:
-    """What a value is called: different numbers differently, equal ones alike."""
+    """The text for a value: another one for each different number, the same for equal ones."""
     if not isinstance(value, float):
         return str(value)
     if value.is_integer() and abs(value) < _LONG:
