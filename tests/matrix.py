@@ -27,9 +27,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".matrix"
+EXTRA = "dev"  # of setup.py: what an environment holds beside what pvbias needs
 TABLE_IN = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- written by make test-matrix -->\n", "<!-- end of what make test-matrix writes -->\n"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -72,7 +74,7 @@ class Environment:
         constraints.write_text("".join(f"{bound}\n" for bound in oldest_versions()) if self.oldest else "")
         self._python("-m", "pip", "install", "--quiet", "--upgrade", "pip")
         self._python(
-            *("-m", "pip", "install", "--quiet", "--constraint", str(constraints), "--editable", f"{ROOT}[dev]")
+            *("-m", "pip", "install", "--quiet", "--constraint", str(constraints), "--editable", f"{ROOT}[{EXTRA}]")
         )
         stamp.write_text(made_for)
 
@@ -95,8 +97,8 @@ class Environment:
         return process.returncode == 0, next((line for line in reversed(lines) if line), "")
 
     def versions(self) -> dict[str, str]:
-        """Of Python and of each dependency that ``setup.py`` names, as installed."""
-        names = [name for name, _ in requirements()]
+        """Of Python and of each dependency that was installed because ``setup.py`` bounds it."""
+        names = [name for name, _ in requirements(EXTRA)]
         code = (
             "import importlib.metadata as metadata, json, platform, sys;"
             "versions = {name: metadata.version(name) for name in sys.argv[1:]};"
@@ -108,18 +110,24 @@ class Environment:
         return _run([str(self.folder / "bin/python"), *arguments])
 
 
-def requirements() -> Iterator[tuple[str, str]]:
-    """Name and lowest version of each dependency, optional ones included, that ``setup.py`` bounds from below."""
-    call = next(node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if _is_setup(node))
+def requirements(*extras: str) -> Iterator[tuple[str, str]]:
+    """Name and lowest version of each dependency that ``setup.py`` bounds from below.
+
+    Args:
+        extras: those whose dependencies are included; none named: all of them.
+    """
+    call: Any = next(node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if _is_setup(node))
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    by_extra = given["extras_require"]
+    of_extra = {key.value: listed for key, listed in zip(by_extra.keys, by_extra.values, strict=True)}
     seen = set()
-    for keyword in call.keywords:
-        if keyword.arg in ("install_requires", "extras_require"):
-            for node in ast.walk(keyword.value):
-                text = node.value if isinstance(node, ast.Constant) else ""
-                match = re.match(r"([\w.-]+)>=([\w.]+)", text)
-                if match and match[1] not in seen:
-                    seen.add(match[1])
-                    yield match[1], match[2]
+    for listed in (given["install_requires"], *(of_extra[extra] for extra in extras or of_extra)):
+        for node in ast.walk(listed):
+            text = str(node.value) if isinstance(node, ast.Constant) else ""
+            match = re.match(r"([\w.-]+)>=([\w.]+)", text)
+            if match and match[1] not in seen:
+                seen.add(match[1])
+                yield match[1], match[2]
 
 
 def _is_setup(node: ast.AST) -> bool:

@@ -20,6 +20,14 @@ def test_the_oldest_set_is_what_the_package_requires():
     }
 
 
+def test_an_environment_tells_the_versions_of_what_is_installed_into_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(matrix.Environment, "_python", lambda self, *arguments: asked.extend(arguments) or "{}")
+    matrix.Environment("python", "3.12", oldest=False).versions()
+    assert {"torch", "pytest", "transformers"} <= set(asked)
+    assert not {"sphinx", "furo", "myst-parser"} & set(asked)  # of an extra that no environment is made with
+
+
 def test_this_python_is_found_and_another_version_is_not(monkeypatch, tmp_path):
     version = ".".join(platform.python_version_tuple()[:2])
     assert matrix.find_python("3.0") is None
