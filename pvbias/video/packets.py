@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from .bytes_cache import BytesCache
 from .containers import check_not_encrypted, decode_all, demuxed, open_container, video_stream
 from .display_times import (
     NO_TIMESTAMP,
@@ -55,8 +55,11 @@ _UNTIMED_IN_AVI = frozenset({"h264", "hevc", "vvc"})
 #: Packets whose identities are looked up at once.
 _CHUNK = 64
 
-#: Files whose index a process keeps. One takes 50 bytes a packet, so 15 kB for a Kinetics video.
-_CACHE_SIZE = 2048
+#: Indexes that a process keeps, bytes. One takes 60 bytes a packet: 15 kB for a Kinetics video, 6 MB for an hour.
+_CACHE_BYTES = 64 << 20
+
+#: A Python number in a list, bytes.
+_NUMBER_BYTES = 40
 
 #: Packets that were read for an index are kept for decoding up to this much data, bytes: a Kinetics video has 1 MB.
 _KEPT_BYTES = 4 << 20
@@ -106,6 +109,12 @@ class PacketIndex:
         object.__setattr__(self, "keys", np.flatnonzero(self.is_key).tolist())
 
     @property
+    def nbytes(self) -> int:
+        """Its size in memory, about."""
+        own = [value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray)]
+        return sum(own) + _NUMBER_BYTES * len(self.keys)
+
+    @property
     def counted(self) -> bool:
         """Whether the file is always decoded from its start, and the frames that come out are counted."""
         return self.output_of_frame is not None
@@ -152,9 +161,9 @@ def identity(packet: av.Packet) -> tuple[int, int, int]:
 
 
 _FileKey = tuple[str, int, int]
-_cache: OrderedDict[_FileKey, PacketIndex] = OrderedDict()
+_cache: BytesCache[PacketIndex] = BytesCache(_CACHE_BYTES)
 #: What :func:`recounted` gave. Not in place of the other: what a file gives must not depend on what was read before.
-_recounted: OrderedDict[_FileKey, PacketIndex] = OrderedDict()
+_recounted: BytesCache[PacketIndex] = BytesCache(_CACHE_BYTES)
 _named: set[str] = set()
 
 
@@ -182,10 +191,9 @@ def packet_index(path: str, container: InputContainer, stream: VideoStream) -> S
     key = _file_key(path)
     index = _cache.get(key)
     if index is not None:
-        _cache.move_to_end(key)
         return Scanned(index, 0, [])
     scanned = _scan(path, container, stream)
-    _keep(_cache, key, scanned.index)
+    _cache.keep(key, scanned.index)
     return scanned
 
 
@@ -198,7 +206,7 @@ def forget_indexes() -> None:
 
 def unseekable(path: str, index: PacketIndex) -> PacketIndex:
     """The index of a file in which seeking leads to other packets than reading does; cached for its next visits."""
-    return _keep(_cache, _file_key(path), replace(index, seekable=False))
+    return _cache.keep(_file_key(path), replace(index, seekable=False))
 
 
 def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
@@ -211,16 +219,16 @@ def recounted(path: str, index: PacketIndex, reason: str) -> PacketIndex:
         BadVideoError: no frame comes out.
     """
     key = _file_key(path)
-    if key in _recounted:
-        _recounted.move_to_end(key)
-        return _recounted[key]
+    known = _recounted.get(key)
+    if known is not None:
+        return known
     times, interval, trouble = _decode_times(path, index.tick)
     times = without_outliers(times, index.tick)
     _name(path, reason)
     # Without damage the k-th frame that comes out is the k-th of all, whatever time it has been given.
     came_out = times if trouble else complete_times(times, interval).tolist()
     output = stand_ins(index.frame_pts, came_out, MAX_GAP / index.tick)
-    return _keep(_recounted, key, replace(index, output_of_frame=output, trouble=trouble))
+    return _recounted.keep(key, replace(index, output_of_frame=output, trouble=trouble))
 
 
 def _scan(path: str, container: InputContainer, stream: VideoStream) -> Scanned:
@@ -381,13 +389,6 @@ def _decode_times(path: str, tick: float, *, strict: bool = False) -> tuple[list
 def _file_key(path: str) -> _FileKey:
     status = os.stat(path)
     return path, status.st_mtime_ns, status.st_size
-
-
-def _keep(cache: OrderedDict[_FileKey, PacketIndex], key: _FileKey, index: PacketIndex) -> PacketIndex:
-    cache[key] = index
-    if len(cache) > _CACHE_SIZE:
-        cache.popitem(last=False)
-    return index
 
 
 def _name(path: str, reason: str) -> None:
