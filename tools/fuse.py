@@ -60,14 +60,15 @@ def main(argv: Sequence[str]) -> int:
     _refuse_other_runs(args.out)
     runs = [read_results(folder) for folder in args.runs]
     all_videos = _streams(args.runs, runs, weights)
-    streams = on_common_videos(all_videos)
+    streams = on_common_videos(all_videos, folder=args.out)
     left_out = [
         len(own.predictions.names) - len(common.predictions.names)
         for own, common in zip(all_videos, streams, strict=True)
     ]
-    fused = fuse(streams)
+    fused = fuse(streams, folder=args.out)
     seed = runs[0].seed
-    results = evaluate_accuracy(streams, fused, left_out, seed=seed) | evaluate_predictions(streams, fused, seed=seed)
+    results = evaluate_accuracy(streams, fused, left_out, seed=seed)
+    results |= evaluate_predictions(streams, fused, seed=seed, folder=args.out)
     run = replace(
         _describe(streams, runs, results),
         name=args.out.resolve().name,

@@ -139,18 +139,17 @@ class StudentEvaluator(Evaluator):
         if self.fitted is not None:
             best = self.fitted.best
             tables["student_training"] = [{**row, "best": row["epoch"] == best} for row in self.fitted.epochs]
-        rows = [row for row in self.rows.values() if row is not None]
-        if not rows:
+        scores = [[score for level in LEVELS for score in row[level]] for row in self.rows.values() if row is not None]
+        if not scores:
             reason = f"None of the {len(self.rows)} videos has a label: the student has nothing to be measured by."
             return Result(tables=tables, not_applicable=reason)
-        note = unlabelled_note(self.rows)
+        note = unlabelled_note(len(self.rows) - len(scores))
         figures = [
             Figure(name=name, value=None, unit=unit, level=level, variant=self.variant, note=note)
             for level in LEVELS
             for name, unit in self.figures
         ]
-        columns = np.array([[score for level in LEVELS for score in row[level]] for row in rows])
-        return Result(figures=mean_figures(figures, columns, **self.bootstrap), tables=tables)
+        return Result(figures=mean_figures(figures, np.array(scores), **self.bootstrap), tables=tables)
 
     def _training_videos(self, context: Context) -> VideoSource:
         try:

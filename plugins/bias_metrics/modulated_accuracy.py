@@ -9,7 +9,7 @@ from fvcore.common.config import CfgNode
 
 from pvbias.clips import ORIGINAL, Freeze, Reverse, Shuffle
 from pvbias.evaluation import Accuracy, Figure, Result
-from pvbias.evaluation.accuracy import LEVELS, AccuracyRow
+from pvbias.evaluation.accuracy import LEVELS
 from pvbias.evaluation.compared import compared_modulations
 from pvbias.evaluation.statistics import log_ratio, log_ratio_figure
 from pvbias.models import Recognizer
@@ -36,32 +36,30 @@ class ModulatedAccuracy(Accuracy):
         self.compared = compared_modulations(cfg, Shuffle(), Reverse(), Freeze(frame=cfg.BIAS.FREEZE_FRAME))
         self.measure_on({ORIGINAL: (ORIGINAL,), **self.compared})
 
-    def evaluate(self) -> Result:
-        """See :meth:`.Evaluator.evaluate`."""
-        result = super().evaluate()
-        rows = self.labelled()
-        if not rows:
+    def result(self, labels: np.ndarray, credits: np.ndarray, unlabelled: int) -> Result:
+        """See :meth:`.Accuracy.result`."""
+        result = super().result(labels, credits, unlabelled)
+        if not len(labels):
             return result
         for variant in self.compared:
             for level in LEVELS:
                 template = Figure(name="log_ratio", value=None, unit="log ratio", level=level, variant=variant)
-                original, modulated = self._top1(rows, variant, level)
+                original, modulated = self._top1(credits, variant, level)
                 result.figures.append(log_ratio_figure(template, original, modulated, **self.bootstrap))
         return result
 
-    def class_row(self, label: int, level: str, rows: Sequence[AccuracyRow]) -> dict[str, object]:
+    def class_row(self, label: int, level: str, credits: np.ndarray) -> dict[str, object]:
         """A row of the table ``per_class``."""
-        original, shuffled = self._top1(rows, "shuffle", level)
+        original, shuffled = self._top1(credits, "shuffle", level)
         ratio = log_ratio(original, shuffled, **self.bootstrap)
         low, high = ratio.interval or (None, None)
-        return super().class_row(label, level, rows) | {
+        return super().class_row(label, level, credits) | {
             "log_ratio_shuffle": ratio.value,
             "log_ratio_shuffle_low": low,
             "log_ratio_shuffle_high": high,
             "note": ratio.note,
         }
 
-    def _top1(self, rows: Sequence[AccuracyRow], variant: str, level: str) -> tuple[np.ndarray, np.ndarray]:
+    def _top1(self, credits: np.ndarray, variant: str, level: str) -> tuple[np.ndarray, np.ndarray]:
         """Credits ``(n,)`` on original and on modulated clips."""
-        credits = self.columns(rows, [(ORIGINAL, level, 1), (variant, level, 1)])
-        return credits[:, 0], credits[:, 1]
+        return self.column(credits, ORIGINAL, level, 1), self.column(credits, variant, level, 1)

@@ -64,4 +64,5 @@ class DynamicScore(Evaluator):
             for level in LEVELS
             for name, unit in (("dynamic_score", "nats"), ("agreement", "%"))
         ]
-        return Result(figures=mean_figures(figures, np.array(list(self.rows.values())), **self.bootstrap))
+        columns = np.fromiter(self.rows.values(), np.dtype((np.float64, len(figures))), len(self.rows))
+        return Result(figures=mean_figures(figures, columns, **self.bootstrap))

@@ -107,7 +107,7 @@ class FactorErrors(Evaluator):
         if reason:
             return Result(not_applicable=reason)
         shares = np.stack([_shares(row, parts) for row in rows])  # (videos, variants, levels, 4)
-        note = unlabelled_note(self.rows)
+        note = unlabelled_note(len(self.rows) - len(rows))
         figures, columns = [], []
         for name, counted in _FIGURES.items():
             for number, variant in enumerate(self.needs.modulations):

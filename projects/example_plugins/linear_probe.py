@@ -45,12 +45,12 @@ class Embeddings(Evaluator):
         """Keeps the label and the embedding."""
         if video.label is not None:
             embedding = outputs[ORIGINAL].features["embedding"].mean(0).numpy()
-            self.rows[video.index] = (video.label, self.put_away(embedding))
+            self.rows[video.index] = (video.label, embedding)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Of all labelled videos, in order: labels ``(n,)``, embeddings ``(n, D)``."""
         labels = np.array([label for label, _ in self.rows.values()], dtype=np.int64)
-        return labels, np.array([self.read_back(kept) for _, kept in self.rows.values()])
+        return labels, np.array([embedding for _, embedding in self.rows.values()])
 
     def evaluate(self) -> Result:
         """Nothing to report: the embeddings are for others."""

@@ -60,10 +60,10 @@ class SharedFactors(Evaluator):
         self.needs = Needs(modulations=(ORIGINAL,), features=("embedding",), attributes=self.factors)
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
-        """Keeps the factors, and puts the embedding away."""
+        """Keeps the factors and the embedding."""
         if all(factor in video.attributes for factor in self.factors):
-            embedding = outputs[ORIGINAL].features["embedding"].mean(0)
-            self.rows[video.index] = [video.attributes[factor] for factor in self.factors], self.put_away(embedding)
+            embedding = outputs[ORIGINAL].features["embedding"].mean(0).numpy()
+            self.rows[video.index] = [video.attributes[factor] for factor in self.factors], embedding
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
@@ -72,7 +72,7 @@ class SharedFactors(Evaluator):
         few = [name for name, of_factor in zip(self.factors, pairs, strict=True) if len(of_factor) < 2]
         if few:
             return Result(not_applicable=f"Fewer than two pairs of videos share {few[0]} and differ in all others.")
-        embeddings = np.stack([self.read_back(row[1]) for row in self.rows.values()]).astype(np.float64)
+        embeddings = np.stack([row[1] for row in self.rows.values()]).astype(np.float64)
         embeddings = embeddings[:, np.ptp(embeddings, axis=0) > 0]
         if not embeddings.size:
             return Result(not_applicable="The embedding is the same for all videos.")

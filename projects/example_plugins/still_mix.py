@@ -60,20 +60,22 @@ class SureFrames(Evaluator):
         right = probabilities.argmax(1) == video.label
         frames = video.clips[right, :, MIDDLE.order(video.clips.shape[2], seed=0)[0]]
         self.rows[video.index] = [
-            (float(probability), self.put_away(frame))
+            (float(probability), frame.numpy())
             for probability, frame in zip(probabilities[right].amax(1), frames, strict=True)
         ]
 
     def evaluate(self) -> Result:
         """Chooses, and in a bank that is too large leaves out any."""
         keys = self.cfg.STILL_MIX
-        candidates = [pair for row in self.rows.values() for pair in row]
-        if not candidates:
+        probabilities = [probability for row in self.rows.values() for probability, _ in row]
+        if not probabilities:
             raise DataError("still_mix: the reference network is right about no training frame. Train it for longer.")
-        least = np.quantile([probability for probability, _ in candidates], keys.QUANTILE)
-        sure = [kept for probability, kept in candidates if probability >= least]
+        least = np.quantile(probabilities, keys.QUANTILE)
+        sure = [number for number, probability in enumerate(probabilities) if probability >= least]
         drawn = np.random.default_rng(self.cfg.RNG_SEED).permutation(len(sure))[: keys.BANK_SIZE]
-        self.bank = torch.from_numpy(np.stack([self.read_back(sure[index]) for index in np.sort(drawn)]))
+        wanted = {sure[index] for index in drawn}
+        frames = (frame for row in self.rows.values() for _, frame in row)
+        self.bank = torch.from_numpy(np.stack([frame for number, frame in enumerate(frames) if number in wanted]))
         return Result()
 
 

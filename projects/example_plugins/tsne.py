@@ -49,14 +49,14 @@ class Tsne(Evaluator):
             group = str(video.attributes.get(self.cfg.TSNE.COLOUR_BY, "unknown"))
         else:
             group = "unknown" if video.label is None else self.class_name(video.label)
-        self.rows[video.index] = (group, self.put_away(outputs[ORIGINAL].features["embedding"].mean(0)))
+        self.rows[video.index] = (group, outputs[ORIGINAL].features["embedding"].mean(0).numpy())
 
     def evaluate(self) -> Result:
         """The picture, and the places of the videos in it as a table."""
         if len(self.rows) < 3:
             return Result(not_applicable="it takes three videos")
         groups = [group for group, _ in self.rows.values()]
-        embeddings = np.array([self.read_back(kept) for _, kept in self.rows.values()])
+        embeddings = np.array([embedding for _, embedding in self.rows.values()])
         perplexity = min(self.cfg.TSNE.PERPLEXITY, (len(embeddings) - 1) / 3)
         places = TSNE(perplexity=perplexity, init="pca", random_state=self.cfg.RNG_SEED).fit_transform(embeddings)
         table = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from ..needs import Needs
 from ..registries import EVALUATOR
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Predictions, Result
+from .rows import RowArray
 from .statistics import mean_figures
 
 #: The two ways to count: see :class:`pvbias.evaluation.Figure`.
@@ -25,21 +27,20 @@ LEVELS = ("clip", "video")
 
 @dataclass(frozen=True)
 class AccuracyRow:
-    """The credits of one video.
+    """The credits and predictions of one video.
 
     Attributes:
         name: as the annotation file writes it.
         label: class index; -1: none.
-        probabilities: float32 ``(K,)``, mean over the views of the original clips.
-        credits: in [0, 1], by (variant, level, k); none without a label.
-        variants: log-probabilities, float32 ``(K,)``, of the mean over the views of modulated clips, by modulation.
+        credits: in [0, 1], one for each of :attr:`Accuracy.keys`; none without a label.
+        predictions: float32 ``(K,)`` each, those of :class:`.Predictions`: by modulation the logarithms of the
+            probabilities, and the probabilities themselves of the original clips.
     """
 
     name: str
     label: int
-    probabilities: np.ndarray
-    credits: dict[tuple[str, str, int], float]
-    variants: dict[str, np.ndarray] = field(default_factory=dict)
+    credits: tuple[float, ...] = ()
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @EVALUATOR.register(name="accuracy")
@@ -60,6 +61,8 @@ class Accuracy(Evaluator):
 
     needs: Needs = Needs(modulations=(ORIGINAL,))
     of_predictions = True
+    #: False where another evaluator of accuracy has the predictions in its result.
+    keeps_predictions = True
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
@@ -69,87 +72,96 @@ class Accuracy(Evaluator):
     def measure_on(self, variants: Mapping[str, Sequence[str]]) -> None:
         """Evaluate accuracy on some modulations: of each variant's figures, the specs that they are the mean over."""
         self.variants = dict(variants)
+        self.keys = [(variant, level, k) for variant in variants for level in LEVELS for k in self.ks]
         self.needs = Needs(modulations=tuple(spec for specs in variants.values() for spec in specs))
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""
         label = -1 if video.label is None else video.label
-        credits = {}
-        for variant, specs in self.variants.items() if label >= 0 else ():
+        credits = []
+        for specs in self.variants.values() if label >= 0 else ():
             draws = [scores_by_level(outputs[spec].logits) for spec in specs]
             for level in LEVELS:
                 for k in self.ks:
                     credit = [float(top_k_credit(scores[level], label, k).mean()) for scores in draws]
-                    credits[variant, level, k] = sum(credit) / len(credit)
-        probabilities = outputs[ORIGINAL].logits.double().softmax(1).mean(0).float().numpy()
-        variants = {
-            variant: log_probabilities_by_level(outputs[variant].logits)["video"][0].float().numpy()
-            for variant in self.kept
-            if variant in outputs
-        }
-        self.rows[video.index] = AccuracyRow(video.name, label, probabilities, credits, variants)
+                    credits.append(sum(credit) / len(credit))
+        predictions = {}
+        if self.keeps_predictions:
+            predictions[ORIGINAL] = outputs[ORIGINAL].logits.double().softmax(1).mean(0).float().numpy()
+            for variant in self.kept:
+                if variant in outputs:
+                    logs = log_probabilities_by_level(outputs[variant].logits)["video"]
+                    predictions[variant] = logs[0].float().numpy()
+        self.rows[video.index] = AccuracyRow(video.name, label, tuple(credits), predictions)
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        rows = self.labelled()
-        predictions = self.predictions()
-        if not rows:
-            return Result(
-                predictions=predictions,
-                not_applicable=f"None of the {len(self.rows)} videos has a label: there is no accuracy.",
+        names: list[str] = []
+        labels, credits = array("q"), array("d")
+        arrays: dict[str, RowArray] = {}
+        row: AccuracyRow
+        for row in self.rows.values():
+            labels.append(row.label)
+            credits.extend(row.credits)
+            if self.keeps_predictions:
+                names.append(row.name)
+            for variant, values in row.predictions.items():
+                arrays.setdefault(variant, RowArray(self.cfg.OUTPUT_DIR)).append(values)
+        predictions = None
+        if arrays:
+            predictions = Predictions(
+                names=names,
+                labels=np.array(labels, np.int64),
+                probabilities=arrays.pop(ORIGINAL).array(),
+                class_names=list(self.class_names),
+                variants={variant: each.array() for variant, each in arrays.items()},
             )
-        keys = [(variant, level, k) for variant in self.variants for level in LEVELS for k in self.ks]
-        note = unlabelled_note({index: row.credits or None for index, row in self.rows.items()})
+        of_videos = np.array(labels, np.int64)
+        columns = np.array(credits, np.float64).reshape(-1, len(self.keys))
+        result = self.result(of_videos[of_videos >= 0], columns, int((of_videos < 0).sum()))
+        result.predictions = predictions
+        return result
+
+    def result(self, labels: np.ndarray, credits: np.ndarray, unlabelled: int) -> Result:
+        """The figures and tables.
+
+        Args:
+            labels: of the n videos that have one, by video index, int64 ``(n,)``.
+            credits: their credits for each of m :attr:`keys`, ``(n, m)``.
+            unlabelled: how many others there are.
+        """
+        if not len(labels):
+            return Result(not_applicable=f"None of the {unlabelled} videos has a label: there is no accuracy.")
+        note = unlabelled_note(unlabelled)
         figures = [
             Figure(name=f"top{k}", value=None, unit="%", level=level, variant=variant, note=note)
-            for variant, level, k in keys
+            for variant, level, k in self.keys
         ]
-        table = [self.class_row(label, level, members) for label, members in self.by_class(rows) for level in LEVELS]
-        return Result(
-            figures=mean_figures(figures, self.columns(rows, keys), **self.bootstrap),
-            tables={"per_class": table},
-            predictions=predictions,
-        )
+        order = np.argsort(labels, kind="stable")  # the videos of one class after another, by video index
+        classes, begins = np.unique(labels[order], return_index=True)
+        table = [
+            self.class_row(label, level, credits[members])
+            for label, members in zip(classes.tolist(), np.split(order, begins[1:]), strict=True)
+            for level in LEVELS
+        ]
+        return Result(figures=mean_figures(figures, credits, **self.bootstrap), tables={"per_class": table})
 
-    def labelled(self) -> list[AccuracyRow]:
-        """The rows of the videos that have a label, by video index."""
-        return [row for row in self.rows.values() if row.label >= 0]
+    def column(self, credits: np.ndarray, variant: str, level: str, k: int) -> np.ndarray:
+        """Credits ``(n,)`` for one (variant, level, k), of those for all, ``(n, m)``."""
+        return credits[:, self.keys.index((variant, level, k))]
 
-    def predictions(self) -> Predictions:
-        """The predictions for all videos, by video index."""
-        rows: list[AccuracyRow] = list(self.rows.values())
-        return Predictions(
-            names=[row.name for row in rows],
-            labels=np.array([row.label for row in rows], np.int64),
-            probabilities=np.stack([row.probabilities for row in rows]),
-            class_names=list(self.class_names),
-            variants={variant: np.stack([row.variants[variant] for row in rows]) for variant in rows[0].variants},
-        )
-
-    @staticmethod
-    def columns(rows: Sequence[AccuracyRow], keys: Sequence[tuple[str, str, int]]) -> np.ndarray:
-        """Credits ``(n, m)`` of n videos for m (variant, level, k)."""
-        return np.array([[row.credits[key] for key in keys] for row in rows])
-
-    @staticmethod
-    def by_class(rows: Sequence[AccuracyRow]) -> list[tuple[int, list[AccuracyRow]]]:
-        """The videos of each label as (label, videos), in label order."""
-        classes: dict[int, list[AccuracyRow]] = {}
-        for row in rows:
-            classes.setdefault(row.label, []).append(row)
-        return sorted(classes.items())
-
-    def class_row(self, label: int, level: str, rows: Sequence[AccuracyRow]) -> dict[str, object]:
-        """A row of the table ``per_class``: accuracies in percent over the videos of one class."""
+    def class_row(self, label: int, level: str, credits: np.ndarray) -> dict[str, object]:
+        """A row of the table ``per_class``: accuracies in percent over the videos of one class, of their credits
+        ``(n, m)``."""
         cells: dict[str, object] = {
             "class": label,
             "class_name": self.class_name(label),
             "level": level,
-            "videos": len(rows),
+            "videos": len(credits),
         }
         for variant in self.variants:
             for k in self.ks:
-                cells[f"top{k}_{variant}"] = 100 * float(self.columns(rows, [(variant, level, k)]).mean())
+                cells[f"top{k}_{variant}"] = 100 * float(self.column(credits, variant, level, k).mean())
         return cells
 
 
@@ -167,9 +179,8 @@ def log_probabilities_by_level(logits: Tensor) -> dict[str, Tensor]:
     return {level: scores.log_softmax(1) for level, scores in scores_by_level(logits).items()}
 
 
-def unlabelled_note(rows: Mapping[int, object | None]) -> str:
-    """A figure's note on how many videos are left out since they have no label (a row that is None)."""
-    unlabelled = sum(row is None for row in rows.values())
+def unlabelled_note(unlabelled: int) -> str:
+    """A figure's note on how many videos are left out since they have no label."""
     return f"{unlabelled} videos without a label are left out" if unlabelled else ""
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
@@ -20,7 +19,6 @@ from ..models.outputs import Outputs
 from ..models.recognizer import Recognizer
 from ..needs import Needs
 from ..video import content_fingerprint
-from .array_store import ArrayStore, StoredArray
 from .results import Result
 
 if TYPE_CHECKING:
@@ -85,9 +83,10 @@ class Evaluator(abc.ABC):
             level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
             what several models say together, too (``pvbias fuse``).
         kept: further modulations whose outputs :meth:`process` gets where another evaluator needs them.
-        rows: all that is kept of the videos; small: what is not, such as features, goes through :meth:`put_away`.
-            Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what else can be pickled is
-            possible, too, but is measured again after an interruption.
+        rows: all that is kept of the videos: set once for each, and not changed in place. Beyond a size they are on
+            disk (:class:`.rows.Rows`): rows may be large, such as features, and :meth:`evaluate` does best to look at
+            one after the other. Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what
+            else can be pickled is possible, too, but is measured again after an interruption.
     """
 
     needs: Needs = Needs()
@@ -98,8 +97,7 @@ class Evaluator(abc.ABC):
         self.cfg = cfg
         self.recognizer = recognizer
         self.class_names = class_names
-        self.rows: dict[int, Any] = {}
-        self.store: ArrayStore | None = None
+        self.rows: MutableMapping[int, Any] = {}
 
     def modulations(self) -> dict[str, Modulation]:
         """The modulations that it needs, by their spec as :attr:`needs` writes it.
@@ -129,25 +127,6 @@ class Evaluator(abc.ABC):
             outputs: of the model on the V views, by modulation as :attr:`needs` writes it: logits ``(V, K)`` and the
                 features asked for, float32 on the CPU.
         """
-
-    def put_away(self, values: Tensor | np.ndarray, dtype: str | None = None) -> Any:
-        """Put features of a video on disk, so that those of all videos never are in memory at once; what it returns
-        belongs into the video's row, and :meth:`read_back` gives the array again.
-
-        Args:
-            values: of any shape.
-            dtype: to convert to, ``"float16"`` for half precision; None: as they are.
-        """
-        array = values.numpy() if isinstance(values, Tensor) else values
-        array = array if dtype is None else array.astype(dtype)
-        return array if self.store is None else self.store.put(array)
-
-    def read_back(self, kept: Any) -> np.ndarray:
-        """Read an array that was :meth:`put_away`, in any process; to be called in :meth:`evaluate`."""
-        if isinstance(kept, StoredArray):
-            assert self.store is not None
-            return self.store.get(kept)
-        return kept
 
     @property
     def bootstrap(self) -> dict[str, int]:

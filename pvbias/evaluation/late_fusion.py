@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from ..config import get_cfg, load_cfg
 from ..errors import DataError
 from ..models import Outputs, Recognizer
 from ..registries import EVALUATOR, MODULATION
-from .accuracy import top_k_credit
+from .accuracy import Accuracy, top_k_credit
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Predictions, Result
+from .rows import RowArray, Rows, row_blocks
 from .statistics import difference_figure, mean_figures
 
 #: Of the smallest probability above zero in float32.
@@ -42,8 +44,12 @@ class Stream:
     results: Mapping[str, Result]
 
 
-def on_common_videos(streams: Sequence[Stream]) -> list[Stream]:
+def on_common_videos(streams: Sequence[Stream], *, folder: Path | None = None) -> list[Stream]:
     """Reduce the runs' predictions to the videos that all of them have, in the first one's order.
+
+    Args:
+        streams: of all their videos.
+        folder: for what does not fit into memory; None: the system's for temporary files.
 
     Raises:
         DataError: they tell other classes apart, give a video other labels, have no video in common, or none of those
@@ -58,7 +64,7 @@ def on_common_videos(streams: Sequence[Stream]) -> list[Stream]:
         shown = "; ".join(f"{stream.name}: {stream.predictions.names[0]!r}, ..." for stream in streams)
         raise DataError(f"The runs have no video in common, there is nothing to fuse. They call them: {shown}")
     selected = [
-        replace(stream, predictions=_select(stream.predictions, [place[key] for key in common]))
+        replace(stream, predictions=_select(stream.predictions, [place[key] for key in common], folder))
         for stream, place in zip(streams, places, strict=True)
     ]
     labels = selected[0].predictions.labels
@@ -76,27 +82,40 @@ def on_common_videos(streams: Sequence[Stream]) -> list[Stream]:
     return selected
 
 
-def fuse(streams: Sequence[Stream]) -> Predictions:
+def fuse(streams: Sequence[Stream], *, folder: Path | None = None) -> Predictions:
     """Average the runs' class probabilities by weight, ``sum_i w_i p_i / sum_i w_i``, on common videos: on original
-    clips, and on those modulated clips that all runs have predictions of."""
-    weighted = [stream.weight * stream.predictions.probabilities.astype(np.float64) for stream in streams]
+    clips, and on those modulated clips that all runs have predictions of.
+
+    Args:
+        streams: on common videos.
+        folder: for what does not fit into memory; None: the system's for temporary files.
+    """
     total = sum(stream.weight for stream in streams)
     first = streams[0].predictions
     common = [name for name in first.variants if all(name in stream.predictions.variants for stream in streams)]
     shares = [math.log(stream.weight / total) for stream in streams]
+
+    def mean(*blocks: np.ndarray) -> np.ndarray:
+        weighted = [stream.weight * block.astype(np.float64) for stream, block in zip(streams, blocks, strict=True)]
+        return np.sum(weighted, axis=0) / total
+
+    def log_of_mean(*blocks: np.ndarray) -> np.ndarray:
+        weighted = [share + block.astype(np.float64) for share, block in zip(shares, blocks, strict=True)]
+        return np.logaddexp.reduce(weighted)
+
+    def by_blocks(function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
+        fused = RowArray(folder)
+        for blocks in zip(*map(row_blocks, arrays), strict=True):
+            fused.append(*function(*blocks).astype(np.float32))
+        return fused.array()
+
     return Predictions(
         names=first.names,
         labels=first.labels,
-        probabilities=(np.sum(weighted, axis=0) / total).astype(np.float32),
+        probabilities=by_blocks(mean, [stream.predictions.probabilities for stream in streams]),
         class_names=max((stream.predictions.class_names for stream in streams), key=len),
         variants={
-            name: np.logaddexp.reduce(
-                [
-                    share + stream.predictions.variants[name].astype(np.float64)
-                    for share, stream in zip(shares, streams, strict=True)
-                ]
-            ).astype(np.float32)
-            for name in common
+            name: by_blocks(log_of_mean, [stream.predictions.variants[name] for stream in streams]) for name in common
         },
     )
 
@@ -140,7 +159,9 @@ def evaluate_accuracy(
     }
 
 
-def evaluate_predictions(streams: Sequence[Stream], fused: Predictions, *, seed: int) -> dict[str, Result]:
+def evaluate_predictions(
+    streams: Sequence[Stream], fused: Predictions, *, seed: int, folder: Path | None = None
+) -> dict[str, Result]:
     """Run the evaluators of predictions, but for accuracy, that all runs have results of, on the fused predictions.
 
     Each evaluator gets the fused predictions as those of one view; its figures of video level are what they would be of
@@ -162,6 +183,9 @@ def evaluate_predictions(streams: Sequence[Stream], fused: Predictions, *, seed:
         evaluator: Evaluator = EVALUATOR.get(name)(cfg, _classifier(fused.probabilities.shape[1]), fused.class_names)
         if not evaluator.of_predictions:
             continue
+        evaluator.rows = Rows(folder)
+        if isinstance(evaluator, Accuracy):
+            evaluator.keeps_predictions = False
         asked = [modulation.spec for modulation in evaluator.modulations().values()]
         missing = [spec for spec in asked if spec not in (ORIGINAL, *fused.variants)]
         if missing:
@@ -182,18 +206,18 @@ def _is_registered(spec: str) -> bool:
 
 def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
     """Run an evaluator of predictions on fused ones; its figures of video level."""
-    with np.errstate(divide="ignore"):
-        variants = {ORIGINAL: np.log(fused.probabilities.astype(np.float64)), **fused.variants}
-    # A probability of zero is as small as float32 has them, so that a logarithm is finite.
-    logs = {name: torch.from_numpy(np.maximum(values, _LEAST_LOG)) for name, values in variants.items()}
     nothing = torch.empty(1, 3, 0, 0, 0, dtype=torch.uint8)
-    for index, (name, label) in enumerate(zip(fused.names, fused.labels.tolist(), strict=True)):
-        video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)
-        outputs = {
-            spec: Outputs({"": logs[modulation.spec][index, None]})
-            for spec, modulation in evaluator.modulations().items()
-        }
-        evaluator.process(video, outputs)
+    spread = {ORIGINAL: fused.probabilities, **fused.variants}
+    videos = enumerate(zip(fused.names, fused.labels.tolist(), strict=True))
+    for blocks in zip(*map(row_blocks, spread.values()), strict=True):
+        logs = {name: _logarithms(name, block) for name, block in zip(spread, blocks, strict=True)}
+        for place, (index, (name, label)) in enumerate(itertools.islice(videos, len(blocks[0]))):
+            video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)
+            outputs = {
+                spec: Outputs({"": logs[modulation.spec][place, None]})
+                for spec, modulation in evaluator.modulations().items()
+            }
+            evaluator.process(video, outputs)
     result = evaluator.evaluate()
     result.predictions = None
     result.figures = [figure for figure in result.figures if figure.level != "clip"]
@@ -201,6 +225,14 @@ def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
         table: [row for row in rows if row.get("level") != "clip"] for table, rows in result.tables.items()
     }
     return result
+
+
+def _logarithms(name: str, values: np.ndarray) -> torch.Tensor:
+    """Logarithms of predictions of one modulation; a probability of zero is as small as float32 has them, so that a
+    logarithm is finite."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(values.astype(np.float64)) if name == ORIGINAL else values
+    return torch.from_numpy(np.maximum(logs, _LEAST_LOG))
 
 
 def _classifier(classes: int) -> Recognizer:
@@ -219,13 +251,22 @@ def _keys(names: Sequence[str]) -> list[tuple[str, int, int]]:
     return keys
 
 
-def _select(predictions: Predictions, places: Sequence[int]) -> Predictions:
+def _select(predictions: Predictions, places: Sequence[int], folder: Path | None) -> Predictions:
+    if len(places) == len(predictions.names) and all(number == place for number, place in enumerate(places)):
+        return predictions
+
+    def selected(values: np.ndarray) -> np.ndarray:
+        rows = RowArray(folder)
+        for place in places:
+            rows.append(values[place])
+        return rows.array()
+
     return Predictions(
         names=[predictions.names[place] for place in places],
         labels=predictions.labels[places],
-        probabilities=predictions.probabilities[places],
+        probabilities=selected(predictions.probabilities),
         class_names=predictions.class_names,
-        variants={name: values[list(places)] for name, values in predictions.variants.items()},
+        variants={name: selected(values) for name, values in predictions.variants.items()},
     )
 
 
@@ -247,10 +288,11 @@ def _check_classes(first: Stream, stream: Stream) -> None:
 
 def _credits(predictions: Predictions, ks: Sequence[int]) -> np.ndarray:
     """Top-k credit of each labelled video: ``(videos, len(ks))``, in [0, 1]."""
-    labelled = predictions.labels >= 0
-    labels, scores = predictions.labels[labelled], torch.from_numpy(predictions.probabilities[labelled])
-    credits = np.empty((len(labels), len(ks)))
-    for label in np.unique(labels):
-        rows = labels == label
-        credits[rows] = np.stack([top_k_credit(scores[rows], int(label), k).numpy() for k in ks], axis=1)
-    return credits
+    credits, begin = [], 0
+    for block in row_blocks(predictions.probabilities):
+        labels = predictions.labels[begin : begin + len(block)]
+        begin += len(block)
+        labelled = labels >= 0
+        scores, chosen = torch.from_numpy(block[labelled]), torch.from_numpy(labels[labelled])
+        credits.append(np.stack([top_k_credit(scores, chosen, k).numpy() for k in ks], axis=1))
+    return np.concatenate(credits)

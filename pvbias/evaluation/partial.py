@@ -45,7 +45,6 @@ from ..data import BadVideo, VideoSource, attributes_fingerprint, fingerprint
 from ..models.recognizer import Recognizer
 from ..needs import union
 from ..registries import TRACK
-from .array_store import ArrayStore
 from .evaluator import Evaluator
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ _DIGEST_SIZE = 16
 _HEADER_SIZE = 8 + _DIGEST_SIZE
 
 #: Attributes of an evaluator that do not come from it.
-_OF_THE_RUN = frozenset({"cfg", "recognizer", "class_names", "rows", "store"})
+_OF_THE_RUN = frozenset({"cfg", "recognizer", "class_names", "rows"})
 
 #: What NumPy's arrays and scalars are pickled as.
 _NUMPY = (np.ndarray, np.dtype, np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0])
@@ -90,12 +89,10 @@ class ChunkWriter:
 
     Args:
         folder: None: nothing is kept.
-        store: of arrays that parts refer to, which have to be there before them.
     """
 
-    def __init__(self, folder: Path | None, store: ArrayStore | None = None) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._store = store
         self._file: IO[bytes] | None = None
         self._synced = time.monotonic()
 
@@ -114,8 +111,6 @@ class ChunkWriter:
         try:
             content = pickle.dumps(part, protocol=4)
             due = time.monotonic() - self._synced > _SYNC_SECONDS
-            if self._store is not None:
-                self._store.flush(sync=due)
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = open(self._folder / f"{uuid.uuid4().hex}.parts", "xb")  # noqa: SIM115 (closed on exit)

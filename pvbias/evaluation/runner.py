@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -29,10 +26,10 @@ from ..models.evaluation_mode import evaluation_mode
 from ..models.outputs import EMBEDDING, Outputs
 from ..models.recognizer import Recognizer
 from ..needs import union
-from .array_store import ArrayStore
 from .evaluator import Evaluator, VideoViews
 from .partial import ChunkResult, ChunkWriter, measurement_fingerprint, read_chunks
 from .results import Result
+from .rows import Rows
 
 if TYPE_CHECKING:
     from ..runtime import Settings
@@ -97,6 +94,7 @@ def run_evaluators(
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for evaluator in evaluators.values():
         evaluator.reset()
+        evaluator.rows = Rows(cfg.OUTPUT_DIR)
     context = Context(cfg, settings)
     with evaluation_mode(recognizer):
         for evaluator in evaluators.values():
@@ -113,21 +111,19 @@ def run_evaluators(
     loader = build_test_loader(
         cfg, source, rank=rank, world_size=world_size, split=split, tracks=needs.tracks, done=done
     )
-    with _array_store(cfg, folder, consumers) as store:
-        progress_bar = _progress_bar(loader, shown=progress and is_main_process())
-        with progress_bar as bar, ChunkWriter(folder, store) as writer, evaluation_mode(recognizer):
-            for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
-                _note(part, bad_log)
-                measured += part.good
-                writer.write(part)
-        bad_log.check()
-        if not sum(all_gather_objects(measured)):
-            raise DataError("There is nothing to measure: no video of the test split could be used.")
-        store.flush()  # before the others hear of what is in it
-        _merge(consumers)
-        if not is_main_process():
-            return {}
-        return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
+    progress_bar = _progress_bar(loader, shown=progress and is_main_process())
+    with progress_bar as bar, ChunkWriter(folder) as writer, evaluation_mode(recognizer):
+        for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
+            _note(part, bad_log)
+            measured += part.good
+            writer.write(part)
+    bad_log.check()
+    if not sum(all_gather_objects(measured)):
+        raise DataError("There is nothing to measure: no video of the test split could be used.")
+    _merge(consumers)
+    if not is_main_process():
+        return {}
+    return {name: evaluator.evaluate() for name, evaluator in evaluators.items()}
 
 
 def measure_shard(
@@ -155,6 +151,7 @@ def measure_shard(
     consumers = {name: evaluator for name, evaluator in evaluators.items() if evaluator.needs.modulations}
     for name, evaluator in consumers.items():
         evaluator.reset()
+        evaluator.rows = Rows(cfg.OUTPUT_DIR)
         if evaluator.needs.splits:
             raise ConfigError(
                 f"{name} trains something before it measures, which several jobs cannot share: take it out of "
@@ -173,12 +170,7 @@ def measure_shard(
     needs = union(evaluator.needs for evaluator in consumers.values())
     recognizer.check_features(needs.features)
     loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=needs.tracks, done=done)
-    with (
-        _array_store(cfg, folder, consumers) as store,
-        _progress_bar(loader) as bar,
-        ChunkWriter(folder, store) as writer,
-        evaluation_mode(recognizer),
-    ):
+    with _progress_bar(loader) as bar, ChunkWriter(folder) as writer, evaluation_mode(recognizer):
         for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
 
@@ -195,22 +187,6 @@ def check_needs(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> Non
 
 def _kept_in(keep: str | Path, split: str, fingerprint: str) -> Path:
     return Path(keep) / f"{split}-{fingerprint}"
-
-
-@contextmanager
-def _array_store(cfg: CfgNode, folder: Path | None, evaluators: Mapping[str, Evaluator]) -> Iterator[ArrayStore]:
-    """The store of evaluators' arrays: beside the parts, or where none are kept in a temporary folder."""
-    # As the main process has it.
-    passing = all_gather_objects(Path(cfg.OUTPUT_DIR) / f".arrays-{uuid.uuid4().hex}")[0]
-    store = ArrayStore(folder or passing)
-    for evaluator in evaluators.values():
-        evaluator.store = store
-    try:
-        yield store
-    finally:
-        store.close()
-        if folder is None and is_main_process():
-            shutil.rmtree(passing, ignore_errors=True)
 
 
 def _progress_bar(loader: TestLoader, shown: bool = True) -> tqdm:
@@ -237,7 +213,7 @@ def _take_up(
         for part in read_chunks(folder):
             done.add(part.first)
             for name, rows in part.rows.items():
-                evaluators[name].rows |= rows
+                evaluators[name].rows.update(rows)
             _note(part, bad_log)
             good += part.good
         if done:
@@ -418,15 +394,17 @@ def _merge(evaluators: Mapping[str, Evaluator]) -> None:
     """Gather the rows of all processes in the main process, sorted by video index; the others have none left."""
     for name, evaluator in evaluators.items():
         own = np.array(sorted(evaluator.rows), dtype=np.int64)
-        everywhere = all_gather_objects(own)
-        videos, processes = np.unique(np.concatenate(everywhere), return_counts=True)
-        twice = videos[processes > 1].tolist()
+        everywhere = gather_objects(own)
+        videos, processes = np.unique(np.concatenate([own[:0], *everywhere]), return_counts=True)
+        twice, most = all_gather_objects((videos[processes > 1][:5].tolist(), max(map(len, everywhere), default=0)))[0]
         if twice:
-            raise RuntimeError(f"Evaluator {name!r} has rows of videos {twice[:5]} from two processes.")
-        merged: dict = {}
+            raise RuntimeError(f"Evaluator {name!r} has rows of videos {twice} from two processes.")
         # In pieces: no process holds more than its own rows and a piece twice.
-        for start in range(0, max(map(len, everywhere)), _ROWS_AT_ONCE):
-            piece = {index: evaluator.rows[index] for index in own[start : start + _ROWS_AT_ONCE].tolist()}
-            for rows in gather_objects(piece):
-                merged |= rows
-        evaluator.rows = dict(sorted(merged.items()))
+        for start in range(0, most, _ROWS_AT_ONCE):
+            mine = () if is_main_process() else own[start : start + _ROWS_AT_ONCE].tolist()
+            for rows in gather_objects({index: evaluator.rows[index] for index in mine}):
+                evaluator.rows.update(rows)
+        if not is_main_process():
+            evaluator.rows = {}
+        elif isinstance(evaluator.rows, dict):
+            evaluator.rows = dict(sorted(evaluator.rows.items()))

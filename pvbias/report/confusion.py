@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..evaluation.results import Predictions
+from ..evaluation.rows import row_blocks
 from ..registries import REPORT_SECTION
 from .results import RunResults
 from .section import Section
@@ -44,7 +45,8 @@ def _confusions(runs: Sequence[RunResults]) -> list[Confusion] | None:
 
 def _confusion(column: int, predictions: Predictions) -> Confusion:
     labelled = predictions.labels >= 0
-    labels, chosen = predictions.labels[labelled], predictions.probabilities[labelled].argmax(1)
+    first_choices = np.concatenate([block.argmax(1) for block in row_blocks(predictions.probabilities)])
+    labels, chosen = predictions.labels[labelled], first_choices[labelled]
     classes = np.unique(np.concatenate([labels, chosen]))
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (np.searchsorted(classes, labels), np.searchsorted(classes, chosen)), 1)

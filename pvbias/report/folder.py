@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..files import write_atomically
+from ..files import Content, write_atomically
 
 #: What the files are in; whole wherever it exists, and so is what it names.
 RESULTS = "results.json"
@@ -18,7 +18,7 @@ PAGE = "report.html"
 LIST = ".written.json"
 
 
-def write_files(folder: str | Path, files: Mapping[str, bytes], *, later: Iterable[str] = ()) -> None:
+def write_files(folder: str | Path, files: Mapping[str, Content], *, later: Iterable[str] = ()) -> None:
     """Write results in place of those that are there.
 
     Each file is written under a temporary name and renamed, ``results.json`` last; an earlier one goes first. Killed

@@ -12,19 +12,19 @@ Two runs on the same videos are compared by it (:mod:`.differences`).
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ..data.attributes import Attribute
 from ..errors import DataError
 from ..evaluation.results import Figure, Result
+from ..files import Content
 
 FILE_NAME = "per_video.npz"
 _VIDEOS, _LABELLED, _ATTRIBUTES = "videos", "labelled", "attributes/"
@@ -32,8 +32,8 @@ _VIDEOS, _LABELLED, _ATTRIBUTES = "videos", "labelled", "attributes/"
 
 def pack(
     videos: Mapping[str, bool], results: Mapping[str, Result], attributes: Mapping[str, Sequence[Attribute | None]]
-) -> bytes | None:
-    """The file's content; None where the videos are not known.
+) -> Content | None:
+    """What writes the file; None where the videos are not known.
 
     Args:
         videos: keys of those that were measured, and whether they have labels.
@@ -42,18 +42,20 @@ def pack(
     """
     if not videos:
         return None
-    arrays: dict[str, Any] = {
-        _key(evaluator, figure): figure.values
-        for evaluator, result in results.items()
-        for figure in result.figures
-        if figure.values is not None
-    }
-    arrays[_VIDEOS] = np.array([_text(key) for key in videos], dtype=np.str_)
-    arrays[_LABELLED] = np.array(list(videos.values()), dtype=np.bool_)
-    arrays |= {_text(f"{_ATTRIBUTES}{name}"): _column(values) for name, values in attributes.items()}
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
+
+    def write(file: IO[bytes]) -> None:
+        arrays: dict[str, Any] = {
+            _key(evaluator, figure): figure.values
+            for evaluator, result in results.items()
+            for figure in result.figures
+            if figure.values is not None
+        }
+        arrays[_VIDEOS] = np.array([_text(key) for key in videos], dtype=np.str_)
+        arrays[_LABELLED] = np.array(list(videos.values()), dtype=np.bool_)
+        arrays |= {_text(f"{_ATTRIBUTES}{name}"): _column(values) for name, values in attributes.items()}
+        np.savez_compressed(file, **arrays)
+
+    return write
 
 
 def unpack(

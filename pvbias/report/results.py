@@ -31,15 +31,17 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ..data.attributes import Attribute
 from ..errors import DataError
 from ..evaluation.results import Figure, Predictions, Result
-from . import per_video
+from ..files import Content
+from . import npz, per_video
 from .folder import PAGE, RESULTS, write_files
 
 FORMAT = "pvbias-results/1"
@@ -134,7 +136,7 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
         The path of ``results.json``.
     """
     document: dict[str, Any] = {"format": FORMAT, "run": _metadata(run), "results": {}}
-    files: dict[str, bytes] = {}
+    files: dict[str, Content] = {}
     for evaluator, result in run.results.items():
         images = {name: f"images/{_file_name(evaluator, name)}" for name in result.images}
         files |= {path: result.images[name] for name, path in images.items()}
@@ -149,7 +151,7 @@ def write_results(run_dir: str | Path, run: RunResults) -> Path:
     found = [result.predictions for result in run.results.values() if result.predictions is not None]
     if found:
         predictions = max(found, key=lambda each: len(each.variants))
-        files[PREDICTIONS] = _npz(predictions)
+        files[PREDICTIONS] = partial(_write_predictions, predictions)
     values = per_video.pack(run.videos, run.results, run.attributes)
     if values is not None:
         files[per_video.FILE_NAME] = values
@@ -211,23 +213,22 @@ def folder_of(run_dir: str | Path) -> Path:
 
 
 def read_predictions(run_dir: str | Path) -> Predictions:
-    """Read a run's predictions for each video, from the run's folder.
+    """Read a run's predictions for each video, from the run's folder. Its arrays are maps of the file, which take no
+    memory before they are looked at.
 
     Raises:
         DataError: the run has no predictions, or they cannot be read.
     """
     file = Path(run_dir) / PREDICTIONS
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = Predictions(
-                names=arrays["names"].tolist(),
-                labels=arrays["labels"],
-                probabilities=arrays["probabilities"],
-                class_names=arrays["class_names"].tolist(),
-                variants={
-                    name.removeprefix(_VARIANT): arrays[name] for name in arrays.files if name.startswith(_VARIANT)
-                },
-            )
+        arrays = npz.mapped(file)
+        found = Predictions(
+            names=arrays["names"].tolist(),
+            labels=arrays["labels"],
+            probabilities=arrays["probabilities"],
+            class_names=arrays["class_names"].tolist(),
+            variants={name.removeprefix(_VARIANT): arrays[name] for name in arrays if name.startswith(_VARIANT)},
+        )
     except FileNotFoundError:
         raise DataError(
             f"No predictions in {run_dir}: {file} does not exist. A run writes it when it measures accuracy "
@@ -303,17 +304,15 @@ def _figure_rows(evaluator: str, result: Result) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _npz(predictions: Predictions) -> bytes:
-    file = io.BytesIO()
-    np.savez(
-        file,
-        names=np.array(predictions.names, dtype=np.str_),
-        labels=predictions.labels,
-        probabilities=predictions.probabilities,
-        class_names=np.array(predictions.class_names, dtype=np.str_),
-        **{f"{_VARIANT}{name}": values for name, values in predictions.variants.items()},  # type: ignore[arg-type]
-    )
-    return file.getvalue()
+def _write_predictions(predictions: Predictions, file: IO[bytes]) -> None:
+    arrays: dict[str, np.ndarray | npz.Texts] = {
+        "names": npz.Texts(predictions.names),
+        "labels": predictions.labels,
+        "probabilities": predictions.probabilities,
+        "class_names": npz.Texts(predictions.class_names),
+        **{f"{_VARIANT}{name}": values for name, values in predictions.variants.items()},
+    }
+    npz.write(file, arrays)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

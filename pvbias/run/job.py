@@ -33,7 +33,7 @@ from ..engine.identity import Identity
 from ..engine.metric_log import FILE_NAME as TRAIN_LOG
 from ..engine.seeding import seed_everything
 from ..errors import ConfigError
-from ..evaluation import Evaluator, Result, measure_shard, run_evaluators
+from ..evaluation import Accuracy, Evaluator, Result, measure_shard, run_evaluators
 from ..evaluation.runner import check_needs
 from ..models import Recognizer, build_recognizer
 from ..plugin_loading import load_plugins
@@ -333,6 +333,9 @@ def _evaluators(
         judging = [each for each in made.values() if each.of_predictions]
         wanted = [modulation.spec for each in judging for modulation in each.modulations().values()]
         made["accuracy"].kept = tuple(variant for variant in dict.fromkeys(wanted) if variant != ORIGINAL)
+        for name, each in made.items():
+            if name != "accuracy" and isinstance(each, Accuracy):
+                each.keeps_predictions = False
     return made
 
 

@@ -1,4 +1,4 @@
-"""Features for evaluators: from the forwards that give the logits, put away on disk, the same in several processes."""
+"""Features for evaluators: from the forwards that give the logits, the same in several processes."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,8 @@ import torch.distributed as dist
 from torch import nn
 
 from pvbias.clips import modulation, view_seeds
-from pvbias.errors import ConfigError, DataError
+from pvbias.errors import ConfigError
 from pvbias.evaluation import Evaluator, Figure, Result
-from pvbias.evaluation.array_store import ArrayStore
 from pvbias.models import Recognizer
 from pvbias.needs import Needs
 
@@ -19,7 +18,7 @@ MODULATIONS = ("original", "shuffle")
 
 
 class KeepFeatures(Evaluator):
-    """Puts the features that it needs away, and gives all of them back as one array for each."""
+    """Keeps the features that it needs, and gives all of them back as one array for each."""
 
     def __init__(self, cfg, model, features=("embedding", "conv"), dtype=None):
         super().__init__(cfg, model, ())
@@ -28,14 +27,14 @@ class KeepFeatures(Evaluator):
 
     def process(self, video, outputs):
         self.rows[video.index] = {
-            (modulated, name): self.put_away(output.features[name], self.dtype)
+            (modulated, name): output.features[name].numpy().astype(self.dtype or np.float32)
             for modulated, output in outputs.items()
             for name in self.needs.features
         }
 
     def evaluate(self):
         first = next(iter(self.rows.values()))
-        self.found = {key: np.stack([self.read_back(row[key]) for row in self.rows.values()]) for key in first}
+        self.found = {key: np.stack([row[key] for row in self.rows.values()]) for key in first}
         return Result(figures=[Figure(name="videos", value=len(self.rows), unit="", level="video")])
 
 
@@ -210,19 +209,3 @@ def test_a_feature_that_the_model_does_not_have(tmp_path, feature, message):
     with pytest.raises(ConfigError, match=message):
         measure(tmp_path, cfg, {"features": KeepFeatures(cfg, model, (feature,))}, model=model, source=source)
     assert source.opened == []
-
-
-def test_arrays_of_a_damaged_file(tmp_path):
-    store = ArrayStore(tmp_path / "kept")
-    first, second = store.put(np.arange(6.0).reshape(2, 3)), store.put(np.ones(2, np.float16))
-    np.testing.assert_array_equal(store.get(first), [[0, 1, 2], [3, 4, 5]])
-    np.testing.assert_array_equal(store.get(second), [1, 1])
-    store.close()
-    (file,) = (tmp_path / "kept").iterdir()
-    content = file.read_bytes()
-    file.write_bytes(content[:-1])
-    with pytest.raises(DataError, match=r"is damaged\. Remove"):
-        ArrayStore(tmp_path / "kept").get(second)
-    file.write_bytes(b"?" + content[1:])
-    with pytest.raises(DataError, match="is damaged"):
-        ArrayStore(tmp_path / "kept").get(first)
