@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,8 @@ from pvbias.plugin_loading import load_plugins
 from pvbias.registries import MODEL
 from pvbias.run import run
 from pvbias.tools.main import main
+
+from .storage.server import Store
 
 #: A zoo model at a size that two slow cores do not notice.
 SMALL = ["DATA.NUM_FRAMES", "4", "DATA.SAMPLING_RATE", "4", "DATA.TRAIN_CROP_SIZE", "32", "DATA.TEST_SHORT_SIDE", "40"]
@@ -94,6 +97,24 @@ def test_figures_do_not_depend_on_the_number_of_processes(measured, weights, bar
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_figures_do_not_depend_on_where_the_videos_are(measured, weights, bar_videos, tmp_path):
+    """A list on a web server, and videos in tar shards there."""
+    pytest.importorskip("aiohttp")
+    shutil.copy(bar_videos / "test.csv", tmp_path)
+    for number, names in enumerate(("test/right", "test/left")):
+        with tarfile.open(tmp_path / f"s-{number}.tar", "w") as tar:
+            tar.add(bar_videos / names, names)
+    store = Store(tmp_path)
+    place = ["--path-prefix", f"{store.address}/s-{{0..1}}.tar", "--clips", "2", "--workers", "1"]
+    keys = ["DATA.CACHE_DIR", str(tmp_path / "cache")]
+    code, document = measure(weights, f"{store.address}/test.csv", tmp_path / "out", *place, keys=keys)
+    store.shutdown()
+    assert code == 0
+    assert document["results"] == measured[1]["results"]
+    assert document["run"]["data_fingerprint"] == measured[1]["run"]["data_fingerprint"]
+    assert len(list((tmp_path / "cache").glob("*/*.mp4"))) == 8
 
 
 def test_a_run_fused_with_itself_is_the_run(measured, tmp_path):

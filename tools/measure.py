@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
+
+from pvbias.storage.addresses import absolute
 
 from .options import add_list_format
 
@@ -99,11 +100,11 @@ def _overrides(args: argparse.Namespace) -> list[str]:
         "TRAIN.ENABLE": False,
         "MODEL.MODEL_NAME": args.model,
         "TEST.CHECKPOINT_FILE_PATH": args.weights,
-        "DATA.TEST_SPLIT": Path(args.data).absolute(),
+        "DATA.TEST_SPLIT": absolute(args.data),
         "DATA.PATH_PREFIX": args.path_prefix,
         "DATA.CLASS_NAMES_FILE": args.class_names,
         "DATA.LIST_FORMAT": args.list_format,
-        "DATA.TRAIN_SPLIT": Path(args.train_data).absolute() if args.train_data else "",
+        "DATA.TRAIN_SPLIT": absolute(args.train_data) if args.train_data else "",
         "OUTPUT_DIR": args.out,
         "TEST.NUM_ENSEMBLE_VIEWS": args.clips,
         "TEST.NUM_SPATIAL_CROPS": args.crops,

@@ -13,7 +13,7 @@ from pvbias.data.manifest import Finished, list_folder
 from pvbias.data.sharding import Shard
 from pvbias.data.source import VideoFiles
 from pvbias.registries import FLOW
-from pvbias.transcoding.batch_encoding import check_outside, encode_all, plan_jobs
+from pvbias.transcoding.batch_encoding import encode_all, output_folder, plan_jobs
 from pvbias.transcoding.encoding import Encoding
 from pvbias.video.flow_coding import BOUND
 
@@ -108,9 +108,8 @@ def extract_flow(
             cannot be written, or more videos are bad than allowed (all others are then finished).
     """
     begin = time.monotonic()
-    out_dir, build = Path(out_dir), FLOW.get(method)
+    out_dir, build = output_folder(out_dir, data), FLOW.get(method)
     build()  # says at once what is missing, and fetches weights once
-    check_outside(out_dir, Path(data))
     annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
     source = VideoFiles(annotation, fps=fps, frame_prefix=frame_prefix)
     jobs = plan_jobs(source.records)

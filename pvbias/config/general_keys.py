@@ -7,6 +7,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..registries import SAMPLING
+from ..storage.local_cache import DEFAULT_GIB
 from .keys import (
     Effect,
     Rule,
@@ -16,6 +17,7 @@ from .keys import (
     between,
     declare,
     modulation_spec,
+    on_a_disk,
     one_of,
     pair,
     registered,
@@ -35,7 +37,12 @@ def add_keys(cfg: CfgNode) -> None:
         effect=Effect.NOTHING,
     )
     declare(
-        cfg, "OUTPUT_DIR", "./output", "Folder for everything a run writes. Made when missing.", effect=Effect.NOTHING
+        cfg,
+        "OUTPUT_DIR",
+        "./output",
+        "Folder for everything a run writes. Made when missing.",
+        on_a_disk(),
+        effect=Effect.NOTHING,
     )
     declare(cfg, "RNG_SEED", 0, "Seed of everything random.", at_least(0))
     declare(
@@ -139,7 +146,11 @@ def add_keys(cfg: CfgNode) -> None:
         "largest set; loading says so.",
     )
     declare(
-        cfg, "DATA.PATH_TO_DATA_DIR", "", "Folder that the three splits below are relative to.", effect=Effect.VIDEOS
+        cfg,
+        "DATA.PATH_TO_DATA_DIR",
+        "",
+        "Folder that the three splits below are relative to, on a disk or in an object store (s3://bucket/folder).",
+        effect=Effect.VIDEOS,
     )
     declare(
         cfg,
@@ -147,8 +158,8 @@ def add_keys(cfg: CfgNode) -> None:
         "train.csv",
         "Annotation of each split, relative to PATH_TO_DATA_DIR or absolute: a list of `path label` lines (space, "
         'comma, semicolon or tab), a table with a heading, a .jsonl with {"path": ..., "label": ...} lines or '
-        "another form of JSON, or a folder (one subfolder a class; or videos alone, which then have no labels): "
-        "pvbias/data/annotations/reading.py. Empty: there is no such split.",
+        "another form of JSON, a folder (one subfolder a class; or videos alone, which then have no labels), or tar "
+        "files (train-{0000..0099}.tar): pvbias/data/annotations/reading.py. Empty: there is no such split.",
         effect=Effect.VIDEOS,
     )
     declare(
@@ -180,8 +191,27 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "DATA.PATH_PREFIX",
         "",
-        "Folder that relative video paths in an annotation are relative to; empty: the annotation's own folder.",
+        "Folder, or tar files, that relative video paths in an annotation are relative to; empty: the annotation's own "
+        "folder.",
         effect=Effect.VIDEOS,
+    )
+    declare(
+        cfg,
+        "DATA.CACHE_DIR",
+        "",
+        "Folder of this machine for local copies of the videos of object stores, servers and tar files. Empty: "
+        "pvbias-<number of the user> in $TMPDIR (/tmp).",
+        on_a_disk(),
+        effect=Effect.NOTHING,
+    )
+    declare(
+        cfg,
+        "DATA.CACHE_GIB",
+        DEFAULT_GIB,
+        "Most that the local copies take together; those that were read the longest time ago make room.",
+        above(0),
+        unit="GiB",
+        effect=Effect.NOTHING,
     )
     declare(
         cfg,
@@ -260,6 +290,7 @@ def add_keys(cfg: CfgNode) -> None:
         "",
         "Folder of optical flow that `pvbias flow extract` wrote, for clips of flow and for objectives that "
         "predict it. Empty: what the data set itself knows (generated videos do).",
+        on_a_disk(),
     )
     declare(
         cfg,
@@ -268,6 +299,7 @@ def add_keys(cfg: CfgNode) -> None:
         "Folder of masks, for what asks for them: for a video of the name NAME (without its suffix) NAME.npz, a folder "
         "NAME of images, or a second video NAME.mp4: pvbias/data/masks.py. Empty: what the data set itself knows "
         "(generated videos do).",
+        on_a_disk(),
     )
     declare(
         cfg,

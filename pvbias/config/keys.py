@@ -10,6 +10,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..registries import Registry
+from ..storage import is_address
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ DECLARED: dict[str, Key] = {}
 def anything() -> Rule:
     """Any value of the key's type."""
     return Rule(lambda _: True, "", "")
+
+
+def on_a_disk() -> Rule:
+    """A path that is not the address of an object store."""
+    why = "must be on a disk: only lists and videos are read from object stores, and nothing is written there"
+    return Rule(lambda value: not is_address(value), why, "a folder on a disk")
 
 
 def declare(

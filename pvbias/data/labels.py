@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from ..errors import ConfigError, DataError
 from ..zoo import fetch, find_weights, peek_checkpoint
 from ..zoo.hub_folders import class_names, read_json
 from .annotations import loosely, read_class_names
-from .annotations.files import expand
 from .records import VideoSource
 from .source import is_checkpoint
 
@@ -114,7 +114,7 @@ def checkpoint_names(source: str, sha256: str = "") -> tuple[str, ...]:
     """
     if source.startswith("zoo://"):
         return tuple(find_weights(source).class_names)
-    path = Path(fetch(source, sha256)) if "://" in source else expand(source)
+    path = Path(fetch(source, sha256)) if "://" in source else Path(os.path.expanduser(source))
     if path.is_dir():
         config = path / "config.json"
         return tuple(class_names(read_json(config))) if config.is_file() else ()

@@ -32,7 +32,7 @@ from ..registries import TRACK
 from ..video.decoding import FileVideo
 from ..video.frame_folder import is_image, natural_order
 from ..video.video import BadVideoError, FrameSize, Video, frames_shown, in_order
-from .annotations.files import VIDEO_SUFFIXES, expand, is_video
+from .annotations.files import VIDEO_SUFFIXES, is_video
 from .records import VideoRecord, VideoSource
 from .tracks import Track, VideoTrack
 
@@ -110,7 +110,7 @@ class MaskFiles:
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = expand(folder)
+        self._folder = Path(os.path.expanduser(folder))
         if not self._folder.is_dir():
             raise ConfigError(f"DATA.MASK_DIR = {folder!r} is no folder.")
 

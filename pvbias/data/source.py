@@ -15,8 +15,11 @@ from fvcore.common.config import CfgNode
 
 from ..errors import DataError
 from ..registries import DATASET
-from ..video.decoding import FileVideo
+from ..storage import Address, is_address
+from ..storage.files import sizes
+from ..storage.local_cache import LocalCache, current_cache, use_cache
 from ..video.frame_folder import FrameFolder
+from ..video.stored import open_file
 from ..video.video import Video
 from .annotations import Annotation, loosely, read_annotation, read_class_names
 from .annotations.files import expand
@@ -42,6 +45,7 @@ class VideoFiles:
         self._annotation = annotation
         self._fps = fps
         self._frame_prefix = frame_prefix
+        self._cache = current_cache()
 
     @property
     def records(self) -> Sequence[VideoRecord]:
@@ -68,15 +72,17 @@ class VideoFiles:
 
         Raises:
             BadVideoError: it cannot be had.
+            DataError: a local copy of it cannot be kept (:mod:`pvbias.storage`).
         """
-        if os.path.isdir(record.path):
+        if not is_address(record.path) and os.path.isdir(record.path):
             return FrameFolder(record.path, fps=self._fps, prefix=self._frame_prefix)
-        return FileVideo(record.path)
+        return open_file(record.path, self._cache)
 
     def missing(self) -> list[int]:
         """Numbers of the records whose file or folder is not there."""
         paths = list({record.path for record in self.records})
-        missing = {path for path, gone in zip(paths, _look_up(_is_missing, paths), strict=True) if gone}
+        looked_up = _look_up(_is_missing, paths, lambda size: size is None)
+        missing = {path for path, gone in zip(paths, looked_up, strict=True) if gone}
         return [index for index, record in enumerate(self.records) if record.path in missing]
 
 
@@ -142,13 +148,14 @@ def _class_names(cfg: CfgNode, *, of_training: bool) -> dict[str, Any]:
     return {"class_names": known, "training_names": other_names}
 
 
-def _video_files(cfg: CfgNode, path: Path, path_prefix: str, **names: Any) -> VideoFiles:
+def _video_files(cfg: CfgNode, path: Path | Address, path_prefix: str, **names: Any) -> VideoFiles:
+    use_cache(LocalCache(cfg.DATA.CACHE_DIR, int(cfg.DATA.CACHE_GIB * 2**30)))
     annotation = _read(cfg, path, path_prefix, **names)
     # None before the configuration is completed, when only the labels are of interest.
     return VideoFiles(annotation, fps=cfg.DATA.TARGET_FPS or 30.0, frame_prefix=cfg.DATA.FRAME_PREFIX)
 
 
-def _read(cfg: CfgNode, path: Path, path_prefix: str, **names: Any) -> Annotation:
+def _read(cfg: CfgNode, path: Path | Address, path_prefix: str, **names: Any) -> Annotation:
     data = cfg.DATA
     return read_annotation(
         path,
@@ -163,11 +170,12 @@ def _read(cfg: CfgNode, path: Path, path_prefix: str, **names: Any) -> Annotatio
 def is_checkpoint(file: str) -> bool:
     """Whether a path or address is of weights, which may know the names of their classes, and not of a list of
     names."""
-    known = Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
-    return "://" in file or known
+    if is_address(file):
+        return Address(file).suffix.lower() not in {".txt", ".csv", ".tsv", ".json"}
+    return Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
 
 
-def split_path(cfg: CfgNode, split: str) -> Path | None:
+def split_path(cfg: CfgNode, split: str) -> Path | Address | None:
     """Path of the annotation of "train", "val" or "test"; None where the configuration names none.
 
     A training split that nobody has named is none of a run that does not train: whatever lies in the working directory
@@ -201,9 +209,17 @@ def count_classes(source: VideoSource) -> int:
     return max(labels) + 1
 
 
-def _look_up(look: Callable[[str], _Found], paths: Sequence[str]) -> list[_Found]:
+def _look_up(
+    look: Callable[[str], _Found], paths: Sequence[str], of_size: Callable[[int | None], _Found]
+) -> list[_Found]:
     """Call ``look`` for each path from many threads at once: a file system over the network answers each of them
-    slowly, and all of them together fast."""
+    slowly, and all of them together fast. What is at an address is looked up by its store; ``of_size`` makes the same
+    of its bytes, None where it is not there."""
+    addresses = [path for path in paths if is_address(path)]
+    if addresses:
+        stored = dict(zip(addresses, map(of_size, sizes(addresses, current_cache())), strict=True))
+        on_disk = iter(_look_up(look, [path for path in paths if path not in stored], of_size))
+        return [stored[path] if path in stored else next(on_disk) for path in paths]
     parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
     with ThreadPoolExecutor(_THREADS) as pool:
         return [found for part in pool.map(lambda part: [look(path) for path in part], parts) for found in part]
@@ -314,7 +330,7 @@ def _digest_in_order(lines: Iterable[str]) -> str:
 
 
 def _extents(records: Sequence[VideoRecord]) -> list[int | None]:
-    return _look_up(_extent, [record.path for record in records])
+    return _look_up(_extent, [record.path for record in records], lambda size: size)
 
 
 def _extent(path: str) -> int | None:

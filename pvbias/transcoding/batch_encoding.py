@@ -36,6 +36,10 @@ from ..data.sharding import Shard
 from ..data.workers import Crashes, Death, worker_context
 from ..errors import ConfigError, DataError
 from ..files import write_atomically
+from ..storage import Address, is_address
+from ..storage.files import sizes
+from ..storage.local_cache import current_cache
+from ..storage.shards import path_in_store
 from ..video.video import BadVideoError
 from .encoding import Encoding, encode
 
@@ -165,7 +169,8 @@ def plan_jobs(records: Sequence[VideoRecord]) -> list[Job]:
 
 def _stem(record: VideoRecord) -> PurePath:
     """The new file's name without its suffix: the annotation's, or that of the folder that ``.`` and ``..`` mean."""
-    for name in (PurePath(record.name), PurePath(PurePath(os.path.realpath(record.path)).name)):
+    own = PurePath(path_in_store(record.name) if is_address(record.name) else record.name)
+    for name in (own, PurePath(PurePath(os.path.realpath(record.path)).name)):
         parts = [part for part in name.parts if part not in (name.anchor, "..")]
         if parts:
             return PurePath(*parts).with_suffix("")
@@ -174,18 +179,28 @@ def _stem(record: VideoRecord) -> PurePath:
 
 def check_overwriting(targets: Sequence[Path], sources: Sequence[str]) -> None:
     """Raise ConfigError where one of the files to be written is one of the sources."""
-    real = {os.path.realpath(path) for path in sources}
+    real = {os.path.realpath(path) for path in sources if not is_address(path)}
     for target in targets:
         if os.path.realpath(target) in real:
             raise ConfigError(f"{target} would overwrite a source: give another output folder.")
 
 
-def check_outside(out_dir: Path, data: Path) -> None:
-    """Raise ConfigError where new files would lie in the folder of their source videos: the next run would take them
-    for videos of it."""
-    folder, inner = os.path.realpath(data), os.path.realpath(out_dir)
+def output_folder(out_dir: str | Path, data: str | Path | Address) -> Path:
+    """The folder for new files of a data set.
+
+    Raises:
+        ConfigError: it is the address of an object store, or lies in the folder of the source videos: the next run
+            would take the files for videos of it.
+    """
+    if is_address(out_dir):
+        raise ConfigError(f"{out_dir}: files are written to a folder on a disk, not to an object store: name one.")
+    out_dir = Path(out_dir)
+    if is_address(data):
+        return out_dir
+    folder, inner = os.path.realpath(str(data)), os.path.realpath(out_dir)
     if os.path.isdir(folder) and inner != folder and os.path.commonpath([folder, inner]) == folder:
         raise ConfigError(f"{out_dir} lies in {data}, whose videos it would soon be among: give a folder outside.")
+    return out_dir
 
 
 def _keep_settings(out_dir: Path, settings: dict[str, Any]) -> None:
@@ -327,6 +342,8 @@ def _temporary(target: Path) -> Path:
 
 def _extent(job: Job) -> int:
     """Bytes, where the source is one file; at no more cost than to look for it."""
+    if is_address(job.record.path):
+        return _size(job.record.path)
     try:
         return os.stat(job.record.path).st_size
     except OSError:
@@ -335,6 +352,8 @@ def _extent(job: Job) -> int:
 
 def _size(path: str | Path) -> int:
     """Bytes of a file or of the images in a folder; 0 when it is not there."""
+    if is_address(path):
+        return sizes([str(path)], current_cache())[0] or 0
     path = Path(path)
     if path.is_dir():
         return sum(file.stat().st_size for file in path.iterdir() if file.is_file())

@@ -22,11 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from ..data.annotations import Annotation, Listed, json_lines, read_annotation, text_lines
+from ..data.annotations.files import expand
 from ..data.bad_videos import BadVideo, BadVideoLog, count_causes
 from ..data.manifest import Finished, list_folder
 from ..data.sharding import Shard
 from ..data.source import VideoFiles
-from .batch_encoding import Job, check_outside, check_overwriting, encode_all, plan_jobs
+from ..storage import Address
+from ..storage.shards import is_shards
+from .batch_encoding import Job, check_overwriting, encode_all, output_folder, plan_jobs
 from .encoding import Encoding
 
 
@@ -91,7 +94,8 @@ def prepare(
     reported and left out, also from the new annotation; the next run tries it again.
 
     Args:
-        data: a folder, or an annotation file; see :func:`pvbias.data.annotations.read_annotation`.
+        data: a folder, an annotation file, or tar files, on a disk or at an address; see
+            :func:`pvbias.data.annotations.read_annotation`.
         out_dir: made when missing.
         path_prefix: folder that relative paths in the annotation are relative to; empty: the annotation's own folder.
         list_format: DATA.LIST_FORMAT.
@@ -105,18 +109,18 @@ def prepare(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: ``out_dir`` was begun with other settings, lies in ``data``, or would overwrite a source.
+        ConfigError: ``out_dir`` is an address, was begun with other settings, lies in ``data``, or would overwrite a
+            source.
         DataError: the annotation cannot be read, more files are missing than may be bad (nothing is then done), a file
             cannot be written, or more files are bad than allowed (all others are then finished).
     """
     begin = time.monotonic()
-    data, out_dir, encoding = Path(data), Path(out_dir), encoding or Encoding()
-    check_outside(out_dir, data)
-    annotation = read_annotation(data, path_prefix=path_prefix, list_format=list_format)
+    out_dir, listing, encoding = output_folder(out_dir, data), expand(data), encoding or Encoding()
+    annotation = read_annotation(listing, path_prefix=path_prefix, list_format=list_format)
     source = VideoFiles(annotation, fps=fps, frame_prefix=frame_prefix)
     jobs = plan_jobs(source.records)
-    listed = data.is_file()
-    new_list = out_dir / (f"{data.stem}.jsonl" if data.suffix == ".json" else data.name)
+    listed = is_shards(listing) or listing.is_file()
+    new_list = out_dir / _list_name(listing)
     if listed:
         check_overwriting([new_list], [str(data)])
     log = BadVideoLog(list_folder(out_dir, shard), max_bad_fraction)
@@ -132,6 +136,13 @@ def prepare(
         bad=outcome.bad,
         seconds=time.monotonic() - begin,
     )
+
+
+def _list_name(data: Path | Address) -> str:
+    """The name of the new annotation: tar files, whose labels are in them, get one, too."""
+    if is_shards(data):
+        return f"{data.stem.partition('{')[0].rstrip('-_.') or 'videos'}.jsonl"
+    return f"{data.stem}.jsonl" if data.suffix == ".json" else data.name
 
 
 def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], done: Mapping[str, Finished]) -> None:

@@ -6,6 +6,10 @@ import hashlib
 import os
 from pathlib import Path
 
+from ..storage import StoreError, is_address
+from ..storage.files import beginning
+from ..storage.local_cache import current_cache
+
 #: Bytes read from the beginning of a file: the pictures of a short video, headers and first seconds of any.
 _READ = 1 << 20
 
@@ -16,18 +20,21 @@ def content_fingerprint(path: str) -> str | None:
 
     None where there is nothing to read at ``path``: the video is generated, or the file has gone.
     """
+    extent: object
     try:
-        if os.path.isdir(path):
+        if is_address(path):
+            extent, start = beginning(path, _READ, current_cache())
+        elif os.path.isdir(path):
             with os.scandir(path) as entries:
                 files = sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
-            beginning = _beginning(Path(path) / files[0][0]) if files else b""
-            extent: object = files
+            start = _beginning(Path(path) / files[0][0]) if files else b""
+            extent = files
         else:
-            extent, beginning = os.stat(path).st_size, _beginning(path)
-    except OSError:
+            extent, start = os.stat(path).st_size, _beginning(path)
+    except (OSError, StoreError):
         return None
     digest = hashlib.sha256(repr(extent).encode(errors="surrogateescape"))
-    digest.update(beginning)
+    digest.update(start)
     return digest.hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ...storage import Address
 from .files import expand
 from .lines import VIDEO_LINE
 from .text import numbered_lines, read_text
@@ -43,7 +44,7 @@ def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _line_names(file: Path, text: str) -> list[str]:
+def _line_names(file: Path | Address, text: str) -> list[str]:
     lines = numbered_lines(file, text)
     for where, line in lines:
         if VIDEO_LINE.fullmatch(line):

@@ -7,6 +7,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ...errors import DataError
+from ...storage import Address, is_address
+from ...storage.addresses import file_names
+from ...storage.local_cache import current_cache
+from ...storage.shards import Shards
 from ...video.video import BadVideoError
 from .entries import Entry
 from .names import loosely
@@ -26,9 +30,12 @@ def is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-def expand(path: str | os.PathLike) -> Path:
-    """Expand ``~`` and ``~user`` at the beginning as the shell does; a name of no user's is left as it is."""
-    return Path(os.path.expanduser(path))
+def expand(path: str | os.PathLike | Address) -> Path | Address:
+    """Expand ``~`` and ``~user`` at the beginning as the shell does; a name of no user's is left as it is, and so is an
+    address."""
+    if is_address(path):
+        return Address(str(path))
+    return Path(os.path.expanduser(path))  # type: ignore[arg-type]
 
 
 class Files:
@@ -38,7 +45,7 @@ class Files:
         root: folder that relative names start from.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | Address) -> None:
         self.root = root
         self._listed: dict[str, dict[str, list[str]]] = {}
         self._beginnings: dict[str, str] = {}
@@ -58,7 +65,9 @@ class Files:
         return os.path.join(folder, name if name in found else found[0]) if found else None
 
     def path(self, name: str) -> str:
-        """The path of a name below the root, whether or not something is there."""
+        """The path of a name below the root, whether or not something is there; an address is its own."""
+        if is_address(name):
+            return name
         folder, leaf = name[: (end := name.rfind("/") + 1)], name[end:]
         if name.startswith("~") or leaf in ("", "."):
             return str(self.root / expand(name))
@@ -79,7 +88,33 @@ class Files:
         return self._listed[folder]
 
 
-def find_clips(entries: Sequence[Entry], root: Path) -> dict[Entry, str]:
+class ShardFiles:
+    """The files in tar shards, as :class:`Files` has those below a folder.
+
+    Args:
+        shards: the tar files.
+    """
+
+    def __init__(self, shards: Shards) -> None:
+        self.root = shards
+        self._by_stem: dict[str, list[str]] = {}
+        for name in shards:
+            if is_video(name):
+                self._by_stem.setdefault(os.path.splitext(name)[0], []).append(name)
+
+    def find(self, entry: Entry) -> str | None:
+        """See :meth:`Files.find`."""
+        found = [entry.name] if entry.name in self.root else self._by_stem.get(entry.name, [])
+        if len(found) > 1:
+            raise DataError(f"{entry.where}: {entry.name!r} may be {found[0]!r} or {found[1]!r} in {self.root}.")
+        return self.path(found[0]) if found else None
+
+    def path(self, name: str) -> str:
+        """See :meth:`Files.path`."""
+        return name if is_address(name) else self.root.path(name)
+
+
+def find_clips(entries: Sequence[Entry], root: Path | Address | Shards) -> dict[Entry, str]:
     """Find the files (or folders of frames) of clips that a list names by identifier and time.
 
     They have the usual names, ``ID_000010_000020`` (whole seconds) or ``ID``, and lie in ``root``, in the folder of
@@ -88,7 +123,7 @@ def find_clips(entries: Sequence[Entry], root: Path) -> dict[Entry, str]:
 
     Args:
         entries: with ``clip`` set.
-        root: folder to search.
+        root: folder or shards to search.
 
     Returns:
         The paths of those that are there.
@@ -99,7 +134,8 @@ def find_clips(entries: Sequence[Entry], root: Path) -> dict[Entry, str]:
     whole: dict[str, list[Entry]] = {}
     for entry in entries:
         whole.setdefault(entry.name, []).append(entry)
-    found = _search(str(root), {clip_name(entry) for entry in entries} | whole.keys())
+    wanted = {clip_name(entry) for entry in entries} | whole.keys()
+    found = _search(str(root), wanted) if isinstance(root, Path) else _search_listed(root, wanted)
     paths: dict[Entry, str] = {}
     uncut: list[Entry] = []
     for entry in entries:
@@ -133,12 +169,12 @@ def clip_name(entry: Entry) -> str:
 
 def _check_cut(entry: Entry, path: str) -> None:
     """Raise DataError where a file is longer than the part that it should hold."""
-    from ...video.decoding import FileVideo  # which reads no lists: only what is found here has to be opened
+    from ...video.stored import open_file  # which reads no lists: only what is found here has to be opened
 
     if entry.end is None or os.path.isdir(path):
         return
     try:
-        video = FileVideo(path)
+        video = open_file(path, current_cache())
     except BadVideoError:
         return  # reported when its turn comes
     seconds = video.duration
@@ -167,8 +203,21 @@ def _search(root: str, wanted: Collection[str], depth: int = _DEPTH) -> dict[str
     return found
 
 
+def _search_listed(root: Address | Shards, wanted: Collection[str]) -> dict[str, list[str]]:
+    """As :func:`_search`, of videos in a store or in shards."""
+    names = root.files_below() if isinstance(root, Address) else root
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
+        stem = os.path.splitext(os.path.basename(name))[0]
+        if is_video(name) and name.count("/") <= _DEPTH and stem in wanted:
+            found.setdefault(stem, []).append(str(root / name) if isinstance(root, Address) else root.path(name))
+    return found
+
+
 def _list(folder: str) -> list[str]:
     """Names in a folder; none where it is not there or cannot be read, which a missing file then reports."""
+    if is_address(folder):
+        return file_names(folder)
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except (OSError, ValueError):

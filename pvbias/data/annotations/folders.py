@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import DataError
+from ...storage import Address
 from ...video.frame_folder import is_image, natural_order
 from .entries import Entry
 from .files import is_video
 
 
-def folder_entries(folder: Path) -> Iterator[Entry]:
+def folder_entries(folder: Path | Address) -> Iterator[Entry]:
     """The entries of a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in
     it, it is a list of videos without labels.
 
@@ -21,8 +22,17 @@ def folder_entries(folder: Path) -> Iterator[Entry]:
     Raises:
         DataError: a folder cannot be read.
     """
-    paths = sorted(_videos_below(str(folder)), key=natural_order)
-    names = [os.path.relpath(path, folder) for path in paths]
+    if isinstance(folder, Address):
+        names = sorted(filter(is_video, folder.files_below()), key=natural_order)
+        paths = [str(folder / name) for name in names]
+    else:
+        paths = sorted(_videos_below(str(folder)), key=natural_order)
+        names = [os.path.relpath(path, folder) for path in paths]
+    yield from named_entries(names, paths)
+
+
+def named_entries(names: Sequence[str], paths: Sequence[str]) -> Iterator[Entry]:
+    """The entries of videos by their names below a folder; see :func:`folder_entries`."""
     # A video has the name of its class in front when it does not lie (or, for frame images, is not a folder) in the
     # top folder.
     classes = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names]

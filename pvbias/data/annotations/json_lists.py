@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ...storage import Address
 from ..attributes import AttributePool
 from .columns import Columns, check_one_split, find_columns
 from .entries import Entry, check_part, parse_label, parse_seconds
@@ -21,7 +22,7 @@ _LINE = '{"path": "...", "label": ...}'
 _DESCRIBED = frozenset({"annotations", "subset", "label", "segment", "path", "start", "end"})
 
 
-def is_json(file: Path, text: str) -> bool:
+def is_json(file: Path | Address, text: str) -> bool:
     """Whether a file is JSON, by its name or its content."""
     if file.suffix.lower() in {".json", ".jsonl", ".ndjson"}:
         return True
@@ -29,7 +30,7 @@ def is_json(file: Path, text: str) -> bool:
     return start[:1] in {"{", "["} and (_parses(text) or _parses(start.split("\n", 1)[0]))
 
 
-def json_entries(file: Path, text: str) -> Iterator[Entry]:
+def json_entries(file: Path | Address, text: str) -> Iterator[Entry]:
     """The entries of JSON lines, or of a file that is JSON as a whole.
 
     Raises:
@@ -47,12 +48,12 @@ def json_entries(file: Path, text: str) -> Iterator[Entry]:
             items.append((where, json.loads(line)))
         except (json.JSONDecodeError, RecursionError) as error:
             raise DataError(f"{where}: this is not JSON: {error}") from error
-    yield from _item_entries(file, items)
+    yield from item_entries(file, items)
 
 
-def _document_entries(file: Path, document: Any) -> Iterator[Entry]:
+def _document_entries(file: Path | Address, document: Any) -> Iterator[Entry]:
     if isinstance(document, list):
-        yield from _item_entries(file, [(f"{file}: entry {number}", item) for number, item in enumerate(document, 1)])
+        yield from item_entries(file, [(f"{file}: entry {number}", item) for number, item in enumerate(document, 1)])
         return
     if isinstance(document, dict) and isinstance(document.get("database"), dict):  # as ActivityNet's, UCF101's
         document = document["database"]
@@ -76,7 +77,7 @@ def _document_entries(file: Path, document: Any) -> Iterator[Entry]:
         )
 
 
-def _described_entries(file: Path, document: Mapping[str, Mapping[str, Any]]) -> Iterator[Entry]:
+def _described_entries(file: Path | Address, document: Mapping[str, Mapping[str, Any]]) -> Iterator[Entry]:
     """The entries of Kinetics' form: ``{ID: {"annotations": {"label": ..., "segment": [start, end]}, "subset":
     ...}}``."""
     check_one_split((str(item["subset"]) for item in document.values() if "subset" in item), file, "subset")
@@ -108,7 +109,12 @@ def _described_entries(file: Path, document: Mapping[str, Mapping[str, Any]]) ->
     _tell_of_nested(pool, file)
 
 
-def _item_entries(file: Path, items: Sequence[tuple[str, Any]]) -> Iterator[Entry]:
+def item_entries(file: Path | Address | str, items: Sequence[tuple[str, Any]]) -> Iterator[Entry]:
+    """The entries of objects with a path, a label, ..., each with where it stands.
+
+    Raises:
+        DataError: one is of another form.
+    """
     splits = []
     pool = AttributePool()
     known: dict[tuple[str, ...], Columns | None] = {}
@@ -160,7 +166,7 @@ def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, pool: Attr
     )
 
 
-def _tell_of_nested(pool: AttributePool, file: Path) -> None:
+def _tell_of_nested(pool: AttributePool, file: Path | Address | str) -> None:
     for name, count in pool.nested.items():
         logger.info(
             "%s: %r is a list or an object (%d times), which is no attribute: it is left out.", file, name, count

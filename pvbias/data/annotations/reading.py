@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
+from ...storage import Address, is_address
+from ...storage.local_cache import current_cache
+from ...storage.shards import Shards, is_shards
 from ..records import VideoRecord
 from .entries import Entry
-from .files import Files, clip_name, expand, find_clips, is_video
+from .files import Files, ShardFiles, clip_name, expand, find_clips, is_video
 from .folders import folder_entries
 from .json_lists import is_json, json_entries
 from .lines import line_entries, read_rows, tsn_entries
 from .names import ClassNumbers
+from .shard_lists import shard_entries
 from .tables import has_heading, table_entries
 from .text import numbered_lines, read_text
 
@@ -46,7 +50,7 @@ class Annotation:
 
 
 def read_annotation(
-    path: str | os.PathLike,
+    path: str | os.PathLike | Address,
     *,
     path_prefix: str = "",
     class_names: Sequence[str] = (),
@@ -69,6 +73,10 @@ def read_annotation(
       (whose class is the template, not the sentence), and Kinetics' object by identifier.
     - a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in it, it is a list
       of videos without labels. Subfolders are searched to any depth. A folder of nothing but images is one video.
+
+    - tar files, ``train-{0000..0099}.tar``: see :mod:`.shard_lists`.
+
+    Each of these may be at an address (:mod:`pvbias.storage`), and so may ``path_prefix``, which may be tar files, too.
 
     A name without a suffix is a folder of frames, or the one video of that name with one. Anything else is an error
     that names the line and the form it looks like: three columns, several labels, a list of class names, split codes.
@@ -96,7 +104,11 @@ def read_annotation(
         DataError: the annotation is missing or wrong (naming file and line), or names no video.
     """
     path = expand(path)
-    if path.is_dir():
+    if is_shards(path):
+        shards = Shards(path, current_cache())
+        entries = list(shard_entries(shards))
+        paths = [shards.path(entry.name) for entry in entries]
+    elif path.is_dir():
         entries = list(folder_entries(path))
         paths = [entry.where for entry in entries]
     elif path.is_file():
@@ -137,7 +149,7 @@ def read_annotation(
     return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
 
 
-def _file_entries(file: Path, list_format: str) -> list[Entry]:
+def _file_entries(file: Path | Address, list_format: str) -> list[Entry]:
     if is_video(file.name):
         raise DataError(f"{file} is a video, not a list of videos. Give a list that names it, or its folder.")
     text = read_text(file)
@@ -159,20 +171,21 @@ def _file_entries(file: Path, list_format: str) -> list[Entry]:
     return entries
 
 
-def _find_paths(entries: Sequence[Entry], root: Path, path: Path) -> list[str]:
+def _find_paths(entries: Sequence[Entry], folder: Path | Address, path: Path | Address) -> list[str]:
     """The paths of the entries' videos, there or not.
 
     Raises:
         DataError: what the list names need not be videos, and none of it is there.
     """
-    files = Files(root)
+    files = ShardFiles(Shards(folder, current_cache())) if is_shards(folder) else Files(folder)
+    root = files.root
     clips = find_clips([entry for entry in entries if entry.clip], root) if any(e.clip for e in entries) else {}
     paths = []
     some = False
     for entry in entries:
         if entry.clip:
             place = clips.get(entry) or files.path(f"{clip_name(entry)}.mp4")
-        elif is_video(entry.name):
+        elif is_video(entry.name) or is_address(entry.name):
             place = files.path(entry.name)
         else:
             found = files.find(entry)
@@ -219,7 +232,7 @@ def _check_one_kind(entries: Sequence[Entry]) -> None:
         )
 
 
-def _check_split_codes(entries: Sequence[Entry], path: Path) -> None:
+def _check_split_codes(entries: Sequence[Entry], path: Path | Address) -> None:
     """Raise DataError for HMDB51's codes of splits, which look like labels."""
     codes = {entry.label for entry in entries}
     if not codes <= {0, 1, 2}:
@@ -239,7 +252,7 @@ def _check_split_codes(entries: Sequence[Entry], path: Path) -> None:
         )
 
 
-def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path) -> None:
+def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path | Address) -> None:
     """Raise DataError where nearly each video has a text of its own: descriptions are no classes."""
     long = sum(len(name.split()) > 2 for name in own)
     if len(entries) >= 10 and len(own) > len(entries) / 2 and long > len(own) / 2:

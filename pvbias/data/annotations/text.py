@@ -6,6 +6,7 @@ import codecs
 from pathlib import Path
 
 from ...errors import DataError
+from ...storage import Address
 
 #: Marks at the beginning of a file, the longer ones first: UTF-32's begins as UTF-16's does.
 _MARKS = (
@@ -17,7 +18,7 @@ _MARKS = (
 )
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Path | Address) -> str:
     """Read a text file: UTF-8, or UTF-16 or UTF-32 with their mark, which is left out.
 
     File names need not be UTF-8: bytes that are not come back as they were when the name is used.
@@ -43,7 +44,7 @@ def read_text(file: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def numbered_lines(file: Path, text: str) -> list[tuple[str, str]]:
+def numbered_lines(file: Path | Address, text: str) -> list[tuple[str, str]]:
     """Lines as (``"file:line"``, text without white space around it), without empty ones and those that begin with
     ``#``."""
     lines = ((f"{file}:{number}", line.strip()) for number, line in enumerate(text.split("\n"), 1))
