@@ -38,7 +38,7 @@ class Weights:
             raise ValueError(f"{self.url}: {len(self.class_names)} class names for {self.num_classes} classes")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ZooModel:
     """One architecture of a zoo; registered in MODEL under its zoo name.
 

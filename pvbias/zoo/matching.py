@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from torch import Tensor, nn
 
@@ -92,7 +93,7 @@ def match_catalogue(weights: Mapping[str, Tensor], entries: Mapping[str, ZooMode
     """
     shapes = {name: value.to("meta") for name, value in weights.items()}
     every = dict(MODEL) if entries is None else entries
-    found = {name: match(shapes, build_shapes(entry, num_classes=2), entry.head) for name, entry in every.items()}
+    found = {name: match(shapes, _shapes_of(entry), entry.head) for name, entry in every.items()}
     return {name: found[name] for name in sorted(found, key=lambda name: _rank(found[name]))}
 
 
@@ -114,7 +115,12 @@ def _rank(found: Match) -> tuple[float, int, bool, bool, bool]:
 def count_head_classes(weights: Mapping[str, Tensor], entry: ZooModel) -> int | None:
     """The number of classes of a file's weights for this model; None: its final projection is not among them."""
     shapes = {name: value.to("meta") for name, value in weights.items()}
-    return match(shapes, build_shapes(entry, num_classes=2), entry.head).num_classes
+    return match(shapes, _shapes_of(entry), entry.head).num_classes
+
+
+@cache  # the whole catalogue takes seconds, and is compared with each file that does not fit
+def _shapes_of(entry: ZooModel) -> nn.Module:
+    return build_shapes(entry, num_classes=2)
 
 
 def _differ(found: Match, other: Match, weights: Mapping[str, Tensor]) -> bool:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideoLog, TrainBatch, build_source
@@ -104,6 +105,13 @@ def test_from_a_checkpoint_through_measuring_and_training_and_back(name, precisi
     loaded = recognizer.module.state_dict()
     assert all(torch.equal(loaded[key], other[key]) for key in other.keys() - head)
 
+    clip = torch.randint(256, (1, 3, frames, crop, crop), dtype=torch.uint8)
+    with torch.no_grad():
+        logits = recognizer.eval()(clip)
+        if isinstance(recognizer.head, nn.Linear):
+            torch.testing.assert_close(recognizer.head(recognizer.embed(clip)), logits, rtol=1e-4, atol=1e-4)
+        assert torch.equal(recognizer(clip.float() / 255), logits)
+
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
     # Before the training: after steps of two clips BatchNorm's statistics are no good for evaluation.
@@ -119,7 +127,9 @@ def test_from_a_checkpoint_through_measuring_and_training_and_back(name, precisi
         before = recognizer.head.weight.detach().clone()
         Trainer(cfg, recognizer, made, OneBatch(frames, crop), settings).train()
         assert not torch.equal(recognizer.head.weight, before)
-        assert all(parameter.grad is not None for parameter in recognizer.parameters())
+        assert all(
+            parameter.grad is not None and parameter.grad.isfinite().all() for parameter in recognizer.parameters()
+        )
         assert recognizer.head.weight.dtype == torch.float32
 
     # The module's own weights, under its own names: what its zoo loads.

@@ -6,7 +6,6 @@ import pytest
 import torch
 from pytorchvideo.models import hub
 from torch import nn
-from torch.nn import functional as F
 
 import pvbias.plugins.pytorchvideo_zoo  # noqa: F401 (registers the models)
 from pvbias.errors import ConfigError, WeightsError
@@ -36,7 +35,7 @@ PUBLISHED = {
 NAMES = sorted(PUBLISHED)
 CONVOLUTIONAL = [name for name in NAMES if not name.startswith("mvit")]
 
-#: (frames, crop) small enough to train a step in a test, one for each way of building.
+#: (frames, crop) small enough for a test, one for each way of building.
 SMALL = {
     "c2d_r50": (3, 32),
     "slow_r50": (2, 48),
@@ -58,10 +57,10 @@ def random_clips(num_frames: int, crop_size: int, num_clips: int = 2) -> torch.T
     return torch.randint(0, 256, (num_clips, 3, num_frames, crop_size, crop_size), dtype=torch.uint8)
 
 
-def hub_module(name: str, **options: int) -> nn.Module:
-    """The hub's own model; weightless but for MViT, which cannot be built that way."""
-    with torch.device("cpu" if name.startswith("mvit") else "meta"):
-        return getattr(hub, name)(**options)
+def hub_module(name: str) -> nn.Module:
+    """The hub's own convolutional model, weightless."""
+    with torch.device("meta"):
+        return getattr(hub, name)()
 
 
 def random_state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -122,37 +121,19 @@ def test_shapes_at_the_training_and_the_test_crop(name):
         assert features[recognizer.head_name].shape[1:4] == (1, 1 + added, 1 + added)
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_from_a_zoo_checkpoint_through_a_step_and_back_to_the_zoo(name, tmp_path):
-    frames, crop = SMALL[name]
-    size = {"spatial_size": crop, "temporal_size": frames} if name.startswith("mvit") else {}
-    classes = "head_num_classes" if size else "model_num_class"
+def test_mvits_weights_from_the_hub_and_back(tmp_path):
+    """(tests/plugins/test_catalogue.py takes a step with each model; the others are the hub's at their own size.)"""
+    frames, crop = SMALL["mvit_base_16x4"]
+    size = {"spatial_size": crop, "temporal_size": frames}
     path = tmp_path / "weights.pyth"
-    torch.save({"model_state": random_state(hub_module(name, **{classes: 11}, **size))}, path)
-
-    recognizer = recognizer_of(name, num_classes=7, num_frames=frames, crop_size=crop)
+    torch.save({"model_state": random_state(hub.mvit_base_16x4(head_num_classes=11, **size))}, path)
+    recognizer = recognizer_of("mvit_base_16x4", num_classes=7, num_frames=frames, crop_size=crop)
     report = load_weights(recognizer, str(path))
     head = {f"{recognizer.head_name}.weight", f"{recognizer.head_name}.bias"}
     assert report.initialised.keys() == report.skipped.keys() == head
-
-    clips = random_clips(frames, crop)
-    before = {key: value.detach().clone() for key, value in recognizer.head.named_parameters()}
-    optimizer = torch.optim.SGD(recognizer.parameters(), lr=0.01)
-    F.cross_entropy(recognizer.train()(clips), torch.tensor([2, 5])).backward()
-    optimizer.step()
-    assert all(value.grad is not None and value.grad.isfinite().all() for value in recognizer.parameters())
-    assert not any(torch.equal(value, before[key]) for key, value in recognizer.head.named_parameters())
-
-    recognizer.eval()
-    with torch.no_grad():
-        logits, features = recognizer(clips), recognizer.embed(clips)
-        torch.testing.assert_close(recognizer.head(features), logits, rtol=1e-4, atol=1e-4)
-        assert torch.equal(recognizer(clips.float() / 255), logits)
-
     save_weights(recognizer, path)
     exported = torch.load(path, weights_only=True)["model_state"]
-    hub_module(name, **{classes: 7}, **size).load_state_dict(exported, strict=True, assign=True)
-    path.unlink()
+    hub.mvit_base_16x4(head_num_classes=7, **size).load_state_dict(exported, strict=True, assign=True)
 
 
 def test_logits_are_the_hubs_to_the_bit():
