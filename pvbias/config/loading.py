@@ -113,6 +113,9 @@ def _plugin_names(layers: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     for source, tree in layers:
         if "PLUGINS" in tree:
             names = _coerce(tree["PLUGINS"], [], "PLUGINS", source)
+            rule = DECLARED["PLUGINS"].rule
+            if not rule.holds(names):  # before they are imported, without which other keys cannot be checked
+                raise ConfigError(f"{source}: PLUGINS = {names!r} {rule.must}")
     return names
 
 

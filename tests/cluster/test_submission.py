@@ -78,6 +78,7 @@ def test_without_slurm(config, capsys, monkeypatch, tmp_path):
     said = capsys.readouterr()
     assert said.out.startswith("#!/bin/bash")
     assert "#SBATCH --partition=elsewhere\n" in said.out
+    assert " --kill-on-bad-exit=1 " in said.out  # of its processes; one alone would wait for the others for ever
     assert yaml.safe_load(said.out.split("\n---\n")[1])["SLURM"]["PARTITION"] == "elsewhere"
     assert "was not checked" in said.err
     assert "would begin anew" in refused(capsys, config, "--dry-run", "TRAIN.AUTO_RESUME", "False")

@@ -112,6 +112,20 @@ def test_each_step_has_a_mini_batch_of_each_stream_and_the_first_is_what_it_is_a
         assert not target.streams
 
 
+def test_each_epoch_has_an_order_and_clips_of_its_own():
+    """10 videos in mini-batches of 4: two are left out of an epoch, and not the same ones in each."""
+    made = build_train_loader(configured(), Videos("s", 10), rank=0, world_size=1)
+    epochs = [list(made.epoch(epoch)) for epoch in range(10)]
+    orders = [[name for batch in epoch for name in batch.names] for epoch in epochs]
+    assert [len(set(order)) for order in orders] == [8] * 10
+    assert len(set(map(tuple, orders))) == 10
+    assert {name for order in orders for name in order} == {f"s{number}" for number in range(10)}
+    clips = [{n: c for batch in epoch for n, c in zip(batch.names, batch.clips, strict=True)} for epoch in epochs]
+    pairs = [(clips[0][name], clips[1][name]) for name in clips[0].keys() & clips[1].keys()]
+    assert len(pairs) >= 6
+    assert sum(not torch.equal(first, second) for first, second in pairs) >= len(pairs) - 1
+
+
 def test_a_stream_goes_through_its_videos_in_epochs_of_its_own():
     """7 videos, 2 a step: 3 steps, in each of which no video comes twice, and one is left for another time."""
     steps = [batch.streams["target"].names for batch in batches(loader(configured()), epochs=30)]

@@ -1,5 +1,7 @@
 """Sizes, positions and colours of crops."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,30 @@ def test_crops_that_cannot_be_exactly_in_the_centre():
     for center_up, corners in ((False, [(6, 0), (6, 36), (6, 73)]), (True, [(7, 0), (7, 37), (7, 73)])):
         views = TestViews(short_side=40, crop_size=27, num_crops=3, center_up=center_up)
         assert [tuple(crop[0, 0, 0, :2]) for crop in views.crops(position)] == corners
+
+
+@pytest.mark.parametrize("shape", [(40, 100), (100, 40)])
+def test_test_crops_are_in_the_middle_of_the_short_side(shape):
+    """20 of 40 pixels across the long side, wherever along it the crop is."""
+    rows, columns = np.indices(shape, dtype=np.uint8)
+    position = np.stack([rows, columns, rows], axis=-1)[None]
+    for crops, along in ((1, [40]), (3, [0, 40, 80])):
+        found = TestViews(short_side=40, crop_size=20, num_crops=crops).crops(position)
+        expected = [(10, start) if shape == (40, 100) else (start, 10) for start in along]
+        assert [tuple(crop[0, 0, 0, :2]) for crop in found] == expected
+        assert all(crop.shape == (1, 20, 20, 3) for crop in found)
+
+
+def test_a_training_crop_may_be_anywhere_up_to_the_last_offset():
+    """24 of 27 x 29 pixels: 4 offsets down and 6 to the right, all equally likely."""
+    rng = np.random.default_rng(0)
+    augmentation = TrainAugmentation(crop_size=24, short_sides=(27, 27), flip=False)
+    rows, columns = np.indices((27, 29), dtype=np.uint8)
+    position = np.stack([rows, columns, rows], axis=-1)[None]
+    corners = [tuple(augmentation.draw(rng).clip(position)[0, 0, 0, :2].tolist()) for _ in range(2400)]
+    counts = Counter(corners)
+    assert counts.keys() == {(top, left) for top in range(4) for left in range(6)}
+    assert 60 < min(counts.values()) <= max(counts.values()) < 150  # 100 on average, 10 of standard deviation
 
 
 @pytest.mark.parametrize("areas", [(), (0.08, 1.0)])

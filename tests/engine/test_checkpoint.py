@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from pvbias.data import VideoRecord, build_train_loader
-from pvbias.engine import checkpoint, launch, newest_checkpoint
+from pvbias.engine import CrossEntropy, checkpoint, launch, newest_checkpoint
 from pvbias.engine.seeding import generator_states, restore_generators, seed_everything
 from pvbias.errors import ConfigError, TrainingError, WeightsError
 from pvbias.interruption import Interrupted, request_stop
@@ -22,7 +22,7 @@ from pvbias.plugins import drl, rev2net
 from pvbias.registries import OBJECTIVE, STUDENT
 
 from .killed import EventfulLoader, Noisy, ask, attempt, in_processes, kill, kill_again_and_again, logged
-from .toys import CLASSES, SPEC, FakeLoader, TeacherAndStudent, make_cfg, tiny_recognizer
+from .toys import CLASSES, SPEC, FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer
 
 OBJECTIVES = [
     *("CrossEntropy", "Noisy", "TeacherAndStudent"),
@@ -441,3 +441,21 @@ def test_lines_have_what_is_compared(tmp_path):
     assert {"loss", "grad_norm", "lr", "iteration"} <= set(first)
     assert len(text.splitlines()) == 1 + (5 + 3) + 3 - 1
     assert json.loads(text.splitlines()[0])["kind"] == "start"
+
+
+def test_the_scale_of_the_loss_goes_on_where_it_was(tmp_path):
+    """fp16 has come down from its first scale, 65536, and would overflow again with it."""
+
+    def trainer(folder):
+        made = make_trainer(make_cfg(folder), tiny_recognizer(), CrossEntropy, FakeLoader())
+        made.scaler = torch.amp.GradScaler("cpu", init_scale=65536.0, growth_interval=100)
+        return made
+
+    before = trainer(tmp_path)
+    before.scaler.load_state_dict(before.scaler.state_dict() | {"scale": 8.0, "_growth_tracker": 42})
+    before.iteration = before.steps_per_epoch
+    before.epoch = 1
+    checkpoint.save_checkpoint(before)
+    after = trainer(tmp_path)
+    assert checkpoint.resume(after) is not None
+    assert (after.scaler.get_scale(), after.scaler.state_dict()["_growth_tracker"]) == (8.0, 42)

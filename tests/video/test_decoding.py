@@ -319,3 +319,14 @@ def test_odd_real_files_give_what_a_plain_loop_gives_or_say_why_not():
         assert distinct <= len(reference) <= len(frames), file
         if file.name not in ("corrupted.mp4", "no_timescale.mp4"):  # these lose frames; neighbours stand in
             assert len(frames) == len(reference), file
+
+
+def test_a_file_that_is_written_anew_is_read_anew(tmp_path):
+    """Also by a process that has read it before, under the same name."""
+    path = tmp_path / "v.mp4"
+    for frames in (10, 25):
+        write_video(path, frames, g="5", bf="0")
+        with FileVideo(str(path)) as video:
+            assert len(video.timestamps) == frames
+            last = video.read([(frames - 1) / 30], same_size)[0]
+        assert frame_number(last) == frames - 1

@@ -15,6 +15,8 @@ from PIL import Image
 from pvbias.config import complete, load_cfg
 from pvbias.data import BadVideo, build_source, build_test_loader, count_classes, fingerprint
 from pvbias.errors import ConfigError, DataError
+from pvbias.plugins.decoupled_videos.mnist import load_digits
+from pvbias.plugins.decoupled_videos.trajectories import digit_path, positions
 from pvbias.run import run
 from pvbias.video import BadVideoError
 
@@ -106,6 +108,26 @@ def test_the_papers_largest_set():
     heights = [np.nonzero(frame)[0].mean() for frame in moved]
     for first in (0, 8, 16):
         assert heights[first + 7] > heights[first] + 8
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_brushes_and_strokes_are_of_digits_of_the_videos_own_split(split):
+    """A brush of 28 pixels is the digit's image as it is; the strokes are those of one of the split's ones."""
+    own = load_digits("", split)
+    others = [load_digits("", other) for other in ("train", "val", "test") if other != split]
+    images = {image.tobytes() for image in own.images}
+    assert not images & {image.tobytes() for digits in others for image in digits.images}
+    source = source_of("brush_mnist", split, SIZE=60, BRUSH_SIZE=28, TEST_VIDEOS=40, VAL_VIDEOS=40, FRAMES=6)
+    videos = [source.open(record) for record in source.records if record.attributes["motion"] == "shape 1"]
+    assert len(videos) == 4
+    paths = [digit_path(own.images[index], 1) for index in own.of_class[1]]
+    ways = {np.rint(positions([path], 6) * (60 - 28)).tobytes() for path in paths}
+    for video in videos:
+        corners = video.centres - 13.5
+        assert corners.astype(np.float32).tobytes() in ways
+        x, y = corners[0].astype(int)
+        frame = video.read([0.0], lambda height, width: (height, width))[0]
+        assert frame[y : y + 28, x : x + 28, 0].tobytes() in images
 
 
 def test_labels_and_class_names():

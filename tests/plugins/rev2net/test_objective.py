@@ -23,6 +23,7 @@ from pvbias.plugins.rev2net import (
     gaussian_divergence,
     low_level_discrepancy,
 )
+from pvbias.registries import DECODER
 
 from ...engine.toys import CLASSES, SPEC, FakeLoader, make_cfg, make_trainer, weights
 
@@ -80,6 +81,14 @@ class FlowLoader(FakeLoader):
             yield dataclasses.replace(batch, tracks={"flow": batch.clips[:, :2].float() / 50})
 
 
+@pytest.fixture
+def watching():
+    """The registry of decoders, for a while."""
+    restore = DECODER.snapshot()
+    yield DECODER
+    restore()
+
+
 # ---------------------------------------------------------------- eq. 1 to 3
 
 
@@ -127,6 +136,42 @@ def test_eq_2_against_torch():
     logs = 2 * scales.log()
     found = gaussian_divergence(means[0], logs[0], means[1], logs[1])
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_eq_2_samples_have_the_standard_deviation_of_their_gaussian_and_are_each_tasks_own(tmp_path, watching):
+    """N(3, 4) for the flow and N(-1, 4) for the frames, spread over the map that a decoder sees."""
+    seen = {}
+
+    def build(task):
+        def made(cfg, feature_shape, clip_shape):
+            decoder = (FlowDecoder if task == "flow" else FrameDecoder)(
+                feature_shape[0], factor=(2, 4), channels=4 if task == "flow" else (4, 4)
+            )
+            decoder.register_forward_pre_hook(lambda _, args: seen.update({task: args[0].detach()}))
+            return decoder
+
+        return made
+
+    for task in ("flow", "frames"):
+        watching.register(build(task), name=f"watched_{task}")
+    recognizer = make_recognizer()
+    keys = ["REV2NET.FLOW_DECODER_NAME", "watched_flow", "REV2NET.FRAME_DECODER_NAME", "watched_frames"]
+    objective = Rev2Net(rev2net_cfg(tmp_path, *keys), recognizer)
+    raw = 5 * math.atanh(math.log(4.0) / 5)  # the logarithm of a variance is bounded by 5
+    for task, mean in (("flow", 3.0), ("frames", -1.0)):
+        gaussian = objective.gaussians[task]
+        for layer, value in ((gaussian.mean, mean), (gaussian.log_variance, raw), (gaussian.spread, 0.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, value)
+        spread = gaussian.spread.weight.data.view(16, -1, 3)
+        spread[:3] = torch.eye(3)[:, None]  # each of three channels is one of the latents
+    losses(objective, make_step(recognizer, clips=400))
+    latents = {task: features[:, 16:19].mean((2, 3, 4)) for task, features in seen.items()}  # behind the 16 tapped
+    for task, mean in (("flow", 3.0), ("frames", -1.0)):
+        assert latents[task].mean().item() == pytest.approx(mean, abs=0.25)
+        assert latents[task].std().item() == pytest.approx(2.0, abs=0.2)  # 0.04 is its own, of 1200 values
+    both = torch.stack([latents["flow"].flatten(), latents["frames"].flatten()])
+    assert abs(torch.corrcoef(both)[0, 1].item()) < 0.15
 
 
 def test_eq_3_is_the_sum_of_its_terms(tmp_path):

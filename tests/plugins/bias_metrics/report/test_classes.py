@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from ....report.pages import page_of, words_of
 from ....report.runs import class_rows, labelled_run
 
@@ -63,3 +65,17 @@ def test_no_classes_no_section(tmp_path):
     del run.results["modulated_accuracy"]
 
     assert "Class by class" not in page_of(tmp_path, run)
+
+
+def test_the_scatter_has_original_clips_to_the_right_and_shuffled_ones_upwards(tmp_path):
+    """A class of 90 % and 20 %: far to the right, low. The ticks of both axes are at 0, 25, 50, 75 and 100 %."""
+    html = page_of(tmp_path, with_classes("run", {"run": (90, 20)}))
+    svg = html[html.index('aria-label="Scatter plot') :]
+    svg = svg[: svg.index("</svg>")]
+    used = re.findall(r'<use href="#([^"]+)" x="([\d.]+)" y="([\d.]+)"', svg)
+    ticks, (_, x, y) = used[:10], used[10]
+    left, right = (float(ticks[number][1]) for number in (0, 4))
+    bottom, top = (float(ticks[number][2]) for number in (5, 9))
+    assert (float(x) - left) / (right - left) == pytest.approx(0.9, abs=0.001)
+    assert (bottom - float(y)) / (bottom - top) == pytest.approx(0.2, abs=0.001)
+    assert svg.index("accuracy on original clips") < svg.index("accuracy on shuffled clips")

@@ -96,3 +96,18 @@ def test_an_undefined_ratio_is_a_headline_too():
     run.results["modulated_accuracy"].figures = [undefined]
 
     assert "undefined" in headline_table([run])
+
+
+def test_each_headline_has_its_unit():
+    (card,) = cards([with_students(labelled_run(), distilled=0.3, bias=1.9)])
+    assert {number.title: (number.value, number.unit) for number in card.numbers} == {
+        "top-1 accuracy": ("64.3", "%"),
+        "log ratio, shuffled": ("0.68", ""),
+        "dynamic score, distilled": ("0.300", "nats"),
+        "dynamic score, frozen": ("1.50", "nats"),
+        "dynamic score, shuffled": ("0.050", "nats"),
+        "dataset bias": ("1.90", "nats"),
+    }
+    table = headline_table([labelled_run()])
+    for title in ("top-1 accuracy, %", "log ratio, shuffled ", "dynamic score, frozen, nats"):
+        assert title in table

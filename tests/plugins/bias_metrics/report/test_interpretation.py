@@ -94,7 +94,21 @@ def test_verdict_on_the_distilled_score(value, verdict, meaning):
     reading = read_dynamic_score(score, agreement)
     assert reading.verdict == verdict
     assert reading.explanation.startswith(f"A student that sees single frames {meaning} the predictions: {value:.2f}")
+    assert f" {value:.2f}" in reading.explanation.partition(" nats on average.")[0]
     assert "first choice is the same for 81 % of the videos" in reading.explanation
+
+
+def test_a_score_and_the_share_of_what_stays_in_their_units():
+    score = Figure(name="dynamic_score", value=0.413, unit="nats", level="clip", variant="freeze_first")
+    agreement = Figure(name="agreement", value=81.0, unit="%", level="clip", variant="freeze_first")
+
+    reading = read_dynamic_score(score, agreement)
+
+    assert reading.verdict == "Predictions shift"
+    assert reading.explanation == (
+        "When a clip is frozen to its first frame, predictions shift: 0.413 nats on average. The first choice stays "
+        "the same for 81 % of the clips."
+    )
 
 
 def test_a_score_below_the_resolution():
