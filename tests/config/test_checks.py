@@ -9,6 +9,7 @@ from pvbias.errors import ConfigError
 #: For each key that has a rule, values of its type that mean nothing: the nearest ones, written down here by hand.
 WRONG: dict[str, tuple[object, ...]] = {
     "PLUGINS": ([3],),
+    "OUTPUT_DIR": ("s3://bucket/run",),
     "RNG_SEED": (-1,),
     "NUM_GPUS": (-1,),
     "NUM_SHARDS": (0,),
@@ -30,6 +31,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "DATA.CLIP_DURATION": (0.0,),
     "DATA.WINDOW_STRIDE": (0,),
     "DATA.MODALITY": ("grey",),
+    "DATA.FLOW_DIR": ("s3://bucket/flow",),
+    "DATA.MASK_DIR": ("s3://bucket/masks",),
     "DATA.MODULATION": ("freeze(frame=last)",),
     "DATA.TRAIN_CROP_SIZE": (0,),
     "DATA.TEST_CROP_SIZE": (0,),
@@ -38,6 +41,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "DATA.TRAIN_JITTER_ASPECT_RELATIVE": ([0.0, 1.0], [1.5, 0.5]),
     "DATA.MEAN": ([0.5, 0.5], [0.5, 0.5, 1.01], [-0.01, 0.5, 0.5], [114.75, 114.75, 114.75], [0.5] * 4),
     "DATA.STD": ([0.5, 0.5], [0.5, 0.5, 1.01], [0.0, 0.5, 0.5], [57.4, 57.4, 57.4]),
+    "DATA.CACHE_DIR": ("s3://bucket/cache",),
+    "DATA.CACHE_GIB": (0.0,),
     "DATA.MAX_BAD_FRACTION": (-0.01, 1.01),
     "DATA_LOADER.NUM_WORKERS": (-1,),
     "OBJECTIVE.NAME": ("Hinge", "CrossEntropy + Hinge"),
