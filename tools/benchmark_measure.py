@@ -145,7 +145,7 @@ def _timed(action: Callable[[], object]) -> float:
 def _forwards_alone(cfg: CfgNode, recognizer: Recognizer, settings: Settings, videos: Sequence[TestVideo]) -> float:
     """Seconds in the model for all variants of all views; decoding and modulating are not counted."""
     recognizer.eval()
-    views = torch.cat([video.clips for video in videos])
+    views = torch.cat([video.clips[:] for video in videos])
     seeds = [s for v in videos for s in view_seeds(cfg.RNG_SEED, v.record.name, len(v.clips))]
     seconds = 0.0
     for start in range(0, len(views), cfg.TEST.BATCH_SIZE):

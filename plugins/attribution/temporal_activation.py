@@ -58,7 +58,7 @@ class TemporalActivation(SampleEvaluator):
         view = len(video.clips) // 2
         clip, predicted = video.clips[view], int(outputs[ORIGINAL].logits[view].argmax())
         try:
-            known = outputs[ORIGINAL].features[self.before_head][view] if self.before_head else None
+            known = outputs[ORIGINAL].features[self.before_head][0] if self.before_head else None
             feature_map = last_feature_map(self.recognizer, clip, predicted, last_stage_input=known)
         except NoFeatureMapError as error:
             return Sample(label=video.label, not_applicable=str(error))

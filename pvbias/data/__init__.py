@@ -18,10 +18,12 @@ from .source import (
 )
 from .streams import build_stream, choose_streams
 from .tracks import Track, VideoTrack
+from .views import BadViewsError, Views
 
 __all__ = [
     "BadVideo",
     "BadVideoLog",
+    "BadViewsError",
     "TestLoader",
     "TestVideo",
     "Track",
@@ -31,6 +33,7 @@ __all__ = [
     "VideoRecord",
     "VideoSource",
     "VideoTrack",
+    "Views",
     "attributes_fingerprint",
     "build_source",
     "build_stream",

@@ -18,7 +18,7 @@ from ..clips import Modulation, view_seeds
 from ..video.video import BadVideoError
 from .bad_videos import BadVideo
 from .records import VideoRecord, VideoSource, check_label
-from .sample import TestVideo, TrainSample, channels_first
+from .sample import FirstViews, TestVideo, TrainSample, channels_first
 from .sampling import SamplingRule, part_of_video
 from .tracks import Track, read_clip
 from .transforms import TestViews, TrainAugmentation
@@ -27,6 +27,11 @@ from .workers import Crashes
 #: Videos tried for one training sample. At the largest sensible fraction of bad files, 10 %, one in 10**16 samples
 #: runs out of them.
 MAX_ATTEMPTS = 16
+
+
+#: Bytes of the views of a long video that are read together: more would be in memory at once, less be decoded twice
+#: (from the last key frame before them on).
+VIEWS_AT_ONCE = 64 << 20
 
 
 class SourceDataset(Dataset, abc.ABC):
@@ -148,7 +153,8 @@ class TrainDataset(SourceDataset):
 
 
 class TestDataset(SourceDataset):
-    """All test views of each video, with the record's index as key.
+    """All test views of each video, with the record's index as key; those of the temporal clips ``start .. stop - 1``
+    with the key ``(index, start, stop)``.
 
     Args:
         source: the videos; labels may be None.
@@ -157,6 +163,8 @@ class TestDataset(SourceDataset):
         seed: RNG_SEED.
         modulation: what each view goes through; None: nothing.
         tracks: what videos have beside their views, by name.
+        in_pieces: of a video whose views are more than :data:`VIEWS_AT_ONCE` bytes the first ones
+            (:class:`.FirstViews`) instead of all.
     """
 
     __test__ = False
@@ -172,6 +180,7 @@ class TestDataset(SourceDataset):
         seed: int,
         modulation: Modulation | None = None,
         tracks: Mapping[str, Track],
+        in_pieces: bool = False,
     ) -> None:
         super().__init__()
         self._source = source
@@ -182,6 +191,7 @@ class TestDataset(SourceDataset):
         self._seed = seed
         self._modulation = modulation
         self._tracks = tracks
+        self._views_at_once = VIEWS_AT_ONCE if in_pieces else None
 
     def record(self, number: int) -> VideoRecord:
         """See :class:`SourceDataset`."""
@@ -192,30 +202,50 @@ class TestDataset(SourceDataset):
         """See :class:`SourceDataset`."""
         return [type(each).__module__ for each in (self._source, *self._tracks.values())]
 
-    def __getitem__(self, index: int) -> TestVideo | BadVideo:
+    def __getitem__(self, key: int | tuple[int, int, int]) -> TestVideo | FirstViews | BadVideo:
         """The video's views, or the reason why there are none."""
+        index, *part = (key,) if isinstance(key, int) else key
         record = self._source.records[index]
         try:
             with self.crashes.at(index):
-                return self._views_of(index, record)
+                return self._views_of(index, record, *part)
         except BadVideoError as error:
             return BadVideo.of(index, record, error, self._split)
 
-    def _views_of(self, index: int, record: VideoRecord) -> TestVideo:
+    def _views_of(
+        self, index: int, record: VideoRecord, start: int = 0, stop: int | None = None
+    ) -> TestVideo | FirstViews:
         check_label(record, self._num_classes)
         with closing(self._source.open(record)) as video:
             part = part_of_video(record, video.duration)
             times = self._sampling.test_clips(*part, video.timestamps)  # (clips, T)
-            distinct, place = np.unique(times, return_inverse=True)  # windows overlap: one pass, each frame once
-            frames, values = read_clip(video, record, distinct.tolist(), self._views.size, self._tracks)
-        order = place.reshape(times.shape)
+            at_once = self._clips_at_once(times) if stop is None else len(times)
+            meant = times[start : min(len(times) if stop is None else stop, start + at_once)]
+            distinct, place = np.unique(meant, return_inverse=True)  # windows overlap: one pass, each frame once
+            # The size of frames is that of the first one that is read: it is the same one for each part of the views.
+            first = times.min()
+            ahead = int(first < distinct[0])
+            read = [first] * ahead + distinct.tolist()
+            frames, values = read_clip(video, record, read, self._views.size, self._tracks)
+        order = ahead + place.reshape(meant.shape)
         views = self._arranged(frames, order)
         if self._modulation is not None:
             # Other seeds than those of the evaluators' variants: a second shuffling is not the first one again.
-            seeds = view_seeds(self._seed, record.name, len(views), purpose="data:")
+            before = start * self._views.num_crops
+            seeds = view_seeds(self._seed, record.name, before + len(views), first=before, purpose="data:")
             views = self._modulation(views, seeds).contiguous(memory_format=torch.channels_last_3d)
         tracks = {name: self._arranged(values[name].astype(track.dtype), order) for name, track in self._tracks.items()}
-        return TestVideo(index=index, record=record, clips=views, tracks=tracks)
+        found = TestVideo(index=index, record=record, clips=views, tracks=tracks)
+        if stop is None and len(meant) < len(times):
+            return FirstViews(video=found, clips_at_once=at_once, num_clips=len(times))
+        return found
+
+    def _clips_at_once(self, times: np.ndarray) -> int:
+        """Temporal clips to read together, of those with the frame times ``(clips, T)``."""
+        if self._views_at_once is None:
+            return len(times)
+        one = times.shape[1] * self._views.crop_size**2 * 3 * self._views.num_crops
+        return max(self._views_at_once // one, 1)
 
     def _arranged(self, frames: np.ndarray, order: np.ndarray) -> Tensor:
         """Assemble the views ``(V, C, T, size, size)`` of frames ``(F, h, w, C)``, whose numbers in each clip are

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from ..clips import ORIGINAL, RGB_AND_FLOW, Modulation, modulation
@@ -17,12 +19,13 @@ from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
 from .flow import FlowClips, RgbAndFlowClips, find_flow
 from .records import VideoSource
-from .sample import TestVideo, TrainBatch, collate
+from .sample import FirstViews, TestVideo, TrainBatch, collate
 from .sampling import sampling_rule
 from .sharding import assign_chunks, split_into_chunks
 from .streams import FIRST, StreamOrder, stream_seed, tracks_of
 from .tracks import build_tracks
 from .transforms import TestViews, TrainAugmentation
+from .views import BadViewsError, Views
 from .workers import Death, WorkerContext, worker_context
 
 logger = logging.getLogger(__name__)
@@ -72,8 +75,13 @@ class TestLoader:
 
     __test__ = False
 
-    def __init__(self, loader: _Loader, chunks: Sequence[range]) -> None:
-        self._loader = loader
+    def __init__(self, cfg: CfgNode, dataset: TestDataset, chunks: Sequence[range]) -> None:
+        indices = _InOrder([index for chunk in chunks for index in chunk])
+        self._loader = _Loader(cfg, dataset, indices, persistent=False, batched=False)
+        self._dataset = dataset
+        # The rest of a long video, by workers of their own, which stay for the next one.
+        self._parts = _InOrder([])
+        self._rest = _Loader(cfg, dataset, self._parts, persistent=True, batched=False)
         self.chunks = chunks
 
     def __len__(self) -> int:
@@ -86,7 +94,42 @@ class TestLoader:
         Raises:
             DataError: a worker process was killed.
         """
-        return self._loader.items()
+        for item in self._loader.items():
+            yield self._long(item) if isinstance(item, FirstViews) else item
+
+    def _long(self, first: FirstViews) -> TestVideo:
+        video, size = first.video, first.clips_at_once
+        crops = len(video.clips) // size
+
+        def part(start: int, stop: int) -> TestVideo:
+            clips = (start // crops, -(-stop // crops))
+            key = (video.index, *clips)
+            found = self._dataset[key]
+            if isinstance(found, BadVideo):
+                raise BadViewsError(found)
+            assert isinstance(found, TestVideo)
+            views = slice(start - clips[0] * crops, stop - clips[0] * crops)
+            tracks = {name: values[views] for name, values in found.tracks.items()}
+            return replace(found, clips=found.clips[views], tracks=tracks)
+
+        def in_order() -> Iterator[Tensor]:
+            yield video.clips[:]
+            self._parts.keys = [
+                (video.index, start, min(start + size, first.num_clips)) for start in range(size, first.num_clips, size)
+            ]
+            for item in self._rest.items():
+                if isinstance(item, BadVideo):
+                    raise BadViewsError(item)
+                yield item.clips
+
+        def of_all(values: Tensor | Views) -> torch.Size:
+            return torch.Size([first.num_clips * crops, *values.shape[1:]])
+
+        def track(name: str) -> Views:
+            return Views(of_all(video.tracks[name]), lambda start, stop: part(start, stop).tracks[name][:])
+
+        clips = Views(of_all(video.clips), lambda start, stop: part(start, stop).clips[:], in_order)
+        return replace(video, clips=clips, tracks={name: track(name) for name in video.tracks})
 
 
 def build_train_loader(
@@ -191,11 +234,11 @@ def build_test_loader(
         seed=cfg.RNG_SEED,
         modulation=_modulation(cfg),
         tracks=build_tracks(cfg, source, tracks),
+        in_pieces=cfg.DATA.TEMPORAL_SAMPLING == "windows",
     )
     left = [chunk for chunk in split_into_chunks(cfg, source.records) if chunk.start not in done]
     mine = assign_chunks(cfg, source.records, left, world_size)[rank]
-    indices = _InOrder([index for chunk in mine for index in chunk])
-    return TestLoader(_Loader(cfg, dataset, indices, persistent=False, batched=False), mine)
+    return TestLoader(cfg, dataset, mine)
 
 
 def _shown(cfg: CfgNode, source: VideoSource) -> VideoSource:
@@ -219,13 +262,13 @@ class _Keys(Sampler):
 
 
 class _InOrder(_Keys):
-    """Records by number."""
+    """Some keys, one after the other."""
 
-    def __init__(self, indices: Sequence[int]) -> None:
-        self._indices = indices
+    def __init__(self, keys: Sequence[Any]) -> None:
+        self.keys = keys
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._indices[self.start :])
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.keys[self.start :])
 
 
 class _Steps(_Keys):
@@ -297,7 +340,7 @@ class _Loader:
                 "worker_init_fn": _start_worker,
                 "persistent_workers": self._persistent,
                 # A test item is all views of a video, easily 100 MB: one in work and one waiting for each worker.
-                "prefetch_factor": 2 if self._persistent else 1,
+                "prefetch_factor": 2 if self._batched else 1,
             }
         loader = DataLoader(
             self._dataset,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from .attributes import NO_ATTRIBUTES, Attribute
 from .bad_videos import BadVideo
 from .records import VideoRecord
+from .views import Views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class TestVideo:
     Attributes:
         index: position of its record in the annotation.
         clips: uint8 ``(V, C, T, H, W)``, channels_last_3d; V = temporal clips x spatial crops, the crops of one clip
-            together.
+            together. Of a long video :class:`.Views`.
         tracks: as in :class:`TrainBatch`, ``(V, D, T, H, W)``.
     """
 
@@ -83,8 +84,31 @@ class TestVideo:
 
     index: int
     record: VideoRecord
-    clips: Tensor
-    tracks: Mapping[str, Tensor] = field(default_factory=dict)
+    clips: Tensor | Views
+    tracks: Mapping[str, Tensor | Views] = field(default_factory=dict)
+
+    def pieces(self) -> Iterator[Tensor]:
+        """The clips of all views in order: at once, and of a long video some at a time.
+
+        Raises:
+            BadViewsError: some of them cannot be had.
+        """
+        return self.clips.in_order() if isinstance(self.clips, Views) else iter([self.clips])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstViews:
+    """The beginning of a long video.
+
+    Attributes:
+        video: with its first views.
+        clips_at_once: temporal clips that these are of.
+        num_clips: temporal clips of the whole video.
+    """
+
+    video: TestVideo
+    clips_at_once: int
+    num_clips: int
 
 
 def collate(samples: Sequence[TrainSample]) -> TrainBatch | list[BadVideo]:

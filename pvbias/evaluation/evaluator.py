@@ -12,7 +12,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from ..clips import Modulation, modulation
-from ..data import VideoRecord
+from ..data import VideoRecord, Views
 from ..data.attributes import NO_ATTRIBUTES, Attribute
 from ..errors import ConfigError
 from ..models.outputs import Outputs
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..context import Context
 
 
+_VIEWS_AT_ONCE = 64
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoViews:
     """All test views of one video, as evaluators get them.
@@ -34,18 +37,19 @@ class VideoViews:
         name: the video's path as the annotation file writes it.
         label: class index, or None when the video has none.
         clips: uint8 ``(V, C, T, H, W)``, on the CPU, as the loader delivers them: through DATA.MODULATION, and
-            unmodulated otherwise.
+            unmodulated otherwise. Of a long video :class:`pvbias.data.Views`, of which those that are asked for are
+            read again: ``clips[3]``, ``clips[3:7]``, ``clips.split(8)``; as a tensor they are all in memory.
         record: its line of the annotation; None where there is none.
         tracks: what accompanies the clips, by name in the TRACK registry, ``(V, D, T, H, W)`` on the CPU (float32 or
-            integers): those that the evaluator needs.
+            integers): those that the evaluator needs. Of a long video as the clips.
     """
 
     index: int
     name: str
     label: int | None
-    clips: Tensor
+    clips: Tensor | Views
     record: VideoRecord | None = None
-    tracks: Mapping[str, Tensor] = field(default_factory=dict)
+    tracks: Mapping[str, Tensor | Views] = field(default_factory=dict)
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
@@ -59,7 +63,8 @@ class VideoViews:
         in_file = content_fingerprint(self.record.path) if self.record is not None else None
         if self.record is None or in_file is None:
             digest = hashlib.sha256(repr(tuple(self.clips.shape)).encode())
-            digest.update(self.clips.numpy().tobytes())
+            for views in self.clips.split(_VIEWS_AT_ONCE):
+                digest.update(views.numpy().tobytes())
         elif self.record.start is None and self.record.end is None:
             return in_file
         else:
@@ -119,13 +124,18 @@ class Evaluator(abc.ABC):
         processes, once for each evaluation, after :meth:`reset`; the recognizer is on its device and in evaluation
         mode. An evaluator that reads videos here says so (:attr:`.Needs.splits`)."""
 
+    def views_of_features(self, num_views: int) -> range:
+        """The views of a video, ascending, whose features :meth:`process` gets: all. One that looks at few of them says
+        so here: a long video has thousands, and the features of an inner module are large."""
+        return range(num_views)
+
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:  # noqa: B027 (not all need it)
         """Add one video.
 
         Args:
             video: its views.
-            outputs: of the model on the V views, by modulation as :attr:`needs` writes it: logits ``(V, K)`` and the
-                features asked for, float32 on the CPU.
+            outputs: of the model on the V views, by modulation as :attr:`needs` writes it: logits ``(V, K)`` and, of
+                :meth:`views_of_features`, the features asked for, float32 on the CPU.
         """
 
     @property

@@ -8,22 +8,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
+from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import Modulation, Rearrangement, gather_frames, modulation, view_seeds
 from ..context import Context
-from ..data import BadVideo, BadVideoLog, TestLoader, TestVideo, VideoSource, build_test_loader
+from ..data import (
+    BadVideo,
+    BadVideoLog,
+    BadViewsError,
+    TestLoader,
+    TestVideo,
+    VideoSource,
+    Views,
+    build_test_loader,
+)
 from ..data.lookup import check_attributes
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
 from ..models.evaluation_mode import evaluation_mode
-from ..models.outputs import EMBEDDING, Outputs
+from ..models.outputs import EMBEDDING, Features, Outputs, each_tensor
 from ..models.recognizer import Recognizer
 from ..needs import union
 from .evaluator import Evaluator, VideoViews
@@ -39,8 +49,19 @@ logger = logging.getLogger(__name__)
 #: Videos whose rows are sent from one process to another at a time.
 _ROWS_AT_ONCE = 1000
 
-#: Views ``start .. stop - 1`` of a video.
-_Part = tuple[TestVideo, int, int]
+
+class _Part(NamedTuple):
+    """Some views of a video.
+
+    Attributes:
+        clips: of these views.
+        start, stop: they are views ``start .. stop - 1``.
+    """
+
+    video: TestVideo
+    clips: Tensor
+    start: int
+    stop: int
 
 
 def run_evaluators(
@@ -243,7 +264,12 @@ def _measure_chunks(
     for chunk in loader.chunks:
         part = ChunkResult(first=chunk.start)
         good = _good_videos(islice(videos, len(chunk)), part.bad, bar)
-        part.good = _measure(cfg, recognizer, good, list(evaluators.values()), settings)
+        try:
+            part.good = _measure(cfg, recognizer, good, list(evaluators.values()), settings)
+        except BadViewsError as error:  # of a long video, which is a chunk by itself
+            part.bad.append(error.video)
+            for evaluator in evaluators.values():  # in case it was one of them that could not read views again
+                evaluator.rows.pop(error.video.index, None)
         part.rows = {
             name: {index: evaluator.rows[index] for index in chunk if index in evaluator.rows}
             for name, evaluator in evaluators.items()
@@ -278,16 +304,43 @@ def _measure(
     for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
         outputs = _forward(cfg, recognizer, parts, wanted, settings)
         position = 0
-        for video, start, stop in parts:
-            end = position + stop - start
-            collected.append({name: batch[position:end] for name, batch in outputs.items()})
+        for part in parts:
+            end = position + part.stop - part.start
+            kept = _views_of_features(evaluators, len(part.video.clips))
+            collected.append({name: _kept(batch[position:end], part, kept) for name, batch in outputs.items()})
             position = end
-            if stop == len(video.clips):
-                whole = {name: Outputs.cat([part[name] for part in collected]) for name in wanted}
-                _hand_over(video, whole, evaluators)
+            if part.stop == len(part.video.clips):
+                whole = {name: Outputs.cat([some[name] for some in collected]) for name in wanted}
+                _hand_over(part.video, whole, evaluators)
                 collected = []
                 measured += 1
     return measured
+
+
+def _views_of_features(evaluators: Iterable[Evaluator], num_views: int) -> dict[str, list[int]]:
+    """The views of which some evaluator gets a feature, ascending, by feature."""
+    kept: dict[str, set[int]] = {}
+    for evaluator in evaluators:
+        for name in evaluator.needs.features:
+            kept.setdefault(name, set()).update(evaluator.views_of_features(num_views))
+    return {name: sorted(views) for name, views in kept.items()}
+
+
+def _kept(outputs: Outputs, part: _Part, kept: Mapping[str, Sequence[int]]) -> Outputs:
+    """The outputs on a part of a video's views, with the features of those that are kept."""
+    places = {
+        name: [view - part.start for view in views if part.start <= view < part.stop] for name, views in kept.items()
+    }
+    return _with_features(outputs, {name: own for name, own in places.items() if len(own) < len(outputs)})
+
+
+def _with_features(outputs: Outputs, places: Mapping[str, Sequence[int]]) -> Outputs:
+    """Outputs with some rows of their features: of each one that is named those at some places."""
+    features = {
+        name: each_tensor(lambda tensor, name=name: tensor[places[name]], value) if name in places else value  # type: ignore[misc]
+        for name, value in outputs.features.items()
+    }
+    return Outputs(outputs.heads, Features(features))
 
 
 def _wanted(evaluators: Iterable[Evaluator]) -> dict[str, tuple[str, ...]]:
@@ -305,16 +358,22 @@ def _pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[_Part]]
     room = batch_size
     for video in videos:
         start = 0
-        while start < len(video.clips):
-            stop = min(start + room, len(video.clips))
-            parts.append((video, start, stop))
-            room -= stop - start
-            start = stop
-            if room == 0:
-                yield parts
-                parts, room = [], batch_size
+        for piece in video.pieces():
+            for clips in _cut(piece, room, batch_size):
+                parts.append(_Part(video, clips, start, start + len(clips)))
+                start += len(clips)
+                room -= len(clips)
+                if room == 0:
+                    yield parts
+                    parts, room = [], batch_size
     if parts:
         yield parts
+
+
+def _cut(clips: Tensor, first: int, size: int) -> Iterator[Tensor]:
+    """The first so many views, then ``size`` at a time."""
+    yield clips[:first]
+    yield from clips[first:].split(size) if len(clips) > first else ()
 
 
 @torch.inference_mode()
@@ -326,10 +385,10 @@ def _forward(
     settings: Settings,
 ) -> dict[str, Outputs]:
     """Outputs of the model for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
-    views = torch.cat([video.clips[start:stop] for video, start, stop in parts])
+    views = torch.cat([part.clips for part in parts])
     views = views.to(settings.device, non_blocking=True)
     seeds = [
-        seed for video, start, stop in parts for seed in view_seeds(cfg.RNG_SEED, video.record.name, stop, first=start)
+        seed for part in parts for seed in view_seeds(cfg.RNG_SEED, part.video.record.name, part.stop, first=part.start)
     ]
     modulations = {name: modulation(name) for name in wanted}
     shared = _sharing_frame_stages(recognizer, modulations, wanted)
@@ -381,13 +440,28 @@ def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Seq
                 f"{output.logits.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
             )
     views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
-    tracks = {name: values.float() if values.is_floating_point() else values for name, values in video.tracks.items()}
+    tracks = {
+        name: values.map(_floats) if isinstance(values, Views) else _floats(values)
+        for name, values in video.tracks.items()
+    }
+    kept = _views_of_features(evaluators, len(video.clips))
     for evaluator in evaluators:
         needs = evaluator.needs
         taken = [*needs.modulations, *(name for name in evaluator.kept if name in outputs)]
+        own = evaluator.views_of_features(len(video.clips))
+        places = {
+            name: [place for place, view in enumerate(kept[name]) if view in own]
+            for name in needs.features
+            if len(kept[name]) > len(own)
+        }
         # Its own features and tracks only: what others asked for must not make it work by chance.
         views = replace(views, tracks={name: tracks[name] for name in needs.tracks})
-        evaluator.process(views, {spec: outputs[modulation(spec).spec].only(needs.features) for spec in taken})
+        given = {spec: outputs[modulation(spec).spec].only(needs.features) for spec in taken}
+        evaluator.process(views, {spec: _with_features(output, places) for spec, output in given.items()})
+
+
+def _floats(values: Tensor) -> Tensor:
+    return values.float() if values.is_floating_point() else values
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:

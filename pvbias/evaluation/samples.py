@@ -33,7 +33,7 @@ class Sample:
 
 class SampleEvaluator(Evaluator):
     """Base of evaluators that show the first videos (by index) of each class, in index order, at most 8; where videos
-    have no labels, simply the first ones.
+    have no labels, simply the first ones. Of these the middle view, whose features alone they get.
 
     Attributes:
         table: name of the table that the samples' rows make.
@@ -44,6 +44,10 @@ class SampleEvaluator(Evaluator):
     @abc.abstractmethod
     def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """Make the sample of one video; arguments as for :meth:`process`."""
+
+    def views_of_features(self, num_views: int) -> range:
+        """The middle view."""
+        return range(num_views // 2, num_views // 2 + 1)
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""
