@@ -12,6 +12,7 @@ from pvbias.data.sharding import Shard
 from pvbias.hardware import available_cores
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.optical_flow import extract_flow
+from pvbias.registries import FLOW
 
 from .job_arrays import add_work_options, do_or_submit
 
@@ -31,6 +32,8 @@ The exit code is 3 when more than --max-bad-fraction of the files are bad."""
 def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     args = _parser().parse_args(argv)
+    load_plugins()  # may have estimators
+    FLOW.get(args.method)  # an unknown one is an error here, not in a job
     return do_or_submit(args, partial(_extract, args=args))
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from pvbias.config import load_cfg
 from pvbias.errors import ConfigError
+from pvbias.run.paths import check_list, check_output_dir
 
 from .options import add_list_format
 from .submit import add_cluster_options, submit_parts
@@ -42,7 +43,7 @@ def do_or_submit(args: argparse.Namespace, work: Callable[..., object]) -> int:
     """Do some work here, or submit it as ``args.array`` jobs and a last one.
 
     Args:
-        args: of the command; also ``out``, the folder, and ``workers``.
+        args: of the command; also ``data``, the list or folder of videos, ``out``, the folder, and ``workers``.
         work: called with ``shard``: None, or in a job its part; the last job has None, and then finds what the others
             have done. In jobs the configuration comes first. An importable function, or a partial one.
 
@@ -50,9 +51,11 @@ def do_or_submit(args: argparse.Namespace, work: Callable[..., object]) -> int:
         The exit code.
 
     Raises:
-        ConfigError: there is something else than keys of SLURM.
+        ConfigError: there is something else than keys of SLURM, or the folder cannot be written.
+        DataError: there is no such list or folder.
         ClusterError: see :class:`pvbias.cluster.Submission`.
     """
+    check_output_dir(args.out)
     if args.array is None:
         work(shard=None)
         return 0
@@ -66,4 +69,6 @@ def do_or_submit(args: argparse.Namespace, work: Callable[..., object]) -> int:
         "DATA_LOADER.NUM_WORKERS": args.workers,
     }
     cfg = load_cfg(overrides=[*(str(text) for pair in asked.items() for text in pair), *args.keys])
-    return submit_parts(cfg, args, part=work, last=partial(work, shard=None))
+    return submit_parts(
+        cfg, args, part=work, last=partial(work, shard=None), paths=lambda _: check_list(args.data, "DATA")
+    )

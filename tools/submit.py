@@ -12,19 +12,21 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
 
-from pvbias.cluster import Submission, slurm, write_sbatch_script
+from pvbias.cluster import Submission, slurm, with_environment, write_sbatch_script
 from pvbias.cluster.jobs import Job, current_states, explain, is_over
 from pvbias.cluster.submission import CLUSTERS, placed
 from pvbias.config import load_cfg
 from pvbias.data.sharding import Shard
-from pvbias.errors import ClusterError, ConfigError
+from pvbias.errors import ClusterError, ConfigError, PvbiasError
 from pvbias.run import run, run_shard
+from pvbias.run.paths import check_paths
 
 from .jobs import print_table
 
@@ -71,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         parallel=args.parallel,
         swept=combinations if args.sweep else (),
     )
-    return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
+    return carry_out(submission, args)
 
 
 def add_cluster_options(parser: argparse._ActionsContainer) -> None:
@@ -82,10 +84,20 @@ def add_cluster_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--parallel", type=int, default=256, metavar="N", help="jobs of a sweep or array at a time")
     parser.add_argument("--wait", action="store_true", help="until the jobs are over; an error where one failed")
     parser.add_argument("--dry-run", action="store_true", help="check and print what would be submitted")
+    parser.add_argument(
+        "--files-elsewhere",
+        action="store_true",
+        help="the machines of the jobs alone have the lists, weights and folders: do not look for them here",
+    )
 
 
 def submit_parts(
-    cfg: CfgNode, args: argparse.Namespace, *, part: Callable[..., object], last: Callable[[CfgNode], object]
+    cfg: CfgNode,
+    args: argparse.Namespace,
+    *,
+    part: Callable[..., object],
+    last: Callable[[CfgNode], object],
+    paths: Callable[[CfgNode], None] = check_paths,
 ) -> int:
     """Submit some work as ``args.array`` jobs, each with its part of it, and one more that ends it.
 
@@ -94,6 +106,7 @@ def submit_parts(
         args: the options of :func:`add_cluster_options`, and ``array``.
         part: called with the configuration and ``shard``. An importable function, or a partial one; so is ``last``.
         last: called with the configuration, once all parts have succeeded.
+        paths: see :class:`pvbias.cluster.Submission`.
 
     Returns:
         The exit code.
@@ -108,17 +121,28 @@ def submit_parts(
         parallel=args.parallel,
         parts=[partial(part, shard=Shard(index, args.array)) for index in range(args.array)],
         last=last,
+        paths=paths,
     )
-    return carry_out(submission, wait_for_end=args.wait, dry_run=args.dry_run)
+    return carry_out(submission, args)
 
 
-def carry_out(submission: Submission, *, wait_for_end: bool, dry_run: bool) -> int:
+def carry_out(submission: Submission, args: argparse.Namespace) -> int:
     """Submit and say what was submitted; wait if asked to; or only print what would be submitted. The exit code.
+
+    Args:
+        submission: what, without the options of :func:`add_cluster_options`.
+        args: these options.
 
     Raises:
         ClusterError: see :meth:`Submission.submit` and :func:`wait`.
     """
-    if dry_run:
+    if args.cluster == "slurm":
+        submission = _with_environment(submission)
+    if args.files_elsewhere:
+        submission = replace(submission, paths=None)
+    elif args.cluster == "slurm" and submission.paths is not None:
+        submission = replace(submission, paths=partial(_look_here, submission.paths))
+    if args.dry_run:
         submission.check(elsewhere=True)
         if submission.cluster == "slurm" and not slurm.is_here():
             print(
@@ -132,11 +156,29 @@ def carry_out(submission: Submission, *, wait_for_end: bool, dry_run: bool) -> i
     jobs = submission.submit()
     for job in jobs:
         print(f"job {job.id}: {job.output_dir}")
-    if wait_for_end:
+    if args.wait:
         wait(jobs)
         if submission.swept:
             print_table(jobs)
     return 0
+
+
+def _with_environment(submission: Submission) -> Submission:
+    """The submission with what sbatch's environment variables ask for; say what that is."""
+    found = {id(cfg): with_environment(cfg) for cfg in submission.cfgs}
+    _, taken, idle = next(iter(found.values()))
+    for name, what in taken.items():
+        print(f"{what} (of the environment, {name})", file=sys.stderr)
+    if idle:
+        print(f"Of no effect, since the configuration decides: {', '.join(idle)}", file=sys.stderr)
+    return replace(submission, cfgs=[found[id(cfg)][0] for cfg in submission.cfgs])
+
+
+def _look_here(paths: Callable[[CfgNode], None], cfg: CfgNode) -> None:
+    try:
+        paths(cfg)
+    except PvbiasError as error:
+        raise type(error)(f"{error} If the machines of the job alone have it: --files-elsewhere.") from error
 
 
 def wait(jobs: Sequence[Job]) -> None:

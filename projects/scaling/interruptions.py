@@ -87,13 +87,13 @@ class Interruptions:
 
 
 def interruptions(rates: Rates, model: Model, gpus: int) -> Interruptions:
-    """Of a job on ``gpus`` GPUs: any of its machines ends it."""
+    """Of a job on ``gpus`` GPUs: any of its machines ends it, and where several are taken together, once."""
     nodes = math.ceil(gpus / rates.gpus_per_node)
-    preemptions = nodes * rates.node_preemptions / DAY
+    preemptions = math.ceil(nodes / rates.preempted_together) * rates.node_preemptions / DAY
     return Interruptions(
         mean=1 / (nodes * rates.node_failures / DAY + (1 - rates.announced) * preemptions),
         mean_announced=1 / (1 / rates.time_limit_seconds + rates.announced * preemptions),
         save=model.checkpoint_bytes / rates.save_bandwidth,
-        down=rates.requeue_seconds,
-        restart=rates.start_seconds + model.checkpoint_bytes / rates.load_bandwidth,
+        down=rates.requeue_seconds * nodes**rates.requeue_growth,
+        restart=rates.start(gpus) + model.checkpoint_bytes / rates.load_bandwidth,
     )

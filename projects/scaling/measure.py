@@ -109,19 +109,47 @@ def measure_checkpoints(folder: Path, mebibytes: int, repeats: int) -> dict[str,
 
 
 def measure_start(model: str, num_videos: int) -> dict[str, tuple[float, str]]:
-    """Seconds of a core until a new process has its model, and the annotation of a large data set."""
-    build = (
-        "from pvbias.config import complete, load_cfg; from pvbias.models import build_recognizer;"
-        f"build_recognizer(complete(load_cfg(overrides=['MODEL.MODEL_NAME', {model!r}]), num_classes={NUM_CLASSES}))"
-    )
+    """Seconds of a core until a new process has its model, and the annotation of a large data set; how many files it
+    has opened for that, and the bytes of them that are in its memory."""
+    build = _START.format(model=model, classes=NUM_CLASSES)
     lines = [f"class{index % NUM_CLASSES}/{index:011}.mp4 {index % NUM_CLASSES}\n" for index in range(num_videos)]
     with tempfile.TemporaryDirectory() as place:
         annotation = Path(place) / "train.csv"
         annotation.write_text("".join(lines))
         before = sum(os.times()[:4])  # those of this process and of the ones that it has started
-        subprocess.run([sys.executable, "-c", build], check=True, capture_output=True)
+        opened, size = _run(build)
         read_annotation(annotation)
-        return {"start_seconds": (sum(os.times()[:4]) - before, "s")}
+        return {
+            "start_seconds": (sum(os.times()[:4]) - before, "s"),
+            "start_opens": (opened, "files"),
+            "start_bytes": (size, "bytes"),
+        }
+
+
+#: What a process does when it starts. It prints how many files it has opened, and their bytes: all of a module, and of
+#: a library what is in memory.
+_START = """
+import os, re, sys
+from pvbias.config import complete, load_cfg
+from pvbias.models import build_recognizer
+build_recognizer(complete(load_cfg(overrides=['MODEL.MODEL_NAME', {model!r}]), num_classes={classes}))
+files = (getattr(module, '__cached__', None) for module in list(sys.modules.values()))
+sizes = {{file: os.path.getsize(file) for file in files if isinstance(file, str) and os.path.exists(file)}}
+for line in open('/proc/self/smaps'):
+    if found := re.search(r' (/.*[.]so[.0-9]*)$', line):
+        sizes.setdefault(name := found[1], 0)
+    elif line[:1] in '0123456789abcdef':
+        name = ''
+    elif line.startswith('Rss:') and name:
+        sizes[name] += 1024 * int(line.split()[1])
+print(len(sizes), sum(sizes.values()))
+"""
+
+
+def _run(program: str) -> tuple[float, float]:
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    opened, size = map(float, done.stdout.split()[-2:])
+    return opened, size
 
 
 @contextmanager

@@ -28,6 +28,14 @@ from pvbias.tools.main import guard
 GPUS = (8, 16, 32, 64, 128, 256, 512, 1024)
 #: Preemptions of a machine a day, for the table of intervals.
 PREEMPTION_RATES = (0.01, 0.1, 1.0)
+#: What may be otherwise than the rates say: title -> other rates.
+SCENARIOS: Mapping[str, Mapping[str, float]] = {
+    "as above": {},
+    "programs in a container or on local disks": {"start_opens": 0},
+    "16 machines taken together": {"preempted_together": 16},
+    "the queue grows with the square root of the machines": {"requeue_growth": 0.5},
+    "the last two": {"preempted_together": 16, "requeue_growth": 0.5},
+}
 HOUR, MINUTE = 3600.0, 60.0
 
 
@@ -143,7 +151,24 @@ def markdown(rates: Rates, models: Mapping[str, Model], plans: Mapping[str, Sequ
             intervals.append([f"{preemptions:g}", *(f"{round_minutes(daly(i.save, i.mean) / 60):g}" for i in saving)])
         parts.append("`TRAIN.CHECKPOINT_MINUTES` for other rates of preemption, by the number of GPUs:")
         parts.append(_table(["preemptions a machine and day", *(str(row.gpus) for row in rows)], intervals))
+        parts.append("Start of all processes, and the overhead where things are otherwise:")
+        starts = [duration(rates.start(row.gpus)) for row in rows]
+        others = [
+            [title, *_scenario(dataclasses.replace(rates, **other), model, rows)] for title, other in SCENARIOS.items()
+        ]
+        parts.append(_table(["", *(str(row.gpus) for row in rows)], [["start", *starts], *others]))
     return "\n\n".join(parts) + "\n"
+
+
+def _scenario(rates: Rates, model: Model, rows: Sequence[Plan]) -> list[str]:
+    """The overhead of some plans with other rates, and checkpoints as often as is then best."""
+    cells = []
+    for row in rows:
+        broken = interruptions(rates, model, row.gpus)
+        minutes = round_minutes(daly(broken.save, broken.mean) / MINUTE)
+        expected = broken.expected(row.training, between_checkpoints(minutes, row.period, row.epoch))
+        cells.append(f"{expected / row.training - 1:.1%}")
+    return cells
 
 
 _SPEED = ("GPUs", "mini-batch", "steps an epoch", "step, ms", "GPU + fixed, ms", "slowest GPU, ms")

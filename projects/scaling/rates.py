@@ -68,9 +68,15 @@ class Rates:
         backward_share: of a step, in which gradients can be exchanged; the rest of it is what a forward takes.
         step_jitter: standard deviation of a GPU's step, relative to the step.
         save_bandwidth, load_bandwidth: bytes a second, of a checkpoint.
-        start_seconds: from a process's start to its first step, without loading the checkpoint.
-        requeue_seconds: that a job waits in the queue before it is started again.
+        start_seconds: from a process's start to its first step, without loading the checkpoint, on a machine that has
+            the programs in its memory.
+        start_opens: files that each process opens meanwhile, on the file system that all machines share; 0: the
+            programs are in a container's image or on the machines' own disks.
+        start_bytes: that each machine reads of them, the first time.
+        requeue_seconds: that a job on one machine waits in the queue before it is started again.
+        requeue_growth: how that grows: by the number of machines to this power; 0: not at all.
         node_failures, node_preemptions: a day, of one machine; each ends the whole job.
+        preempted_together: machines that one preemption takes at once, side by side; 1: each by itself.
         announced: share of the preemptions before which the job gets a signal and can save.
         time_limit_seconds: of a job; announced.
     """
@@ -97,16 +103,28 @@ class Rates:
     save_bandwidth: float
     load_bandwidth: float
     start_seconds: float
+    start_opens: float
+    start_bytes: float
     requeue_seconds: float
+    requeue_growth: float
     node_failures: float
     node_preemptions: float
+    preempted_together: float
     announced: float
     time_limit_seconds: float
+
+    def start(self, gpus: int) -> float:
+        """Seconds from the start of a job's processes to their first step, without loading the checkpoint: each of them
+        opens the files of its programs, and each machine reads them, on a file system that answers them one by one."""
+        opening = gpus * self.start_opens / self.storage_opens
+        reading = math.ceil(gpus / self.gpus_per_node) * self.start_bytes / self.storage_bandwidth
+        return self.start_seconds + opening + reading
 
 
 _Kind = TypeVar("_Kind", Model, Rates)
 #: The others have to be positive.
 _MAY_BE_ZERO = {"latency_within", "latency_between", "step_jitter", "step_seconds", "announced", "node_preemptions"}
+_MAY_BE_ZERO |= {"start_opens", "start_bytes", "requeue_growth"}
 
 
 def read_rates(path: Path, overrides: Sequence[str] = ()) -> tuple[Rates, dict[str, Model]]:

@@ -131,4 +131,4 @@ def test_seconds(rates: Rates, model: Model, gpus: int) -> float:
     forward = (1 - rates.backward_share) * model.clip_seconds * model.test_scale / rates.gpu_speed
     of_a_video = max(rates.test_views * forward, model.test_decode_seconds / rates.cores_per_gpu)
     reading = rates.test_videos * max(rates.video_bytes / rates.storage_bandwidth, 1 / rates.storage_opens)
-    return rates.start_seconds + max(math.ceil(rates.test_videos / gpus) * of_a_video, reading)
+    return rates.start(gpus) + max(math.ceil(rates.test_videos / gpus) * of_a_video, reading)

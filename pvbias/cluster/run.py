@@ -15,9 +15,11 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 from submitit import JobEnvironment
+from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from ..engine.launch import ProcessInfo, run_process
+from ..errors import ClusterError
 from ..interruption import Interrupted, Stopped, request_stop
 from ..run import run
 from .rendezvous import rendezvous
@@ -59,7 +61,7 @@ class ClusterRun:
         print(f"{ATTEMPT} {attempt} on {env.hostname}, process {env.global_rank} of {env.num_tasks}", flush=True)
         # What an earlier attempt has left would be taken for this one's.
         env.paths.result_pickle.unlink(missing_ok=True)
-        preemption = _PreemptionHandler(env.global_rank, self.cfg.SLURM.SIGNAL_DELAY)
+        preemption = _PreemptionHandler(env.global_rank, self.cfg.SLURM)
         address_file = Path(env.paths.folder) / f"{env.job_id}_{attempt}.address"
         try:
             process = ProcessInfo(
@@ -94,8 +96,8 @@ class _PreemptionHandler:
     the signal leaves have gone.
     """
 
-    def __init__(self, rank: int, seconds: int) -> None:
-        self.rank, self.seconds = rank, seconds
+    def __init__(self, rank: int, asked: CfgNode) -> None:
+        self.rank, self.asked = rank, asked
         self.number = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
         self.submitit: Any = signal.getsignal(self.number)
         if callable(self.submitit):  # not so with the cluster "debug", where nobody sends one
@@ -109,7 +111,7 @@ class _PreemptionHandler:
             signal.signal(self.number, signal.SIG_IGN)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        signal.alarm(max(1, self.seconds * 2 // 3))
+        signal.alarm(max(1, self.asked.SIGNAL_DELAY * 2 // 3))
         if not request_stop():
             self()
 
@@ -121,5 +123,11 @@ class _PreemptionHandler:
             sys.exit(0)
         try:
             self.submitit(self.number, None)  # ends in SystemExit
+        except UncompletedJobError as error:
+            raise ClusterError(
+                f"SLURM.MAX_TIMEOUTS = {self.asked.MAX_TIMEOUTS}: the job has reached its time limit (SLURM.TIME = "
+                f"{self.asked.TIME!r}) once more than that, and does not go back to the queue. What it has done is "
+                "saved: submit it again to go on, with a larger SLURM.MAX_TIMEOUTS or SLURM.TIME."
+            ) from error
         finally:
             _end_workers()  # a pool of processes would wait for what they have in work

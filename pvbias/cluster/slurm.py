@@ -22,8 +22,8 @@ FINAL = {
     "COMPLETED": "",
     "FAILED": "",
     "CANCELLED": "it was cancelled. Submitting again goes on",
-    "TIMEOUT": "its time was over once more than SLURM.MAX_TIMEOUTS allows, or before SLURM.SIGNAL_DELAY could be "
-    "answered. Submitting again goes on",
+    "TIMEOUT": "its time was over before it had saved: SLURM.SIGNAL_DELAY was too short for that. Submitting again "
+    "goes on",
     "PREEMPTED": "another job took its place, and Slurm does not requeue here (PreemptMode=CANCEL). Submitting again "
     "goes on",
     "NODE_FAIL": "a machine failed, and Slurm did not requeue it. Submitting again goes on",
@@ -105,7 +105,7 @@ def partitions() -> dict[str, Partition]:
             is_default=title.endswith("*"),
             nodes=int(nodes) + (seen.nodes if seen else 0),
             gpus=max(gpus, seen.gpus if seen else 0),
-            minutes=None if limit == "infinite" else _minutes(limit),
+            minutes=None if limit == "infinite" else limit_minutes(limit),
         )
     return found
 
@@ -135,9 +135,14 @@ def states(jobs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _minutes(limit: str) -> int:
-    """A limit as Slurm prints it: also ``MM:SS``."""
-    return minutes(limit if limit.count(":") != 1 or "-" in limit else f"0:{limit}")
+def limit_minutes(limit: str) -> int:
+    """A time limit as Slurm writes and reads it, in minutes: also ``MM:SS``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"(\d+):(\d\d)", limit)
+    return int(found[1]) + (int(found[2]) > 0) if found else minutes(limit)
 
 
 def _run(*command: str) -> str:

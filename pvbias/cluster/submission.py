@@ -26,6 +26,7 @@ from ..config.time_limit import minutes
 from ..engine import refuse_another_configuration
 from ..errors import ClusterError
 from ..run import run
+from ..run.paths import check_output_dir, check_paths
 from .jobs import FOLDER, Job, current_states, find_jobs, is_over
 from .run import ClusterRun
 from .slurm import check_request, is_here
@@ -51,6 +52,8 @@ class Submission:
             empty: :func:`pvbias.run.run`.
         last: what one more job does with the first configuration, once all parts have succeeded; None: there is none.
             Should one fail, the last job does not start: submitting again goes on.
+        paths: raises where something is not there that a run with the configuration reads (:func:`.paths.check_paths`);
+            None: it is on the machines of the jobs alone.
         command: the command line, for the record.
     """
 
@@ -61,6 +64,7 @@ class Submission:
     swept: Sequence[dict[str, str]] = ()
     parts: Sequence[Callable[[CfgNode], object]] = ()
     last: Callable[[CfgNode], object] | None = None
+    paths: Callable[[CfgNode], None] | None = check_paths
     command: str = field(default_factory=lambda: shlex.join(sys.argv))
 
     @property
@@ -79,7 +83,8 @@ class Submission:
             ClusterError: no job is asked for, the request is more than there is (:func:`.slurm.check_request`; with
                 "local" more GPUs than are visible, or more than one machine), a run could not be resumed, a part of
                 some work would have several processes, or a job of an earlier submission still writes into the folder.
-            ConfigError: an ``OUTPUT_DIR`` holds another training.
+            ConfigError: an ``OUTPUT_DIR`` holds another training, or cannot be written.
+            PvbiasError: of ``paths``.
         """
         if not self.cfgs or self.parallel < 1:
             raise ClusterError(f"{len(self.cfgs)} jobs, {self.parallel} at a time: at least 1 of each.")
@@ -94,7 +99,10 @@ class Submission:
                 "TRAIN.AUTO_RESUME = False: a job that comes back from the queue would begin anew each time. Leave it "
                 "at True, and choose an OUTPUT_DIR without checkpoints to begin anew."
             )
-        for each in self.cfgs:
+        for each in {id(cfg): cfg for cfg in self.cfgs}.values():  # the parts of some work have one
+            check_output_dir(each.OUTPUT_DIR)
+            if self.paths is not None:
+                self.paths(each)
             refuse_another_configuration(each)
         if self.cluster == "slurm":
             if is_here() or not elsewhere:

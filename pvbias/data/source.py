@@ -104,9 +104,7 @@ def build_video_files(cfg: CfgNode, split: str) -> VideoFiles:
     Class names become numbers by DATA.CLASS_NAMES_FILE, else by the training split where there is one (so that a test
     split which lacks a class agrees with it), else by the sorted names of the split itself.
     """
-    path = split_path(cfg, split)
-    if path is None:
-        raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
+    path = video_list(cfg, split)
     return _video_files(cfg, path, cfg.DATA.PATH_PREFIX, **_class_names(cfg, of_training=split == "train"))
 
 
@@ -120,7 +118,7 @@ def read_video_files(cfg: CfgNode, path: str, *, path_prefix: str, labelled: boo
         labelled: class names become numbers as those of a validation split do; else they may be any, and their numbers
             mean nothing.
     """
-    full = expand(cfg.DATA.PATH_TO_DATA_DIR) / expand(path)
+    full = stream_path(cfg, path)
     return _video_files(cfg, full, path_prefix, **_class_names(cfg, of_training=False) if labelled else {})
 
 
@@ -173,6 +171,23 @@ def is_checkpoint(file: str) -> bool:
     if is_address(file):
         return Address(file).suffix.lower() not in {".txt", ".csv", ".tsv", ".json"}
     return Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
+
+
+def video_list(cfg: CfgNode, split: str) -> Path | Address:
+    """Path of the annotation of "train", "val" or "test".
+
+    Raises:
+        DataError: the configuration names none.
+    """
+    path = split_path(cfg, split)
+    if path is None:
+        raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
+    return path
+
+
+def stream_path(cfg: CfgNode, path: str) -> Path | Address:
+    """Path of the annotation of another stream."""
+    return expand(cfg.DATA.PATH_TO_DATA_DIR) / expand(path)
 
 
 def split_path(cfg: CfgNode, split: str) -> Path | Address | None:

@@ -44,6 +44,7 @@ from ..report.folder import read_document, remove_files
 from ..runtime import Settings, choose_settings
 from .description import describe_run, describe_sampling, describe_views
 from .log import kept_log
+from .paths import check_output_dir, check_paths
 from .starting_weights import (
     RANDOM,
     TRAINED,
@@ -80,6 +81,8 @@ def run(cfg: CfgNode) -> None:
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     if not (cfg.TRAIN.ENABLE or measuring):
         raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
+    check_output_dir(cfg.OUTPUT_DIR)
+    check_paths(cfg)
     started = time.time()
     source = weights_source(cfg)
     cfg = with_class_names(cfg, source)
@@ -143,6 +146,8 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
         raise ConfigError(
             "Only a measurement is done in parts: set TRAIN.ENABLE to False, and TEST.ENABLE or BIAS.ENABLE to True."
         )
+    check_output_dir(cfg.OUTPUT_DIR)
+    check_paths(cfg)
     weights = weights_source(cfg)
     cfg = with_class_names(cfg, weights)
     cfg = complete(cfg, num_classes=num_classes_of(cfg, weights))
@@ -181,6 +186,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     started = time.time()
     if not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
         raise ConfigError("TEST.ENABLE and BIAS.ENABLE are both False: there is nothing to measure")
+    check_output_dir(cfg.OUTPUT_DIR)
     spec, classes = recognizer.clip_spec, recognizer.num_classes
     cfg = cfg.clone()
     cfg.defrost()

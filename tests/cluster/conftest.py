@@ -44,7 +44,7 @@ def _running():
     if reason:
         pytest.skip(f"needs Slurm: {reason}")
     # The nodes have more CPUs than the machine: jobs of tests mostly wait.
-    running = Cluster(nodes=3, cpus=16, gpus=2)
+    running = Cluster(nodes=3, abrupt=4, cpus=16, gpus=2)
     yield running
     running.stop()
 
@@ -72,11 +72,15 @@ def environment(monkeypatch):
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
+    return write_digits(tmp_path_factory.mktemp("mnist"))
+
+
+def write_digits(folder):
     """Scikit-learn's digits in MNIST's files: without them each job would import scikit-learn for seconds."""
     train, test = load_digits("", "train"), load_digits("", "test")
     train_and_val = [np.resize(array, (5010, *array.shape[1:])) for array in (train.images, train.labels)]
     return write_mnist(
-        tmp_path_factory.mktemp("mnist"),
+        folder,
         zipped=False,
         train_images=idx(2051, train_and_val[0]),
         train_labels=idx(2049, train_and_val[1].astype(np.uint8)),
@@ -87,8 +91,12 @@ def digits(tmp_path_factory):
 
 @pytest.fixture
 def config(tmp_path, environment, digits):
-    path = tmp_path / "run.yaml"
-    path.write_text(CONFIG.replace("{out}", str(tmp_path / "run")).replace("{digits}", digits))
+    return write_config(tmp_path, digits)
+
+
+def write_config(folder, digits):
+    path = folder / "run.yaml"
+    path.write_text(CONFIG.replace("{out}", str(folder / "run")).replace("{digits}", digits))
     return path
 
 

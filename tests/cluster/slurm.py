@@ -68,7 +68,9 @@ InactiveLimit=0
 EnforcePartLimits=ALL
 GresTypes=gpu
 NodeName={names} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPUs={cpus} RealMemory=1000000 Gres=gpu:{gpus}
-PartitionName=main Nodes=ALL Default=YES MaxTime=2-00:00:00 PriorityTier=1 GraceTime=20 State=UP
+PartitionName=main Nodes={main} Default=YES MaxTime=2-00:00:00 PriorityTier=1 GraceTime=20 State=UP
+PartitionName=abrupt Nodes={abrupt} PriorityTier=1 GraceTime=0 State=UP
+PartitionName=cancelling Nodes={abrupt} PriorityTier=1 GraceTime=0 PreemptMode=CANCEL State=UP
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10 State=UP
 """
 
@@ -91,19 +93,24 @@ def missing() -> str:
 class Cluster:
     """A cluster that runs until :meth:`stop`.
 
+    A job in the partition "urgent" takes the place of those of the others: in "main" they get a signal and time to
+    save, in "abrupt" they are killed; both are requeued. In "cancelling" they are killed for good.
+
     Attributes:
-        nodes: names of the nodes: addresses, since processes of several nodes find each other by them.
+        nodes: names of the nodes of "main": addresses, since processes of several nodes find each other by them.
+        abrupt: names of the nodes of "abrupt" and "cancelling".
         folder: of its configuration, state and logs.
-        hidden: a folder that the last node sees empty, as if it were not shared; None where that cannot be had.
+        hidden: a folder that the last of ``nodes`` sees empty, as if it were not shared; None where that cannot be had.
     """
 
-    def __init__(self, nodes: int = 2, cpus: int = 2, gpus: int = 2) -> None:
+    def __init__(self, nodes: int = 2, abrupt: int = 2, cpus: int = 2, gpus: int = 2) -> None:
         # Not pytest's own folder, which is closed to others: munged refuses that. Short, for the sockets in it.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.folder.chmod(0o755)
-        self.nodes = [f"127.0.0.{11 + index}" for index in range(nodes)]
+        names = [f"127.0.0.{11 + index}" for index in range(nodes + abrupt)]
+        self.nodes, self.abrupt = names[:nodes], names[nodes:]
         self._started: list[int] = []
-        port = _free_ports(nodes + 1)
+        port = _free_ports(len(names) + 1)
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
         (self.folder / "slurm.conf").write_text(
             CONFIGURATION.format(
@@ -112,8 +119,10 @@ class Cluster:
                 port=port,
                 user=user,
                 first_job=secrets.randbelow(60_000_000) + 1000,
-                names=f"127.0.0.[11-{10 + nodes}]",
-                ports=f"[{port + 1}-{port + nodes}]",
+                names=f"127.0.0.[11-{10 + len(names)}]",
+                main=",".join(self.nodes),
+                abrupt=",".join(self.abrupt),
+                ports=f"[{port + 1}-{port + len(names)}]",
                 cpus=cpus,
                 gpus=gpus,
             )
@@ -154,6 +163,16 @@ class Cluster:
             time.sleep(0.3)
         return state
 
+    def running(self) -> dict[str, int]:
+        """The jobs that are running, each with how often Slurm has started it again."""
+        lines = self.run("squeue", "--noheader", "--states=RUNNING", "--Format=JobID:20,RestartCnt:10").splitlines()
+        return {job: int(restarts) for job, restarts in map(str.split, lines)}
+
+    def preempt(self, node: str) -> None:
+        """Let a more urgent job have a node, for a moment."""
+        options = (f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=true")
+        self.run("sbatch", "--partition=urgent", *options)
+
     def stop(self) -> None:
         """End all jobs and daemons, and remove the folder."""
         if (self.folder / "slurmctld.pid").exists():
@@ -187,11 +206,13 @@ class Cluster:
         own_mounts = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {self.hidden} && exec "$@"', "sh")
         if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode:
             own_mounts, self.hidden = (), None
-        for node in self.nodes:
+        for node in (*self.nodes, *self.abrupt):
             prefix = own_mounts if node == self.nodes[-1] else ()
             self._daemon(*prefix, "slurmd", *conf, "-N", node, pid_file=self.folder / f"slurmd_{node}.pid")
         until = time.monotonic() + PATIENCE
-        while len(set(self.run("sinfo", "--noheader", "-N", "--states=idle", "--format=%N").split())) < len(self.nodes):
+        while len(set(self.run("sinfo", "--noheader", "-N", "--states=idle", "--format=%N").split())) < len(
+            self.nodes + self.abrupt
+        ):
             assert time.monotonic() < until, (self.folder / "slurmctld.log").read_text()[-2000:]
             time.sleep(0.1)
 

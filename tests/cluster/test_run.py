@@ -1,15 +1,17 @@
 """Runs that a real cluster interrupts in every way it has end like one that was left alone."""
 
-import time
-
 import submitit
 
 from pvbias.tools.main import main
 
 from .conftest import STEPS, log_of
+from .interruptions import Interrupted, Interruption, carry_out, difference
 
-#: Slow enough to be interrupted in the second of three epochs.
+#: Slow enough that there is something to interrupt.
 SLOW = ("BRAKE.SECONDS", 0.4)
+
+#: Seconds from a start: before Python is there, while it imports, and later.
+MOMENTS = (0.5, 2, 5, 10)
 
 
 # One test, not one for each way: all jobs are on the cluster at the same time, and most of it is waiting.
@@ -18,49 +20,63 @@ def test_interrupted_runs_end_like_uninterrupted_ones(submit, cluster, config, t
     left_alone = {1: tmp_path / "left_alone", 2: tmp_path / "two_left_alone"}
     for count, folder in left_alone.items():
         assert main(["run", "--cfg", str(config), "NUM_GPUS", str(count), "OUTPUT_DIR", str(folder)]) == 0
-    last = cluster.nodes[-1]
-    two = ("SLURM.NODES", 2, "SLURM.SBATCH", f"['exclude={last}']")
+        assert len(log_of(folder)) == STEPS
+    alone, *pair, cancelling = cluster.abrupt
+    first, *others = cluster.nodes
+
+    def start(name, *keys, on=(first,)):
+        nodes = ("SLURM.NODES", len(on), "SLURM.SBATCH", f"['nodelist={','.join(on)}']")
+        return submit(name, *SLOW, *nodes, "SLURM.TIME", "10", "SLURM.SIGNAL_DELAY", "30", *keys)[-1]
+
+    def preempted(name, on):
+        job = start(name, "SLURM.PARTITION", "abrupt", on=on)
+        taken = [Interruption(do=lambda: cluster.preempt(on[-1]), seconds=moment) for moment in MOMENTS]
+        return Interrupted(job=job, interruptions=taken, each_ends_an_attempt=True)
+
+    def signalled(name, *last, on, keys=()):
+        """While it starts that changes nothing; a training saves and goes back to the queue."""
+        job = start(name, *keys, on=on)
+        slurm = submitit.SlurmJob(job.folder, job.id)
+        signals = [Interruption(do=slurm._interrupt, seconds=moment) for moment in MOMENTS]
+        timeout = Interruption(do=lambda: slurm._interrupt(timeout=True), steps=10)
+        return Interrupted(job=job, interruptions=[*signals, *(last or [timeout])])
+
+    def ended_twice(name):
+        """A job that ends for good is submitted again, with the same command."""
+
+        def after_its_time(state):
+            assert state == "FAILED", job.log()
+            assert "SLURM.MAX_TIMEOUTS = 0: the job has reached its time limit (SLURM.TIME = '10')" in job.failure()
+            second = start(name, "SLURM.PARTITION", "cancelling", on=[cancelling])
+            # While it starts: later, where Slurm gives notice, a job saves and requeues itself before it is killed.
+            taken = Interruption(do=lambda: cluster.preempt(cancelling), seconds=0.5)
+            return Interrupted(job=second, interruptions=[taken], then=after_preemption)
+
+        def after_preemption(state):
+            assert state == "PREEMPTED"
+            return Interrupted(job=start(name), interruptions=[])
+
+        job = start(name, "SLURM.MAX_TIMEOUTS", 0)
+        timeout = Interruption(do=lambda: submitit.SlurmJob(job.folder, job.id)._interrupt(timeout=True), steps=10)
+        return Interrupted(job=job, interruptions=[timeout], then=after_its_time)
+
     jobs = {
-        "timed_out": submit("timed_out", *SLOW, "SLURM.TIME", "10", "SLURM.SIGNAL_DELAY", "30"),
-        "requeued": submit("requeued", *SLOW),
-        "preempted": submit("preempted", *SLOW, "SLURM.SBATCH", f"['nodelist={last}']"),
-        # With workers: Slurm's signals reach them, too.
-        "two_signalled": submit("two_signalled", *SLOW, *two, "DATA_LOADER.NUM_WORKERS", 1),
-    }
-    jobs = {name: job for name, (job,) in jobs.items()}
-    interruptions = {
-        "timed_out": lambda job: submitit.SlurmJob(job.folder, job.id)._interrupt(timeout=True),
-        "requeued": lambda job: cluster.run("scontrol", "requeue", job.id),
-        "preempted": lambda _: cluster.run(
-            "sbatch", "--partition=urgent", f"--nodelist={last}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"
+        "preempted": preempted("preempted", on=[alone]),
+        "two_preempted": preempted("two_preempted", on=pair),
+        "signalled": signalled("signalled", on=[first]),
+        # With workers: Slurm's signals reach them, too. Then what Slurm does where it gives notice of a preemption.
+        "two_signalled": signalled(
+            "two_signalled",
+            Interruption(do=lambda: cluster.preempt(others[-1]), steps=10),
+            on=others,
+            keys=("DATA_LOADER.NUM_WORKERS", 1),
         ),
-        # Both at once, as in a preemption.
-        "two_signalled": lambda job: submitit.SlurmJob(job.folder, job.id)._interrupt(timeout=False),
+        "ended_twice": ended_twice("ended_twice"),
     }
-    until = time.monotonic() + 180
-    while interruptions:  # in whatever order they come so far
-        for name in [name for name in interruptions if len(log_of(jobs[name].output_dir)) >= 10]:
-            interruptions.pop(name)(jobs[name])
-        assert time.monotonic() < until, [job.log() for job in jobs.values()]
-        time.sleep(0.1)
-    for name, job in jobs.items():
-        state = cluster.wait_for(job.id, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", seconds=240)
-        assert state == "COMPLETED", f"{name}: {job.failure()}\n{job.log()}"
-        assert job.attempts == 2, f"{name}: {job.log()}"
-        reference = log_of(left_alone[job.tasks])
-        assert len(reference) == STEPS
-        assert log_of(job.output_dir) == reference, name
-
-
-def test_signals_while_a_job_starts_do_not_end_it(submit, cluster):
-    """Those of a preemption and of the time limit, before Python has any handler."""
-    (job,) = submit("signalled", "SOLVER.MAX_EPOCH", "1.0")
-    assert cluster.wait_for(job.id, "RUNNING", "COMPLETED", "FAILED") == "RUNNING"
-    time.sleep(0.5)
-    for name in ("TERM", "USR2"):
-        cluster.run("scancel", f"--signal={name}", job.id)
-    assert job.attempts == 0  # or they were too late
-    state = cluster.wait_for(job.id, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", seconds=240)
-    assert state == "COMPLETED", f"{job.failure()}\n{job.log()}"
-    assert job.attempts == 1
-    assert len(log_of(job.output_dir)) == STEPS // 3
+    ended = carry_out(cluster, jobs)
+    for name, each in jobs.items():
+        job = each.job
+        assert ended[name] == "COMPLETED", f"{name}: {job.failure()}\n{job.log()}"
+        assert not difference(job.output_dir, left_alone[job.tasks]), f"{name}: {job.log()}"
+        assert each.done == len(each.interruptions), f"{name}: {job.log()}"
+    assert all(jobs[name].job.attempts >= 2 for name in ("signalled", "two_signalled"))

@@ -169,7 +169,9 @@ def test_a_file_of_names_in_another_order_than_the_outputs(tmp_path):
     load_plugins()
     torch.save({"model_state": {"a": torch.zeros(1)}, "class_names": ["walk", "jump", "run"]}, tmp_path / "w.pyth")
     (tmp_path / "names.txt").write_text("Walk\nrun\njump\n")
+    (tmp_path / "test.csv").write_text("a.mp4 0\n")
     keys = ["TEST.CHECKPOINT_FILE_PATH", str(tmp_path / "w.pyth"), "DATA.CLASS_NAMES_FILE", str(tmp_path / "names.txt")]
+    keys += ["DATA.PATH_TO_DATA_DIR", str(tmp_path)]
     measured = load_cfg(overrides=["MODEL.MODEL_NAME", "x3d_xs", "TRAIN.ENABLE", "False", *keys])
     with pytest.raises(
         ConfigError, match=r"has 'run' as class 1, and in .*w\.pyth'.* that is 2 \(2 of 3 classes differ"

@@ -1,0 +1,126 @@
+"""Paths of a run: whether what it reads is there, and whether it can write, before anything is loaded.
+
+``pvbias run`` begins with this, and ``pvbias submit`` does it before a job waits in the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fvcore.common.config import CfgNode
+
+from ..errors import ConfigError, DataError, WeightsError
+
+
+def check_paths(cfg: CfgNode) -> None:
+    """Check the files and folders that :func:`.job.run` will read, as far as its configuration alone tells which:
+    weights, lists of videos, class names, and in a training optical flow and masks. Addresses (``https://``, ``zoo://``)
+    are not looked at, nor is what is in a file.
+
+    Args:
+        cfg: a checked configuration, not completed.
+
+    Raises:
+        WeightsError, DataError, ConfigError: something is not there; the message names the key.
+    """
+    key = _weights_key(cfg)
+    weights = _value(cfg, key) if key else ""
+    if _is_missing(weights):
+        raise WeightsError(f"{key} = {weights!r} does not exist{_here()}. Give a file, a folder or an address.")
+    lists = list(_lists(cfg))
+    for key, path in lists:
+        check_list(path, key)
+    names = cfg.DATA.CLASS_NAMES_FILE
+    if lists and _is_missing(names):
+        raise DataError(
+            f"DATA.CLASS_NAMES_FILE = {names!r} does not exist{_here()}. Leave the key empty to take the "
+            "names from the lists or the weights."
+        )
+    if cfg.TRAIN.ENABLE or "flow" in (cfg.DATA.MODALITY or ""):
+        _check_folder(
+            cfg, "DATA.FLOW_DIR", "`pvbias flow extract` makes it; leave the key empty where nothing sees flow"
+        )
+    if cfg.TRAIN.ENABLE:
+        _check_folder(cfg, "DATA.MASK_DIR", "Leave the key empty where nothing reads masks")
+
+
+def check_list(path: object, key: str) -> None:
+    """Check that a list of videos, or a folder of them, is there: a path; an address is not asked for.
+
+    Raises:
+        DataError: it is not.
+    """
+    if _is_missing(str(path)):
+        raise DataError(
+            f"There is no annotation {path} ({key}){_here()}. Give a CSV of `path label` lines, a .jsonl, or a "
+            "folder of videos."
+        )
+
+
+def check_output_dir(folder: str | os.PathLike) -> None:
+    """Check that a folder for results can be made and written into; nothing is left behind.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    path = Path(folder).absolute()
+    nearest = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"The output folder {os.fspath(folder)!r} (OUTPUT_DIR) cannot be written: {nearest}: {error.strerror}. "
+            "Choose a folder that you may write into."
+        ) from error
+
+
+def _weights_key(cfg: CfgNode) -> str:
+    """The key that names the weights; empty where a measurement finds them in its own folder."""
+    if cfg.TRAIN.ENABLE:
+        return "TRAIN.CHECKPOINT_FILE_PATH"
+    if cfg.TEST.CHECKPOINT_FILE_PATH:
+        return "TEST.CHECKPOINT_FILE_PATH"
+    trained = any(Path(cfg.OUTPUT_DIR, "checkpoints").glob("checkpoint_*.pyth"))
+    return "" if trained else "TRAIN.CHECKPOINT_FILE_PATH"
+
+
+def _lists(cfg: CfgNode) -> Iterator[tuple[str, object]]:
+    """The lists of videos that are read for certain, with their keys."""
+    from ..data.source import stream_path, video_list
+    from ..data.streams import configured_streams
+
+    wanted = {
+        "train": cfg.TRAIN.ENABLE,
+        "val": cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD > 0,
+        "test": cfg.TEST.ENABLE or cfg.BIAS.ENABLE,
+    }
+    for split, is_wanted in wanted.items():
+        dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
+        if is_wanted and dataset == "videos":
+            yield f"DATA.{split.upper()}_SPLIT", video_list(cfg, split)
+    for name in configured_streams(cfg) if cfg.TRAIN.ENABLE else ():
+        if cfg.DATA.STREAMS[name].DATASET == "videos":
+            yield f"DATA.STREAMS.{name}.SPLIT", stream_path(cfg, cfg.DATA.STREAMS[name].SPLIT)
+
+
+def _check_folder(cfg: CfgNode, key: str, advice: str) -> None:
+    folder = _value(cfg, key)
+    if folder and not os.path.isdir(os.path.expanduser(folder)):
+        raise ConfigError(f"{key} = {folder!r} is no folder{_here()}. {advice}.")
+
+
+def _is_missing(path: str) -> bool:
+    return bool(path) and "://" not in path and not os.path.exists(os.path.expanduser(path))
+
+
+def _value(cfg: CfgNode, key: str) -> str:
+    group, name = key.split(".")
+    return cfg[group][name]
+
+
+def _here() -> str:
+    return f" (seen from {os.getcwd()!r})"
