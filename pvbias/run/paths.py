@@ -9,10 +9,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, DataError, WeightsError
+
+if TYPE_CHECKING:
+    from ..storage.addresses import Address
 
 
 def check_paths(cfg: CfgNode) -> None:
@@ -47,7 +51,7 @@ def check_paths(cfg: CfgNode) -> None:
         _check_folder(cfg, "DATA.MASK_DIR", "Leave the key empty where nothing reads masks")
 
 
-def check_list(path: object, key: str) -> None:
+def check_list(path: str | Path | Address, key: str) -> None:
     """Check that a list of videos, or a folder of them, is there: a path; an address is not asked for.
 
     Raises:
@@ -88,7 +92,7 @@ def _weights_key(cfg: CfgNode) -> str:
     return "" if trained else "TRAIN.CHECKPOINT_FILE_PATH"
 
 
-def _lists(cfg: CfgNode) -> Iterator[tuple[str, object]]:
+def _lists(cfg: CfgNode) -> Iterator[tuple[str, Path | Address]]:
     """The lists of videos that are read for certain, with their keys."""
     from ..data.source import stream_path, video_list
     from ..data.streams import configured_streams

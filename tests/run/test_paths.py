@@ -59,6 +59,7 @@ def test_what_cannot_be_known_or_is_not_read(run, tmp_path):
     unread = {"DATA.VAL_SPLIT": "gone.csv", "DATA.TEST_SPLIT": "gone.csv", "TEST.CHECKPOINT_FILE_PATH": "gone.pyth"}
     address = {"TRAIN.CHECKPOINT_FILE_PATH": "https://example.org/net.pyth", "DATA.CLASS_NAMES_FILE": "names.txt"}
     assert run("submit", TRAIN | unread | address)[0] == 0
+    assert run("submit", TRAIN | {"DATA.PATH_TO_DATA_DIR": "s3://bucket/lists"})[0] == 0
     # Where it is trained, not where it is measured.
     assert run("submit", MEASURE | {"DATA.TEST_SPLIT": "train.csv", "DATA.FLOW_DIR": "gone"})[0] == 0
     generated = {"TRAIN.DATASET": "brush_mnist", "DATA.TRAIN_SPLIT": "gone.csv"}
