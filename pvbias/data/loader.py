@@ -321,6 +321,10 @@ class _Loader:
                     start += 1
                     yield item
                 return
+            except DataError as error:
+                if context is None:
+                    raise
+                raise _without_traceback(error) from error
             except RuntimeError as error:
                 if context is None or "DataLoader worker" not in str(error):
                     raise
@@ -380,6 +384,11 @@ def _iterate(loader: DataLoader) -> Iterator[Any]:
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)  # the workers are the parallelism
+
+
+def _without_traceback(error: DataError) -> DataError:
+    """The error that a worker ended with, without what torch writes before its message."""
+    return DataError(str(error).rpartition(f"\n{type(error).__module__}.{type(error).__qualname__}: ")[2].rstrip("\n"))
 
 
 def _as_it_is(item: Any) -> Any:

@@ -160,6 +160,22 @@ def test_a_worker_that_dies_is_one_clear_error(annotation):
         list(loader.epoch(0))
 
 
+class FullDisk(KillingSource):
+    """A source that ends a run."""
+
+    def open(self, record):
+        raise DataError("No space left.")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_is_its_message(annotation, workers):
+    cfg = data_cfg(annotation)
+    cfg.DATA_LOADER.NUM_WORKERS = workers
+    with pytest.raises(DataError) as caught:
+        list(build_train_loader(cfg, FullDisk(), rank=0, world_size=1).epoch(0))
+    assert str(caught.value) == "No space left."
+
+
 def bad(name, cause="missing"):
     return BadVideo.of(0, VideoRecord(path=f"/x/{name}", name=name), BadVideoError(cause, "why"), "test")
 

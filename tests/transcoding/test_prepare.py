@@ -2,6 +2,7 @@
 
 import json
 import os
+import tarfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from pvbias.data.annotations import read_annotation
 from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError, DataError
+from pvbias.storage import local_cache
+from pvbias.storage.local_cache import LocalCache
 from pvbias.tools.prepare import main
 from pvbias.transcoding.encoding import Encoding
 from pvbias.transcoding.prepare import prepare
@@ -143,6 +146,28 @@ def test_annotations_are_written_anew(tmp_path):
         ("run", None, None),
     ]
     assert [len(read(tmp_path / "out2" / entry["path"])[0]) for entry in written] == [5, 5], "the whole files"
+
+
+def test_tar_shards_become_files_and_a_list(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_cache, "_current", LocalCache(str(tmp_path / "cache")))
+    for number in range(2):
+        video = tmp_path / f"{number}.mkv"
+        write_video(video, times_ms=range(0, 200 + 40 * number, 40))
+        with tarfile.open(tmp_path / f"set-{number}.tar", "w") as tar:
+            tar.add(video, f"x/{number}.mkv")
+            (tmp_path / "cls").write_text(f"{number + 3}\n")
+            tar.add(tmp_path / "cls", f"x/{number}.cls")
+    data = str(tmp_path / "set-{0..1}.tar")
+    summary = run(data, tmp_path / "out")
+    assert [file.bytes_before for file in summary.finished] == [
+        (tmp_path / f"{number}.mkv").stat().st_size for number in range(2)
+    ]
+    written = [json.loads(line) for line in (tmp_path / "out/set.jsonl").read_text().splitlines()]
+    assert written == [{"path": "x/0.mp4", "label": 3}, {"path": "x/1.mp4", "label": 4}]
+    assert [len(read(tmp_path / "out" / entry["path"])[0]) for entry in written] == [5, 6]
+    assert run(data, tmp_path / "out").resumed == 2
+    with pytest.raises(ConfigError, match="s3://bucket/out: files are written to a folder on a disk"):
+        run(data, "s3://bucket/out")
 
 
 def test_new_annotations_say_what_the_old_ones_said(tmp_path):
