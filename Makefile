@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-matrix lint reference clean
+.PHONY: demo test test-matrix mutants lint reference clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m pvbias.tools.demo_videos --out $(DEMO)/videos
@@ -20,6 +20,10 @@ test: $(VENV)/.installed
 # Smoke tests on each Python, with the newest and the oldest dependencies; MATRIX chooses: tests/matrix.py says how.
 test-matrix:
 	$(PYTHON) tests/matrix.py $(MATRIX)
+
+# Which of the deliberate faults in tests/planted_faults the suite notices; MUTANTS chooses: tests/mutants.py says how.
+mutants: $(VENV)/.installed
+	nice -n 19 $(BIN)/python tests/mutants.py $(MUTANTS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -43,4 +47,4 @@ $(VENV)/.installed: setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) .matrix $(DEMO) build dist ./*.egg-info
+	rm -rf $(VENV) .matrix .mutants $(DEMO) build dist ./*.egg-info

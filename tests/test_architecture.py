@@ -159,6 +159,7 @@ WHOLE = {
     "test_kills",
     "test_matrix",
     "test_measuring_from_python",
+    "test_mutants",
     "test_package",
     "test_readmes",
     "test_real_videos",

@@ -19,6 +19,7 @@ from pvbias.clips import (
     modulation,
     modulation_label,
     parameter,
+    view_seeds,
 )
 from pvbias.errors import ConfigError
 from pvbias.registries import MODULATION
@@ -230,3 +231,12 @@ def test_the_list_shows_parameters_and_labels(capsys):
     assert "freeze: frozen to its middle frame One frame of each clip, repeated. frame=middle (one of first," in text
     assert "freeze_first: frozen to its first frame One frame of each clip, repeated. the same as freeze(fr" in text
     assert "segments=4 (a whole number, at least 2): parts of a clip that keep their places" in text
+
+
+def test_the_seed_of_a_view_is_of_the_run_the_video_the_view_and_the_purpose():
+    """The same numbers as ever: results stay comparable."""
+    seeds = view_seeds(0, "a.mp4", 3)
+    assert seeds == [2318506628984693861, 3030096929334652981, 641308122870978923]
+    assert view_seeds(0, "a.mp4", 3, first=1) == seeds[1:]
+    others = view_seeds(1, "a.mp4", 3) + view_seeds(0, "b.mp4", 3) + view_seeds(0, "a.mp4", 3, purpose="x/")
+    assert len({*seeds, *others}) == 12

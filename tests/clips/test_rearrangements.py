@@ -45,6 +45,11 @@ def test_what_is_not_random(spec, expected):
     assert frame_numbers(modulation(spec)(clips, [7, 8])) == [expected, [10 + frame for frame in expected]]
 
 
+@pytest.mark.parametrize(("num_frames", "middle"), [(1, 0), (2, 1), (4, 2), (7, 3), (8, 4)])
+def test_the_middle_frame_is_t_over_two(num_frames, middle):
+    assert modulation("freeze_middle").frames(num_frames, [0]).tolist() == [[middle] * num_frames]
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_rearrangement_says_which_frames_it_takes(spec):
     made, seeds = modulation(spec), [21, 22, 23]

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from pvbias.cluster import Job
-from pvbias.cluster.slurm import FINAL
+from pvbias.cluster.slurm import FINAL, Partition, partitions
 from pvbias.errors import ClusterError
 from pvbias.tools.main import main
 from pvbias.tools.submit import wait
@@ -67,3 +67,16 @@ def test_a_job_that_is_back_in_the_queue_is_not_over(says, job, capsys):
     printed = capsys.readouterr().out
     assert "PENDING" in printed
     assert "PREEMPTED" not in printed
+
+
+def test_a_partition_on_machines_of_two_kinds(tmp_path, monkeypatch):
+    """sinfo has a line for each kind: the machines add up, and a job gets at most the GPUs of the larger kind."""
+    file = tmp_path / "sinfo"
+    lines = ("main*|1-00:00:00|2|gpu:a100:8", "main*|1-00:00:00|3|(null)", "long|infinite|1|gpu:2,tmp:1")
+    file.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert partitions() == {
+        "main": Partition(name="main", is_default=True, nodes=5, gpus=8, minutes=1440),
+        "long": Partition(name="long", is_default=False, nodes=1, gpus=2, minutes=None),
+    }

@@ -162,3 +162,7 @@ def test_every_key_has_a_comment():
             documented = False
     assert not bare
     assert yaml.safe_load(load_cfg().dump())
+
+
+def test_of_two_values_on_the_command_line_the_last_one_counts():
+    assert load_cfg(None, ["RNG_SEED", "1", "LOG_PERIOD", "5", "RNG_SEED", "2"]).RNG_SEED == 2

@@ -31,3 +31,13 @@ def test_weighted_mean_over_common_videos():
 def test_streams_without_common_videos():
     with pytest.raises(DataError, match="no video in common"):
         on_common_videos([stream("one", ["x"], [0], [[1, 0]]), stream("two", ["y"], [0], [[1, 0]])])
+
+
+def test_the_gain_is_that_over_the_best_run():
+    """One video of two right by the first, both by the second, whichever comes first."""
+    worse = stream("worse", ["x", "y"], [0, 0], [[0.9, 0.1], [0.1, 0.9]])
+    better = stream("better", ["x", "y"], [0, 0], [[0.6, 0.4], [0.6, 0.4]])
+    for streams in ([worse, better], [better, worse]):
+        results = evaluate_accuracy(streams, fuse(streams), left_out=[0, 0], seed=0)
+        (gain,) = results["late_fusion"].figures
+        assert (gain.value, "better" in gain.note) == (-50, True)

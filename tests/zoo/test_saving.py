@@ -1,5 +1,6 @@
 """Saving: what is written loads into the bare model, and a failure costs nothing that was there."""
 
+import os
 import resource
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors import safe_open
 
 from pvbias.config import get_cfg
 from pvbias.errors import WeightsError
-from pvbias.zoo import atomic_save, load_weights, model_state, save_safetensors, save_weights
+from pvbias.zoo import atomic_save, load_weights, model_state, read_checkpoint, save_safetensors, save_weights
 
 
 def test_an_export_loads_strictly_into_the_bare_module(tiny, tmp_path):
@@ -70,3 +71,13 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match="Cannot write"):
         atomic_save({}, tmp_path / "file" / "deeper" / "checkpoint.pyth")
+
+
+def test_who_reads_the_file_that_is_written_over_reads_the_old_one(tmp_path):
+    """A file takes the other's place when it is whole: nobody sees part of it."""
+    path, kept = tmp_path / "weights.pyth", tmp_path / "kept.pyth"
+    atomic_save({"model_state": {"w": torch.zeros(3)}}, path)
+    os.link(path, kept)
+    atomic_save({"model_state": {"w": torch.ones(3)}}, path)
+    assert read_checkpoint(str(kept))["model_state"]["w"].tolist() == [0, 0, 0]
+    assert read_checkpoint(str(path))["model_state"]["w"].tolist() == [1, 1, 1]
