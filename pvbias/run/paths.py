@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fvcore.common.config import CfgNode
 
 from ..errors import ConfigError, DataError, WeightsError
+from ..storage.shards import expand_braces, is_shards
 
 if TYPE_CHECKING:
     from ..storage.addresses import Address
@@ -52,14 +53,17 @@ def check_paths(cfg: CfgNode) -> None:
 
 
 def check_list(path: str | Path | Address, key: str) -> None:
-    """Check that a list of videos, or a folder of them, is there: a path; an address is not asked for.
+    """Check that a list of videos, a folder of them, or each tar file of a pattern is there; an address is not asked
+    for.
 
     Raises:
         DataError: it is not.
     """
-    if _is_missing(str(path)):
+    parts = expand_braces(str(path)) if is_shards(path) else [str(path)]
+    missing = next((part for part in parts if _is_missing(part)), None)
+    if missing is not None:
         raise DataError(
-            f"There is no annotation {path} ({key}){_here()}. Give a CSV of `path label` lines, a .jsonl, or a "
+            f"There is no annotation {missing} ({key}){_here()}. Give a CSV of `path label` lines, a .jsonl, or a "
             "folder of videos."
         )
 

@@ -212,7 +212,7 @@ def no_parts(address: str) -> StoreError:
 
 
 def status(address: str, *, fresh: bool = False) -> Status:
-    """Size and version of a file; a process asks for those of a file once.
+    """Size and version of a file; a process asks a store for those of a file once.
 
     Args:
         address: of the file, or its path on a disk.
@@ -221,9 +221,8 @@ def status(address: str, *, fresh: bool = False) -> Status:
     Raises:
         StoreError: it is not there, or the store cannot be asked.
     """
-    if not fresh and address in _statuses:
-        return _statuses[address]
-    return _remember(address, _status(address, _info(address)))
+    known = None if fresh or not is_address(address) else _statuses.get(address)
+    return known or _remember(address, _status(address, _info(address)))
 
 
 def statuses(addresses: Sequence[str]) -> list[Status | None]:

@@ -37,6 +37,7 @@ def run(tmp_path, capsys, monkeypatch):
         # What a training started from, where neither it nor TEST has left weights.
         (MEASURE | {"TRAIN.CHECKPOINT_FILE_PATH": "gone.pyth"}, "weights", "TRAIN.CHECKPOINT_FILE_PATH = 'gone.pyth'"),
         (TRAIN | {"DATA.TRAIN_SPLIT": "gone.csv"}, "data", "There is no annotation gone.csv (DATA.TRAIN_SPLIT)"),
+        (TRAIN | {"DATA.TRAIN_SPLIT": "s-{7..8}.tar"}, "data", "There is no annotation s-7.tar (DATA.TRAIN_SPLIT)"),
         (TRAIN | {"TRAIN.EVAL_PERIOD": "1"}, "data", "There is no annotation val.csv (DATA.VAL_SPLIT)"),
         (MEASURE | {"DATA.PATH_TO_DATA_DIR": "lists"}, "data", "There is no annotation lists/test.csv"),
         (MEASURE | {"DATA.TEST_SPLIT": ""}, "data", "DATA.TEST_SPLIT names no annotation"),
@@ -60,6 +61,8 @@ def test_what_cannot_be_known_or_is_not_read(run, tmp_path):
     address = {"TRAIN.CHECKPOINT_FILE_PATH": "https://example.org/net.pyth", "DATA.CLASS_NAMES_FILE": "names.txt"}
     assert run("submit", TRAIN | unread | address)[0] == 0
     assert run("submit", TRAIN | {"DATA.PATH_TO_DATA_DIR": "s3://bucket/lists"})[0] == 0
+    (tmp_path / "s-0.tar").touch()
+    assert run("submit", TRAIN | {"DATA.TRAIN_SPLIT": "s-{0..0}.tar"})[0] == 0
     # Where it is trained, not where it is measured.
     assert run("submit", MEASURE | {"DATA.TEST_SPLIT": "train.csv", "DATA.FLOW_DIR": "gone"})[0] == 0
     generated = {"TRAIN.DATASET": "brush_mnist", "DATA.TRAIN_SPLIT": "gone.csv"}
