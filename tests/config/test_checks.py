@@ -159,3 +159,10 @@ def test_every_key_with_a_rule_is_among_them():
     of_tests = ("MINE.", "MY_LAB.")
     ruled = {key for key, known in DECLARED.items() if known.rule.must and not key.startswith(of_tests)}
     assert ruled <= WRONG.keys()
+
+
+def test_a_best_checkpoint_needs_validations():
+    keys = ["TRAIN.CHECKPOINT_BEST", "top1", "TRAIN.EVAL_PERIOD"]
+    assert load_cfg(None, [*keys, "1"]).TRAIN.CHECKPOINT_BEST == "top1"
+    with pytest.raises(ConfigError, match=r"TRAIN\.CHECKPOINT_BEST = 'top1' needs validations"):
+        load_cfg(None, [*keys, "0"])

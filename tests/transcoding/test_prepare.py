@@ -230,6 +230,15 @@ def test_goes_on_where_it_was_interrupted(tmp_path):
         run(tmp_path / "in", out, encoding=Encoding(short_side=40))
 
 
+def test_a_source_that_has_changed_is_encoded_again(tmp_path):
+    write_video(tmp_path / "in/a.mp4", times_ms=range(0, 400, 40))
+    write_video(tmp_path / "in/b.mp4", times_ms=range(0, 400, 40))
+    assert run(tmp_path / "in", tmp_path / "out").resumed == 0
+    write_video(tmp_path / "in/b.mp4", times_ms=range(0, 800, 40))
+    again = run(tmp_path / "in", tmp_path / "out")
+    assert (again.resumed, sorted(file.frames for file in again.finished)) == (1, [10, 20])
+
+
 def test_bad_files_are_listed_and_do_not_end_the_run(tmp_path):
     for name in "abc":
         write_video(tmp_path / f"in/{name}.mkv", times_ms=range(0, 200, 40))

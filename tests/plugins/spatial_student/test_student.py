@@ -109,6 +109,11 @@ def test_a_classifier_of_one_size_follows_the_crop():
         build("alexnet")
 
 
+def test_a_new_student_is_in_training_mode():
+    """It has been tried on frames of each size before, in evaluation mode."""
+    assert all(module.training for module in build("mobilenet_v3_small").modules())
+
+
 def test_more_frames_than_the_clip_has():
     with pytest.raises(ConfigError, match=r"STUDENT.NUM_FRAMES = 5: clips have DATA.NUM_FRAMES = 4"):
         build("resnet18", "STUDENT.NUM_FRAMES", "5")

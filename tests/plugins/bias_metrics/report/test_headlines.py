@@ -111,3 +111,9 @@ def test_each_headline_has_its_unit():
     table = headline_table([labelled_run()])
     for title in ("top-1 accuracy, %", "log ratio, shuffled ", "dynamic score, frozen, nats"):
         assert title in table
+
+
+def test_a_score_is_read_with_the_agreement_of_the_same_clips():
+    (card,) = cards([labelled_run()])
+    (motion,) = (reading for reading in card.readings if reading.topic == "Predictions without motion")
+    assert "The first choice stays the same for 40 % of the videos" in motion.explanation
