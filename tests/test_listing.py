@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvbias import listing
+from pvbias.cluster import Job
 
 PROGRAM = """
 import sys
@@ -36,11 +37,22 @@ def run(arguments, cache):
     return done.stdout, done.stderr.rsplit("heavy:", 1)[1].split()
 
 
-@pytest.mark.parametrize("command", ["measure", "run", "compare", "list", "env", "benchmark"])
+@pytest.mark.parametrize("command", ["measure", "run", "submit", "jobs", "compare", "list", "env", "benchmark"])
 def test_help_imports_nothing_heavy(command, tmp_path):
     text, heavy = run([command, "--help"], tmp_path)
 
     assert f"usage: pvbias {command}" in text
+    assert heavy == []
+
+
+def test_a_list_of_jobs_imports_nothing_heavy(tmp_path):
+    """It is for login nodes, and may be asked for every few seconds."""
+    folder = tmp_path / "run" / "jobs"
+    folder.mkdir(parents=True)
+    Job(id="1", cluster="debug", name="run", folder=str(folder), output_dir=str(tmp_path / "run"), tasks=1).write()
+    (folder / "1_0_log.out").write_text("pvbias: attempt 1 on a\nepoch 3 of 8\n")
+    text, heavy = run(["jobs", str(tmp_path / "run")], tmp_path)
+    assert text.splitlines()[-1].split() == ["1", "run", "COMPLETED", "1", "epoch", "3", "of", "8"]
     assert heavy == []
 
 

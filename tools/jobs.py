@@ -14,7 +14,6 @@ from pathlib import Path
 from pvbias.cluster import Job, find_jobs
 from pvbias.cluster.jobs import current_states, explain, is_over
 from pvbias.errors import DataError
-from pvbias.report.results import FILE_NAME, read_results
 
 #: Characters of a log line that are shown.
 WIDTH = 80
@@ -48,6 +47,8 @@ def print_table(jobs: Sequence[Job]) -> None:
 
     A run that was submitted twice has one row, one without results empty cells.
     """
+    from pvbias.report.results import FILE_NAME, read_results  # with torch, which a list of jobs does not wait for
+
     latest = {job.output_dir: job for job in jobs}
     rows: list[dict[str, str]] = []
     shown: dict[str, None] = {}

@@ -12,8 +12,13 @@ from pathlib import Path
 
 from submitit.core.utils import JobPaths, pickle_load
 
-from .run import ATTEMPT
 from .slurm import FINAL, states
+
+#: Where jobs run.
+CLUSTERS = ("slurm", "local", "debug")
+
+#: How the line of a job's log begins that says which attempt starts here.
+ATTEMPT = "pvbias: attempt"
 
 #: Folder of the jobs' files, in the folder of the run or of the sweep.
 FOLDER = "jobs"

@@ -22,10 +22,8 @@ from ..engine.launch import ProcessInfo, run_process
 from ..errors import ClusterError
 from ..interruption import Interrupted, Stopped, request_stop
 from ..run import run
+from .jobs import ATTEMPT
 from .rendezvous import rendezvous
-
-#: How the line of a job's log begins that says which attempt starts here.
-ATTEMPT = "pvbias: attempt"
 
 
 @dataclass(frozen=True)

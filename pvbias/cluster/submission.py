@@ -31,8 +31,6 @@ from .jobs import FOLDER, Job, current_states, find_jobs, is_over
 from .run import ClusterRun
 from .slurm import check_request, is_here
 
-CLUSTERS = ("slurm", "local", "debug")
-
 #: Python that ignores the signals of preemption and time limit until submitit's handlers are there. Importing takes
 #: seconds, in which they would end the job for good; what Slurm then does (kill it, and requeue it) does not.
 _SHIELDED_PYTHON = f'bash -c \'trap "" TERM {JobEnvironment.USR_SIG}; exec "$0" "$@"\' {shlex.quote(sys.executable)}'
