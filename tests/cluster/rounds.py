@@ -38,7 +38,7 @@ KINDS = {
     "signal of the time limit": False,
     "scontrol requeue": False,
     "kill -9 of one process": True,
-    "cancelled by a preemption or scancel": True,
+    "scancel": True,
 }
 
 #: Latest moment of an attempt, seconds: a training takes about 20.
@@ -115,7 +115,7 @@ class Round:
 
 
 def _processes(job: str) -> list[int]:
-    """The Python processes of a job on this machine."""
+    """The processes of a job on this machine: Python's, and those of srun, which starts them."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
