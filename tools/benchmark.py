@@ -14,6 +14,7 @@ PROGRAMS = {
     "generate": "making BrushMNIST and Places+Faces+MNIST clips, beside the plain way of doing it",
     "flow": "estimators of optical flow: how fast, how exact",
     "train": "a training step: objectives, memory formats, precisions",
+    "scale": "growth of time and memory: bad files, views, videos, classes, lines of a list, an hour of video",
 }
 
 

@@ -36,8 +36,9 @@ def main(argv: Sequence[str]) -> int:
     rows = [("job", "run", "state", "attempt", "last line")]
     for job, state in zip(jobs, current_states(jobs), strict=True):
         over = is_over(state) and state not in ("COMPLETED", "UNKNOWN")
-        line = explain(job, state).split("\n")[0] if over else job.last_line[:WIDTH]
-        rows.append((job.id, Path(job.output_dir).name, state, str(job.attempts), line))
+        attempts, last_line = job.progress()
+        line = explain(job, state).split("\n")[0] if over else last_line[:WIDTH]
+        rows.append((job.id, Path(job.output_dir).name, state, str(attempts), line))
     _print(rows)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -71,13 +72,19 @@ class Job:
     @property
     def attempts(self) -> int:
         """How often the job has started."""
-        return len(re.findall(f"^{ATTEMPT} ", self.log(), re.MULTILINE))
+        return self.progress()[0]
 
-    @property
-    def last_line(self) -> str:
-        """The last line of the log of process 0."""
-        lines = re.split(r"[\r\n]", self.log())  # a progress bar goes back to the start of its line
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    def progress(self) -> tuple[int, str]:
+        """How often the job has started, and the last line of the log of process 0, which is read once, a line at a
+        time."""
+        attempts, last, begin = 0, b"", f"{ATTEMPT} ".encode()
+        with contextlib.suppress(OSError), open(JobPaths(self.folder, self.id).stdout, "rb") as log:
+            for line in log:
+                attempts += sum(part.startswith(begin) for part in line.split(b"\r"))
+                last = line if line.strip() else last
+        # A progress bar goes back to the start of its line.
+        shown = last.decode(errors="replace").split("\r")
+        return attempts, next((part.strip() for part in reversed(shown) if part.strip()), "")
 
     def state(self, slurm: dict[str, str]) -> str:
         """The job's state: Slurm's (:func:`.slurm.states`), else as the files of its processes show it."""
@@ -119,7 +126,7 @@ class Job:
                 happened = JobPaths(self.folder, self.id, rank).result_pickle.stat().st_mtime_ns
                 errors.append((happened, f"process {rank}: {_last_error(trace)}"))
         lines += [line for _, line in sorted(errors)]
-        return "\n".join(lines or [self.last_line]) + f"\nLogs: {JobPaths(self.folder, self.id).stdout}"
+        return "\n".join(lines or [self.progress()[1]]) + f"\nLogs: {JobPaths(self.folder, self.id).stdout}"
 
     def _outcome(self, rank: int) -> tuple[str, str]:
         """ "success", "error" with its traceback, or nothing yet."""

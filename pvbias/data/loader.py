@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -98,12 +99,12 @@ class TestLoader:
             yield self._long(item) if isinstance(item, FirstViews) else item
 
     def _long(self, first: FirstViews) -> TestVideo:
-        video, size = first.video, first.clips_at_once
-        crops = len(video.clips) // size
+        size, index = first.clips_at_once, first.video.index
+        crops = len(first.video.clips) // size
 
         def part(start: int, stop: int) -> TestVideo:
             clips = (start // crops, -(-stop // crops))
-            key = (video.index, *clips)
+            key = (index, *clips)
             found = self._dataset[key]
             if isinstance(found, BadVideo):
                 raise BadViewsError(found)
@@ -112,11 +113,10 @@ class TestLoader:
             tracks = {name: values[views] for name, values in found.tracks.items()}
             return replace(found, clips=found.clips[views], tracks=tracks)
 
-        def in_order() -> Iterator[Tensor]:
-            yield video.clips[:]
-            self._parts.keys = [
-                (video.index, start, min(start + size, first.num_clips)) for start in range(size, first.num_clips, size)
-            ]
+        def in_order(loaded: list[Tensor]) -> Iterator[Tensor]:
+            yield loaded.pop()
+            starts = range(size, first.num_clips, size)
+            self._parts.keys = [(index, start, min(start + size, first.num_clips)) for start in starts]
             for item in self._rest.items():
                 if isinstance(item, BadVideo):
                     raise BadViewsError(item)
@@ -126,10 +126,15 @@ class TestLoader:
             return torch.Size([first.num_clips * crops, *values.shape[1:]])
 
         def track(name: str) -> Views:
-            return Views(of_all(video.tracks[name]), lambda start, stop: part(start, stop).tracks[name][:])
+            shape = of_all(first.video.tracks[name])
+            return Views(shape, lambda start, stop: part(start, stop).tracks[name][:])
 
-        clips = Views(of_all(video.clips), lambda start, stop: part(start, stop).clips[:], in_order)
-        return replace(video, clips=clips, tracks={name: track(name) for name in video.tracks})
+        # The first views are held by nothing else, and are gone as soon as they are through.
+        stream = partial(in_order, [first.video.clips[:]])
+        clips = Views(of_all(first.video.clips), lambda start, stop: part(start, stop).clips[:], stream)
+        video = replace(first.video, clips=clips, tracks={name: track(name) for name in first.video.tracks})
+        first.video = video
+        return video
 
 
 def build_train_loader(

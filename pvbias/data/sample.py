@@ -96,7 +96,7 @@ class TestVideo:
         return self.clips.in_order() if isinstance(self.clips, Views) else iter([self.clips])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class FirstViews:
     """The beginning of a long video.
 

@@ -8,10 +8,27 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pvbias.cluster import find_jobs
+from pvbias.cluster import Job, find_jobs
 from pvbias.tools.main import main
 
 from .conftest import log_of
+
+
+@pytest.mark.parametrize(
+    ("log", "progress"),
+    [
+        (b"", (0, "")),
+        (b"pvbias: attempt 1\nstep\n  \n\n", (1, "step")),
+        (b"pvbias: attempt 1\nstopped at pvbias: attempt\npvbias: attempt 2\n 10 %\r 20 %\r  \r", (2, "20 %")),
+        (b"100 %\rpvbias: attempt 3 of \xe9\xff", (1, "pvbias: attempt 3 of \ufffd\ufffd")),
+    ],
+)
+def test_progress_is_the_number_of_attempts_and_the_last_line(log, progress, tmp_path):
+    job = Job(id="7", cluster="slurm", name="", folder=str(tmp_path), output_dir=str(tmp_path), tasks=1)
+    assert job.progress() == (0, "")
+    (tmp_path / "7_0_log.out").write_bytes(log)
+    assert job.progress() == progress
+    assert job.attempts == progress[0]
 
 
 def test_processes_that_die_or_fail_are_named(submit, cluster, config, tmp_path, capsys):
