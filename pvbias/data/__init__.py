@@ -2,20 +2,13 @@
 
 from . import flow, masks  # noqa: F401 (the entries of TRACK)
 from .bad_videos import BadVideo, BadVideoLog, forget
+from .fingerprints import attributes_fingerprint, fingerprint, list_fingerprints, set_fingerprints, video_key
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
+from .record_list import RecordList, RecordSubset, field_of
 from .records import VideoRecord, VideoSource
 from .sample import TestVideo, TrainBatch
-from .source import (
-    VideoFiles,
-    attributes_fingerprint,
-    build_source,
-    count_classes,
-    fingerprint,
-    list_fingerprints,
-    set_fingerprints,
-    video_key,
-)
+from .source import VideoFiles, build_source, count_classes
 from .streams import build_stream, choose_streams
 from .tracks import Track, VideoTrack
 from .views import BadViewsError, Views
@@ -24,6 +17,8 @@ __all__ = [
     "BadVideo",
     "BadVideoLog",
     "BadViewsError",
+    "RecordList",
+    "RecordSubset",
     "TestLoader",
     "TestVideo",
     "Track",
@@ -41,6 +36,7 @@ __all__ = [
     "build_train_loader",
     "choose_streams",
     "count_classes",
+    "field_of",
     "fingerprint",
     "forget",
     "list_fingerprints",

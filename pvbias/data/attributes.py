@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -34,6 +34,11 @@ class Attributes(Mapping[str, Attribute]):
     def of(cls, items: Mapping[str, Attribute]) -> Attributes:
         """The same as a dictionary."""
         return cls(tuple(items), tuple(items.values()))
+
+    @property
+    def row(self) -> tuple[tuple[str, ...], tuple[Attribute, ...]]:
+        """Names and values."""
+        return self._names, self._values
 
     def __getitem__(self, name: str) -> Attribute:
         if name not in self._names:
@@ -71,24 +76,29 @@ class AttributePool:
         self.nested: Counter[str] = Counter()
         self._kept: dict[Any, Any] = {}
 
-    def make(self, found: Iterable[tuple[str, Any]]) -> Attributes:
+    def make(self, names: tuple[str, ...], values: tuple[Any, ...]) -> Attributes:
         """Make attributes of names and values. Texts, numbers and booleans are kept as they are; empty values (None, an
         empty text, a number that is not finite), lists and objects are left out."""
-        names, values = [], []
-        for name, value in found:
+        # 1, 1.0 and True are equal, and not the same.
+        key = (names, values, tuple(map(type, values)))
+        if list in key[2] or dict in key[2]:
+            return self._new(names, values)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._new(names, values)
+            if len(self._kept) <= _MOST_KEPT:
+                self._kept[key] = found
+        return found
+
+    def _new(self, names: tuple[str, ...], values: tuple[Any, ...]) -> Attributes:
+        kept_names, kept_values = [], []
+        for name, value in zip(names, values, strict=True):
             if isinstance(value, (list, dict)):
                 self.nested[name] += 1
             elif value is not None and value != "" and not (isinstance(value, float) and not math.isfinite(value)):
-                names.append(name)
-                values.append(self._once(value) if isinstance(value, str) else value)
-        if not names:
-            return NO_ATTRIBUTES
-        attributes = Attributes(self._once(tuple(names)), tuple(values))
-        # 1, 1.0 and True are equal, and not the same.
-        key = (attributes._names, attributes._values, tuple(map(type, values)))
-        if len(self._kept) > _MOST_KEPT:
-            return self._kept.get(key, attributes)
-        return self._kept.setdefault(key, attributes)
+                kept_names.append(name)
+                kept_values.append(self._once(value) if isinstance(value, str) else value)
+        return Attributes(self._once(tuple(kept_names)), tuple(kept_values)) if kept_names else NO_ATTRIBUTES
 
     def _once(self, value: Any) -> Any:
         return self._kept.setdefault(value, value)
@@ -101,8 +111,7 @@ def typed_column(cells: Sequence[str]) -> list[Attribute | None]:
     Returns:
         One value a cell; None: it says nothing (it is empty, or nan, null, <na>, n/a).
     """
-    told = [None if cell.casefold() in _NOTHING else cell for cell in cells]
-    said = [cell for cell in told if cell is not None]
+    said = [cell for cell in dict.fromkeys(cells) if cell.casefold() not in _NOTHING]
     kind: Callable[[str], Attribute] = str
     if all(map(_WHOLE.fullmatch, said)):
         kind = int
@@ -110,7 +119,8 @@ def typed_column(cells: Sequence[str]) -> list[Attribute | None]:
         kind = float
     elif all(cell.casefold() in _TRUTH for cell in said):
         kind = _is_true
-    return [None if cell is None else kind(cell) for cell in told]
+    values = {cell: kind(cell) for cell in said}
+    return [*map(values.get, cells)]
 
 
 def _is_true(cell: str) -> bool:

@@ -13,6 +13,7 @@ from ..errors import ConfigError, DataError
 from ..zoo import fetch, find_weights, peek_checkpoint
 from ..zoo.hub_folders import class_names, read_json
 from .annotations import loosely, read_class_names
+from .record_list import field_of
 from .records import VideoSource
 from .source import is_checkpoint
 
@@ -73,7 +74,7 @@ def check_same_kind(cfg: CfgNode, training: VideoSource, other: VideoSource) -> 
     if cfg.DATA.CLASS_NAMES_FILE or not (hasattr(training, "own_names") and hasattr(other, "own_names")):
         return  # generated videos number their classes alike
     for names, numbers in ((training, other), (other, training)):
-        if names.class_names and not numbers.class_names and any(r.label is not None for r in numbers.records):
+        if names.class_names and not numbers.class_names and {*field_of(numbers.records, "label")} - {None}:
             raise ConfigError(
                 f"{names.description} has class names, and {numbers.description} numbers: which number is which class? "
                 "Give the names in label order as DATA.CLASS_NAMES_FILE."
@@ -88,7 +89,7 @@ def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> No
     """
     if cfg.DATA.LABELS_START_AT is not None or source.class_names:
         return
-    labels = {record.label for record in source.records if record.label is not None}
+    labels = {*field_of(source.records, "label")} - {None}
     if len(labels) < 2 or min(labels) != 1:
         return
     # A list of few classes may well lack the first one; not one of most classes that lacks no other.

@@ -19,6 +19,7 @@ from ..interruption import undisturbed
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
 from .flow import FlowClips, RgbAndFlowClips, find_flow
+from .record_list import field_of
 from .records import VideoSource
 from .sample import FirstViews, TestVideo, TrainBatch, collate
 from .sampling import sampling_rule
@@ -188,8 +189,9 @@ def build_train_loader(
 
 
 def _stream(cfg: CfgNode, name: str, source: VideoSource, tracks: Sequence[str], *, labelled: bool) -> TrainStream:
-    unlabelled = next((record for record in source.records if record.label is None), None) if labelled else None
-    if unlabelled is not None:
+    labels = field_of(source.records, "label") if labelled else []
+    if None in labels:
+        unlabelled = source.records[labels.index(None)]
         way = "" if name == FIRST else f" DATA.STREAMS.{name}.LABELLED False does without in this stream."
         raise DataError(f"Training needs labels, and {unlabelled.name!r} has none.{way}")
     return TrainStream(

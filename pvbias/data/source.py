@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from operator import itemgetter
-from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from fvcore.common.config import CfgNode
 
 from ..errors import DataError
 from ..registries import DATASET
 from ..storage import Address, is_address
-from ..storage.files import sizes
 from ..storage.local_cache import LocalCache, current_cache, use_cache
 from ..video.frame_folder import FrameFolder
 from ..video.stored import open_file
 from ..video.video import Video
-from .annotations import Annotation, loosely, read_annotation, read_class_names
+from .annotations import Annotation, read_annotation, read_class_names
 from .annotations.files import expand
+from .extents import MISSING, extents
+from .record_list import field_of
 from .records import VideoRecord, VideoSource
-
-#: Threads that look files up, and files that one of them looks up before it takes the next ones.
-_THREADS = 32
-_LOOKED_UP_TOGETHER = 256
-
-_Found = TypeVar("_Found")
 
 
 class VideoFiles:
@@ -80,10 +72,7 @@ class VideoFiles:
 
     def missing(self) -> list[int]:
         """Numbers of the records whose file or folder is not there."""
-        paths = list({record.path for record in self.records})
-        looked_up = _look_up(_is_missing, paths, lambda size: size is None)
-        missing = {path for path, gone in zip(paths, looked_up, strict=True) if gone}
-        return [index for index, record in enumerate(self.records) if record.path in missing]
+        return np.flatnonzero(extents(self.records) == MISSING).tolist()
 
 
 def build_source(cfg: CfgNode, split: str) -> VideoSource:
@@ -216,140 +205,9 @@ def count_classes(source: VideoSource) -> int:
     """
     if source.class_names:
         return len(source.class_names)
-    labels = [record.label for record in source.records if record.label is not None]
+    labels = {*field_of(source.records, "label")} - {None}
     if not labels:
         raise DataError(
             "The videos have no labels, so there is no telling how many classes there are: set MODEL.NUM_CLASSES."
         )
     return max(labels) + 1
-
-
-def _look_up(
-    look: Callable[[str], _Found], paths: Sequence[str], of_size: Callable[[int | None], _Found]
-) -> list[_Found]:
-    """Call ``look`` for each path from many threads at once: a file system over the network answers each of them
-    slowly, and all of them together fast. What is at an address is looked up by its store; ``of_size`` makes the same
-    of its bytes, None where it is not there."""
-    addresses = [path for path in paths if is_address(path)]
-    if addresses:
-        stored = dict(zip(addresses, map(of_size, sizes(addresses, current_cache())), strict=True))
-        on_disk = iter(_look_up(look, [path for path in paths if path not in stored], of_size))
-        return [stored[path] if path in stored else next(on_disk) for path in paths]
-    parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return [found for part in pool.map(lambda part: [look(path) for path in part], parts) for found in part]
-
-
-def _is_missing(path: str) -> bool:
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what no file name can hold
-        return True
-    except OSError:
-        pass  # it is there, and opening it says what is wrong with it
-    return False
-
-
-def fingerprint(source: VideoSource) -> str:
-    """Fingerprint of a list of videos as it is written: SHA-256, hexadecimal, over the names, labels, parts and sizes
-    (bytes of a file, number of entries of a folder, nothing for what is neither) of all records, in order, and over the
-    class names."""
-    digest = hashlib.sha256(repr(tuple(source.class_names)).encode(errors="surrogateescape"))
-    for record, extent in zip(source.records, _extents(source.records), strict=True):
-        line = (record.name, record.label, record.start, record.end, extent)
-        digest.update(repr(line).encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def attributes_fingerprint(source: VideoSource, names: Sequence[str] | None = None) -> str:
-    """Fingerprint of the attributes of a list of videos: SHA-256, hexadecimal, over those of all records, in order;
-    empty where there are none.
-
-    Args:
-        source: the videos.
-        names: of the attributes that count; None: all.
-    """
-    lines = []
-    for record in source.records:
-        own = record.attributes
-        found = own.items() if names is None else [(name, own[name]) for name in names if name in own]
-        lines.append(repr(sorted(found, key=itemgetter(0))))
-    return _digest_in_order(lines) if any(line != "[]" for line in lines) else ""
-
-
-def list_fingerprints(source: VideoSource) -> dict[str, str]:
-    """Fingerprints of a list of training videos, each SHA-256, hexadecimal.
-
-    Returns:
-        ``list``: over the names, labels and parts of all records, in order, and the class names (of generated videos
-        over their recipe, too); ``files``: over the sizes of the files, unless one of them is not there.
-    """
-    records = source.records
-    extents = _extents(records)
-    lines = [repr((record.name, record.label, record.start, record.end)) for record in records]
-    if all(extent is None for extent in extents):
-        lines.append(source.description)
-    found = {"list": _digest_in_order([repr(tuple(source.class_names)), *lines])}
-    return found if None in extents else found | {"files": _digest_in_order(map(str, extents))}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetFingerprints:
-    """Fingerprints of a set of videos and of their labels; each SHA-256, hexadecimal.
-
-    Attributes:
-        videos: over the file names, parts and sizes of all videos. Not over the order of the list, the folder it is in,
-            or the labels: the same videos with class names and without are the same videos.
-        label_numbers: over which video has which number for a label.
-        label_names: over which video has which class, by name in any spelling; empty where classes have no names.
-    """
-
-    videos: str
-    label_numbers: str
-    label_names: str
-
-
-def set_fingerprints(source: VideoSource) -> SetFingerprints:
-    """The fingerprints of a source's set of videos, for telling whether two runs measured the same."""
-    names = [loosely(name) for name in source.class_names]
-    videos, numbers, classes = [], [], []
-    extents = _extents(source.records)
-    for record, extent in zip(source.records, extents, strict=True):
-        video = (PurePath(record.name).name, extent, record.start, record.end)
-        videos.append(repr(video))
-        numbers.append(repr((video, record.label)))
-        label = record.label
-        classes.append(repr((video, label if label is None or not 0 <= label < len(names) else names[label])))
-    if all(extent is None for extent in extents):
-        videos.append(source.description)  # generated videos: their recipe
-    return SetFingerprints(
-        videos=_digest_of(videos),
-        label_numbers=_digest_of(numbers),
-        label_names=_digest_of(classes) if names else "",
-    )
-
-
-def video_key(record: VideoRecord) -> str:
-    """Identify a video within a list: its name and, where a part is meant, its seconds."""
-    if record.start is None and record.end is None:
-        return record.name
-    return f"{record.name}\t{record.start}\t{record.end}"
-
-
-def _digest_of(lines: Sequence[str]) -> str:
-    return _digest_in_order(sorted(lines))
-
-
-def _digest_in_order(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _extents(records: Sequence[VideoRecord]) -> list[int | None]:
-    return _look_up(_extent, [record.path for record in records], lambda size: size)
-
-
-def _extent(path: str) -> int | None:
-    try:
-        return len(os.listdir(path)) if os.path.isdir(path) else os.stat(path).st_size
-    except OSError:
-        return None

@@ -14,7 +14,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from ..clips import ORIGINAL, RGB_AND_FLOW
-from ..data import BadVideo, VideoRecord, VideoSource, set_fingerprints, video_key
+from ..data import BadVideo, RecordSubset, VideoRecord, VideoSource, set_fingerprints, video_key
 from ..data.sampling import sampling_rule
 from ..evaluation import Result
 from ..report import RunResults
@@ -114,11 +114,11 @@ def describe_views(cfg: CfgNode) -> str:
     return f"{counted(cfg.TEST.NUM_ENSEMBLE_VIEWS, 'clip')}, {crops}"
 
 
-def _measured_records(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> list[VideoRecord]:
+def _measured_records(source: VideoSource, bad: Sequence[BadVideo], measured: int) -> Sequence[VideoRecord]:
     """The records of the videos that were evaluated; none where their number differs."""
     left_out = {video.index for video in bad if video.split == "test"}
-    records = [record for index, record in enumerate(source.records) if index not in left_out]
-    return records if len(records) == measured else []
+    numbers = [number for number in range(len(source.records)) if number not in left_out]
+    return RecordSubset(source.records, numbers) if len(numbers) == measured else ()
 
 
 def _told_apart(records: Sequence[VideoRecord]) -> dict[str, bool]:

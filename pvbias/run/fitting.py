@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -19,7 +18,15 @@ from torch import Tensor
 
 from ..clips import ORIGINAL
 from ..context import Context
-from ..data import BadVideoLog, VideoRecord, VideoSource, attributes_fingerprint, fingerprint
+from ..data import (
+    BadVideoLog,
+    RecordSubset,
+    VideoRecord,
+    VideoSource,
+    attributes_fingerprint,
+    field_of,
+    fingerprint,
+)
 from ..distributed import all_gather_objects, barrier, is_main_process
 from ..engine import Objective, Phase, Step, train
 from ..engine.metric_log import FILE_NAME as LOG_NAME
@@ -105,7 +112,7 @@ def fit(
     """
     if not labelled:
         # No label takes part: neither one out of range nor the fingerprint knows of it.
-        source = Subset(source, [dataclasses.replace(record, label=None) for record in source.records])
+        source = Subset(source, RecordSubset(source.records, range(len(source.records)), labelled=False))
     parts = [source] if held_out_loss is None else list(hold_out(source, seed=context.cfg.RNG_SEED))
     identity = fitting_identity(context.cfg, parts, network, solver, depends_on)
     folder = context.workspace(name, digest_of(identity))
@@ -219,17 +226,19 @@ def hold_out(source: VideoSource, *, seed: int) -> tuple[Subset, Subset]:
     Raises:
         DataError: fewer than two videos.
     """
-    names = sorted({record.name for record in source.records})
+    listed = field_of(source.records, "name")
+    names = sorted({*listed})
     if len(names) < 2:
         raise DataError(
             f"A network is trained on some videos and chosen on others, and {source.description} has {len(names)}."
         )
     drawn = np.random.default_rng(seed).permutation(len(names))[: max(1, round(HELD_OUT * len(names)))]
     held_out = {names[index] for index in drawn}
-    return (
-        Subset(source, [record for record in source.records if record.name not in held_out]),
-        Subset(source, [record for record in source.records if record.name in held_out]),
-    )
+    numbers: tuple[list[int], list[int]] = ([], [])
+    for number, name in enumerate(listed):
+        numbers[name in held_out].append(number)
+    training, chosen = (Subset(source, RecordSubset(source.records, part)) for part in numbers)
+    return training, chosen
 
 
 def fitting_identity(

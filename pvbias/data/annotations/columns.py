@@ -56,7 +56,7 @@ class Columns:
     attributes: tuple[str, ...]
 
 
-def find_columns(names: Sequence[str], where: str, *, strict: bool = True) -> Columns | None:
+def find_columns(names: Sequence[str], where: object, *, strict: bool = True) -> Columns | None:
     """Find the meanings of a table's columns by their names; None: there is no column of paths.
 
     Args:
@@ -111,7 +111,7 @@ def check_one_split(splits: Iterable[str], file: object, column: str) -> None:
         raise DataError(f"{file} has videos of several splits ({column}: {listed}). Write each split to its own list.")
 
 
-def _first(groups: Sequence[Sequence[str]], names: Sequence[str], where: str, meaning: str) -> str:
+def _first(groups: Sequence[Sequence[str]], names: Sequence[str], where: object, meaning: str) -> str:
     for group in groups:
         found = [name for name in names if _plain(name) in group]
         if len(found) > 1:

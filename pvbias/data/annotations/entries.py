@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple, overload
 
 from ...errors import DataError
 from ..attributes import NO_ATTRIBUTES, Attributes
@@ -26,8 +28,21 @@ _NUMBERS = re.compile(
 _NOTHING = frozenset({"nan", "null", "<na>", "n/a"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+#: Entries that are taken apart together.
+_TOGETHER = 1 << 16
+
+
+class Where(NamedTuple):
+    """File and line, or what else is counted in it, for messages: put together when they are shown."""
+
+    file: object
+    place: int | str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.place}" if isinstance(self.place, int) else f"{self.file}: {self.place}"
+
+
+class Entry(NamedTuple):
     """A parsed line of a list: its label may still be a class name, and its file is not looked for yet.
 
     Attributes:
@@ -40,7 +55,7 @@ class Entry:
         certain: nothing but a video can be meant. What is not certain counts only when a file has that name.
     """
 
-    where: str
+    where: object
     name: str
     label: int | str | None = None
     start: float | None = None
@@ -50,12 +65,55 @@ class Entry:
     certain: bool = True
 
 
+class Entries(Sequence[Entry]):
+    """The entries of a list, a column for each of their fields: a million in the time and memory of a few lists.
+
+    Attributes:
+        where, names, labels, starts, ends, attributes, clips, certain: one value an entry.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        columns: list[list[Any]] = [[] for _ in Entry._fields]
+        rest = iter(entries)
+        while part := list(islice(rest, _TOGETHER)):
+            for column, values in zip(columns, zip(*part, strict=True), strict=True):
+                column.extend(values)
+        self.where, self.names, self.labels, self.starts, self.ends, self.attributes, self.clips, self.certain = columns
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        return Entry(self.where[index], self.names[index], self.labels[index], *(c[index] for c in self._columns[3:]))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(Entry._make, zip(*self._columns, strict=True))
+
+    def first_with(self, label: int | str | None) -> Entry:
+        """The first entry with a label."""
+        return self[self.labels.index(label)]
+
+    def first_of_labels(self) -> dict[int | str | None, int]:
+        """The different labels in the order in which they occur first, each with the number of that entry."""
+        places = dict(zip(reversed(self.labels), range(len(self) - 1, -1, -1), strict=True))
+        return dict(sorted(places.items(), key=itemgetter(1)))
+
+
 def is_number(text: str) -> bool:
     """Whether a text is a decimal number, whole or not."""
     return re.fullmatch(NUMBER, text) is not None
 
 
-def parse_label(value: Any, where: str) -> int | str | None:
+def parse_label(value: Any, where: object) -> int | str | None:
     """Parse a label: a whole number (``2``, ``"2"``, ``2.0``) as int, a class name as text, None for none.
 
     Raises:
@@ -89,7 +147,7 @@ def parse_label(value: Any, where: str) -> int | str | None:
     return int(number)
 
 
-def parse_seconds(value: Any, key: str, where: str) -> float | None:
+def parse_seconds(value: Any, key: str, where: object) -> float | None:
     """Parse a time in seconds; None for none.
 
     Raises:
@@ -102,7 +160,7 @@ def parse_seconds(value: Any, key: str, where: str) -> float | None:
     return float(value)
 
 
-def check_part(start: float | None, end: float | None, where: str) -> None:
+def check_part(start: float | None, end: float | None, where: object) -> None:
     """Raise DataError where a part ends before it starts."""
     if end is not None and end <= (start or 0.0):
         raise DataError(f"{where}: the part ends ({end:g} s) before it starts ({start or 0:g} s)")

@@ -27,7 +27,9 @@ _DEPTH = 2
 
 def is_video(name: str) -> bool:
     """Whether a file name has a video's suffix."""
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+    end = name.rfind(".")
+    # A name of nothing but a suffix has none.
+    return name[end:].lower() in VIDEO_SUFFIXES and name[name.rfind("/", 0, end) + 1 : end].strip(".") != ""
 
 
 def expand(path: str | os.PathLike | Address) -> Path | Address:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
 from ...storage import Address
-from ..attributes import AttributePool
+from ..attributes import NO_ATTRIBUTES, AttributePool
 from .columns import Columns, check_one_split, find_columns
-from .entries import Entry, check_part, parse_label, parse_seconds
+from .entries import MAX_LABEL, Entry, Where, check_part, parse_label, parse_seconds
 from .files import is_video
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def json_entries(file: Path | Address, text: str) -> Iterator[Entry]:
         return
     items = []
     for number, line in enumerate(text.split("\n"), 1):
-        where = f"{file}:{number}"
+        where = Where(file, number)
         if not line.strip():
             continue
         try:
@@ -53,7 +53,9 @@ def json_entries(file: Path | Address, text: str) -> Iterator[Entry]:
 
 def _document_entries(file: Path | Address, document: Any) -> Iterator[Entry]:
     if isinstance(document, list):
-        yield from item_entries(file, [(f"{file}: entry {number}", item) for number, item in enumerate(document, 1)])
+        yield from item_entries(
+            file, [(Where(file, f"entry {number}"), item) for number, item in enumerate(document, 1)]
+        )
         return
     if isinstance(document, dict) and isinstance(document.get("database"), dict):  # as ActivityNet's, UCF101's
         document = document["database"]
@@ -63,7 +65,7 @@ def _document_entries(file: Path | Address, document: Any) -> Iterator[Entry]:
         yield from _described_entries(file, document)
     elif all(is_video(name) for name in document) and not any(isinstance(v, (dict, list)) for v in document.values()):
         for name, value in document.items():
-            where = f"{file}: {name!r}"
+            where = Where(file, repr(name))
             yield Entry(where=where, name=name, label=parse_label(value, where))
     elif all(isinstance(value, (int, str)) for value in document.values()):
         raise DataError(
@@ -83,7 +85,7 @@ def _described_entries(file: Path | Address, document: Mapping[str, Mapping[str,
     check_one_split((str(item["subset"]) for item in document.values() if "subset" in item), file, "subset")
     pool = AttributePool()
     for name, item in document.items():
-        where, described = f"{file}: {name!r}", item["annotations"]
+        where, described = Where(file, repr(name)), item["annotations"]
         if not isinstance(described, dict):
             raise DataError(
                 f"{where}: a video with a list of annotations: this looks like temporal localisation (ActivityNet), "
@@ -96,20 +98,21 @@ def _described_entries(file: Path | Address, document: Mapping[str, Mapping[str,
         check_part(start, end, where)
         label = parse_label(described.get("label"), where)
         clip = end is not None and not is_video(name)
+        others = {key: value for key, value in {**item, **described}.items() if key not in _DESCRIBED}
         yield Entry(
             where=where,
             name=name,
             label=label,
             start=start,
             end=end,
-            attributes=pool.make((key, value) for key, value in {**item, **described}.items() if key not in _DESCRIBED),
+            attributes=pool.make(tuple(others), tuple(others.values())),
             clip=clip,
             certain=clip or is_video(name) or label is not None,
         )
     _tell_of_nested(pool, file)
 
 
-def item_entries(file: Path | Address | str, items: Sequence[tuple[str, Any]]) -> Iterator[Entry]:
+def item_entries(file: Path | Address | str, items: Iterable[tuple[object, Any]]) -> Iterator[Entry]:
     """The entries of objects with a path, a label, ..., each with where it stands.
 
     Raises:
@@ -143,16 +146,17 @@ def item_entries(file: Path | Address | str, items: Sequence[tuple[str, Any]]) -
         check_one_split(splits, file, "subset")
 
 
-def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, pool: AttributePool, where: str) -> Entry:
+def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, pool: AttributePool, where: object) -> Entry:
     label = item[columns.label] if columns.label else None
     attributes = columns.attributes
     if columns.label and isinstance(item.get("template"), str):
         # Something-Something: the label is a sentence of this one video, the template with brackets its class.
         label = item["template"].replace("[", "").replace("]", "")
         attributes = tuple(name for name in attributes if name != "template")
-    start, end = (parse_seconds(item[key], key, where) if key else None for key in (columns.start, columns.end))
+    start = parse_seconds(item[columns.start], columns.start, where) if columns.start else None
+    end = parse_seconds(item[columns.end], columns.end, where) if columns.end else None
     check_part(start, end, where)
-    number = parse_label(label, where)
+    number = label if type(label) is int and 0 <= label <= MAX_LABEL else parse_label(label, where)
     clip = columns.identifier and end is not None and not is_video(name)
     return Entry(
         where=where,
@@ -160,7 +164,7 @@ def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, pool: Attr
         label=number,
         start=start,
         end=end,
-        attributes=pool.make((key, item[key]) for key in attributes),
+        attributes=pool.make(attributes, tuple([item[key] for key in attributes])) if attributes else NO_ATTRIBUTES,
         clip=clip,
         certain=clip or not columns.identifier or is_video(name) or number is not None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...errors import DataError
 from .entries import NUMBER, Entry, is_number, parse_label
@@ -13,6 +13,8 @@ from .files import VIDEO_SUFFIXES, is_video
 
 _SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES))
 VIDEO_LINE = re.compile(rf'(?P<path>.*(?:{_SUFFIXES}))"?(?P<rest>(?:[\s,;].*)?)', re.I)
+#: The most frequent lines, which all others forms below read likewise: no quotes, one separator, a word for a label.
+_SIMPLE = re.compile(rf'(?P<path>[^\s,;"]+(?:{_SUFFIXES}))(?:[\s,;](?P<label>[\w-]+))?', re.I)
 _NUMBERS = re.compile(rf'(?P<path>.*?[^\s,;])(?P<rest>(?:[\s,;]+(?:{NUMBER}|"{NUMBER}"))+)')
 _NAME = re.compile(r"(?P<path>.*?)[\s,]+(?P<label>[^\s,]+)")
 _SEPARATOR = re.compile(r"\s*[,;]?\s*")
@@ -21,8 +23,7 @@ _SEPARATOR = re.compile(r"\s*[,;]?\s*")
 TSN = "`path frames label`, three columns (TSN, TSM, mmaction2)"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A line split into path and columns.
 
     Attributes:
@@ -32,14 +33,14 @@ class Row:
         certain: the path is a video's (by its suffix), or what follows is a number.
     """
 
-    where: str
+    where: object
     text: str
     path: str
     columns: tuple[str, ...]
     certain: bool
 
 
-def read_rows(lines: Sequence[tuple[str, str]]) -> list[Row]:
+def read_rows(lines: Sequence[tuple[object, str]]) -> list[Row]:
     """Split lines into the path, up to a video's suffix or, without one, to the numbers at the end, and the columns
     behind it. White space, commas, semicolons and tabs separate; a class name may have spaces, and commas in quotes."""
     return [_row(where, text) for where, text in lines]
@@ -54,9 +55,15 @@ def line_entries(rows: Sequence[Row]) -> Iterator[Entry]:
     wide = next((row for row in rows if len(row.columns) > 1), None)
     if wide is not None:
         raise DataError(_describe_wide(wide, rows))
-    for row in rows:
-        label = parse_label(row.columns[0], row.where) if row.columns else None
-        yield Entry(where=row.where, name=row.path, label=label, certain=row.certain)
+    labels: dict[str, int | str | None] = {}
+    for where, _, path, columns, certain in rows:
+        label = None
+        if columns:
+            (said,) = columns
+            if said not in labels:
+                labels[said] = parse_label(said, where)
+            label = labels[said]
+        yield Entry(where, path, label, certain=certain)
 
 
 def tsn_entries(rows: Sequence[Row]) -> Iterator[Entry]:
@@ -85,7 +92,11 @@ def write_row(*cells: str | float | None) -> str:
     return ",".join("" if cell is None else '"' + str(cell).replace('"', '""') + '"' for cell in cells)
 
 
-def _row(where: str, text: str) -> Row:
+def _row(where: object, text: str) -> Row:
+    simple = _SIMPLE.fullmatch(text)
+    if simple:
+        path, label = simple.groups()
+        return Row(where, text, path, () if label is None else (label,), True)
     match = VIDEO_LINE.fullmatch(text) or _NUMBERS.fullmatch(text)
     columns: tuple[str, ...]
     if re.fullmatch(r'"[^"]*"', text):
@@ -107,7 +118,7 @@ def _row(where: str, text: str) -> Row:
     return Row(where, text, path, columns, certain)
 
 
-def _columns(rest: str, where: str) -> tuple[str, ...]:
+def _columns(rest: str, where: object) -> tuple[str, ...]:
     """Columns that follow a path."""
     body = _SEPARATOR.sub("", rest, count=1).rstrip(" ,;\t")
     if not body:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
 from ...storage import Address, is_address
 from ...storage.local_cache import current_cache
 from ...storage.shards import Shards, is_shards
-from ..records import VideoRecord
-from .entries import Entry
+from ..record_list import RecordList
+from .entries import Entries, Entry, Where
 from .files import Files, ShardFiles, clip_name, expand, find_clips, is_video
 from .folders import folder_entries
 from .json_lists import is_json, json_entries
@@ -44,11 +46,25 @@ class Annotation:
     """
 
     path: str
-    records: tuple[VideoRecord, ...]
+    records: RecordList
     class_names: tuple[str, ...]
     own_names: bool = False
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let no garbage be collected inside: it would look for cycles among all of the millions of parts of a list, again
+    and again, and there are none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_uncollected()
 def read_annotation(
     path: str | os.PathLike | Address,
     *,
@@ -106,13 +122,13 @@ def read_annotation(
     path = expand(path)
     if is_shards(path):
         shards = Shards(path, current_cache())
-        entries = list(shard_entries(shards))
-        paths = [shards.path(entry.name) for entry in entries]
+        entries = Entries(shard_entries(shards))
+        paths = [*map(shards.path, entries.names)]
     elif path.is_dir():
-        entries = list(folder_entries(path))
-        paths = [entry.where for entry in entries]
+        entries = Entries(folder_entries(path))
+        paths = [*map(str, entries.where)]
     elif path.is_file():
-        entries = list(_file_entries(path, list_format))
+        entries = Entries(_file_entries(path, list_format))
         paths = _find_paths(entries, expand(path_prefix) if path_prefix else path.parent, path)
     else:
         raise DataError(
@@ -122,8 +138,8 @@ def read_annotation(
         raise DataError(f"{path} names no video.")
     _check_one_kind(entries)
     _check_split_codes(entries, path)
-    entries = [_shifted(entry, first_label or 0) for entry in entries]
-    own = sorted({entry.label for entry in entries if isinstance(entry.label, str)})
+    _shift_labels(entries, first_label or 0)
+    own = sorted(label for label in {*entries.labels} if isinstance(label, str))
     names = tuple(class_names)
     own_names = False
     if own and not names:
@@ -133,45 +149,53 @@ def read_annotation(
             _check_spelling(entries)
             names, own_names = tuple(own), True
     numbers = _numbers(entries, ClassNumbers(names), names_from) if own else {}
-    records = tuple(
-        VideoRecord(
-            path=place,
-            name=clip_name(entry) if entry.clip else entry.name,
-            label=numbers[entry.label] if isinstance(entry.label, str) else entry.label,
-            start=None if entry.clip else entry.start,
-            end=None if entry.clip else entry.end,
-            attributes=entry.attributes,
-        )
-        for entry, place in zip(entries, paths, strict=True)
+    _warn_of_other_labels(entries, paths)
+    if True in entries.clips:
+        _name_clips(entries)
+    records = RecordList(
+        names=entries.names,
+        paths=paths,
+        labels=[numbers.get(label, label) for label in entries.labels] if numbers else entries.labels,
+        starts=entries.starts,
+        ends=entries.ends,
+        attributes=entries.attributes,
     )
-    _warn_of_other_labels(entries, records)
     _warn_of_missing_labels(entries)
     return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
 
 
-def _file_entries(file: Path | Address, list_format: str) -> list[Entry]:
+def _file_entries(file: Path | Address, list_format: str) -> Iterator[Entry]:
     if is_video(file.name):
         raise DataError(f"{file} is a video, not a list of videos. Give a list that names it, or its folder.")
     text = read_text(file)
     if is_json(file, text):
-        return list(json_entries(file, text))
+        return json_entries(file, text)
     lines = numbered_lines(file, text)
     if not lines:
-        return []
+        return iter(())
     if list_format == "tsn":
-        return list(tsn_entries(read_rows(lines)))
+        return tsn_entries(read_rows(lines))
     if has_heading(lines):
-        return list(table_entries(lines))
-    entries = list(line_entries(read_rows(lines)))
-    if len(entries) > 2 and not is_video(entries[0].name) and all(is_video(entry.name) for entry in entries[1:]):
+        return table_entries(lines)
+    return _plain_entries(lines)
+
+
+def _plain_entries(lines: Sequence[tuple[Where, str]]) -> Iterator[Entry]:
+    """The entries of lines without a heading.
+
+    Raises:
+        DataError: the first is no video, and all others are.
+    """
+    rows = read_rows(lines)
+    yield from line_entries(rows)
+    if len(rows) > 2 and not is_video(rows[0].path) and all(is_video(row.path) for row in rows[1:]):
         raise DataError(
-            f"{entries[0].where}: {lines[0][1][:80]!r} is no video, and all other lines are. If it names the columns, "
+            f"{rows[0].where}: {rows[0].text[:80]!r} is no video, and all other lines are. If it names the columns, "
             "call them path and label."
         )
-    return entries
 
 
-def _find_paths(entries: Sequence[Entry], folder: Path | Address, path: Path | Address) -> list[str]:
+def _find_paths(entries: Entries, folder: Path | Address, path: Path | Address) -> list[str]:
     """The paths of the entries' videos, there or not.
 
     Raises:
@@ -179,20 +203,20 @@ def _find_paths(entries: Sequence[Entry], folder: Path | Address, path: Path | A
     """
     files = ShardFiles(Shards(folder, current_cache())) if is_shards(folder) else Files(folder)
     root = files.root
-    clips = find_clips([entry for entry in entries if entry.clip], root) if any(e.clip for e in entries) else {}
+    clips = find_clips([entry for entry in entries if entry.clip], root) if True in entries.clips else {}
     paths = []
     some = False
-    for entry in entries:
-        if entry.clip:
-            place = clips.get(entry) or files.path(f"{clip_name(entry)}.mp4")
-        elif is_video(entry.name) or is_address(entry.name):
-            place = files.path(entry.name)
+    for number, (name, clip) in enumerate(zip(entries.names, entries.clips, strict=True)):
+        if clip:
+            place = clips.get(entries[number]) or files.path(f"{clip_name(entries[number])}.mp4")
+        elif is_video(name) or is_address(name):
+            place = files.path(name)
         else:
-            found = files.find(entry)
+            found = files.find(entries[number])
             some = some or found is not None
-            place = found or files.path(entry.name)
+            place = found or files.path(name)
         paths.append(place)
-    doubtful = next((entry for entry in entries if not entry.certain), None)
+    doubtful = entries[entries.certain.index(False)] if False in entries.certain else None
     if not some and doubtful is None:
         doubtful = _first_of_numbered_names(entries)
     if doubtful is not None and not some:
@@ -205,25 +229,21 @@ def _find_paths(entries: Sequence[Entry], folder: Path | Address, path: Path | A
     return paths
 
 
-def _first_of_numbered_names(entries: Sequence[Entry]) -> Entry | None:
+def _first_of_numbered_names(entries: Entries) -> Entry | None:
     """The first entry of a list of classes taken for one of videos: all names have the numbers 0, 1, 2, ... in
     order."""
-    labels = [entry.label for entry in entries]
-    named = len(entries) > 2 and not any(is_video(entry.name) for entry in entries)
-    in_order = [list(range(first, first + len(labels))) for first in (0, 1)]
-    return entries[0] if named and labels in in_order else None
+    in_order = any(entries.labels == list(range(first, first + len(entries))) for first in (0, 1))
+    return entries[0] if in_order and len(entries) > 2 and not any(map(is_video, entries.names)) else None
 
 
 def _shown(entry: Entry) -> str:
     return repr(entry.name) if entry.label is None else f"{entry.name!r} with the label {entry.label!r}"
 
 
-def _check_one_kind(entries: Sequence[Entry]) -> None:
+def _check_one_kind(entries: Entries) -> None:
     """Raise DataError where some labels are numbers and others names: a mistake in one of the lines."""
-    by_kind: dict[type, Entry] = {}
-    for entry in entries:
-        if entry.label is not None:
-            by_kind.setdefault(type(entry.label), entry)
+    by_kind = {type(label): entries[number] for label, number in reversed(entries.first_of_labels().items())}
+    by_kind.pop(type(None), None)
     if len(by_kind) > 1:
         number, name = by_kind[int], by_kind[str]
         raise DataError(
@@ -232,9 +252,9 @@ def _check_one_kind(entries: Sequence[Entry]) -> None:
         )
 
 
-def _check_split_codes(entries: Sequence[Entry], path: Path | Address) -> None:
+def _check_split_codes(entries: Entries, path: Path | Address) -> None:
     """Raise DataError for HMDB51's codes of splits, which look like labels."""
-    codes = {entry.label for entry in entries}
+    codes = {*entries.labels}
     if not codes <= {0, 1, 2}:
         return
     by_class: dict[str, set[int | str | None]] = {}
@@ -252,7 +272,7 @@ def _check_split_codes(entries: Sequence[Entry], path: Path | Address) -> None:
         )
 
 
-def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path | Address) -> None:
+def _check_sentences(entries: Entries, own: Sequence[str], path: Path | Address) -> None:
     """Raise DataError where nearly each video has a text of its own: descriptions are no classes."""
     long = sum(len(name.split()) > 2 for name in own)
     if len(entries) >= 10 and len(own) > len(entries) / 2 and long > len(own) / 2:
@@ -264,60 +284,74 @@ def _check_sentences(entries: Sequence[Entry], own: Sequence[str], path: Path | 
         )
 
 
-def _check_spelling(entries: Sequence[Entry]) -> None:
+def _check_spelling(entries: Entries) -> None:
     """Raise DataError where two classes differ in case, spaces and underscores only: a typing error makes a class of
     its own, and gives other numbers to those behind it."""
     spelt: dict[str, Entry] = {}
-    for entry in entries:
-        if isinstance(entry.label, str):
-            first = spelt.setdefault(re.sub(r"[\s_]+", " ", entry.label).casefold(), entry)
-            if first.label != entry.label:
+    for label, number in entries.first_of_labels().items():
+        if isinstance(label, str):
+            entry = entries[number]
+            first = spelt.setdefault(re.sub(r"[\s_]+", " ", label).casefold(), entry)
+            if first.label != label:
                 raise DataError(
                     f"{entry.where}: the class {entry.label!r} is {first.label!r} in {first.where}. Write it one way; "
                     "if these are two classes, give the names of all as --class-names (DATA.CLASS_NAMES_FILE)."
                 )
 
 
-def _warn_of_other_labels(entries: Sequence[Entry], records: Sequence[VideoRecord]) -> None:
+def _name_clips(entries: Entries) -> None:
+    """Give clips the names of their files, which hold just the part that is meant."""
+    for number, entry in enumerate(entries):
+        if entry.clip:
+            entries.names[number] = clip_name(entry)
+            entries.starts[number] = entries.ends[number] = None
+
+
+def _warn_of_other_labels(entries: Entries, paths: Sequence[str]) -> None:
     """Warn where a video is listed again with another label: no prediction is right for both."""
-    labels: dict[tuple[str, float | None, float | None], Entry] = {}
+    # What normpath would change has one of these in it.
+    plain = [os.path.normpath(path) if "//" in path or "/." in path else path for path in paths]
+    if len({*plain}) == len(plain):
+        return
+    known: dict[tuple[str, float | None, float | None], int] = {}
     again = []
-    for entry, record in zip(entries, records, strict=True):
-        if record.label is not None:
-            first = labels.setdefault((os.path.normpath(record.path), record.start, record.end), entry)
-            again += [(first, entry)] if first.label != entry.label else []
+    for number, (path, label) in enumerate(zip(plain, entries.labels, strict=True)):
+        if label is not None:
+            part = (None, None) if entries.clips[number] else (entries.starts[number], entries.ends[number])
+            first = known.setdefault((path, *part), number)
+            again += [(first, number)] if entries.labels[first] != label else []
     if again:
-        first, entry = again[0]
+        first_entry, entry = (entries[number] for number in again[0])
         logger.warning(
             "%s: %r has the label %r, and in %s %r; in all, %d lines give a video another label than one before. "
             "Several labels of one video (multi-label) are not supported.",
-            *(entry.where, entry.name, entry.label, first.where, first.label, len(again)),
+            *(entry.where, entry.name, entry.label, first_entry.where, first_entry.label, len(again)),
         )
 
 
-def _warn_of_missing_labels(entries: Sequence[Entry]) -> None:
+def _warn_of_missing_labels(entries: Entries) -> None:
     """Warn of lines without a label, which may be meant or cut off: figures that need one are of the other videos
     only."""
-    without = [entry for entry in entries if entry.label is None]
-    if 0 < len(without) < len(entries):
+    without = entries.labels.count(None)
+    if 0 < without < len(entries):
+        first = entries.first_with(None)
         logger.warning(
             "%s: %r has no label; in all, %d of %d lines have none: accuracy is that of the others.",
-            without[0].where,
-            without[0].name,
-            len(without),
-            len(entries),
+            *(first.where, first.name, without, len(entries)),
         )
 
 
-def _shifted(entry: Entry, first: int) -> Entry:
-    if not first or not isinstance(entry.label, int):
-        return entry
-    if entry.label < first:
-        raise DataError(f"{entry.where}: the label {entry.label} is below DATA.LABELS_START_AT = {first}.")
-    return replace(entry, label=entry.label - first)
+def _shift_labels(entries: Entries, first: int) -> None:
+    """Count number labels from ``first``."""
+    if not first:
+        return
+    for label, number in entries.first_of_labels().items():
+        if isinstance(label, int) and label < first:
+            raise DataError(f"{entries.where[number]}: the label {label} is below DATA.LABELS_START_AT = {first}.")
+    entries.labels[:] = [label - first if isinstance(label, int) else label for label in entries.labels]
 
 
-def _numbers(entries: Sequence[Entry], classes: ClassNumbers, names_from: str) -> dict[str, int]:
+def _numbers(entries: Entries, classes: ClassNumbers, names_from: str) -> dict[str, int]:
     """Number all class names of the entries.
 
     Raises:
@@ -325,13 +359,13 @@ def _numbers(entries: Sequence[Entry], classes: ClassNumbers, names_from: str) -
     """
     numbers: dict[str, int] = {}
     unknown: dict[str, Entry] = {}
-    for entry in entries:
-        if isinstance(entry.label, str) and entry.label not in numbers:
-            number = classes.find(entry.label)
+    for label, place in entries.first_of_labels().items():
+        if isinstance(label, str):
+            number = classes.find(label)
             if number is None:
-                unknown.setdefault(entry.label, entry)
+                unknown[label] = entries[place]
             else:
-                numbers[entry.label] = number
+                numbers[label] = number
     if unknown:
         name, entry = next(iter(unknown.items()))
         others = f", nor {len(unknown) - 1} other names of this list" if len(unknown) > 1 else ""

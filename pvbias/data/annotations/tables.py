@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...errors import DataError
 from ..attributes import NO_ATTRIBUTES, AttributePool, Attributes, typed_column
-from .columns import Columns, check_one_split, find_columns, is_heading
-from .entries import Entry, check_part, is_number, parse_label, parse_seconds
+from .columns import check_one_split, find_columns, is_heading
+from .entries import Entry, Where, check_part, is_number, parse_label, parse_seconds
 from .files import is_video
 from .lines import line_entries, read_rows
 
-Line = tuple[str, str]
+Line = tuple[Where, str]
 
 
 def has_heading(lines: Sequence[Line]) -> bool:
@@ -34,54 +34,48 @@ def table_entries(lines: Sequence[Line]) -> Iterator[Entry]:
     names = _cells(heading, delimiter)
     columns = find_columns(names, where)
     assert columns is not None  # of a heading
-    if names == [columns.path, columns.label] or names == [columns.path]:
-        rows = [_cells(text, delimiter) for _, text in lines[1:]]
-        if any(len(row) != len(names) for row in rows):
+    table = [_cells(text, delimiter) for _, text in lines[1:]]
+    uneven = next((number for number, cells in enumerate(table, 1) if len(cells) != len(names)), None)
+    if uneven is not None:
+        if names in ([columns.path, columns.label], [columns.path]):
             yield from line_entries(read_rows(lines[1:]))
             return
-    table = []
-    for where, text in lines[1:]:
-        cells = _cells(text, delimiter)
-        if len(cells) != len(names):
-            raise DataError(f"{where}: {len(cells)} columns, and the heading names {len(names)}: {', '.join(names)}.")
-        table.append(dict(zip(names, cells, strict=True)))
-    attributes = _attributes(table, columns.attributes)
-    for (where, _), row, described in zip(lines[1:], table, attributes, strict=True):
-        yield _entry(row, columns, described, where)
+        raise DataError(
+            f"{lines[uneven][0]}: {len(table[uneven - 1])} columns, and the heading names {len(names)}: "
+            f"{', '.join(names)}."
+        )
+    cells_of = dict(zip(names, zip(*table, strict=True), strict=True)) if table else {name: () for name in names}
+    attributes = _attributes(cells_of, columns.attributes, len(table))
+    nothing = ("",) * len(table)
+    of_meaning = (columns.path, columns.label, columns.start, columns.end)
+    meant = [cells_of[name] if name else nothing for name in of_meaning]
+    labels: dict[str, int | str | None] = {"": None}
+    for (where, _), name, said, begins, stops, described in zip(lines[1:], *meant, attributes, strict=True):
+        if not name:
+            raise DataError(f"{where}: there is no path in the column {columns.path!r}.")
+        start = _seconds(begins, columns.start, where) if begins else None
+        end = _seconds(stops, columns.end, where) if stops else None
+        check_part(start, end, where)
+        if said not in labels:
+            labels[said] = parse_label(said, where)
+        label, video = labels[said], is_video(name)
+        clip = columns.identifier and end is not None and not video
+        yield Entry(where, name, label, start, end, described, clip, clip or video or label is not None)
     if columns.split:
-        check_one_split((row[columns.split] for row in table), lines[0][0].rpartition(":")[0], columns.split)
+        check_one_split(cells_of[columns.split], lines[0][0].file, columns.split)
 
 
-def _attributes(table: Sequence[dict[str, str]], names: Sequence[str]) -> list[Attributes]:
+def _attributes(cells_of: Mapping[str, Sequence[str]], names: tuple[str, ...], rows: int) -> list[Attributes]:
     """The attributes of each row; the type of their values is that of the whole column."""
     if not names:
-        return [NO_ATTRIBUTES] * len(table)
+        return [NO_ATTRIBUTES] * rows
     pool = AttributePool()
-    columns = [typed_column([row[name] for row in table]) for name in names]
-    return [pool.make(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    columns = [typed_column(cells_of[name]) for name in names]
+    return [pool.make(names, values) for values in zip(*columns, strict=True)]
 
 
-def _entry(row: dict[str, str], columns: Columns, attributes: Attributes, where: str) -> Entry:
-    name = row[columns.path]
-    if not name:
-        raise DataError(f"{where}: there is no path in the column {columns.path!r}.")
-    start, end = (
-        parse_seconds(float(row[key]) if is_number(row[key]) else row[key] or None, key, where) if key else None
-        for key in (columns.start, columns.end)
-    )
-    check_part(start, end, where)
-    label = parse_label(row[columns.label] or None, where) if columns.label else None
-    clip = columns.identifier and end is not None and not is_video(name)
-    return Entry(
-        where=where,
-        name=name,
-        label=label,
-        start=start,
-        end=end,
-        attributes=attributes,
-        clip=clip,
-        certain=clip or is_video(name) or label is not None,
-    )
+def _seconds(cell: str, key: str, where: Where) -> float | None:
+    return parse_seconds(float(cell) if is_number(cell) else cell, key, where)
 
 
 def _delimiter(text: str) -> str:
@@ -91,6 +85,8 @@ def _delimiter(text: str) -> str:
 def _cells(text: str, delimiter: str) -> list[str]:
     if delimiter == " ":
         return text.split()
+    if '"' not in text:
+        return [cell.strip() for cell in text.split(delimiter)]
     try:
         (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
     except (csv.Error, ValueError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...storage import Address
+from .entries import Where
 
 #: Marks at the beginning of a file, the longer ones first: UTF-32's begins as UTF-16's does.
 _MARKS = (
@@ -44,8 +45,8 @@ def read_text(file: Path | Address) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def numbered_lines(file: Path | Address, text: str) -> list[tuple[str, str]]:
-    """Lines as (``"file:line"``, text without white space around it), without empty ones and those that begin with
+def numbered_lines(file: Path | Address, text: str) -> list[tuple[Where, str]]:
+    """Lines as (file and line, text without white space around it), without empty ones and those that begin with
     ``#``."""
-    lines = ((f"{file}:{number}", line.strip()) for number, line in enumerate(text.split("\n"), 1))
-    return [(where, line) for where, line in lines if line and not line.startswith("#")]
+    lines = enumerate(map(str.strip, text.split("\n")), 1)
+    return [(Where(file, number), line) for number, line in lines if line and line[0] != "#"]

@@ -1,0 +1,70 @@
+"""Sizes of the files and folders of a list of videos, each looked up once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..storage import is_address
+from ..storage.files import sizes
+from ..storage.local_cache import current_cache
+from .record_list import RecordList, RecordSubset, field_of
+from .records import VideoRecord
+
+#: In the place of a size: nothing is there; something is, and cannot be looked at.
+MISSING, UNKNOWN = -1, -2
+
+#: Threads that look files up, and files that one of them looks up before it takes the next ones.
+_THREADS = 32
+_LOOKED_UP_TOGETHER = 256
+
+_known: MutableMapping[RecordList, np.ndarray] = WeakKeyDictionary()
+
+
+def extents(records: Sequence[VideoRecord]) -> np.ndarray:
+    """Sizes, int64 ``(N,)``: bytes of a file, number of entries of a folder, else MISSING or UNKNOWN.
+
+    Those of a list that has been read are looked up once, whoever asks for them and for which of its videos.
+    """
+    if isinstance(records, RecordSubset):
+        return extents(records.whole)[records.numbers]
+    if not isinstance(records, RecordList):
+        return _look_up(field_of(records, "path"))
+    if records not in _known:
+        _known[records] = _look_up(field_of(records, "path"))
+    return _known[records]
+
+
+def _look_up(paths: Sequence[str]) -> np.ndarray:
+    """Look at each different path from many threads at once: a file system over the network answers each of them
+    slowly, and all of them together fast. What is at an address is looked up by its store."""
+    places: dict[str, int] = {}
+    numbers = np.array([places.setdefault(path, len(places)) for path in paths], np.int64)
+    on_disk = [path for path in places if not is_address(path)]
+    stored = [path for path in places if is_address(path)]
+    found = dict(zip(on_disk, _sizes_on_disk(on_disk), strict=True))
+    if stored:
+        sizes_there = sizes(stored, current_cache())
+        found |= {path: MISSING if size is None else size for path, size in zip(stored, sizes_there, strict=True)}
+    return np.array([found[path] for path in places], np.int64)[numbers]
+
+
+def _sizes_on_disk(paths: Sequence[str]) -> list[int]:
+    parts = [paths[start : start + _LOOKED_UP_TOGETHER] for start in range(0, len(paths), _LOOKED_UP_TOGETHER)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [extent for part in pool.map(lambda part: [*map(_extent, part)], parts) for extent in part]
+
+
+def _extent(path: str) -> int:
+    try:
+        status = os.stat(path)
+        return len(os.listdir(path)) if stat.S_ISDIR(status.st_mode) else status.st_size
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for what no file name can hold
+        return MISSING
+    except OSError:
+        return UNKNOWN  # opening it says what is wrong with it
