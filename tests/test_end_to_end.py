@@ -288,6 +288,8 @@ def test_comparing_two_runs(measured, weights, bar_videos, tmp_path):
         (["measure", "--model", "x3d_xs", "--weights", "gone.pyth", "--data", ".", "--out", "o"], 4, "gone.pyth"),
         (["run", "--cfg", "gone.yaml"], 2, "gone.yaml"),
         (["compare", "nowhere", "neither", "--out", "o"], 3, "nowhere"),
+        (["compare", "a", "b", "--out", "s3://bucket/o"], 2, "s3://bucket/o: files are written to a disk"),
+        (["fuse", "a", "b", "--out", "s3://bucket/o"], 2, "s3://bucket/o: files are written to a disk"),
         (["mesure"], 2, "'measure'"),
     ],
 )

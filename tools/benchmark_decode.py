@@ -22,6 +22,7 @@ from pvbias.data.annotations import read_annotation
 from pvbias.data.sampling import TemporalSampling
 from pvbias.data.transforms import short_side_to
 from pvbias.errors import DataError
+from pvbias.storage import is_address
 from pvbias.video import BadVideoError
 from pvbias.video.decoding import FileVideo
 from pvbias.video.packets import forget_indexes
@@ -252,6 +253,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--files", type=int, default=20, help="files at most, spread over the data (default: 20)")
     arguments = parser.parse_args(argv)
     paths = [record.path for record in read_annotation(arguments.data).records]
+    if any(map(is_address, paths)):
+        raise DataError(f"{arguments.data}: readers are compared on files of a disk: `pvbias prepare` makes some.")
     step = max(len(paths) // arguments.files, 1)
     print(decode_benchmark(paths[::step][: arguments.files], clips=arguments.clips, repeats=arguments.repeats))
     return 0

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from pvbias.storage.addresses import on_a_disk
+
 if TYPE_CHECKING:
     from pvbias.report import RunResults
 
@@ -33,7 +35,9 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of measured runs (with a results.json)")
-    parser.add_argument("--out", required=True, help="folder for report.html, the joined tables and log.txt")
+    parser.add_argument(
+        "--out", required=True, type=on_a_disk, help="folder for report.html, the joined tables and log.txt"
+    )
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
     args = parser.parse_args(argv)
     if len(args.runs) < 2:

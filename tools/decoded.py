@@ -20,6 +20,7 @@ from pvbias.errors import ConfigError, DataError, WeightsError
 from pvbias.models import build_recognizer
 from pvbias.plugins.rev2net import Rev2Net
 from pvbias.plugins.rev2net.page import DecodedClip, write_decoded
+from pvbias.storage.addresses import on_a_disk
 from pvbias.video import BadVideoError
 from pvbias.zoo import read_checkpoint
 
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", help="OUTPUT_DIR of the training")
-    parser.add_argument("--out", required=True, help="folder for the page")
+    parser.add_argument("--out", required=True, type=on_a_disk, help="folder for the page")
     parser.add_argument("--clips", type=int, default=4, help="how many, spread over the test split (default 4)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")
     return parser

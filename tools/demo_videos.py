@@ -30,6 +30,7 @@ from PIL import Image, ImageDraw
 
 from pvbias.data.workers import worker_context
 from pvbias.errors import ConfigError
+from pvbias.storage.addresses import on_a_disk
 
 #: Places that the shape visits, and frames that it takes to visit each of them once.
 CYCLE = 9
@@ -219,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Write the two small sets of videos of the demo.",
         epilog="example: python tools/demo_videos.py --out demo/videos --seed 1",
     )
-    parser.add_argument("--out", required=True, help="folder to write to; made when missing")
+    parser.add_argument("--out", required=True, type=on_a_disk, help="folder to write to; made when missing")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything, >= 0 (default: %(default)s)")
     parser.add_argument(
         "--num-train", type=int, default=256, help="training videos of a set, a multiple of 16 (default: %(default)s)"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pvbias.engine import newest_checkpoint
 from pvbias.errors import WeightsError
+from pvbias.storage.addresses import on_a_disk
 from pvbias.zoo.export import TARGETS, export
 
 EXAMPLES = """examples:
@@ -35,7 +36,9 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("run", metavar="RUN", help="folder of a run (its newest checkpoint), or a checkpoint of one")
     parser.add_argument("--to", required=True, choices=TARGETS, help="whose code is to load it")
-    parser.add_argument("-o", "--out", metavar="FILE", help="file to write (default: MODEL_TARGET.EXTENSION in RUN)")
+    parser.add_argument(
+        "-o", "--out", metavar="FILE", type=on_a_disk, help="file to write (default: MODEL_TARGET.EXTENSION in RUN)"
+    )
     args = parser.parse_args(argv)
     run = Path(args.run)
     checkpoint = newest_checkpoint(str(run)) if run.is_dir() else run

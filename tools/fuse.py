@@ -20,6 +20,7 @@ from pvbias.evaluation.late_fusion import Stream, evaluate_accuracy, evaluate_pr
 from pvbias.report import RunResults, read_predictions, read_results, write_report, write_results
 from pvbias.report.console import headline_table
 from pvbias.report.folder import read_document, refuse_run
+from pvbias.storage.addresses import on_a_disk
 from pvbias.versions import versions
 
 EXAMPLES = """examples:
@@ -46,8 +47,9 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of measured runs (with a predictions.npz)")
     parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="of each run, above 0 (default: all 1)")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the results")
+    parser.add_argument("--out", required=True, type=on_a_disk, help="folder for the results")
     args = parser.parse_args(argv)
+    args.out = Path(args.out)
     weights = args.weights or [1.0] * len(args.runs)
     if len(args.runs) < 2:
         parser.error("give at least two runs")

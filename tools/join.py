@@ -7,6 +7,8 @@ import math
 import shlex
 from collections.abc import Sequence
 
+from pvbias.storage.addresses import on_a_disk
+
 EXAMPLES = """examples:
   # two published models; then measure the network with its optical flow
   pvbias join --rgb inception_i3d zoo://classic_models/inception_i3d/kinetics400 \\
@@ -40,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--new-head", action="store_true", help="leave the final projections out: for training on other classes"
     )
-    parser.add_argument("--out", required=True, metavar="FILE", help="checkpoint to write")
+    parser.add_argument("--out", required=True, metavar="FILE", type=on_a_disk, help="checkpoint to write")
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import first")
     args = parser.parse_args(argv)
     if not all(0 < weight < math.inf for weight in args.weights):

@@ -17,6 +17,7 @@ from pvbias.data.annotations import Listed, json_lines
 from pvbias.data.bad_videos import count_causes
 from pvbias.errors import DataError
 from pvbias.hardware import available_cores
+from pvbias.storage.addresses import on_a_disk
 from pvbias.transcoding.batch_encoding import Outcome, encode_all, plan_jobs
 from pvbias.transcoding.encoding import Encoding
 
@@ -143,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("out", help="folder for the files")
+    parser.add_argument("out", type=on_a_disk, help="folder for the files")
     parser.add_argument("--cfg", metavar="FILE", help="YAML configuration")
     parser.add_argument(
         "--splits", nargs="+", default=list(SPLITS), metavar="SPLIT", help="some of train, val, test (default: all)"

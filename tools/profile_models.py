@@ -20,6 +20,7 @@ from pvbias.evaluation import Result
 from pvbias.models import Recognizer, build_recognizer
 from pvbias.plugins.bias_metrics.report.profile import Architecture, Profile, write_profiles
 from pvbias.registries import EVALUATOR
+from pvbias.storage.addresses import on_a_disk
 from pvbias.versions import versions
 from pvbias.zoo import load_weights
 
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a name from `pvbias list models` and a checkpoint (a path, an https URL or zoo://ZOO/MODEL/WEIGHTS); "
         "without one, random weights only",
     )
-    parser.add_argument("--out", required=True, help="folder for the page and its figures")
+    parser.add_argument("--out", required=True, type=on_a_disk, help="folder for the page and its figures")
     parser.add_argument("--controls", type=int, default=3, help="seeds of the random weights (default 3)")
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -69,6 +69,17 @@ def is_address(path: object) -> bool:
     """Whether a path is an address, ``scheme://...``, rather than that of a file on a disk."""
     text = str(path)
     return "://" in text and _SCHEME.match(text) is not None
+
+
+def on_a_disk(path: str) -> str:
+    """A path to write to, as it is.
+
+    Raises:
+        ConfigError: it is an address.
+    """
+    if is_address(path):
+        raise ConfigError(f"{path}: files are written to a disk, not to an object store: name a place there.")
+    return path
 
 
 def absolute(path: str) -> str:

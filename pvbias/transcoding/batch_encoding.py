@@ -37,6 +37,7 @@ from ..data.workers import Crashes, Death, worker_context
 from ..errors import ConfigError, DataError
 from ..files import write_atomically
 from ..storage import Address, is_address
+from ..storage.addresses import on_a_disk
 from ..storage.files import sizes
 from ..storage.local_cache import current_cache
 from ..storage.shards import path_in_store
@@ -192,9 +193,7 @@ def output_folder(out_dir: str | Path, data: str | Path | Address) -> Path:
         ConfigError: it is the address of an object store, or lies in the folder of the source videos: the next run
             would take the files for videos of it.
     """
-    if is_address(out_dir):
-        raise ConfigError(f"{out_dir}: files are written to a folder on a disk, not to an object store: name one.")
-    out_dir = Path(out_dir)
+    out_dir = Path(on_a_disk(str(out_dir)))
     if is_address(data):
         return out_dir
     folder, inner = os.path.realpath(str(data)), os.path.realpath(out_dir)

@@ -166,7 +166,7 @@ def test_tar_shards_become_files_and_a_list(tmp_path, monkeypatch):
     assert written == [{"path": "x/0.mp4", "label": 3}, {"path": "x/1.mp4", "label": 4}]
     assert [len(read(tmp_path / "out" / entry["path"])[0]) for entry in written] == [5, 6]
     assert run(data, tmp_path / "out").resumed == 2
-    with pytest.raises(ConfigError, match="s3://bucket/out: files are written to a folder on a disk"):
+    with pytest.raises(ConfigError, match="s3://bucket/out: files are written to a disk"):
         run(data, "s3://bucket/out")
 
 
