@@ -75,9 +75,9 @@ class Fault:
         """A text that no other fault has."""
         return json.dumps([self.file, self.old, self.new])
 
-    def applied(self) -> str | None:
+    def applied(self, root: Path = ROOT) -> str | None:
         """The text of the file with the fault in it; None: the old text is not in it once."""
-        path = ROOT / self.file
+        path = root / self.file
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         return text.replace(self.old, self.new) if text.count(self.old) == 1 else None
 
@@ -130,7 +130,7 @@ class Copy:
 
     def start(self, fault: Fault) -> None:
         """Plant a fault and run its tests in a process of their own, up to the first one that fails."""
-        text = fault.applied()
+        text = fault.applied(self.root)
         assert text is not None
         ast.parse(text, fault.file)  # a fault that no Python reads would be noticed by everything
         path = self.root / fault.file
@@ -207,7 +207,7 @@ def run(faults: Sequence[Fault], *, jobs: int, timeout: float) -> Iterator[tuple
                     copy.fault = None
                 while waiting and copy.fault is None:
                     fault = waiting.pop()
-                    if fault.applied() is None:
+                    if fault.applied(copies[0].root) is None:
                         yield fault, {"state": GONE, "by": "", "seconds": 0}
                     else:
                         copy.start(fault)
