@@ -9,9 +9,10 @@
 ``tests/planted_faults/*.yaml`` lists them, by file: what is wrong, the text that is there and the text that takes its
 place. Each is put into a copy of the tree, alone, and the tests of its file are run up to the first one that fails:
 ``tests/x/test_y*.py`` of ``pvbias/x/y.py``, or its folder's where none has its name; ``tests`` names those that should
-notice, where these are not the ones. What was noticed before is not tried again; with ``--anew`` it is.
-When all have been tried (or with ``--write``), CONTRIBUTING.md gets the share that is noticed, and those that are not,
-each with its reason (``survives``).
+notice, where these are not the ones. A fault with which pytest does not collect its tests is an error, not noticed.
+What was noticed before is not tried again while the test that noticed is there; with ``--anew`` it is.
+When all have been tried (or with ``--write``), CONTRIBUTING.md gets the share that is noticed, the share that was when
+first tried, and those that are not, each with its reason (``survives``).
 
 A tool that makes faults by rule (mutmut, cosmic-ray) makes tens of thousands of these 40,000 lines, many of which
 change nothing, at seconds each; these are few, each a slip that somebody could make.
@@ -31,6 +32,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +47,7 @@ RESULTS = FOLDER / "results.json"
 TABLE_IN = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- written by make mutants -->\n", "<!-- end of what make mutants writes -->\n"
 NOTICED, SURVIVED, UNENDED = "noticed", "SURVIVED", "NO END"
-GONE, FAILS_ANYWAY = "old text not found", "its test fails without it, too"
+GONE, FAILS_ANYWAY, BROKEN = "old text not found", "its test fails without it, too", "pytest broke"
 #: What takes seconds to import, and is therefore imported before the processes fork.
 PRELOADED = ("av", "matplotlib.figure", "pytorchvideo.models.hub", "sklearn.datasets", "torch", "torchvision")
 
@@ -111,8 +113,7 @@ class Copy:
     """
 
     def __init__(self, number: int) -> None:
-        self.root = FOLDER / f"copy_{number}"
-        shutil.rmtree(self.root, ignore_errors=True)
+        self.root = FOLDER / f"copy_{os.getpid()}_{number}"
         listed = subprocess.run(
             ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
             capture_output=True,
@@ -153,9 +154,11 @@ class Copy:
             os.killpg(self._process, signal.SIGKILL)
             os.waitpid(self._process, 0)
         (self.root / "original").rename(self.root / self.fault.file)
-        state = UNENDED if late else NOTICED if status else SURVIVED
-        by = (self._failed() or ["pytest itself"])[0] if state == NOTICED else ""
-        return {"state": state, "by": by, "seconds": round(seconds)}
+        code = os.waitstatus_to_exitcode(status)  # 1 of pytest's: tests ran, and some failed
+        state = UNENDED if late else {0: SURVIVED, 1: NOTICED}.get(code, BROKEN)
+        if state == BROKEN:
+            print(f"pytest ended with {code}:\n{self._log()[-2000:]}", file=sys.stderr, flush=True)
+        return {"state": state, "by": self._failed()[0] if state == NOTICED else "", "seconds": round(seconds)}
 
     def failing(self, tests: Collection[str]) -> set[str]:
         """Which of some tests fail without any fault."""
@@ -183,9 +186,17 @@ class Copy:
             sys.stderr.flush()
             os._exit(int(code))
 
+    def remove(self) -> None:
+        """End what runs, and remove the copy."""
+        if self.fault is not None:
+            self.poll(0)
+        shutil.rmtree(self.root)
+
+    def _log(self) -> str:
+        return (self.root / "log.txt").read_text(encoding="utf-8", errors="replace")
+
     def _failed(self) -> list[str]:
-        log = (self.root / "log.txt").read_text(encoding="utf-8", errors="replace")
-        found = (re.fullmatch(r"(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?", line) for line in log.splitlines())
+        found = (re.fullmatch(r"(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?", line) for line in self._log().splitlines())
         return [match[1] for match in found if match]
 
 
@@ -194,7 +205,7 @@ def run(faults: Sequence[Fault], *, jobs: int, timeout: float) -> Iterator[tuple
     os.environ.pop("PYTEST_ADDOPTS", None)
     for name in PRELOADED:
         importlib.import_module(name)
-    waiting = random.Random(0).sample(faults, len(faults))  # so that those of an interrupted run are of all folders
+    waiting = in_turns(faults)
     copies = [Copy(number) for number in range(min(jobs, len(waiting)))]
     try:
         while waiting or any(copy.fault for copy in copies):
@@ -206,7 +217,7 @@ def run(faults: Sequence[Fault], *, jobs: int, timeout: float) -> Iterator[tuple
                     yield copy.fault, result
                     copy.fault = None
                 while waiting and copy.fault is None:
-                    fault = waiting.pop()
+                    fault = waiting.pop(0)
                     if fault.applied(copies[0].root) is None:
                         yield fault, {"state": GONE, "by": "", "seconds": 0}
                     else:
@@ -214,13 +225,46 @@ def run(faults: Sequence[Fault], *, jobs: int, timeout: float) -> Iterator[tuple
             time.sleep(0.2)
     finally:
         for copy in copies:
-            if copy.fault is not None:
-                copy.poll(0)
+            copy.remove()
 
 
-def share(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]]) -> str:
+def folder_of(fault: Fault) -> str:
+    """Such as ``pvbias/data``, also of what is in folders below it."""
+    return Path(*Path(fault.file).parts[:-1][:2]).as_posix()
+
+
+def in_turns(faults: Sequence[Fault]) -> list[Fault]:
+    """At random, but one of each folder, then a second of each: an interrupted run has tried all folders."""
+    turns: Counter[str] = Counter()
+    order = []
+    for fault in random.Random(0).sample(faults, len(faults)):
+        turns[folder_of(fault)] += 1
+        order.append((turns[folder_of(fault)], fault))
+    return [fault for _, fault in sorted(order, key=lambda turn: turn[0])]
+
+
+def is_known(result: Mapping[str, Any] | None) -> bool:
+    """Whether a fault was noticed, by a test that is still there."""
+    if result is None or result["state"] != NOTICED:
+        return False
+    file, _, rest = result["by"].partition("::")
+    name = rest.partition("[")[0].rpartition("::")[2]
+    return (ROOT / file).is_file() and f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def recorded(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All results so far, with some new ones; what a fault's ``first`` was stays."""
+    kept: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for key, result in results.items():
+        kept[key] = {"first": result["state"], **kept.get(key, {}), **result}
+    RESULTS.with_suffix(".part").write_text(json.dumps(kept, indent=1))
+    RESULTS.with_suffix(".part").replace(RESULTS)
+    return kept
+
+
+def share(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]], when: str = "state") -> str:
     """Such as ``130 of 133 noticed (97.7 %)``."""
-    noticed = sum(results[fault.key]["state"] == NOTICED for fault in faults)
+    noticed = sum(results[fault.key][when] == NOTICED for fault in faults)
     return f"{noticed} of {len(faults)} noticed ({noticed / max(len(faults), 1):.1%})"
 
 
@@ -234,7 +278,7 @@ def write_table(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]
     """
     folders: dict[str, list[Fault]] = {}
     for fault in faults:
-        folders.setdefault(Path(*Path(fault.file).parts[:-1][:2]).as_posix(), []).append(fault)
+        folders.setdefault(folder_of(fault), []).append(fault)
     rows = ["| | faults | noticed |", "| --- | --- | --- |"]
     for name, own in sorted(folders.items()):
         rows.append(f"| {name} | {len(own)} | {sum(results[fault.key]['state'] == NOTICED for fault in own)} |")
@@ -244,6 +288,8 @@ def write_table(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]
         for fault in left
     ]
     some = f" Of the {listed} listed, these have been tried." if len(faults) < listed else ""
+    when_new = [fault for fault in faults if "first" in results[fault.key]]
+    some += f" When first tried: {share(when_new, results, 'first')}." if when_new else ""
     text = "\n".join(
         [f"{share(faults, results)}.{some}", "", *rows, "", *(["Not noticed:", "", *lines, ""] if left else [])]
     )
@@ -265,19 +311,19 @@ def main(argv: Sequence[str]) -> int:
     places = args.places or [""]
     every = read_faults()
     chosen = [fault for fault in every if any(Path(fault.file).is_relative_to(place) for place in places)]
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    due = [fault for fault in chosen if args.anew or kept.get(fault.key, {}).get("state") != NOTICED]
     FOLDER.mkdir(exist_ok=True)
+    kept = recorded({})
+    due = [fault for fault in chosen if args.anew or not is_known(kept.get(fault.key))]
     for fault, result in run(due, jobs=args.jobs, timeout=args.timeout):
         print(f"{result['state']:9} {result['seconds']:4} s  {fault.file}: {fault.what}  {result['by']}", flush=True)
-        kept[fault.key] = result
-        RESULTS.write_text(json.dumps(kept, indent=1))
-    flaky = Copy(0).failing({kept[fault.key]["by"] for fault in due if kept[fault.key]["state"] == NOTICED})
+        kept = recorded({fault.key: result})
+    sound = Copy(0)
+    flaky = sound.failing({kept[fault.key]["by"] for fault in due if kept[fault.key]["state"] == NOTICED})
+    sound.remove()
     for fault in due:
         if kept[fault.key]["by"] in flaky:
             print(f"{kept[fault.key]['by']} fails without {fault.file}: {fault.what}, too")
-            kept[fault.key]["state"] = FAILS_ANYWAY
-    RESULTS.write_text(json.dumps(kept, indent=1))
+            kept = recorded({fault.key: kept[fault.key] | {"state": FAILS_ANYWAY}})
     print(share(chosen, kept))
     tried = [fault for fault in every if fault.key in kept]
     if args.write or len(tried) == len(every):

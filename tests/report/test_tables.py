@@ -7,8 +7,8 @@ from PIL import Image
 
 from pvbias.evaluation import Figure, Result
 from pvbias.plugin_loading import load_plugins
-from pvbias.report.figures import Measured
-from pvbias.report.tables import shown
+from pvbias.report.figures import Measured, section_indices
+from pvbias.report.tables import figure_table, shown
 
 from .pages import Page, page_of, words_of
 from .runs import jpeg, labelled_run, measured, right
@@ -68,3 +68,10 @@ def test_pictures_in_tables_of_unknown_evaluators(tmp_path):
     assert "a.mp4" in page.text
     assert "x.jpg" not in page.text
     assert "z.jpg" in page.text
+
+
+def test_changes_are_those_from_the_first_run():
+    right_of_40 = {"one": 20, "two": 30, "three": 25}
+    runs = [measured(name, original=right(count, 40), shuffled=right(10, 40)) for name, count in right_of_40.items()]
+    (row, *_), *_ = (block.rows for block in figure_table(runs, section_indices(runs, "accuracy")).blocks)
+    assert [(cell.value, cell.change) for cell in row.cells] == [("50.0", ""), ("75.0", "+25.0"), ("62.5", "+12.5")]

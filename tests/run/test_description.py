@@ -1,11 +1,17 @@
 """What a run's results say of how it was measured."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pvbias.config import load_cfg
+from pvbias.data import BadVideo, VideoRecord
 from pvbias.run import run
+from pvbias.run.description import describe_run
+from pvbias.runtime import Settings
 
 
 @pytest.mark.parametrize(("modality", "number"), [("flow", 1), ("rgb", 0)])
@@ -20,3 +26,22 @@ def test_frozen_clips_of_optical_flow_still_show_motion_and_the_page_says_so(tmp
     found = json.loads((tmp_path / "results.json").read_text())["run"]["cautions"]
     assert len([caution for caution in found if "show optical flow" in caution]) == number
     assert ("A frozen clip repeats the motion of one moment" in (tmp_path / "report.html").read_text()) == bool(number)
+
+
+def test_videos_are_those_of_the_test_list_that_are_not_bad():
+    records = [VideoRecord(path=f"{number}.mp4", name=f"{number}.mp4", label=number or None) for number in range(4)]
+    bad = [
+        BadVideo(index=index, path="", name=f"{index}.mp4", cause="no video stream", split=split)
+        for index, split in ((0, "train"), (2, "test"), (3, "val"))
+    ]
+    found = describe_run(
+        load_cfg(None, ["DATA.NUM_FRAMES", "8", "DATA.SAMPLING_RATE", "4", "DATA.TARGET_FPS", "30"]),
+        SimpleNamespace(records=records, class_names=(), description="four"),
+        {},
+        settings=Settings(device=torch.device("cpu"), memory_format="contiguous", precision="fp32"),
+        measured=3,
+        bad=bad,
+        model={"model": "r3d_18"},
+        started=time.time(),
+    )
+    assert found.videos == {"0.mp4": False, "1.mp4": True, "3.mp4": True}

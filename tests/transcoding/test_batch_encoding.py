@@ -12,6 +12,8 @@ import pytest
 
 from pvbias.data import VideoRecord
 from pvbias.data.bad_videos import BadVideoLog
+from pvbias.data.manifest import list_folder
+from pvbias.data.sharding import Shard
 from pvbias.errors import DataError
 from pvbias.transcoding.batch_encoding import encode_all, plan_jobs
 from pvbias.transcoding.encoding import Encoding
@@ -74,3 +76,15 @@ def test_a_worker_that_dies(encode_while):
     with pytest.raises(DataError, match=r"A worker process died \(.*killed by SIGKILL, at [01]\.mp4.*memory"):
         encode_while(lambda workers: os.kill(workers[0], signal.SIGKILL))
     assert not multiprocessing.active_children()
+
+
+def test_each_video_is_in_one_shard(tmp_path):
+    source, out = PatientVideos(tmp_path), tmp_path / "out"
+    (tmp_path / "go").touch()
+    made = []
+    for shard in (Shard(index, 3) for index in range(3)):
+        log = BadVideoLog(str(list_folder(out, shard)), 0.0)
+        encoding = Encoding(lossless=True)
+        jobs = plan_jobs(source.records)
+        made.append(encode_all(jobs, source, out, encoding, workers=0, log=log, shard=shard, progress=False).finished)
+    assert [sorted(names) for names in made] == [["0.mp4", "3.mp4"], ["1.mp4"], ["2.mp4"]]
