@@ -84,6 +84,7 @@ def test_from_two_checkpoints_to_a_page(tmp_path, capsys):
     out = str(tmp_path / "two.pyth")
     models = ["--rgb", "x3d_xs", str(tmp_path / "rgb.pyth"), "--flow", "x3d_xs", str(tmp_path / "flow.pyth")]
     assert main(["join", *models, "--flow-frames", "2", "--new-head", "--out", out]) == 0
+    assert torch.load(out)["model_state"]["flow.blocks.0.conv.conv_t.weight"].shape[1] == 2 * 2  # two vectors
     assert main(["inspect", out]) == 0
     printed = capsys.readouterr().out
     assert "TwoStream" in printed
