@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import posixpath
 import re
+import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ..errors import ConfigError, DataError
 
@@ -21,7 +23,12 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hf": "hf", "http": "http", "https": "http"}
 
 #: What tells a file from the one that was there before, by the names that file systems have for it: the first known.
-_VERSIONS = ("ETag", "etag", "md5Hash", "blob_id", "generation", "LastModified", "last_modified", "Last-Modified")
+_VERSIONS = (
+    *("ETag", "etag", "md5Hash", "blob_id", "sha", "generation", "LastModified", "last_modified", "Last-Modified"),
+    *("modificationTime", "modify", "CRC", "mtime", "created"),
+)
+#: The version of files of which a store knows none: what an earlier run has kept may be another content.
+_THIS_RUN = f"run {secrets.token_hex(8)}"
 
 #: Requests at once, when many files are looked up.
 _REQUESTS = 32
@@ -58,7 +65,7 @@ class Status:
 
     Attributes:
         size: bytes.
-        version: ETag, time of the last change or the like: another one for another content. Empty: the store has none.
+        version: ETag, time of the last change or the like: another one for another content.
     """
 
     size: int
@@ -108,15 +115,24 @@ class Address:
         return f"Address({str(self)!r})"
 
     def __truediv__(self, other: object) -> Address | Path:
-        """A path relative to this one; absolute ones and addresses stay what they are."""
+        """A path relative to this one; absolute ones and addresses stay what they are.
+
+        On a web server ``#``, ``?`` and ``%`` are characters of the name, as on a disk.
+        """
         if is_address(other):
             return Address(str(other))
         if str(other).startswith("/"):
             return Path(str(other))
-        return Address(f"{self}/{other}")
+        inner = quote(str(other), errors="surrogateescape") if self.is_on_web else str(other)
+        return Address(f"{self}/{inner}")
 
     def __rtruediv__(self, other: object) -> Address:
         return self
+
+    @property
+    def is_on_web(self) -> bool:
+        """Whether a web server has it, in whose addresses some characters of names have another form."""
+        return self._scheme in ("http://", "https://")
 
     @property
     def name(self) -> str:
@@ -182,9 +198,15 @@ class Address:
 
 def file_system(address: str) -> tuple[Any, str]:
     """The fsspec file system of an address, and its path there. A file on a disk is in the local one."""
-    from fsspec.core import url_to_fs  # not where everything is on a disk
+    import fsspec  # not where everything is on a disk
 
-    return url_to_fs(address, use_listings_cache=False)
+    scheme, separator, _ = address.partition("://")
+    if not is_address(address):
+        return fsspec.filesystem("file"), address
+    # fsspec takes "::" in a name for the end of an address in another one.
+    beginning = address if all(map(is_address, address.split("::"))) else scheme + separator
+    system, path = fsspec.url_to_fs(beginning, use_listings_cache=False)
+    return system, path if beginning == address else system._strip_protocol(address)
 
 
 def read_bytes(address: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -292,6 +314,8 @@ def _translated(address: str, error: Exception) -> StoreError:
         if not isinstance(cause, Exception) or getattr(cause, "status", 0) in (404, 410):
             return StoreError(f"there is no file {address}", missing=True)
         error = cause
+    if isinstance(error, UnicodeEncodeError):  # of a file on a disk, whose name need not be Unicode
+        return StoreError(f"there is no file {address}: a store's names are Unicode", missing=True)
     if isinstance(error, ValueError) and "range requests" in str(error):
         return no_parts(address)
     said = " ".join(str(error).split())[:200]
@@ -318,8 +342,8 @@ def _status(address: str, info: dict[str, Any]) -> Status:
         raise StoreError(
             f"{address}: the server does not say how long the file is, so a part would pass for the whole.", final=True
         )
-    version = next((str(info[name]) for name in _VERSIONS if info.get(name)), None)
-    return Status(info["size"], version or f"{info.get('ino', '')} {info.get('mtime', '')}".strip())
+    version = next((str(info[name]) for name in _VERSIONS if info.get(name) not in (None, "")), _THIS_RUN)
+    return Status(info["size"], f"{info['ino']} {version}" if "ino" in info else version)
 
 
 def _status_or_error(address: str) -> Status | StoreError:

@@ -65,6 +65,8 @@ class Shards:
         self.texts: dict[str, str] = {}
         self._shards: dict[str, str] = {}
         paths = expand_braces(self.pattern)
+        if "::" in self.pattern:
+            raise DataError(f"{self.pattern}: '::' in the path of tar files divides addresses. Give them another name.")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for shard, index in zip(paths, pool.map(lambda path: tar_index(path, cache), paths), strict=True):
                 for name in index.places:
@@ -82,7 +84,8 @@ class Shards:
         return posixpath.normpath(name) in self._shards
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._shards)
+        """Names of the files, without hidden ones and those in hidden folders."""
+        return (name for name in self._shards if not name.startswith(".") and "/." not in name)
 
     def path(self, name: str) -> str:
         """The address of a member, whether or not it is there."""
@@ -91,8 +94,8 @@ class Shards:
 
 
 def is_shards(path: object) -> bool:
-    """Whether a path or address is that of tar files."""
-    return str(path).endswith(".tar") and not is_member(str(path))
+    """Whether a path or address is that of tar files, and no folder on a disk."""
+    return str(path).endswith(".tar") and not is_member(str(path)) and not os.path.isdir(str(path))
 
 
 def is_member(address: str) -> bool:
@@ -167,7 +170,7 @@ def _read_index(shard: str, version: str, cache: LocalCache) -> TarIndex:
     def write(path: str) -> None:
         Path(path).write_text(json.dumps(asdict(_scan(shard))), encoding="ascii")
 
-    copy = cache.copy(f"index\n{shard}\n{version}", f"{posixpath.basename(shard)}.json", None, write)
+    copy = cache.copy(f"index 2\n{shard}\n{version}", f"{posixpath.basename(shard)}.json", None, write)
     try:
         return TarIndex(**json.loads(Path(copy.path).read_bytes()))
     finally:
@@ -178,6 +181,7 @@ def _scan(shard: str) -> TarIndex:
     """Read all headers of a tar file."""
     places: dict[str, tuple[int, int]] = {}
     texts: dict[str, str] = {}
+    links: dict[str, str] = {}
     with store_errors(shard):
         system, path = file_system(shard)
         try:
@@ -186,12 +190,14 @@ def _scan(shard: str) -> TarIndex:
                     raise no_parts(shard)
                 with tarfile.open(fileobj=file, mode="r:") as tar:
                     for member in tar:
-                        _add(tar, member, shard, places, texts)
+                        _add(tar, member, shard, places, texts, links)
                     _check_end(file, tar.offset, file.seek(0, os.SEEK_END), shard)
         except tarfile.TarError as error:
             raise DataError(
                 f"{shard} is no tar file that can be read ({error}): it is cut off, or not a plain one, not compressed."
             ) from error
+    for name in links:
+        _add_link(name, _followed(name, links), shard, places, texts)
     return TarIndex(places, texts)
 
 
@@ -201,15 +207,21 @@ def _add(
     shard: str,
     places: dict[str, tuple[int, int]],
     texts: dict[str, str],
+    links: dict[str, str],
 ) -> None:
-    name = posixpath.normpath(member.name)
-    if member.islnk() or member.issym():  # of a file that comes before it
-        target = member.linkname if member.islnk() else posixpath.join(posixpath.dirname(name), member.linkname)
-        target = posixpath.normpath(target)
-        if target in places:
-            places[name] = places[target]
+    """Add a member to the places and texts, or to the symbolic links, which may be of a later one."""
+    name = _unpacked(member.name)
+    if posixpath.basename(name).startswith("."):
         return
-    if not member.isreg() or posixpath.basename(name).startswith("."):
+    for known in (places, texts, links) if not member.isdir() else ():  # a file of the same name before it
+        known.pop(name, None)
+    if member.issym():
+        links[name] = _unpacked(posixpath.join(posixpath.dirname(name), member.linkname))
+    elif member.islnk() and _unpacked(member.linkname) in links:
+        links[name] = _unpacked(member.linkname)
+    elif member.islnk():
+        _add_link(name, _unpacked(member.linkname), shard, places, texts)
+    if not member.isreg():
         return
     if member.issparse():
         raise DataError(f"{shard}: {name} has holes (GNU tar's --sparse), and can only be unpacked. Pack it without.")
@@ -219,7 +231,32 @@ def _add(
         assert content is not None  # of a regular file
         if member.size > _MOST_TEXT:
             raise DataError(f"{shard}: {name} has {member.size:,} bytes, which is no description of a video.")
-        texts[name] = content.read().decode(errors="replace")
+        texts[name] = content.read().decode("utf-8-sig", "surrogateescape")
+
+
+def _unpacked(name: str) -> str:
+    """The path of a member below the folder that it is unpacked to, as tar has it: none leads out of that."""
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
+def _followed(name: str, links: Mapping[str, str]) -> str:
+    """Where symbolic links lead to."""
+    seen = {name}
+    while name in links and links[name] not in seen:
+        name = links[name]
+        seen.add(name)
+    return name
+
+
+def _add_link(name: str, target: str, shard: str, places: dict[str, tuple[int, int]], texts: dict[str, str]) -> None:
+    if target not in places:
+        raise DataError(
+            f"{shard}: {name} is a link to {target}, and no such file is in it. Pack what links lead to in their place "
+            "(tar --dereference --hard-dereference)."
+        )
+    places[name] = places[target]
+    if target in texts:
+        texts[name] = texts[target]
 
 
 def _check_end(file: object, offset: int, size: int, shard: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 
 class Store(ThreadingHTTPServer):
@@ -13,6 +14,7 @@ class Store(ThreadingHTTPServer):
         requests: method, path and range of each request, in order.
         short: paths whose content is cut off after half of it, although the header says otherwise; how often still.
         ranges: whether range requests are answered.
+        versions: whether answers have an ETag.
     """
 
     daemon_threads = True
@@ -20,6 +22,7 @@ class Store(ThreadingHTTPServer):
     def __init__(self, folder: Path):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.requests, self.short, self.ranges = folder, [], {}, True
+        self.versions = True
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -41,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_content=True)
 
     def _answer(self, *, with_content):
-        server, path = self.server, self.path.partition("?")[0]
+        server, path = self.server, unquote(self.path.partition("?")[0])
         part = self.headers.get("Range", "")
         server.requests.append((self.command, path, part))
         file = server.folder / path.lstrip("/")
@@ -56,7 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
             code, content = 206, content[int(first) : int(last) + 1 if last else None]
         self.send_response(code)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", f'"{etag}"')
+        if server.versions:
+            self.send_header("ETag", f'"{etag}"')
         self.end_headers()
         if with_content:
             if server.short.get(path, 0) > 0:

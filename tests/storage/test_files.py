@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pvbias.storage import StoreError, files
+from pvbias.data.annotations.files import Files
+from pvbias.storage import Address, StoreError, addresses, files
 from pvbias.storage.addresses import status
 from pvbias.storage.files import beginning, local_copy, sizes
 from pvbias.storage.local_cache import LocalCache
@@ -84,6 +85,31 @@ def test_an_object_that_changes_is_read_as_it_is_now(store, cache):
     file.write_bytes(b"before")
     status(address, fresh=True)
     assert read(address, cache) == b"before"
+
+
+def test_a_server_that_states_no_versions_is_read_by_each_run(store, cache, monkeypatch):
+    store.versions = False
+    file, address = store.folder / "a.mp4", f"{store.address}/a.mp4"
+    file.write_bytes(b"before")
+    assert [read(address, cache) for _ in range(2)] == [b"before"] * 2
+    assert store.gets("/a.mp4") == [""]
+    file.write_bytes(b"later!")
+    monkeypatch.setattr(addresses, "_THIS_RUN", "another run")
+    assert status(address, fresh=True).size == 6
+    assert read(address, cache) == b"later!"
+
+
+@pytest.mark.parametrize("name", ["a%20b.mp4", "a b.mp4", "100%.mp4", "a#b.mp4", "a?b.mp4", "a::b.mp4", "é+&.mp4"])
+def test_names_are_those_of_the_files(store, cache, name):
+    """Although some characters, and some encoded ones, mean something else in addresses."""
+    for other in ("a", "a b.mp4", "a%20b.mp4", name):
+        (store.folder / other).write_text(other)
+    roots = Address(store.address), Address(f"file://{store.folder}")
+    assert [read(Files(root).path(name), cache).decode() for root in roots] == [name] * 2
+
+
+def test_a_name_that_no_store_can_have(cache):
+    assert sizes(["memory://folder/\udcff.mp4"], cache) == [None]
 
 
 def test_a_shard_that_changes_while_it_is_read(store, cache):

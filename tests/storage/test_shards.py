@@ -6,7 +6,7 @@ import pytest
 
 from pvbias.errors import DataError
 from pvbias.storage.local_cache import LocalCache
-from pvbias.storage.shards import Shards, expand_braces, place_of, tar_index
+from pvbias.storage.shards import Shards, expand_braces, is_shards, place_of, tar_index
 
 NAMES = {"left/0.mp4": b"a" * 700, "left/1.mp4": b"", "right/" + 120 * "n" + ".mp4": b"b" * 512, "é.cls": b"3"}
 
@@ -51,6 +51,46 @@ def test_what_gnu_tar_packs(tmp_path, cache):
     for name in shards:
         _, start, size = place_of(shards.path(name), cache)
         assert content[start : start + size] == b"first"
+
+
+def link(name, target, kind):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def test_links_of_labels_and_of_what_comes_later(tmp_path, cache):
+    path = pack(tmp_path / "a.tar", {"l/0.cls": b"3", "l/0.mp4": b"first"})
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(link("l/1.cls", "l/0.cls", tarfile.LNKTYPE))
+        tar.addfile(link("l/1.mp4", "2.mp4", tarfile.SYMTYPE))
+        tar.addfile(link("l/2.mp4", "../r/3.mp4", tarfile.SYMTYPE))
+        tar.addfile(link("r/3.mp4", "l/0.mp4", tarfile.LNKTYPE))
+    index = tar_index(str(path), cache)
+    assert index.texts == {"l/0.cls": "3", "l/1.cls": "3"}
+    assert index.places["l/1.mp4"] == index.places["l/2.mp4"] == index.places["l/0.mp4"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize("target", ["other.mp4", "a.mp4"])
+def test_a_link_that_leads_nowhere(tmp_path, cache, kind, target):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.addfile(link("a.mp4", target, kind))
+    with pytest.raises(DataError, match=rf"a.mp4 is a link to {target}.*--dereference"):
+        Shards(tmp_path / "a.tar", cache)
+
+
+def test_paths_that_lead_out_and_hidden_folders(tmp_path, cache):
+    """As tar unpacks them, and as folders are read."""
+    names = ["/left/0.mp4", "../left/1.mp4", ".hidden/2.mp4", "left/.thumbs/3.mp4", "left/.4.mp4"]
+    path = pack(tmp_path / "a.tar", dict.fromkeys(names, b"x"))
+    assert [*Shards(path, cache)] == ["left/0.mp4", "left/1.mp4"]
+
+
+def test_a_folder_is_no_shard(tmp_path):
+    (tmp_path / "a.tar").mkdir()
+    assert not is_shards(tmp_path / "a.tar")
+    assert is_shards(tmp_path / "b.tar")
 
 
 def test_an_index_is_made_once_for_each_version(tmp_path, cache):

@@ -27,6 +27,8 @@ _NUMBERS = re.compile(
 #: What programs write where a table has nothing.
 _NOTHING = frozenset({"nan", "null", "<na>", "n/a"})
 
+#: More than any part of a video is away from its beginning: a number that float can hold.
+_MOST_SECONDS = 1e15
 
 #: Entries that are taken apart together.
 _TOGETHER = 1 << 16
@@ -155,7 +157,7 @@ def parse_seconds(value: Any, key: str, where: object) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _MOST_SECONDS:
         raise DataError(f"{where}: {key!r} is {value!r}, which is no time in seconds")
     return float(value)
 

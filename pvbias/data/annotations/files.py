@@ -71,7 +71,7 @@ class Files:
         if is_address(name):
             return name
         folder, leaf = name[: (end := name.rfind("/") + 1)], name[end:]
-        if name.startswith("~") or leaf in ("", "."):
+        if name.startswith("~") or leaf in ("", ".") or (isinstance(self.root, Address) and self.root.is_on_web):
             return str(self.root / expand(name))
         if folder not in self._beginnings:  # pathlib once for each folder, not for each of 100,000 files
             self._beginnings[folder] = str(self.root / folder / "x")[:-1]

@@ -46,7 +46,7 @@ def json_entries(file: Path | Address, text: str) -> Iterator[Entry]:
             continue
         try:
             items.append((where, json.loads(line)))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # the first of a number of thousands of digits, too
             raise DataError(f"{where}: this is not JSON: {error}") from error
     yield from item_entries(file, items)
 

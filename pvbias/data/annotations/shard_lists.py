@@ -26,7 +26,7 @@ def shard_entries(shards: Shards) -> Iterator[Entry]:
         DataError: a description is none, or belongs to several videos.
     """
     names = sorted(filter(is_video, shards), key=natural_order)
-    if not shards.texts:
+    if not any(_key(name) + suffix in shards.texts for name in names for suffix in (LABEL, DESCRIPTION)):
         yield from named_entries(names, [shards.path(name) for name in names])
         return
     videos: dict[str, str] = {}
@@ -53,7 +53,7 @@ def _item(shards: Shards, name: str) -> dict[str, Any]:
     if where in shards.texts:
         try:
             item = json.loads(shards.texts[where])
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{shards}: {where!r} is not JSON: {error}") from error
         if not isinstance(item, dict):
             raise DataError(f"{shards}: {where!r} is no JSON object, which is what describes a video.")

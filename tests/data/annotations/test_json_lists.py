@@ -71,6 +71,8 @@ def test_lines_are_json_whatever_the_file_is_called(tmp_path):
         ({"action": ["abseiling", "archery"]}, r"JSON of a form that is not known"),
         ("[1, 2", r"list\.json:1: this is not JSON"),
         ("[" * 100_000, r"list\.json:1: this is not JSON"),
+        (f'{{"path": "a.mp4", "take": {"9" * 5000}}}', r"list\.json:1: this is not JSON"),
+        ([{"path": "a.mp4", "start": 10**400}], r"entry 1: 'start' is 10+, which is no time"),
         ("3", "holds 3, not a list"),
     ],
 )

@@ -19,7 +19,7 @@ def pack(path, **contents):
     with tarfile.open(path, "w") as tar:
         for name, content in contents.items():
             member = tarfile.TarInfo(name)
-            member.size = len(content)
+            member.size = len(content.encode())
             tar.addfile(member, io.BytesIO(content.encode()))
 
 
@@ -40,11 +40,21 @@ def test_shards_are_the_folder_that_they_unpack_to(tmp_path):
     assert read(tmp_path / "s-{0..1}.tar") == read(tmp_path / "folder") == (expected, ("left", "right"))
 
 
+def test_a_description_of_no_video_leaves_folders_classes(tmp_path):
+    pack(tmp_path / "s.tar", **{"info.json": "{}", "left/0.mp4": "x", "right/1.mp4": "x"})
+    assert read(tmp_path / "s.tar") == ([("left/0.mp4", 0), ("right/1.mp4", 1)], ("left", "right"))
+
+
 def test_webdatasets_labels_and_attributes(tmp_path):
     described = {"label": "run", "scene": "street", "take": 3}
     pack(
         tmp_path / "s.tar",
-        **{"000.mp4": "x", "000.cls": "walk\n", "000.json": json.dumps({"scene": "beach"}), "000.txt": "a caption"},
+        **{
+            "000.mp4": "x",
+            "000.cls": "\ufeffwalk\n",
+            "000.json": json.dumps({"scene": "beach"}),
+            "000.txt": "a caption",
+        },
         **{"001.json": json.dumps(described), "001.webm": "x"},
     )
     annotation = read_annotation(tmp_path / "s.tar")
