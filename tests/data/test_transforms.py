@@ -87,6 +87,8 @@ def test_multi_scale_crops_have_the_areas_and_aspects_asked_for():
     assert share.mean() == pytest.approx(0.35, abs=0.01)
     assert (width / height).min() > 0.79
     assert (width / height).max() < 1.27
+    wide = TrainAugmentation(crop_size=100, short_sides=(100, 100), areas=(0.25, 0.25), aspects=(2.0, 2.0)).draw(rng)
+    assert wide.size(300, 400) == (245, 163)  # of 122.5 x 244.9 pixels
 
 
 def test_flip_is_half_of_the_time_and_can_be_turned_off():

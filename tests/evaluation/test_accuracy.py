@@ -66,6 +66,12 @@ def test_clip_level_counts_views_and_video_level_averages_probabilities():
     assert value(result, "top1", "video") == 50
 
 
+def test_video_level_is_no_mean_of_log_probabilities():
+    """One view is very sure of the other class: 0.63 on average, but 2e-4 to 0.014 as a product."""
+    views = [[math.log(1 - p), math.log(p)] for p in (0.95, 0.95, 0.0001)]
+    assert value(feed(evaluator(2), (1, views)), "top1", "video") == 100
+
+
 def test_ties_are_at_chance_whatever_the_label():
     for label in range(10):
         result = feed(evaluator(), (label, [[0.0] * 10]))

@@ -8,6 +8,7 @@ import torch
 from pvbias.config import complete, load_cfg
 from pvbias.models import build_recognizer
 from pvbias.run import run
+from pvbias.run.starting_weights import weights_source
 
 MODEL = "MODEL.MODEL_NAME r3d_small DATA.NUM_FRAMES 4 DATA.TRAIN_CROP_SIZE 16"
 
@@ -87,3 +88,6 @@ def test_a_folder_is_measured_with_a_configuration_that_is_not_of_its_training(b
     assert training == "CrossEntropy"
     assert "OBJECTIVE.NAME: was 'CrossEntropy', is 'DRLFreeze'" in caution
     assert "DATA" not in caution
+    measured = load_cfg(overrides=[*keys.split(), "TRAIN.ENABLE", "False", "TRAIN.CHECKPOINT_FILE_PATH", "start.pyth"])
+    (trained,) = (tmp_path / "checkpoints").glob("checkpoint_*.pyth")
+    assert weights_source(measured) == str(trained)

@@ -14,7 +14,12 @@ from pvbias.evaluation import VideoViews
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.attribution import TemporalActivation, class_activation
-from pvbias.plugins.attribution.grad_cam import NoFeatureMapError, feature_before_last_stage, last_feature_map
+from pvbias.plugins.attribution.grad_cam import (
+    FeatureMap,
+    NoFeatureMapError,
+    feature_before_last_stage,
+    last_feature_map,
+)
 from pvbias.registries import MODEL
 from tests.evaluation.toys import as_outputs
 
@@ -79,6 +84,13 @@ def test_class_activation_is_cam_where_the_head_is_pooling_and_a_linear_layer():
         cam = torch.einsum("d,dthw->thw", recognizer.module.head.weight[label], features).relu()
         assert cam.max() > 0
         torch.testing.assert_close(found, cam.detach() / cam.max())
+
+
+def test_channels_are_weighted_by_their_mean_gradient():
+    """Channel 0 is at the left place, channel 1 at the right one; their mean gradients are 1 and 2."""
+    features = torch.eye(2).view(2, 1, 1, 2)
+    gradient = torch.tensor([[4.0, -2.0], [2.0, 2.0]]).view(2, 1, 1, 2)
+    assert FeatureMap(features, gradient).class_activation((1, 1, 2)).flatten().tolist() == [0.5, 1.0]
 
 
 def test_class_activation_marks_the_place_and_the_moment():
