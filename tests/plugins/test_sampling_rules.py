@@ -71,6 +71,10 @@ def test_weights_that_were_trained_in_another_way_are_sampled_in_that_way():
     address = ("TRAIN.ENABLE", "False", "TEST.CHECKPOINT_FILE_PATH", "zoo://classic_models/tsm_r50/")
     dense = configured("tsm_r50", *address[:3], f"{address[3]}kinetics400")
     assert first_clip(dense) == list(range(0, 64, 8))
+    ten = configured("tsm_r50", *address[:3], f"{address[3]}kinetics400", "TEST.NUM_ENSEMBLE_VIEWS", "10")
+    clips = sampling_rule(ten).test_clips(0.0, 10.0, np.arange(300) / 30)
+    begins = [0, 26, 52, 78, 104, 131, 157, 183, 209, 236]  # 236 k / 9
+    assert np.rint(clips[:, 0] * 30).tolist() == begins
     longer = configured("tsm_r50", *address[:3], f"{address[3]}something_v2_16")
     assert first_clip(longer)[:3] == [9, 28, 46]
     assert longer.DATA.NUM_FRAMES == 16

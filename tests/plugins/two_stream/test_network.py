@@ -68,6 +68,17 @@ def test_the_weights_of_a_new_network_are_those_of_its_models_times_the_streams_
     torch.testing.assert_close(TwoStreamNetwork(rgb, flow)(clip), expected)
 
 
+def test_the_first_of_the_keys_two_weights_is_that_of_rgb():
+    def head(weights):
+        torch.manual_seed(0)
+        keys = ["TWO_STREAM.WEIGHTS", weights]
+        return two_stream("tsn_r18", "tsn_r18", frames=2, side=32, overrides=keys).module.head.weight.chunk(2, dim=1)
+
+    (rgb, flow), (weighted_rgb, weighted_flow) = head("[1.0, 1.0]"), head("[3.0, 0.5]")
+    torch.testing.assert_close(weighted_rgb, 3 * rgb)
+    torch.testing.assert_close(weighted_flow, 0.5 * flow)
+
+
 def test_a_model_that_is_not_linear_behind_its_projection_is_no_stream():
     class Doubled(torch.nn.Sequential):
         def forward(self, clip):
