@@ -37,6 +37,14 @@ def test_bars_have_their_values_and_say_what_is_undefined():
     assert svg.count(">guessing<") == 1
 
 
+def test_whiskers_go_from_the_lower_end_to_the_higher():
+    series = [plots.Series(0, "run", [plots.Value(40.0, 30.0, 70.0, "40.0")])]
+    svg = plots.interval_bars(["a"], series, axis="%", prefix="p", alt="a", limit=100)
+    zero, tip = map(float, re.search(r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [^"]+z\n"[^>]*opacity: 0\.9"', svg).groups())
+    ends = re.search(r'd="M ([\d.]+) ([\d.]+) \nL ([\d.]+) \2 \n"[^>]*stroke-width: 1\.1"', svg).group(1, 3)
+    assert [40 * (float(end) - zero) / (tip - zero) for end in ends] == pytest.approx([30, 70], abs=0.01)
+
+
 def test_longer_names_are_cut():
     assert plots.short("one two  three", 50) == "one two three"
     assert plots.short("abcdef", 4) == "abc…"

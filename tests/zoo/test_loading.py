@@ -108,10 +108,11 @@ def test_a_backbone_beside_another_head(tiny, saved):
         ({"head.fc.weight": torch.ones(9, 4, 1, 1, 1), "head.fc.bias": torch.ones(9)}, True),
         ({"head.weight": torch.ones(9, 4)}, False),
         ({"head.weight": torch.ones(9, 5), "head.bias": torch.ones(9)}, False),
+        ({"head.weight": torch.ones(9, 3), "head.bias": torch.ones(9)}, False),
         ({"head.weight": torch.ones(1, 4), "head.bias": torch.ones(1)}, False),
         ({"mlp.weight": torch.ones(9, 4), "mlp.bias": torch.ones(9), "last.weight": torch.ones(3, 9)}, False),
     ],
-    ids=["a layer", "a convolution", "no bias", "other features", "one output", "not the last layer"],
+    ids=["a layer", "a convolution", "no bias", "more features", "fewer features", "one output", "not the last layer"],
 )
 def test_a_head_of_another_name_is_taken_where_it_can_be_nothing_else(tiny, saved, extra, adopted):
     theirs = {f"module.{name}": value for name, value in state_of(tiny(seed=1)).items() if name in BACKBONE}
