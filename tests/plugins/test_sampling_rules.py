@@ -57,6 +57,11 @@ def test_the_models_own_sampling_is_the_default(model):
         assert first_clip(cfg) == FIRST[model]
 
 
+def test_torchvisions_clips_at_another_rate():
+    """Every second frame of a video at 15 per second."""
+    assert first_clip(configured("torchvision_r3d_18", "DATA.SAMPLING_RATE", "2")) == list(range(0, 64, 4))
+
+
 def test_the_even_stride_is_had_by_key():
     cfg = configured("x3d_xs", "DATA.TEMPORAL_SAMPLING", "rate")
     timestamps = np.arange(300) / 30

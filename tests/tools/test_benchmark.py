@@ -1,5 +1,6 @@
 """The benchmarks run and print what they promise; how fast anything is, is not a test's business."""
 
+import itertools
 import re
 
 import pytest
@@ -33,13 +34,20 @@ def test_decoding_is_timed_beside_a_plain_loop(bar_videos, capsys):
     assert "PyAV" in text
 
 
-def test_measuring_is_timed_three_ways(bar_videos, capsys):
+def test_measuring_is_timed_three_ways(bar_videos, capsys, monkeypatch):
+    """By a clock that ticks faster and faster, so that no two ways take the same time."""
+    ticks = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(ticks) ** 3))
     arguments = ["--data", str(bar_videos / "test.csv"), "--crop-size", "32", "--workers", "0", "--repeats", "1"]
     assert main(["benchmark", "measure", *arguments]) == 0
     text = capsys.readouterr().out
     assert "8 videos x 1 clips" in text
     for way in ("one pass, 4 variants", "4 separate passes", "forwards alone"):
         assert way in text
+    base, *others = ([float(row[column]) for column in ("median s", "ratio to one pass")] for row in table(text))
+    assert base[1] == 1
+    for seconds, ratio in others:
+        assert ratio == pytest.approx(seconds / base[0], abs=0.01)
 
 
 SMALL = ["--models", "r3d_small", "--crop-size", "16", "--batch-size", "2", "--steps", "1", "--set", "NUM_GPUS", "0"]
