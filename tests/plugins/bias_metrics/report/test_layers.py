@@ -1,5 +1,9 @@
 """The section of the weights."""
 
+import re
+
+import pytest
+
 from pvbias.evaluation import Figure
 
 from ....report.pages import page_of, words_of
@@ -26,6 +30,12 @@ def test_one_run(tmp_path):
     assert html.count('aria-label="Line plot: ASDT of each layer') == 1
     assert html.count('aria-label="Stacked bars') == 1
     assert "Temporal and static channels (3 rows)" in text
+    svg = html[html.index('aria-label="Stacked bars') :]
+    bars = re.findall(r'd="M \S+ (\S+) \nL \S+ \1 \nL \S+ (\S+) [^"]+z\n"[^>]*fill: #', svg[: svg.index("</svg>")])
+    heights = [float(bottom) - float(top) for bottom, top in bars]
+    assert len(heights) == 2 * 3
+    for temporal, static in zip(heights[::2], heights[1::2], strict=True):
+        assert temporal / (temporal + static) == pytest.approx(0.25, abs=0.001)
 
 
 def test_runs_side_by_side(tmp_path):
