@@ -85,7 +85,7 @@ class TrainStream:
             BadVideoError: the video cannot be used.
         """
         if self.labelled:
-            check_label(record, self.num_classes)
+            check_label(record.label, self.num_classes)
         with closing(self.source.open(record)) as video:
             part = part_of_video(record, video.duration)
             times = self.sampling.random_clip(*part, rng, video.timestamps).tolist()
@@ -215,7 +215,7 @@ class TestDataset(SourceDataset):
     def _views_of(
         self, index: int, record: VideoRecord, start: int = 0, stop: int | None = None
     ) -> TestVideo | FirstViews:
-        check_label(record, self._num_classes)
+        check_label(record.label, self._num_classes)
         with closing(self._source.open(record)) as video:
             part = part_of_video(record, video.duration)
             times = self._sampling.test_clips(*part, video.timestamps)  # (clips, T)

@@ -45,8 +45,8 @@ def _look_up(paths: Sequence[str]) -> np.ndarray:
     slowly, and all of them together fast. What is at an address is looked up by its store."""
     places: dict[str, int] = {}
     numbers = np.array([places.setdefault(path, len(places)) for path in paths], np.int64)
-    on_disk = [path for path in places if not is_address(path)]
     stored = [path for path in places if is_address(path)]
+    on_disk = [*places.keys() - stored] if stored else [*places]
     found = dict(zip(on_disk, _sizes_on_disk(on_disk), strict=True))
     if stored:
         sizes_there = sizes(stored, current_cache())

@@ -10,6 +10,7 @@ from ..distributed import all_gather_objects, is_main_process
 from ..errors import DataError, did_you_mean
 from ..video.video import BadVideoError
 from .bad_videos import BadVideo, BadVideoLog, count_causes
+from .record_list import field_of
 from .records import VideoSource, check_label
 
 logger = logging.getLogger(__name__)
@@ -79,12 +80,12 @@ def find_missing(source: VideoSource) -> list[int]:
 
 
 def _bad_videos(source: VideoSource, split: str, num_classes: int | None) -> Iterator[BadVideo]:
-    missing = set(find_missing(source))
-    for index, record in enumerate(source.records):
-        if index in missing:
-            yield BadVideo.of(index, record, BadVideoError("missing", f"there is no file {record.path}"), split)
-        elif num_classes is not None:
-            try:
-                check_label(record, num_classes)
-            except BadVideoError as error:
-                yield BadVideo.of(index, record, error, split)
+    records, missing = source.records, set(find_missing(source))
+    for index, label in enumerate(field_of(records, "label")):
+        try:
+            if index in missing:
+                raise BadVideoError("missing", f"there is no file {records[index].path}")
+            if num_classes is not None:
+                check_label(label, num_classes)
+        except BadVideoError as error:
+            yield BadVideo.of(index, records[index], error, split)

@@ -58,9 +58,9 @@ class VideoSource(Protocol):
         ...
 
 
-def check_label(record: VideoRecord, num_classes: int) -> None:
+def check_label(label: int | None, num_classes: int) -> None:
     """Raise BadVideoError when the label, if there is one, is none of the classes."""
-    if record.label is not None and not 0 <= record.label < num_classes:
+    if label is not None and not 0 <= label < num_classes:
         raise BadVideoError(
-            "label out of range", f"the label is {record.label}, the {num_classes} classes are 0 to {num_classes - 1}"
+            "label out of range", f"the label is {label}, the {num_classes} classes are 0 to {num_classes - 1}"
         )
