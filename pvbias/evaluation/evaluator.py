@@ -88,10 +88,10 @@ class Evaluator(abc.ABC):
             level from the logarithms of the class probabilities averaged over its views. Such figures can be given of
             what several models say together, too (``pvbias fuse``).
         kept: further modulations whose outputs :meth:`process` gets where another evaluator needs them.
-        rows: all that is kept of the videos: set once for each, and not changed in place. Beyond a size they are on
-            disk (:class:`.rows.Rows`): rows may be large, such as features, and :meth:`evaluate` does best to look at
-            one after the other. Numbers, text, containers, NumPy arrays, named tuples and dataclasses of these: what
-            else can be pickled is possible, too, but is measured again after an interruption.
+        rows: all that is kept of the videos: set once for each, and not changed once that of another one is set. Beyond
+            a size they are on disk (:class:`.rows.Rows`): rows may be large, such as features, and :meth:`evaluate`
+            does best to look at one after the other. Numbers, text, containers, NumPy arrays, named tuples and
+            dataclasses of these: what else can be pickled is possible, too, but is measured anew after an interruption.
     """
 
     needs: Needs = Needs()

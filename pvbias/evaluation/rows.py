@@ -7,14 +7,16 @@ ten million videos than for ten thousand, but for 8 bytes a video.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import operator
 import os
 import pickle
 from array import array
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from tempfile import SpooledTemporaryFile, gettempdir
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -26,7 +28,8 @@ IN_MEMORY = 16 << 20
 #: Bytes of an array that are looked at together.
 _BLOCK = 8 << 20
 
-_ABSENT = -1
+#: In place of a row's place in the file: there is no row, or it is an object in memory.
+_ABSENT, _IN_MEMORY = -1, -2
 
 
 class _Spool:
@@ -55,7 +58,10 @@ class _Spool:
             self._file.seek(place)
             for part in parts:
                 self._size += self._file.write(part)
+            self._file.flush()  # what does not fit onto the disk is an error here, and not where it is read
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.close()  # what is not written yet would be tried again at the end of the process
             raise DataError(
                 f"What is measured of the videos cannot be kept in {self._folder or gettempdir()}: {error}. Make room "
                 "there, or give another OUTPUT_DIR."
@@ -86,9 +92,10 @@ class _Spool:
 
 
 class Rows(MutableMapping[int, Any]):
-    """Rows by video index, in ascending order; a row that is asked for is made anew each time.
+    """Rows by video index, in ascending order.
 
-    What cannot be pickled stays in memory.
+    The row that was set last may still be filled in (``row = rows[3] = {}``); it is written away when another one is
+    set, and from then on made anew each time that it is asked for. What cannot be pickled stays in memory.
 
     Args:
         folder: where a file goes that is needed for many rows; made when missing.
@@ -98,26 +105,40 @@ class Rows(MutableMapping[int, Any]):
         self._spool = _Spool(folder)
         self._places = array("q")  # by video index
         self._held: dict[int, Any] = {}
+        self._last: int | None = None
         self._count = 0
 
     def __setitem__(self, index: int, row: Any) -> None:
-        self._held.pop(index, None)
-        try:
-            content = pickle.dumps(row, protocol=5)
-        except (pickle.PicklingError, AttributeError, TypeError):  # pickle's words for most things it cannot take
-            content, self._held[index] = b"", row
-        place = self._spool.append(len(content).to_bytes(8, "little"), content)
+        index = operator.index(index)
+        if index < 0:
+            raise ValueError(f"A row is kept under the index of its video, 0 or more, and not under {index}.")
+        if self._last not in (None, index):
+            self._write_last()
         missing = index + 1 - len(self._places)
         if missing > 0:
             self._places.extend(array("q", [_ABSENT]) * missing)
         self._count += self._places[index] == _ABSENT
-        self._places[index] = place
+        self._places[index] = _IN_MEMORY
+        self._held[index] = row
+        self._last = index
+
+    def _write_last(self) -> None:
+        """Write the row that was set last into the file, if it can be."""
+        index, self._last = self._last, None
+        assert index is not None
+        try:
+            content = pickle.dumps(self._held[index], protocol=5)
+        # pickle's words for most things it cannot take
+        except (pickle.PicklingError, AttributeError, TypeError, RecursionError):
+            return
+        self._places[index] = self._spool.append(len(content).to_bytes(8, "little"), content)
+        del self._held[index]
 
     def __getitem__(self, index: int) -> Any:
-        place = self._places[index] if 0 <= index < len(self._places) else _ABSENT
+        place = self._place(index)
         if place == _ABSENT:
             raise KeyError(index)
-        if index in self._held:
+        if place == _IN_MEMORY:
             return self._held[index]
         return pickle.loads(self._spool.read(place + 8, int.from_bytes(self._spool.read(place, 8), "little")))
 
@@ -125,11 +146,16 @@ class Rows(MutableMapping[int, Any]):
         if index not in self:
             raise KeyError(index)
         self._held.pop(index, None)
+        self._last = None if self._last == index else self._last
         self._places[index] = _ABSENT
         self._count -= 1
 
     def __contains__(self, index: object) -> bool:
-        return isinstance(index, int) and 0 <= index < len(self._places) and self._places[index] != _ABSENT
+        return self._place(index) != _ABSENT
+
+    def _place(self, index: Any) -> int:
+        known = isinstance(index, SupportsIndex) and 0 <= operator.index(index) < len(self._places)
+        return self._places[index] if known else _ABSENT
 
     def __iter__(self) -> Iterator[int]:
         return (index for index, place in enumerate(self._places) if place != _ABSENT)

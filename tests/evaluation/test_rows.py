@@ -1,5 +1,6 @@
 """Rows and arrays that go to a file without a name: what comes back is what was given."""
 
+import functools
 import mmap
 import threading
 
@@ -45,6 +46,29 @@ def test_a_row_that_cannot_be_pickled_stays(folder):
     assert [rows[0], rows[1], rows[2]] == ["a" * 300, lock, "b"]
 
 
+def test_a_row_that_is_filled_in_after_it_was_set(folder):
+    rows = Rows(folder)
+    for index in (4, 1):
+        row = rows[index] = {}
+        row["scores"] = [index / 3] * 30
+    rows.setdefault(2, []).append("first")
+    rows[2].append("second")
+    rows.pop(1)
+    assert dict(rows) == {2: ["first", "second"], 4: {"scores": [4 / 3] * 30}}
+
+
+def test_rows_have_numbers_of_videos(folder):
+    rows = Rows(folder)
+    rows[np.int64(3)] = "three" * 80
+    rows[0] = deep = functools.reduce(lambda inner, _: [inner], range(100_000), [])  # more than pickle takes
+    rows[5] = "five"
+    assert (np.int64(3) in rows, np.int64(4) in rows, "3" in rows, list(rows)) == (True, False, False, [0, 3, 5])
+    assert rows[0] is deep
+    with pytest.raises(ValueError, match="index of its video, 0 or more, and not under -1"):
+        rows[-1] = "minus one"
+    assert (len(rows), rows[3], rows[5]) == (3, "three" * 80, "five")
+
+
 def test_an_array_grows_bit_by_bit(folder):
     wanted = np.random.default_rng(0).normal(size=(50, 2, 3)).astype(np.float32)
     array = RowArray(folder)
@@ -78,4 +102,4 @@ def test_a_folder_that_takes_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "IN_MEMORY", 10)
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError, match=r"cannot be kept in .*out.*another OUTPUT_DIR"):
-        Rows(tmp_path / "out")[0] = "more than ten bytes"
+        Rows(tmp_path / "out").update({0: "more than ten bytes", 1: "another"})
