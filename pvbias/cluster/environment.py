@@ -67,4 +67,7 @@ def _limit(text: str) -> str:
     try:
         return str(limit_minutes(text))
     except ValueError as error:
-        raise ConfigError(f"SBATCH_TIMELIMIT = {text!r} is no time limit: write it as sbatch takes it.") from error
+        raise ConfigError(
+            f"SBATCH_TIMELIMIT = {text!r}: a job needs a limit, minutes ('90'), 'MM:SS', 'HH:MM:SS', 'D-HH' or "
+            "'D-HH:MM:SS'. SLURM.TIME counts more, if you set it."
+        ) from error

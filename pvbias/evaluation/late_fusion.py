@@ -20,7 +20,7 @@ from ..registries import EVALUATOR, MODULATION
 from .accuracy import Accuracy, top_k_credit
 from .evaluator import Evaluator, VideoViews
 from .results import Figure, Predictions, Result
-from .rows import RowArray, Rows, row_blocks
+from .rows import RowArray, Rows, joint_row_blocks, row_blocks
 from .statistics import difference_figure, mean_figures
 
 #: Of the smallest probability above zero in float32.
@@ -105,7 +105,7 @@ def fuse(streams: Sequence[Stream], *, folder: Path | None = None) -> Prediction
 
     def by_blocks(function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
         fused = RowArray(folder)
-        for blocks in zip(*map(row_blocks, arrays), strict=True):
+        for blocks in joint_row_blocks(arrays):
             fused.append(*function(*blocks).astype(np.float32))
         return fused.array()
 
@@ -209,7 +209,7 @@ def _of_fused(evaluator: Evaluator, fused: Predictions) -> Result:
     nothing = torch.empty(1, 3, 0, 0, 0, dtype=torch.uint8)
     spread = {ORIGINAL: fused.probabilities, **fused.variants}
     videos = enumerate(zip(fused.names, fused.labels.tolist(), strict=True))
-    for blocks in zip(*map(row_blocks, spread.values()), strict=True):
+    for blocks in joint_row_blocks([*spread.values()]):
         logs = {name: _logarithms(name, block) for name, block in zip(spread, blocks, strict=True)}
         for place, (index, (name, label)) in enumerate(itertools.islice(videos, len(blocks[0]))):
             video = VideoViews(index=index, name=name, label=None if label < 0 else label, clips=nothing)

@@ -13,7 +13,7 @@ import operator
 import os
 import pickle
 from array import array
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from tempfile import SpooledTemporaryFile, gettempdir
 from typing import Any, SupportsIndex
@@ -194,12 +194,18 @@ class RowArray:
 def row_blocks(values: np.ndarray) -> Iterator[np.ndarray]:
     """Consecutive rows of an array, some megabytes at a time. Of one that is a map of a file no more than that stays
     in memory."""
-    rows = max(_BLOCK // max(values[:1].nbytes, 1), 1)
-    mapped = _map_of(values)
-    for start in range(0, len(values), rows):
-        yield values[start : start + rows]
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
+    return (block for (block,) in joint_row_blocks([values]))
+
+
+def joint_row_blocks(arrays: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The same rows of several arrays of equal length, whatever their dtypes are, as :func:`row_blocks`."""
+    rows = max(_BLOCK // max(1, *(values[:1].nbytes for values in arrays)), 1)
+    maps = [mapped for mapped in map(_map_of, arrays) if mapped is not None]
+    for start in range(0, len(arrays[0]), rows):
+        yield tuple(values[start : start + rows] for values in arrays)
+        for mapped in maps:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def mapped_array(file: str | os.PathLike, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

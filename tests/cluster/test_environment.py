@@ -43,7 +43,7 @@ def test_the_configuration_counts_more(plan):
     assert "decides: SBATCH_PARTITION, SBATCH_RESERVATION\n" in said
 
 
-@pytest.mark.parametrize(("limit", "message"), [("soon", "is no time limit"), ("3", "leaves no time to work")])
+@pytest.mark.parametrize(("limit", "message"), [("UNLIMITED", "job needs a limit"), ("3", "leaves no time to work")])
 def test_a_limit_that_cannot_be_is_named(plan, limit, message):
     code, said = plan({"SBATCH_TIMELIMIT": limit})
     assert code == 2

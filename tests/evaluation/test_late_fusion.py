@@ -1,10 +1,12 @@
 """Late fusion as a library: common videos, weighted means, accuracy (``tests/tools/test_fuse.py`` has the command)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pvbias.errors import DataError
-from pvbias.evaluation import Predictions
+from pvbias.evaluation import Predictions, rows
 from pvbias.evaluation.late_fusion import Stream, evaluate_accuracy, fuse, on_common_videos
 
 
@@ -26,6 +28,17 @@ def test_weighted_mean_over_common_videos():
     results = evaluate_accuracy(common, fused, left_out=[1, 0], seed=0)
     assert [figure.value for figure in results["accuracy"].figures] == [50]
     assert [row["top1"] for row in results["late_fusion"].tables["runs"]] == [50, 50, 50, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_runs_of_different_precision_piece_by_piece(monkeypatch, dtype):
+    monkeypatch.setattr(rows, "_BLOCK", 40)  # five rows of two probabilities in float32, fewer or more in the others
+    names, right = [f"{video}" for video in range(12)], np.arange(12) / 16  # float16 has these
+    others = np.column_stack([right, 1 - right])
+    one, two = stream("one", names, [0] * 12, others[:, ::-1]), stream("two", names, [0] * 12, others, weight=3.0)
+    two = replace(two, predictions=replace(two.predictions, probabilities=others.astype(dtype)))
+    fused = fuse(on_common_videos([one, two]))
+    np.testing.assert_allclose(fused.probabilities[:, 0], (1 - right + 3 * right) / 4, atol=1e-6)
 
 
 def test_streams_without_common_videos():
