@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def check_paths(cfg: CfgNode) -> None:
     """Check the files and folders that :func:`.job.run` will read, as far as its configuration alone tells which:
-    weights, lists of videos, class names, and in a training optical flow and masks. Addresses (``https://``, ``zoo://``)
-    are not looked at, nor is what is in a file.
+    weights, lists of videos, class names, and in a training the student's weights, optical flow and masks. Of addresses
+    the catalogue has to know those of weights in a zoo; no server is asked, nor is it looked what is in a file.
 
     Args:
         cfg: a checked configuration, not completed.
@@ -35,6 +35,10 @@ def check_paths(cfg: CfgNode) -> None:
     weights = _value(cfg, key) if key else ""
     if _is_missing(weights):
         raise WeightsError(f"{key} = {weights!r} does not exist{_here()}. Give a file, a folder or an address.")
+    if weights.startswith("zoo://"):
+        from ..zoo import find_weights  # with torch, for which `--help` does not wait
+
+        find_weights(weights)
     lists = list(_lists(cfg))
     for key, path in lists:
         check_list(path, key)
@@ -50,6 +54,12 @@ def check_paths(cfg: CfgNode) -> None:
         )
     if cfg.TRAIN.ENABLE:
         _check_folder(cfg, "DATA.MASK_DIR", "Leave the key empty where nothing reads masks")
+        student = cfg.STUDENT.CHECKPOINT_FILE_PATH
+        if "/" in student and _is_missing(student):  # others are names, such as "imagenet"
+            raise WeightsError(
+                f"STUDENT.CHECKPOINT_FILE_PATH = {student!r} does not exist{_here()}. Give a file or an address; leave "
+                "the key empty where there is no student."
+            )
 
 
 def check_list(path: str | Path | Address, key: str) -> None:

@@ -33,6 +33,16 @@ def run(tmp_path, capsys, monkeypatch):
     ("keys", "kind", "message"),
     [
         (TRAIN | {"TRAIN.CHECKPOINT_FILE_PATH": "gone.pyth"}, "weights", "TRAIN.CHECKPOINT_FILE_PATH = 'gone.pyth'"),
+        (
+            TRAIN | {"TRAIN.CHECKPOINT_FILE_PATH": "zoo://pytorchvideo/x3d_s/k40"},
+            "weights",
+            "x3d_s has no weights called 'k40'",
+        ),
+        (
+            TRAIN | {"STUDENT.CHECKPOINT_FILE_PATH": "./gone.pth"},
+            "weights",
+            "STUDENT.CHECKPOINT_FILE_PATH = './gone.pth'",
+        ),
         (MEASURE | {"TEST.CHECKPOINT_FILE_PATH": "gone.pyth"}, "weights", "TEST.CHECKPOINT_FILE_PATH = 'gone.pyth'"),
         # What a training started from, where neither it nor TEST has left weights.
         (MEASURE | {"TRAIN.CHECKPOINT_FILE_PATH": "gone.pyth"}, "weights", "TRAIN.CHECKPOINT_FILE_PATH = 'gone.pyth'"),
@@ -65,6 +75,11 @@ def test_what_cannot_be_known_or_is_not_read(run, tmp_path):
     assert run("submit", TRAIN | {"DATA.TRAIN_SPLIT": "s-{0..0}.tar"})[0] == 0
     # Where it is trained, not where it is measured.
     assert run("submit", MEASURE | {"DATA.TEST_SPLIT": "train.csv", "DATA.FLOW_DIR": "gone"})[0] == 0
+    zoo = {
+        "STUDENT.CHECKPOINT_FILE_PATH": "imagenet",
+        "TRAIN.CHECKPOINT_FILE_PATH": "zoo://torchvision/torchvision_r3d_18/kinetics400",
+    }
+    assert run("submit", TRAIN | zoo)[0] == 0
     generated = {"TRAIN.DATASET": "brush_mnist", "DATA.TRAIN_SPLIT": "gone.csv"}
     assert run("submit", TRAIN | generated)[0] == 0
     elsewhere = TRAIN | {"DATA.TRAIN_SPLIT": "/scratch/of/a/node.csv", "--files-elsewhere": "--dry-run"}
