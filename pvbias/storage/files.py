@@ -73,6 +73,8 @@ def _place(address: str, cache: LocalCache) -> tuple[str, int, int]:
 
 def _local_copy(address: str, cache: LocalCache, *, fresh: bool) -> Copy:
     name, whole = split_member(address) if is_member(address) else (address, address)
+    if "{" in whole and is_member(address):  # in none of several shards
+        _place(address, cache)
     version = status(whole, fresh=fresh)
     whole, start, size = _place(address, cache)
 

@@ -126,6 +126,8 @@ def test_what_is_not_there(store, cache):
             local_copy(address, cache)
         assert caught.value.missing
         assert sizes([address], cache) == [None]
+    with pytest.raises(StoreError, match=r"no file none.mp4 in .*{s,s}.tar"):
+        local_copy(f"tar://none.mp4::{store.address}/{{s,s}}.tar", cache)
 
 
 def test_a_server_that_does_not_answer_is_no_missing_file(store, cache):
