@@ -25,8 +25,10 @@ import ast
 import importlib
 import json
 import os
+import platform
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -268,13 +270,14 @@ def share(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]], whe
     return f"{noticed} of {len(faults)} noticed ({noticed / max(len(faults), 1):.1%})"
 
 
-def write_table(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]], *, listed: int) -> None:
+def write_table(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]], *, listed: int, run: str) -> None:
     """Put the share of each folder, and the faults that are not noticed, into CONTRIBUTING.md.
 
     Args:
         faults: those that have been tried.
         results: of each, by its key.
         listed: how many there are in all.
+        run: the command, and on what.
     """
     folders: dict[str, list[Fault]] = {}
     for fault in faults:
@@ -288,10 +291,17 @@ def write_table(faults: Sequence[Fault], results: Mapping[str, Mapping[str, Any]
         for fault in left
     ]
     some = f" Of the {listed} listed, these have been tried." if len(faults) < listed else ""
-    when_new = [fault for fault in faults if "first" in results[fault.key]]
-    some += f" When first tried: {share(when_new, results, 'first')}." if when_new else ""
+    new = [fault for fault in faults if "first" in results[fault.key]]
+    first = f"When first tried, before tests were written for what was not: {share(new, results, 'first')}; {run}."
     text = "\n".join(
-        [f"{share(faults, results)}.{some}", "", *rows, "", *(["Not noticed:", "", *lines, ""] if left else [])]
+        [
+            f"{share(faults, results)}.{some}",
+            "",
+            *([first, ""] if new else []),
+            *rows,
+            "",
+            *(["Not noticed:", "", *lines, ""] if left else []),
+        ]
     )
     before, _, rest = TABLE_IN.read_text(encoding="utf-8").partition(BEGIN)
     TABLE_IN.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
@@ -327,7 +337,9 @@ def main(argv: Sequence[str]) -> int:
     print(share(chosen, kept))
     tried = [fault for fault in every if fault.key in kept]
     if args.write or len(tried) == len(every):
-        write_table(tried, kept, listed=len(every))
+        command = shlex.join(["python", "tests/mutants.py", *argv])
+        run_as = f"`{command}`, {os.cpu_count()} cores, Python {platform.python_version()}"
+        write_table(tried, kept, listed=len(every), run=run_as)
     return int(any(kept[fault.key]["state"] != NOTICED and not fault.survives for fault in chosen))
 
 

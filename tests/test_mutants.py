@@ -39,11 +39,13 @@ def test_the_table_has_what_is_noticed_and_what_is_not(tmp_path, monkeypatch):
     ]
     states = (mutants.NOTICED, mutants.SURVIVED, mutants.NOTICED)
     results = {fault.key: {"state": state} for fault, state in zip(faults, states, strict=True)}
+    results[faults[0].key]["first"] = mutants.SURVIVED
     for _ in range(2):
-        mutants.write_table(faults, results, listed=3)
+        mutants.write_table(faults, results, listed=3, run="by hand")
         lines = page.read_text().splitlines()
         assert (lines[0], lines[-1]) == ("before", "after")
         assert "2 of 3 noticed (66.7%)." in lines
+        assert any("first tried" in line and line.endswith("0 of 1 noticed (0.0%); by hand.") for line in lines)
         assert {"| pvbias/data | 2 | 1 |", "| tools | 1 | 1 |"} <= set(lines)
         assert "- `pvbias/data/a.py`: two. Nobody can." in lines
         assert "old" not in lines

@@ -108,3 +108,22 @@ def test_tracks_that_nothing_needs_any_more_end_with_a_transform(tmp_path):
         made = apply_transforms([kind(cfg, model) for kind in kinds], batch, rng_seed=0, epoch=0.0)
         left.append(sorted(made.tracks))
     assert left == [["flow", "mask"], ["mask"], []]
+
+
+def test_what_a_transform_draws_is_of_the_video_the_step_and_its_place(tmp_path):
+    drawn = []
+
+    class Draw(Colours):
+        def __call__(self, batch):
+            drawn.append((dict(zip(batch.names, batch.seeds, strict=True)), torch.rand(3).tolist()))
+            return batch
+
+    transforms = [Draw(make_cfg(tmp_path), tiny_recognizer())] * 2
+    for names, epoch in ((["a", "b"], 0.5), (["b", "a"], 0.5), (["a", "b"], 1.5)):
+        batch = MiniBatch(clips=torch.rand(2, 3, 4, 8, 8), labels=None, names=names)
+        apply_transforms(transforms, batch, rng_seed=0, epoch=epoch)
+    first, second, *again = drawn[:4]
+    assert again == [first, second]
+    seeds = [seed for of_videos, _ in (first, second, *drawn[4:]) for seed in of_videos.values()]
+    assert len({*seeds}) == len(seeds) == 8
+    assert len({str(numbers) for _, numbers in drawn}) == 4
