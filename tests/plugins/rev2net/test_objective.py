@@ -11,6 +11,7 @@ from torch import nn
 from pvbias.distributed import get_rank, get_world_size
 from pvbias.engine import CrossEntropy, Step, launch
 from pvbias.engine.checkpoint import resume, save_checkpoint
+from pvbias.engine.solver import build_optimizer
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer
 from pvbias.plugins.rev2net import (
@@ -181,6 +182,17 @@ def test_eq_3_is_the_sum_of_its_terms(tmp_path):
     expected = values["classification"] + 0.5 * values["high_level"] + 0.25 * values["low_level"]
     expected = expected + 3 * values["flow"] + 2 * values["frames"]
     assert values["loss"].item() == pytest.approx(expected.item())
+
+
+def test_decoders_learn_at_a_rate_of_their_own(tmp_path):
+    recognizer = make_recognizer()
+    objective = Rev2Net(rev2net_cfg(tmp_path, "REV2NET.LR_FACTOR", 2.5), recognizer)
+    (phase,) = objective.phases()
+    optimizer = build_optimizer(phase.solver, phase.modules, phase.lr_factors)
+    found = {id(parameter): group["lr_factor"] for group in optimizer.param_groups for parameter in group["params"]}
+    theirs = {id(parameter) for parameter in recognizer.parameters()}
+    assert {found[each] for each in theirs} == {1.0}
+    assert {factor for each, factor in found.items() if each not in theirs} == {2.5}
 
 
 def test_what_is_compared_with_what(tmp_path):
