@@ -1,6 +1,7 @@
 """Jobs on a real cluster: what fails is said, sweeps, submission from within a job."""
 
 import csv
+import pickle
 import shlex
 import sys
 from pathlib import Path
@@ -29,6 +30,24 @@ def test_progress_is_the_number_of_attempts_and_the_last_line(log, progress, tmp
     (tmp_path / "7_0_log.out").write_bytes(log)
     assert job.progress() == progress
     assert job.attempts == progress[0]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [
+        ({}, "UNKNOWN"),
+        ({0: "success"}, "UNKNOWN"),
+        ({0: "success", 1: "success"}, "COMPLETED"),
+        ({0: "success", 1: "error"}, "FAILED"),
+        ({1: "error"}, "FAILED"),
+    ],
+)
+def test_a_job_that_slurm_has_forgotten_is_completed_when_all_its_processes_are(outcomes, state, tmp_path):
+    job = Job(id="7", cluster="slurm", name="", folder=str(tmp_path), output_dir=str(tmp_path), tasks=2)
+    for rank, outcome in outcomes.items():
+        (tmp_path / f"7_{rank}_result.pkl").write_bytes(pickle.dumps((outcome, None)))
+    assert job.state({}) == state
+    assert job.state({"7": "RUNNING"}) == "RUNNING"
 
 
 def test_processes_that_die_or_fail_are_named(submit, cluster, config, tmp_path, capsys):
