@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pvbias.config import complete, load_cfg
+from pvbias.data.labels import checkpoint_names
 from pvbias.errors import WeightsError
 from pvbias.models import build_recognizer
 from pvbias.plugins.two_stream import join
@@ -16,7 +17,8 @@ from .networks import CLASSES, DATA, save_model
 
 
 def test_joined_weights_give_the_sum_of_the_logits(tmp_path):
-    rgb = save_model("tsn_r18", tmp_path / "rgb.pyth", seed=1).eval()
+    names = ["run", "walk", "sit", "stand", "jump"]
+    rgb = save_model("tsn_r18", tmp_path / "rgb.pyth", seed=1, class_names=names).eval()
     flow = save_model("tsn_r18_flow", tmp_path / "flow.pyth", seed=2).eval()
     models = ("tsn_r18", str(tmp_path / "rgb.pyth")), ("tsn_r18_flow", str(tmp_path / "flow.pyth"))
     join(*models, tmp_path / "two.pyth", weights=(1.0, 1.5))
@@ -30,6 +32,7 @@ def test_joined_weights_give_the_sum_of_the_logits(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(recognizer(clip), rgb(shown[:, :3]) + 1.5 * flow(shown[:, 3:]), rtol=1e-4, atol=1e-5)
     assert recognizer.clip_spec.modality == "rgb+flow"
+    assert list(checkpoint_names(str(tmp_path / "two.pyth"))) == names
 
 
 def test_weights_that_cannot_be_joined(tmp_path):
