@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -87,6 +88,8 @@ def check_output_dir(folder: str | os.PathLike) -> None:
     path = Path(folder).absolute()
     nearest = next(each for each in (path, *path.parents) if os.path.lexists(each))
     try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()  # a name that is too long, as that of a sweep's run may be
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:

@@ -55,6 +55,7 @@ def run(tmp_path, capsys, monkeypatch):
         (TRAIN | {"DATA.FLOW_DIR": "gone"}, "config", "DATA.FLOW_DIR = 'gone' is no folder"),
         (TRAIN | {"DATA.MASK_DIR": "names.txt"}, "config", "DATA.MASK_DIR = 'names.txt' is no folder"),
         (TRAIN | {"OUTPUT_DIR": "names.txt/out"}, "config", "names.txt: Not a directory"),
+        (TRAIN | {"OUTPUT_DIR": "a" * 300}, "config", "File name too long"),
         (TRAIN | {"OUTPUT_DIR": "/proc/pvbias"}, "config", "'/proc/pvbias' (OUTPUT_DIR) cannot be written: /proc: "),
     ],
 )
