@@ -30,9 +30,11 @@ def pack(values: Sequence[Any]) -> Column:
     """Pack the values of a column: each comes back equal and of the same type.
 
     Args:
-        values: None, texts, numbers, booleans, also mixed.
+        values: None, texts, numbers, booleans, also mixed. Anything else, numpy's numbers among them, is kept as it is.
     """
     kinds = {*map(type, values)}
+    if not kinds <= {str, int, float, bool, type(None)}:
+        return _Objects(values)
     if not kinds - {type(None)}:
         return _Nothing()
     if kinds <= {int, type(None)} and _fits(values):
@@ -89,6 +91,16 @@ class _Numbers:
         if self._none != self._none:  # NaN
             return [value if value == value else None for value in taken]
         return [None if value == self._none else value for value in taken]
+
+
+class _Objects:
+    """Values of any types, not packed."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = [*values]
+
+    def take(self, numbers: np.ndarray) -> list[Any]:
+        return [self._values[number] for number in numbers.tolist()]
 
 
 class _Texts:

@@ -98,6 +98,17 @@ def test_empty_lists_and_lists_of_one_kind():
     assert only == plain[0]
 
 
+def test_values_of_other_types():
+    """As a data set of one's own may have them."""
+    values = [np.int64(3), np.float32(0.5), (1, 2), Path("a"), b"x", {1: 2}]
+    made = [
+        VideoRecord(path="", name="", label=label, attributes=Attributes.of({"a": value}))
+        for label, value in zip(np.arange(6), values, strict=True)
+    ]
+    assert same(RecordList.of(made), made)
+    assert same(pickle.loads(pickle.dumps(RecordList.of(made))), made)
+
+
 def test_what_is_pickled_comes_back(records, packed):
     assert same(pickle.loads(pickle.dumps(packed)), records)
     assert same(pickle.loads(pickle.dumps(RecordSubset(packed, range(9, 30)))), records[9:30])
