@@ -46,6 +46,16 @@ def _keep_memory() -> None:
     _keeps_memory = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where glibc keeps it in this process.
+
+    For work whose sizes change: until glibc 2.37 what has been freed is not found again by an aligned request of the
+    same size, torch's are aligned, and so the process would grow to many times what is in use.
+    """
+    if _keeps_memory:
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def keeps_memory() -> bool:
     """Whether glibc keeps freed memory in this process; for the record."""
     return _keeps_memory

@@ -113,16 +113,23 @@ def test_descriptions_are_text():
 def test_a_process_takes_its_share_of_the_cores_and_keeps_its_memory():
     program = (
         "import torch\nfrom pvbias.hardware import available_cores\n"
-        "from pvbias.machine import prepare_process\n"
+        "from pvbias.machine import give_back_memory, keeps_memory, prepare_process\n"
         "from pvbias.runtime import Settings\n"
         "prepare_process(processes=available_cores())\n"
         "settings = Settings(device=torch.device('cpu'), memory_format='contiguous', precision='fp32')\n"
         "torch.ones(10**7)\n"
-        "print(torch.get_num_threads(), settings.describe()['allocator'])"
+        "print(torch.get_num_threads(), settings.describe()['allocator'])\n"
+        "if keeps_memory():\n"
+        "    torch.ones(5 * 10**7)\n"
+        "    kept = int(open('/proc/self/statm').read().split()[1])\n"
+        "    give_back_memory()\n"
+        "    print(kept - int(open('/proc/self/statm').read().split()[1]))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    threads, _, allocator = done.stdout.strip().partition(" ")
+    said, *given_back = done.stdout.splitlines()
+    threads, _, allocator = said.partition(" ")
     assert threads == "1"
     assert allocator in ("glibc, keeps freed memory", "system default")
+    assert all(int(pages) * os.sysconf("SC_PAGE_SIZE") > 0.9 * 4 * 5 * 10**7 for pages in given_back)
     assert available_cores() >= 1

@@ -31,7 +31,7 @@ MAX_ATTEMPTS = 16
 
 #: Bytes of the views of a long video that are read together: more would be in memory at once, less be decoded twice
 #: (from the last key frame before them on).
-VIEWS_AT_ONCE = 64 << 20
+VIEWS_AT_ONCE = 32 << 20
 
 
 class SourceDataset(Dataset, abc.ABC):

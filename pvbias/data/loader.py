@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..clips import ORIGINAL, RGB_AND_FLOW, Modulation, modulation
 from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
+from ..machine import give_back_memory
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
 from .flow import FlowClips, RgbAndFlowClips, find_flow
@@ -104,6 +105,7 @@ class TestLoader:
         crops = len(first.video.clips) // size
 
         def part(start: int, stop: int) -> TestVideo:
+            give_back_memory()  # of what was read before
             clips = (start // crops, -(-stop // crops))
             key = (index, *clips)
             found = self._dataset[key]

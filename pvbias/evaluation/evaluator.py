@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..context import Context
 
 
-_VIEWS_AT_ONCE = 64
+_VIEWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from ..data.lookup import check_attributes
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
+from ..machine import give_back_memory
 from ..models.evaluation_mode import evaluation_mode
 from ..models.outputs import EMBEDDING, Features, Outputs, each_tensor
 from ..models.recognizer import Recognizer
@@ -393,12 +394,17 @@ def _forward(
     modulations = {name: modulation(name) for name in wanted}
     shared = _sharing_frame_stages(recognizer, modulations, wanted)
     outputs = {}
+    is_long = isinstance(parts[-1].video.clips, Views)  # with batches of many sizes, and never all of it in memory
     for name in [name for name in wanted if name not in shared]:
+        if is_long:
+            give_back_memory()
         # Modulated while still one byte a value: four times less to move than after the conversion.
         clips = settings.clips(modulations[name](views, seeds))
         with settings.autocast():
             outputs[name] = recognizer.outputs(clips, wanted[name])
     if shared:
+        if is_long:
+            give_back_memory()
         # The stages that see one frame at a time run once for all modulations that show the same frames.
         with settings.autocast():
             features = recognizer.frame_features(settings.clips(views))
