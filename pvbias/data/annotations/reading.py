@@ -89,7 +89,6 @@ def read_annotation(
       (whose class is the template, not the sentence), and Kinetics' object by identifier.
     - a folder: each subfolder is a class when all videos lie in subfolders; with a video directly in it, it is a list
       of videos without labels. Subfolders are searched to any depth. A folder of nothing but images is one video.
-
     - tar files, ``train-{0000..0099}.tar``: see :mod:`.shard_lists`.
 
     Each of these may be at an address (:mod:`pvbias.storage`), and so may ``path_prefix``, which may be tar files, too.
