@@ -142,7 +142,7 @@ def carry_out(submission: Submission, args: argparse.Namespace) -> int:
         args: these options.
 
     Raises:
-        ClusterError: see :meth:`Submission.submit` and :func:`wait`.
+        ClusterError: see :meth:`pvbias.cluster.Submission.submit` and :func:`wait`.
     """
     from pvbias.cluster import write_sbatch_script
     from pvbias.cluster.submission import placed

@@ -32,7 +32,7 @@ class AccuracyRow:
     Attributes:
         name: as the annotation file writes it.
         label: class index; -1: none.
-        credits: in [0, 1], one for each of :attr:`Accuracy.keys`; none without a label.
+        credits: in [0, 1], one for each of ``keys`` of the evaluator; none without a label.
         predictions: float32 ``(K,)`` each, those of :class:`.Predictions`: by modulation the logarithms of the
             probabilities, and the probabilities themselves of the original clips.
     """
@@ -127,7 +127,7 @@ class Accuracy(Evaluator):
 
         Args:
             labels: of the n videos that have one, by video index, int64 ``(n,)``.
-            credits: their credits for each of m :attr:`keys`, ``(n, m)``.
+            credits: their credits for each of m ``keys``, ``(n, m)``.
             unlabelled: how many others there are.
         """
         if not len(labels):
