@@ -77,7 +77,7 @@ setup(
         ],
         "s3": ["s3fs>=2024.2"],
         "gs": ["gcsfs>=2024.2"],
-        "hf": ["huggingface_hub>=0.23"],
+        "hf": ["huggingface_hub>=0.30"],
         "http": ["fsspec[http]>=2024.2"],
         "docs": ["sphinx>=7.2", "myst-parser>=2", "furo>=2023.9.10"],
         "flow": ["opencv-python-headless>=4.8.0.76"],
