@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 
 from pvbias.clips import ClipSpec
 from pvbias.config import load_cfg
-from pvbias.data import BadVideo, BadVideoLog, VideoRecord, build_source
+from pvbias.data import BadVideo, BadVideoLog, MadeRecords, VideoRecord, build_source
 from pvbias.data.workers import worker_context
 from pvbias.machine import prepare_process
 from pvbias.models import Recognizer
@@ -180,22 +181,10 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
 }
 
 
-class _MadeUpRecords(Sequence[VideoRecord]):
-    """Records of videos that are nowhere, made when they are asked for."""
-
-    def __init__(self, count: int, classes: int) -> None:
-        self._count, self._classes = count, classes
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            return [self[index] for index in range(*key.indices(self._count))]
-        if not 0 <= key < self._count:
-            raise IndexError(key)
-        name = f"class {key % self._classes}/video {key}.mp4"
-        return VideoRecord(path=name, name=name, label=key % self._classes)
+def _made_up_record(classes: int, number: int) -> VideoRecord:
+    """The record of a video that is nowhere."""
+    name = f"class {number % classes}/video {number}.mp4"
+    return VideoRecord(path=name, name=name, label=number % classes)
 
 
 class _MadeUpVideo:
@@ -220,7 +209,7 @@ class _MadeUpSource:
 
     def __init__(self, cfg: CfgNode, split: str) -> None:
         videos, classes, self._frames = map(int, cfg.DATA.TEST_SPLIT.split("-"))
-        self.records = _MadeUpRecords(videos, classes)
+        self.records = MadeRecords(videos, partial(_made_up_record, classes))
         self.class_names = [f"class {number}" for number in range(classes)]
         self.description = f"{videos} made-up videos"
 

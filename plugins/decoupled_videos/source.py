@@ -8,13 +8,13 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Protocol
 
 import numpy as np
 from fvcore.common.config import CfgNode
 from PIL import Image
 
-from pvbias.data import VideoRecord
+from pvbias.data import MadeRecords, VideoRecord
 from pvbias.data.attributes import Attribute, Attributes
 from pvbias.data.masks import FrameMasks
 from pvbias.distributed import is_main_process
@@ -149,7 +149,7 @@ class DecoupledVideos:
     @property
     def records(self) -> Sequence[VideoRecord]:
         """By index. Their names are the paths that ``pvbias make-videos`` writes them to."""
-        return _Records(self)
+        return MadeRecords(len(self._plan), self.record)
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -220,26 +220,6 @@ class DecoupledVideos:
         corners = self._format.corners(_pen(*self._mnist, indices, self._format.frames))
         background, brush = self._scene.images(factors.appearance, self._format, rng)
         return MovingImage(background, brush, corners, fps=self._format.fps)
-
-
-class _Records(Sequence[VideoRecord]):
-    """Made when asked for, so that a source is small when it travels to another process."""
-
-    def __init__(self, source: DecoupledVideos) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source._plan)
-
-    @overload
-    def __getitem__(self, index: int) -> VideoRecord: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[VideoRecord]: ...
-
-    def __getitem__(self, index: int | slice) -> VideoRecord | Sequence[VideoRecord]:
-        numbers = range(len(self))[index]
-        return self._source.record(numbers) if isinstance(numbers, int) else [self[number] for number in numbers]
 
 
 def _digit_of(digits: Digits, digit: int, rng: np.random.Generator) -> int:

@@ -5,7 +5,7 @@ from .bad_videos import BadVideo, BadVideoLog, forget
 from .fingerprints import attributes_fingerprint, fingerprint, list_fingerprints, set_fingerprints, video_key
 from .loader import TestLoader, TrainLoader, build_test_loader, build_train_loader
 from .lookup import look_up
-from .record_list import RecordList, RecordSubset, field_of
+from .record_list import MadeRecords, RecordList, RecordSubset, field_of
 from .records import VideoRecord, VideoSource
 from .sample import TestVideo, TrainBatch
 from .source import VideoFiles, build_source, count_classes
@@ -17,6 +17,7 @@ __all__ = [
     "BadVideo",
     "BadVideoLog",
     "BadViewsError",
+    "MadeRecords",
     "RecordList",
     "RecordSubset",
     "TestLoader",

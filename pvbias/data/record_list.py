@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -116,6 +116,30 @@ class RecordList(Shared, _Records):
             before if behind is None else f"{before}{within}{behind}"
             for before, within, behind in zip(*parts, strict=True)
         ]
+
+
+class MadeRecords(_Records):
+    """Records of generated videos, each made when it is asked for: nothing is kept of them.
+
+    Args:
+        count: how many.
+        make: gives the record with a number, 0 to ``count - 1``. Something that can be pickled, for workers.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], VideoRecord]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, numbers: np.ndarray) -> list[VideoRecord]:
+        """The records with some numbers, int64 ``(N,)``."""
+        return [self._make(number) for number in numbers.tolist()]
+
+    def field(self, name: str, numbers: np.ndarray) -> list[Any]:
+        """One field of the records with some numbers, int64 ``(N,)``."""
+        return [getattr(record, name) for record in self.take(numbers)]
 
 
 class RecordSubset(_Records):
