@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
-from ..clips import Modulation, Rearrangement, gather_frames, modulation, view_seeds
+from ..clips import Rearrangement, modulation
 from ..context import Context
 from ..data import (
     BadVideo,
@@ -32,11 +33,11 @@ from ..data.lookup import check_attributes
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError, WeightsError
-from ..machine import give_back_memory
 from ..models.evaluation_mode import evaluation_mode
-from ..models.outputs import EMBEDDING, Features, Outputs, each_tensor
+from ..models.outputs import Features, Outputs, each_tensor
 from ..models.recognizer import Recognizer
 from ..needs import union
+from .batches import Part, forward, pack
 from .evaluator import Evaluator, VideoViews
 from .partial import ChunkResult, ChunkWriter, measurement_fingerprint, read_chunks
 from .results import Result
@@ -49,20 +50,6 @@ logger = logging.getLogger(__name__)
 
 #: Videos whose rows are sent from one process to another at a time.
 _ROWS_AT_ONCE = 1000
-
-
-class _Part(NamedTuple):
-    """Some views of a video.
-
-    Attributes:
-        clips: of these views.
-        start, stop: they are views ``start .. stop - 1``.
-    """
-
-    video: TestVideo
-    clips: Tensor
-    start: int
-    stop: int
 
 
 def run_evaluators(
@@ -300,15 +287,16 @@ def _measure(
         How many videos that were.
     """
     wanted = _wanted(evaluators)
+    features_of = cache(partial(_views_of_features, evaluators))
     measured = 0
     collected: list[dict[str, Outputs]] = []  # of the video whose views are not all through yet
-    for parts in _pack(videos, cfg.TEST.BATCH_SIZE):
-        outputs = _forward(cfg, recognizer, parts, wanted, settings)
+    for parts in pack(videos, cfg.TEST.BATCH_SIZE):
+        outputs = forward(cfg, recognizer, parts, wanted, settings)
         position = 0
         for part in parts:
             end = position + part.stop - part.start
-            kept = _views_of_features(evaluators, len(part.video.clips))
-            collected.append({name: _kept(batch[position:end], part, kept) for name, batch in outputs.items()})
+            places = _places(features_of(len(part.video.clips)), part)
+            collected.append({name: _with_features(batch[position:end], places) for name, batch in outputs.items()})
             position = end
             if part.stop == len(part.video.clips):
                 whole = {name: Outputs.cat([some[name] for some in collected]) for name in wanted}
@@ -327,12 +315,15 @@ def _views_of_features(evaluators: Iterable[Evaluator], num_views: int) -> dict[
     return {name: sorted(views) for name, views in kept.items()}
 
 
-def _kept(outputs: Outputs, part: _Part, kept: Mapping[str, Sequence[int]]) -> Outputs:
-    """The outputs on a part of a video's views, with the features of those that are kept."""
-    places = {
-        name: [view - part.start for view in views if part.start <= view < part.stop] for name, views in kept.items()
-    }
-    return _with_features(outputs, {name: own for name, own in places.items() if len(own) < len(outputs)})
+def _places(kept: Mapping[str, Sequence[int]], part: Part) -> dict[str, Sequence[int]]:
+    """The places, in a part of a video's views, of those of which a feature is kept; by feature, where these are not
+    all."""
+    found: dict[str, Sequence[int]] = {}
+    for name, views in kept.items():
+        own = views[bisect_left(views, part.start) : bisect_left(views, part.stop)]
+        if len(own) < part.stop - part.start:
+            found[name] = [view - part.start for view in own]
+    return found
 
 
 def _with_features(outputs: Outputs, places: Mapping[str, Sequence[int]]) -> Outputs:
@@ -351,83 +342,6 @@ def _wanted(evaluators: Iterable[Evaluator]) -> dict[str, tuple[str, ...]]:
         for name in (each.spec for each in evaluator.modulations().values()):
             wanted[name] = tuple(dict.fromkeys((*wanted.get(name, ()), *evaluator.needs.features)))
     return dict(sorted(wanted.items()))
-
-
-def _pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[_Part]]:
-    """Views of consecutive videos in batches of ``batch_size``; the last one may be smaller."""
-    parts: list[_Part] = []
-    room = batch_size
-    for video in videos:
-        start = 0
-        for piece in video.pieces():
-            for clips in _cut(piece, room, batch_size):
-                parts.append(_Part(video, clips, start, start + len(clips)))
-                start += len(clips)
-                room -= len(clips)
-                if room == 0:
-                    yield parts
-                    parts, room = [], batch_size
-    if parts:
-        yield parts
-
-
-def _cut(clips: Tensor, first: int, size: int) -> Iterator[Tensor]:
-    """The first so many views, then ``size`` at a time."""
-    yield clips[:first]
-    yield from clips[first:].split(size) if len(clips) > first else ()
-
-
-@torch.inference_mode()
-def _forward(
-    cfg: CfgNode,
-    recognizer: Recognizer,
-    parts: Sequence[_Part],
-    wanted: Mapping[str, Sequence[str]],
-    settings: Settings,
-) -> dict[str, Outputs]:
-    """Outputs of the model for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
-    views = torch.cat([part.clips for part in parts])
-    views = views.to(settings.device, non_blocking=True)
-    seeds = [
-        seed for part in parts for seed in view_seeds(cfg.RNG_SEED, part.video.record.name, part.stop, first=part.start)
-    ]
-    modulations = {name: modulation(name) for name in wanted}
-    shared = _sharing_frame_stages(recognizer, modulations, wanted)
-    outputs = {}
-    is_long = isinstance(parts[-1].video.clips, Views)  # with batches of many sizes, and never all of it in memory
-    for name in [name for name in wanted if name not in shared]:
-        if is_long:
-            give_back_memory()
-        # Modulated while still one byte a value: four times less to move than after the conversion.
-        clips = settings.clips(modulations[name](views, seeds))
-        with settings.autocast():
-            outputs[name] = recognizer.outputs(clips, wanted[name])
-    if shared:
-        if is_long:
-            give_back_memory()
-        # The stages that see one frame at a time run once for all modulations that show the same frames.
-        with settings.autocast():
-            features = recognizer.frame_features(settings.clips(views))
-            for name, rearrangement in shared.items():
-                frames = gather_frames(features, rearrangement.frames(views.shape[2], seeds))
-                outputs[name] = recognizer.outputs_of_features(frames, wanted[name])
-    # Only now wait for the device: the forwards are queued behind one another.
-    return {name: output.map(lambda value: value.float().cpu()) for name, output in outputs.items()}
-
-
-def _sharing_frame_stages(
-    recognizer: Recognizer, modulations: Mapping[str, Modulation], wanted: Mapping[str, Sequence[str]]
-) -> dict[str, Rearrangement]:
-    """Modulations for which the stages that see one frame at a time run once; none where that saves nothing."""
-    if not recognizer.num_frame_stages:
-        return {}
-    embedded = [EMBEDDING] if recognizer.extra_heads else []
-    shared = {
-        name: each
-        for name, each in modulations.items()
-        if isinstance(each, Rearrangement) and all(map(recognizer.comes_after_frame_stages, [*wanted[name], *embedded]))
-    }
-    return shared if len(shared) > 1 else {}
 
 
 def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Sequence[Evaluator]) -> None:

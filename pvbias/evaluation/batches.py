@@ -1,0 +1,110 @@
+"""Batches of test views, and the model's outputs on them for each modulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor
+
+from ..clips import Modulation, Rearrangement, gather_frames, modulation, view_seeds
+from ..data import TestVideo, Views
+from ..machine import give_back_memory
+from ..models.outputs import EMBEDDING, Outputs
+from ..models.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from ..runtime import Settings
+
+
+class Part(NamedTuple):
+    """Some views of a video.
+
+    Attributes:
+        clips: of these views.
+        start, stop: they are views ``start .. stop - 1``.
+    """
+
+    video: TestVideo
+    clips: Tensor
+    start: int
+    stop: int
+
+
+def pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[Part]]:
+    """Views of consecutive videos in batches of ``batch_size``; the last one may be smaller."""
+    parts: list[Part] = []
+    room = batch_size
+    for video in videos:
+        start = 0
+        for piece in video.pieces():
+            for clips in _cut(piece, room, batch_size):
+                parts.append(Part(video, clips, start, start + len(clips)))
+                start += len(clips)
+                room -= len(clips)
+                if room == 0:
+                    yield parts
+                    parts, room = [], batch_size
+    if parts:
+        yield parts
+
+
+def _cut(clips: Tensor, first: int, size: int) -> Iterator[Tensor]:
+    """The first so many views, then ``size`` at a time."""
+    yield clips[:first]
+    yield from clips[first:].split(size) if len(clips) > first else ()
+
+
+@torch.inference_mode()
+def forward(
+    cfg: CfgNode,
+    recognizer: Recognizer,
+    parts: Sequence[Part],
+    wanted: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> dict[str, Outputs]:
+    """Outputs of the model for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
+    views = torch.cat([part.clips for part in parts])
+    views = views.to(settings.device, non_blocking=True)
+    seeds = [
+        seed for part in parts for seed in view_seeds(cfg.RNG_SEED, part.video.record.name, part.stop, first=part.start)
+    ]
+    modulations = {name: modulation(name) for name in wanted}
+    shared = _sharing_frame_stages(recognizer, modulations, wanted)
+    outputs = {}
+    is_long = isinstance(parts[-1].video.clips, Views)  # with batches of many sizes, and never all of it in memory
+    for name in [name for name in wanted if name not in shared]:
+        if is_long:
+            give_back_memory()
+        # Modulated while still one byte a value: four times less to move than after the conversion.
+        clips = settings.clips(modulations[name](views, seeds))
+        with settings.autocast():
+            outputs[name] = recognizer.outputs(clips, wanted[name])
+    if shared:
+        if is_long:
+            give_back_memory()
+        # The stages that see one frame at a time run once for all modulations that show the same frames.
+        with settings.autocast():
+            features = recognizer.frame_features(settings.clips(views))
+            for name, rearrangement in shared.items():
+                frames = gather_frames(features, rearrangement.frames(views.shape[2], seeds))
+                outputs[name] = recognizer.outputs_of_features(frames, wanted[name])
+    # Only now wait for the device: the forwards are queued behind one another.
+    return {name: output.map(lambda value: value.float().cpu()) for name, output in outputs.items()}
+
+
+def _sharing_frame_stages(
+    recognizer: Recognizer, modulations: Mapping[str, Modulation], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, Rearrangement]:
+    """Modulations for which the stages that see one frame at a time run once; none where that saves nothing."""
+    if not recognizer.num_frame_stages:
+        return {}
+    embedded = [EMBEDDING] if recognizer.extra_heads else []
+    shared = {
+        name: each
+        for name, each in modulations.items()
+        if isinstance(each, Rearrangement) and all(map(recognizer.comes_after_frame_stages, [*wanted[name], *embedded]))
+    }
+    return shared if len(shared) > 1 else {}
