@@ -14,9 +14,10 @@ import os
 import pickle
 from array import array
 from collections.abc import Iterator, MutableMapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from tempfile import SpooledTemporaryFile, gettempdir
-from typing import Any, SupportsIndex
+from tempfile import TemporaryFile, gettempdir
+from typing import IO, Any, SupportsIndex
 
 import numpy as np
 
@@ -41,9 +42,8 @@ class _Spool:
 
     def __init__(self, folder: str | Path | None) -> None:
         self._folder = None if folder is None else str(folder)
-        self._file = SpooledTemporaryFile()  # noqa: SIM115 (closed with its owner)
+        self._file: IO[bytes] = BytesIO()
         self._size = 0
-        self.on_disk = False
 
     def append(self, *parts: bytes) -> int:
         """Append content; return its place.
@@ -53,8 +53,8 @@ class _Spool:
         """
         place = self._size
         try:
-            if not self.on_disk and self._size + sum(map(len, parts)) > IN_MEMORY:
-                self._roll_over()
+            if isinstance(self._file, BytesIO) and self._size + sum(map(len, parts)) > IN_MEMORY:
+                self._move_to_disk(self._file)
             self._file.seek(place)
             for part in parts:
                 self._size += self._file.write(part)
@@ -68,15 +68,11 @@ class _Spool:
             ) from error
         return place
 
-    def _roll_over(self) -> None:
+    def _move_to_disk(self, held: BytesIO) -> None:
         if self._folder is not None:
             Path(self._folder).mkdir(parents=True, exist_ok=True)
-        held, self._file = self._file, SpooledTemporaryFile(dir=self._folder)  # noqa: SIM115
-        self._file.rollover()
-        held.seek(0)
-        while block := held.read(1 << 20):
-            self._file.write(block)
-        self.on_disk = True
+        self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed with its owner)
+        self._file.write(held.getbuffer())
 
     def read(self, place: int, size: int) -> bytes:
         """Read ``size`` bytes at a place."""
@@ -85,9 +81,8 @@ class _Spool:
 
     def content(self) -> Any:
         """All of it, as a buffer: a read-only map of the file, or a copy of what is in memory."""
-        if not self.on_disk:
-            return bytearray(self.read(0, self._size))
-        self._file.flush()
+        if isinstance(self._file, BytesIO):
+            return bytearray(self._file.getbuffer())
         return mmap.mmap(self._file.fileno(), self._size, access=mmap.ACCESS_READ)
 
 

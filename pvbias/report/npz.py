@@ -8,6 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,23 +28,28 @@ class Texts:
 
     texts: Sequence[str]
 
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """Of the array: as wide as the longest text."""
+        return np.dtype(f"<U{max(map(len, self.texts), default=0) or 1}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return (len(self.texts),)
+
     def blocks(self) -> Iterator[np.ndarray]:
-        """The array, piece by piece; the first is empty."""
-        longest = max(map(len, self.texts), default=0)
-        yield np.empty(0, f"<U{max(longest, 1)}")
+        """The array, piece by piece."""
         for start in range(0, len(self.texts), _TEXTS_AT_ONCE):
-            yield np.array(self.texts[start : start + _TEXTS_AT_ONCE], f"<U{max(longest, 1)}")
+            yield np.array(self.texts[start : start + _TEXTS_AT_ONCE], self.dtype)
 
 
 def write(file: IO[bytes], arrays: Mapping[str, np.ndarray | Texts]) -> None:
     """Write arrays into an open file, by name."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, values in arrays.items():
-            texts = isinstance(values, Texts)
             blocks = values.blocks() if isinstance(values, Texts) else row_blocks(values)
-            shape = (len(values.texts),) if isinstance(values, Texts) else values.shape
-            dtype = next(blocks).dtype if texts else values.dtype  # type: ignore[union-attr]
-            described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            described = {"descr": npy.dtype_to_descr(values.dtype), "fortran_order": False, "shape": values.shape}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 npy.write_array_header_1_0(member, described)
                 for block in blocks:
