@@ -31,7 +31,7 @@ MAX_ATTEMPTS = 16
 
 #: Bytes of the views of a long video that are read together: more would be in memory at once, less be decoded twice
 #: (from the last key frame before them on).
-VIEWS_AT_ONCE = 32 << 20
+BYTES_AT_ONCE = 32 << 20
 
 
 class SourceDataset(Dataset, abc.ABC):
@@ -163,7 +163,7 @@ class TestDataset(SourceDataset):
         seed: RNG_SEED.
         modulation: what each view goes through; None: nothing.
         tracks: what videos have beside their views, by name.
-        in_pieces: of a video whose views are more than :data:`VIEWS_AT_ONCE` bytes the first ones
+        in_pieces: of a video whose views are more than :data:`BYTES_AT_ONCE` bytes the first ones
             (:class:`.FirstViews`) instead of all.
     """
 
@@ -191,7 +191,7 @@ class TestDataset(SourceDataset):
         self._seed = seed
         self._modulation = modulation
         self._tracks = tracks
-        self._views_at_once = VIEWS_AT_ONCE if in_pieces else None
+        self._bytes_at_once = BYTES_AT_ONCE if in_pieces else None
 
     def record(self, number: int) -> VideoRecord:
         """See :class:`SourceDataset`."""
@@ -242,10 +242,10 @@ class TestDataset(SourceDataset):
 
     def _clips_at_once(self, times: np.ndarray) -> int:
         """Temporal clips to read together, of those with the frame times ``(clips, T)``."""
-        if self._views_at_once is None:
+        if self._bytes_at_once is None:
             return len(times)
         one = times.shape[1] * self._views.crop_size**2 * 3 * self._views.num_crops
-        return max(self._views_at_once // one, 1)
+        return max(self._bytes_at_once // one, 1)
 
     def _arranged(self, frames: np.ndarray, order: np.ndarray) -> Tensor:
         """Assemble the views ``(V, C, T, size, size)`` of frames ``(F, h, w, C)``, whose numbers in each clip are

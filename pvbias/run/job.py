@@ -82,9 +82,9 @@ def run(cfg: CfgNode) -> None:
     if not (cfg.TRAIN.ENABLE or measuring):
         raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
     check_output_dir(cfg.OUTPUT_DIR)
-    check_paths(cfg)
     started = time.time()
     source = weights_source(cfg)
+    check_paths(cfg, source)
     cfg = with_class_names(cfg, source)
     cfg = complete(cfg, num_classes=num_classes_of(cfg, source))
     sources = _labelled_sources(cfg)
@@ -147,8 +147,8 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
             "Only a measurement is done in parts: set TRAIN.ENABLE to False, and TEST.ENABLE or BIAS.ENABLE to True."
         )
     check_output_dir(cfg.OUTPUT_DIR)
-    check_paths(cfg)
     weights = weights_source(cfg)
+    check_paths(cfg, weights)
     cfg = with_class_names(cfg, weights)
     cfg = complete(cfg, num_classes=num_classes_of(cfg, weights))
     _refuse_other_results(cfg, cfg.MODEL.MODEL_NAME, weights or RANDOM)

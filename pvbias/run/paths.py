@@ -21,23 +21,28 @@ if TYPE_CHECKING:
     from ..storage.addresses import Address
 
 
-def check_paths(cfg: CfgNode) -> None:
+def check_paths(cfg: CfgNode, weights: str | None = None) -> None:
     """Check the files and folders that :func:`.job.run` will read, as far as its configuration alone tells which:
     weights, lists of videos, class names, and in a training the student's weights, optical flow and masks. Of addresses
     the catalogue has to know those of weights in a zoo; no server is asked, nor is it looked what is in a file.
 
     Args:
         cfg: a checked configuration, not completed.
+        weights: what the run starts from (:func:`.starting_weights.weights_source`); None: that is found out.
 
     Raises:
         WeightsError, DataError, ConfigError: something is not there; the message names the key.
     """
-    key = _weights_key(cfg)
-    weights = _value(cfg, key) if key else ""
+    if weights is None:
+        from .starting_weights import weights_source  # with torch, for which `--help` does not wait
+
+        weights = weights_source(cfg)
+    tested = cfg.TEST.CHECKPOINT_FILE_PATH and not cfg.TRAIN.ENABLE
+    key = "TEST.CHECKPOINT_FILE_PATH" if tested else "TRAIN.CHECKPOINT_FILE_PATH"
     if _is_missing(weights):
         raise WeightsError(f"{key} = {weights!r} does not exist{_here()}. Give a file, a folder or an address.")
     if weights.startswith("zoo://"):
-        from ..zoo import find_weights  # with torch, for which `--help` does not wait
+        from ..zoo import find_weights
 
         find_weights(weights)
     lists = list(_lists(cfg))
@@ -50,11 +55,10 @@ def check_paths(cfg: CfgNode) -> None:
             "names from the lists or the weights."
         )
     if cfg.TRAIN.ENABLE or "flow" in (cfg.DATA.MODALITY or ""):
-        _check_folder(
-            cfg, "DATA.FLOW_DIR", "`pvbias flow extract` makes it; leave the key empty where nothing sees flow"
-        )
+        makes = "`pvbias flow extract` makes it; leave the key empty where nothing sees flow"
+        _check_folder(cfg.DATA.FLOW_DIR, "DATA.FLOW_DIR", makes)
     if cfg.TRAIN.ENABLE:
-        _check_folder(cfg, "DATA.MASK_DIR", "Leave the key empty where nothing reads masks")
+        _check_folder(cfg.DATA.MASK_DIR, "DATA.MASK_DIR", "Leave the key empty where nothing reads masks")
         student = cfg.STUDENT.CHECKPOINT_FILE_PATH
         if "/" in student and _is_missing(student):  # others are names, such as "imagenet"
             raise WeightsError(
@@ -99,16 +103,6 @@ def check_output_dir(folder: str | os.PathLike) -> None:
         ) from error
 
 
-def _weights_key(cfg: CfgNode) -> str:
-    """The key that names the weights; empty where a measurement finds them in its own folder."""
-    if cfg.TRAIN.ENABLE:
-        return "TRAIN.CHECKPOINT_FILE_PATH"
-    if cfg.TEST.CHECKPOINT_FILE_PATH:
-        return "TEST.CHECKPOINT_FILE_PATH"
-    trained = any(Path(cfg.OUTPUT_DIR, "checkpoints").glob("checkpoint_*.pyth"))
-    return "" if trained else "TRAIN.CHECKPOINT_FILE_PATH"
-
-
 def _lists(cfg: CfgNode) -> Iterator[tuple[str, Path | Address]]:
     """The lists of videos that are read for certain, with their keys."""
     from ..data.source import stream_path, video_list
@@ -128,19 +122,13 @@ def _lists(cfg: CfgNode) -> Iterator[tuple[str, Path | Address]]:
             yield f"DATA.STREAMS.{name}.SPLIT", stream_path(cfg, cfg.DATA.STREAMS[name].SPLIT)
 
 
-def _check_folder(cfg: CfgNode, key: str, advice: str) -> None:
-    folder = _value(cfg, key)
+def _check_folder(folder: str, key: str, advice: str) -> None:
     if folder and not os.path.isdir(os.path.expanduser(folder)):
         raise ConfigError(f"{key} = {folder!r} is no folder{_here()}. {advice}.")
 
 
 def _is_missing(path: str) -> bool:
     return bool(path) and "://" not in path and not os.path.exists(os.path.expanduser(path))
-
-
-def _value(cfg: CfgNode, key: str) -> str:
-    group, name = key.split(".")
-    return cfg[group][name]
 
 
 def _here() -> str:

@@ -9,7 +9,7 @@ from itertools import count
 
 from .addresses import StoreError, file_system, read_bytes, status, statuses, store_errors
 from .local_cache import Copy, LocalCache
-from .shards import is_member, place_of, split_member
+from .shards import find_shard, is_member, place_of, split_member
 
 #: Seconds before a further attempt.
 _PAUSES = (0.5, 2.0)
@@ -72,9 +72,7 @@ def _place(address: str, cache: LocalCache) -> tuple[str, int, int]:
 
 
 def _local_copy(address: str, cache: LocalCache, *, fresh: bool) -> Copy:
-    name, whole = split_member(address) if is_member(address) else (address, address)
-    if "{" in whole and is_member(address):  # in none of several shards
-        _place(address, cache)
+    name, whole = find_shard(address) if is_member(address) else (address, address)
     version = status(whole, fresh=fresh)
     whole, start, size = _place(address, cache)
 

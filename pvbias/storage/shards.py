@@ -114,6 +114,22 @@ def split_member(address: str) -> tuple[str, str]:
     return name, shard
 
 
+def find_shard(address: str) -> tuple[str, str]:
+    """:func:`split_member`, of a member that is in one shard.
+
+    Raises:
+        StoreError: it is in none of several shards, so that its address has their pattern.
+    """
+    name, shard = split_member(address)
+    if "{" in shard:
+        raise _no_member(name, shard)
+    return name, shard
+
+
+def _no_member(name: str, shard: str) -> StoreError:
+    return StoreError(f"there is no file {name} in {shard}", missing=True)
+
+
 def expand_braces(pattern: str) -> list[str]:
     """The paths that a pattern means, as bash has it: ``{0000..0099}``, ``{a,b}``.
 
@@ -156,12 +172,10 @@ def place_of(address: str, cache: LocalCache) -> tuple[str, int, int]:
         StoreError: there is none.
         DataError: the shard cannot be read.
     """
-    name, shard = split_member(address)
-    if "{" in shard:
-        raise StoreError(f"there is no file {name} in {shard}", missing=True)
+    name, shard = find_shard(address)
     index = tar_index(shard, cache)
     if name not in index.places:
-        raise StoreError(f"there is no file {name} in {shard}", missing=True)
+        raise _no_member(name, shard)
     return shard, *index.places[name]  # type: ignore[return-value]
 
 
@@ -240,7 +254,7 @@ def _unpacked(name: str) -> str:
 
 
 def _followed(name: str, links: Mapping[str, str]) -> str:
-    """Where symbolic links lead to."""
+    """The name at the end of a chain of symbolic links."""
     seen = {name}
     while name in links and links[name] not in seen:
         name = links[name]

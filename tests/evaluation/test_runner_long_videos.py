@@ -42,7 +42,7 @@ class WideSource(NoiseSource):
 
 
 def measured(folder, clips_at_once, monkeypatch, *, workers=0, broken=(), modulation="original"):
-    monkeypatch.setattr(dataset, "VIEWS_AT_ONCE", clips_at_once * CLIP)
+    monkeypatch.setattr(dataset, "BYTES_AT_ONCE", clips_at_once * CLIP)
     cfg = config(workers)
     cfg.DATA.TEMPORAL_SAMPLING, cfg.DATA.WINDOW_STRIDE, cfg.DATA.MODULATION = "windows", 1, modulation
     cfg.TEST.NUM_SPATIAL_CROPS, cfg.OUTPUT_DIR = 3, str(folder)
@@ -68,7 +68,7 @@ def assert_same(found, wanted):
 @pytest.mark.parametrize(
     ("clips_at_once", "workers", "modulation"), [(1, 0, "original"), (5, 0, "shuffle"), (4, 2, "shuffle")]
 )
-def test_pieces_give_what_all_views_at_once_give(tmp_path, monkeypatch, clips_at_once, workers, modulation):
+def test_pieces_give_what_all_bytes_at_once_give(tmp_path, monkeypatch, clips_at_once, workers, modulation):
     whole = measured(tmp_path / "whole", 1000, monkeypatch, modulation=modulation)
     assert whole[0]["keep"].rows[0][2].shape == (13 * 3, 3, 4, 8, 8)  # begins at 0, 0.1, ..., 1.2 s: 0.8 of 2 s
     assert_same(measured(tmp_path / "some", clips_at_once, monkeypatch, workers=workers, modulation=modulation), whole)

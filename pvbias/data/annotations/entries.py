@@ -123,6 +123,8 @@ def parse_label(value: Any, where: object) -> int | str | None:
     """
     if value is None:
         return None
+    if type(value) is int and 0 <= value <= MAX_LABEL:
+        return value
     if isinstance(value, (list, dict, tuple)) or (isinstance(value, str) and _NUMBERS.fullmatch(value.strip())):
         raise DataError(
             f"{where}: the label is {value!r}. Several labels of one video (multi-label) are not supported: give each "

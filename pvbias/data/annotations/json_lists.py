@@ -12,7 +12,7 @@ from ...errors import DataError
 from ...storage import Address
 from ..attributes import NO_ATTRIBUTES, AttributePool
 from .columns import Columns, check_one_split, find_columns
-from .entries import MAX_LABEL, Entry, Where, check_part, parse_label, parse_seconds
+from .entries import Entry, Where, check_part, parse_label, parse_seconds
 from .files import is_video
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def _item_entry(item: Mapping[str, Any], name: str, columns: Columns, pool: Attr
     start = parse_seconds(item[columns.start], columns.start, where) if columns.start else None
     end = parse_seconds(item[columns.end], columns.end, where) if columns.end else None
     check_part(start, end, where)
-    number = label if type(label) is int and 0 <= label <= MAX_LABEL else parse_label(label, where)
+    number = parse_label(label, where)
     clip = columns.identifier and end is not None and not is_video(name)
     return Entry(
         where=where,

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import DataError
 from ...storage.shards import DESCRIPTION, LABEL, Shards
 from ...video.frame_folder import natural_order
-from .entries import Entry
+from .entries import Entry, Where
 from .files import is_video
 from .folders import named_entries
 from .json_lists import item_entries
@@ -37,7 +37,7 @@ def shard_entries(shards: Shards) -> Iterator[Entry]:
                 f"{shards}: {other!r} and {name!r} are videos of one sample, {_key(name)!r}, which has one label. "
                 "Write a list of `path label` lines, and give the shards as DATA.PATH_PREFIX."
             )
-    yield from item_entries(str(shards), [(f"{shards}: {name!r}", _item(shards, name)) for name in names])
+    yield from item_entries(str(shards), [(Where(shards, repr(name)), _item(shards, name)) for name in names])
 
 
 def _key(name: str) -> str:
