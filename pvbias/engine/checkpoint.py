@@ -52,6 +52,7 @@ def save_checkpoint(state: TrainState) -> Path:
     after an epoch; and those that are further on, which a training has left that this one has begun anew over.
 
     Raises:
+        TrainingError: the latest step was not finite (:attr:`.StepRecord.metrics`).
         WeightsError: it cannot be written; the earlier ones are as they were.
     """
     path = begin_checkpoint(state)()
@@ -203,6 +204,7 @@ def _take_up_history(state: TrainState, checkpoint: Mapping[str, Any], changed: 
 
 def _checkpoint(state: TrainState) -> dict[str, Any]:
     """The content of a checkpoint; to be called in all processes, complete in the main one."""
+    _ = state.last.metrics  # raises where the latest step was not finite: nothing is saved after that
     main = _main_phase(state)
     buffers = {name: value.detach().cpu() for name, value in _buffers(state)}
     processes = all_gather_objects(

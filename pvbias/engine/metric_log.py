@@ -20,7 +20,7 @@ from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_
 from ..errors import ConfigError, TrainingError
 from ..files import write_atomically
 from .hook import Hook
-from .state import TrainState
+from .state import StepRecord, TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class MetricLog(Hook):
         self._file: BinaryIO | None = None
         self._tensorboard: Any = None
         self._bar: tqdm | None = None
+        self._last: StepRecord | None = None
         self._forget()
 
     def before_train(self, state: TrainState) -> None:
@@ -68,11 +69,8 @@ class MetricLog(Hook):
 
     def after_step(self, state: TrainState) -> None:
         """Accumulate the step's metrics, and log them at the end of a period."""
-        for name, value in state.last.metrics.items():
-            self._sums[name] += value
-        self._data_seconds += state.last.data_seconds
-        self._compute_seconds += state.last.compute_seconds
-        self._steps += 1
+        self._sum_up()
+        self._last = state.last  # which a GPU has still to do: looked at when the next one is queued, or a line is due
         if self._bar is not None:
             self._bar.update()
         in_epoch = state.iteration % state.steps_per_epoch
@@ -88,6 +86,7 @@ class MetricLog(Hook):
 
     def state(self) -> dict[str, Any]:
         """The sums over the steps since the last line."""
+        self._sum_up()
         if self._file is not None:
             os.fsync(self._file.fileno())  # the lines that a checkpoint builds on are to outlive the machine as it does
         return {
@@ -133,6 +132,7 @@ class MetricLog(Hook):
             logger.info("epoch %d: validation: %s", state.epoch, _text(values))
 
     def _log(self, state: TrainState) -> None:
+        self._sum_up()
         means = {name: total / self._steps for name, total in self._sums.items()}
         everywhere = all_gather_objects(means)
         self.latest = {name: sum(other[name] for other in everywhere) / len(everywhere) for name in means}
@@ -162,6 +162,17 @@ class MetricLog(Hook):
                 times,
                 eta,
             )
+
+    def _sum_up(self) -> None:
+        """Add the latest step to the sums."""
+        last, self._last = self._last, None
+        if last is None:
+            return
+        for name, value in last.metrics.items():
+            self._sums[name] += value
+        self._data_seconds += last.data_seconds
+        self._compute_seconds += last.compute_seconds
+        self._steps += 1
 
     def _forget(self) -> None:
         self._sums: defaultdict[str, float] = defaultdict(float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
@@ -14,10 +15,11 @@ from fvcore.common.param_scheduler import (
     LinearParamScheduler,
     ParamScheduler,
 )
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import ConfigError, did_you_mean
+from .finite import is_read_late
 
 #: The end of a run as fvcore's schedulers take it: some of them refuse 1.
 _END = 1 - 1e-9
@@ -52,16 +54,54 @@ def build_optimizer(
         factor = (lr_factors or {}).get(name.split(".")[0], 1.0)
         alike.setdefault((factor, 0.0 if exempt else solver_cfg.WEIGHT_DECAY), []).append(parameter)
     groups = [{"params": group, "weight_decay": decay, "lr_factor": factor} for (factor, decay), group in alike.items()]
+    return _kept_fused(_optimizer(solver_cfg, groups, fused=_fused([*parameters.values()])))
+
+
+def _optimizer(solver_cfg: CfgNode, groups: list[dict[str, Any]], *, fused: bool | None) -> Optimizer:
     method, lr = solver_cfg.OPTIMIZING_METHOD, solver_cfg.BASE_LR
     if method == "sgd":
         nesterov = solver_cfg.NESTEROV and solver_cfg.MOMENTUM > 0  # torch refuses Nesterov's form of no momentum
-        return torch.optim.SGD(groups, lr=lr, momentum=solver_cfg.MOMENTUM, nesterov=nesterov)
+        return torch.optim.SGD(groups, lr=lr, momentum=solver_cfg.MOMENTUM, nesterov=nesterov, fused=fused)
     if method == "adam":
-        return torch.optim.Adam(groups, lr=lr, betas=tuple(solver_cfg.BETAS))
+        return torch.optim.Adam(groups, lr=lr, betas=tuple(solver_cfg.BETAS), fused=fused)
     if method == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=tuple(solver_cfg.BETAS))
+        return torch.optim.AdamW(groups, lr=lr, betas=tuple(solver_cfg.BETAS), fused=fused)
     hint = did_you_mean(method, ("sgd", "adam", "adamw"))
     raise ConfigError(f"SOLVER.OPTIMIZING_METHOD: there is no optimizer {method!r}. {hint}")
+
+
+def _fused(parameters: Sequence[nn.Parameter]) -> bool | None:
+    """Whether torch's fused kernels make the steps: where values are read late, since no others can be told on the
+    device to leave the weights as they are. On the CPU torch chooses."""
+    return True if all(is_read_late(parameter.device) for parameter in parameters) else None
+
+
+def _kept_fused(optimizer: Optimizer) -> Optimizer:
+    """The optimizer itself, which stays fused or not whatever the checkpoint that is loaded into it says."""
+    fused = optimizer.defaults["fused"]
+
+    def prepare(optimizer: Optimizer) -> None:
+        for group in optimizer.param_groups:
+            group["fused"] = fused
+            for parameter in group["params"] if fused else ():
+                _lay_out(optimizer.state[parameter], parameter, has_momentum=group.get("momentum", 0) > 0)
+
+    prepare(optimizer)
+    optimizer.register_load_state_dict_post_hook(prepare)
+    return optimizer
+
+
+def _lay_out(state: dict[str, Any], parameter: nn.Parameter, *, has_momentum: bool) -> None:
+    """Make a parameter's state what torch's fused kernels take: on its device, and laid out as it is."""
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            state[name] = torch.empty_like(parameter).copy_(value)
+        elif isinstance(value, Tensor):  # the number of steps
+            state[name] = value.to(parameter.device, torch.float32)
+    if has_momentum and state.get("momentum_buffer") is None:
+        # SGD would take memory as it finds it, and a first step that is skipped (found_inf) leave it so; nor could a
+        # parameter get its first gradient after the others.
+        state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def trainable_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -117,15 +157,15 @@ def _steps(starts: Sequence[float], rates: Sequence[float], max_epoch: float) ->
     return CompositeParamScheduler(pieces, lengths, ["fixed"] * len(pieces))
 
 
-def clip_gradients(solver_cfg: CfgNode, parameters: Sequence[nn.Parameter]) -> float:
+def clip_gradients(solver_cfg: CfgNode, parameters: Sequence[nn.Parameter]) -> Tensor:
     """Clip gradients in place as ``CLIP_GRAD_VAL`` or ``CLIP_GRAD_L2NORM`` says.
 
     Returns:
-        Their L2 norm before clipping, also when nothing is clipped: it is not finite where a step would ruin the
-        weights.
+        Their L2 norm ``()`` before clipping, on their device, also when nothing is clipped: it is not finite where a
+        step would ruin the weights.
     """
     max_norm = solver_cfg.CLIP_GRAD_L2NORM
     norm = nn.utils.clip_grad_norm_(parameters, float("inf") if max_norm is None else max_norm)
     if solver_cfg.CLIP_GRAD_VAL is not None:
         nn.utils.clip_grad_value_(parameters, solver_cfg.CLIP_GRAD_VAL)
-    return float(norm)
+    return norm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from ..data import TrainBatch, TrainLoader
 from ..models.recognizer import Recognizer
 from ..runtime import Settings
+from .finite import StepScalars
 from .identity import Identity
 from .objective import Objective, Phase
 from .parallel import GradientAverage, broadcast_parameters
@@ -47,19 +48,29 @@ class RunningPhase:
         return _parameters(self.optimizer)
 
 
-@dataclass
+@dataclass(frozen=True)
 class StepRecord:
     """Metrics and timing of one step.
 
     Attributes:
-        metrics: logged scalars, ``loss`` and the like; with several phases ``<phase>/<name>``.
+        scalars: to be logged; None: there has been no step.
         data_seconds: waiting for the loader.
         compute_seconds: everything else.
     """
 
-    metrics: dict[str, float] = field(default_factory=dict)
+    scalars: StepScalars | None = None
     data_seconds: float = 0.0
     compute_seconds: float = 0.0
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The logged scalars, ``loss`` and the like; with several phases ``<phase>/<name>``. On a GPU, which has the
+        latest step still to do, reading them waits for it.
+
+        Raises:
+            TrainingError: a loss or gradient of the step is not finite.
+        """
+        return {} if self.scalars is None else self.scalars.read()
 
 
 def batch_norms(module: nn.Module) -> list[nn.Module]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-import torch
 from fvcore.common.config import CfgNode
-from torch import Tensor
 
 from ..data import TrainBatch, TrainLoader
 from ..distributed import get_rank, is_main_process
@@ -18,6 +15,7 @@ from ..errors import TrainingError
 from ..interruption import answering
 from ..models.recognizer import Recognizer
 from ..runtime import Settings
+from .finite import FiniteGuard, Refusal, StepScalars
 from .hook import Hook
 from .objective import Objective, Step
 from .parallel import broadcast_buffers
@@ -69,6 +67,7 @@ class Trainer(TrainState):
     ) -> None:
         super().__init__(cfg, recognizer, objective, loader, settings, transforms)
         self.hooks: list[Hook] = []
+        self._guard = FiniteGuard(settings.device)
         #: Ids of the parameters that the first step of this process had a gradient for; None after it.
         self._reached: set[int] | None = set()
 
@@ -101,15 +100,18 @@ class Trainer(TrainState):
         for window in islice(self._windows(), self.max_iterations - self.iteration):
             loaded = time.perf_counter()
             self.window = window
-            metrics = self._step(window)
+            scalars = self._step(window)
             self._name_unreached()
+            before = self.last
+            _ = before.metrics  # of the step before this one: what waits for a GPU waits with a step queued behind
             done = time.perf_counter()
-            self.last = StepRecord(metrics, data_seconds=loaded - started, compute_seconds=done - loaded)
+            self.last = StepRecord(scalars, data_seconds=loaded - started, compute_seconds=done - loaded)
             self.iteration += 1
             for hook in self.hooks:
                 hook.after_step(self)
             started = time.perf_counter()
         self.epoch += 1
+        _ = self.last.metrics  # raises where the last step was not finite
         broadcast_buffers(self.recognizer)
         broadcast_buffers(self.objective)
         for hook in self.hooks:
@@ -120,10 +122,10 @@ class Trainer(TrainState):
         while window := list(islice(batches, self.cfg.TRAIN.ACCUMULATE_STEPS)):
             yield window
 
-    def _step(self, window: Sequence[TrainBatch]) -> dict[str, float]:
+    def _step(self, window: Sequence[TrainBatch]) -> StepScalars:
         """Run all phases over one window; returns the logged scalars, averaged over its mini-batches."""
+        scalars = StepScalars(self.settings.device, self._guard)
         shared = self._prepare(window[0]) if len(window) == 1 else None
-        metrics: dict[str, float] = {}
         for running in self.phases:
             for group in running.optimizer.param_groups:
                 group["lr"] = running.schedule(self.fractional_epoch) * group["lr_factor"]
@@ -131,13 +133,11 @@ class Trainer(TrainState):
             for position, batch in enumerate(window):
                 is_last = position == len(window) - 1
                 with running.average.exchanging(active=is_last):
-                    values = self._backward(running, shared or self._prepare(batch), share=1 / len(window))
-                for name, value in values.items():
-                    key = self.key(running, name)
-                    metrics[key] = metrics.get(key, 0.0) + value / len(window)
-            metrics[self.key(running, "grad_norm")] = self._update(running)
+                    self._backward(running, shared or self._prepare(batch), scalars)
+            self._update(running, scalars)
         self.scaler.update()
-        return metrics
+        scalars.end()
+        return scalars
 
     def _prepare(self, batch: TrainBatch) -> Step:
         """Move the mini-batch of each stream to the device, and apply the transforms to the first one."""
@@ -168,21 +168,20 @@ class Trainer(TrainState):
             streams=streams,
         )
 
-    def _backward(self, running: RunningPhase, step: Step, *, share: float) -> dict[str, float]:
-        """Accumulate the gradients of a fraction (``share``) of a mini-batch's loss; returns the logged scalars."""
+    def _backward(self, running: RunningPhase, step: Step, scalars: StepScalars) -> None:
+        """Accumulate the gradients of a mini-batch's share of the loss."""
         with self.settings.autocast():
             losses = running.phase.loss(step)
-        # One transfer for all of them; it waits for the device, which is what it takes to stop before a bad loss does
-        # harm.
-        values = dict(zip(losses, _to_floats(list(losses.values())), strict=True))
-        broken = {name: value for name, value in values.items() if not math.isfinite(value)}
-        if broken:
-            raise self._not_finite(running, broken, step.names)
-        self.scaler.scale(losses["loss"] * share).backward()
-        return values
+        scalars.add(
+            {self.key(running, name): value.float() for name, value in losses.items()},
+            divisor=len(self.window),
+            refusal=self._refusal(running, step.names),
+        )
+        loss = self._guard.guarded(losses["loss"] * (1 / len(self.window)))
+        self.scaler.scale(loss).backward()
 
-    def _update(self, running: RunningPhase) -> float:
-        """Take the optimizer's step; returns the norm of the gradients."""
+    def _update(self, running: RunningPhase, scalars: StepScalars) -> None:
+        """Take the optimizer's step."""
         running.average.finish()
         if self._reached is not None:
             self._reached |= {id(parameter) for parameter in running.parameters if parameter.grad is not None}
@@ -190,12 +189,11 @@ class Trainer(TrainState):
         norm = clip_gradients(running.phase.solver, running.parameters)
         # With loss scaling, gradients that overflow are an everyday matter: the scaler skips the step and lowers the
         # scale.
-        if not math.isfinite(norm) and not self.scaler.is_enabled():
-            raise self._not_finite(
-                running, {"grad_norm": norm}, [name for batch in self.window for name in batch.names]
-            )
+        names = [name for batch in self.window for name in batch.names]
+        refusal = None if self.scaler.is_enabled() else self._refusal(running, names)
+        scalars.add({self.key(running, "grad_norm"): norm}, refusal=refusal)
+        self._guard.withhold(running.optimizer)
         self.scaler.step(running.optimizer)
-        return norm
 
     def _name_unreached(self) -> None:
         """After the first step, warn of parameters that the loss does not reach; the optimizer leaves them alone."""
@@ -222,15 +220,19 @@ class Trainer(TrainState):
             type(self.objective).__name__,
         )
 
-    def _not_finite(self, running: RunningPhase, broken: dict[str, float], names: Sequence[str]) -> TrainingError:
-        terms = ", ".join(f"{self.key(running, name)} = {value}" for name, value in broken.items())
-        return TrainingError(
-            f"Training stops: {terms} at epoch {self.epoch + 1}, iteration {self.iteration + 1} of "
-            f"{self.max_iterations}, before it changed any weight. The mini-batch's videos: {', '.join(names)}. If "
-            "they are sound, try a lower SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), SOLVER.CLIP_GRAD_L2NORM, or "
-            "PRECISION fp32."
-        )
+    def _refusal(self, running: RunningPhase, names: Sequence[str]) -> Refusal:
+        """The error of this step where scalars of a phase are not finite: ``names`` are the videos that they are of."""
+        place = f"epoch {self.epoch + 1}, iteration {self.iteration + 1} of {self.max_iterations}"
+        first, unchanged = self.phases[0], "before it changed any weight"
+        if running is not first:
+            unchanged = f"before the phase {running.phase.name!r} changed any weight (those before it have)"
 
+        def error(broken: Mapping[str, float]) -> TrainingError:
+            terms = ", ".join(f"{key} = {value}" for key, value in broken.items())
+            return TrainingError(
+                f"Training stops: {terms} at {place}, {unchanged}. The mini-batch's videos: {', '.join(names)}. If "
+                "they are sound, try a lower SOLVER.BASE_LR, a warm-up (SOLVER.WARMUP_EPOCHS), "
+                "SOLVER.CLIP_GRAD_L2NORM, or PRECISION fp32."
+            )
 
-def _to_floats(values: Sequence[Tensor]) -> list[float]:
-    return torch.stack([value.detach().float().reshape(()) for value in values]).tolist()
+        return error

@@ -1,0 +1,44 @@
+"""Copies between the host's memory and a GPU's that the host does not wait for; on the CPU there is nothing to copy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device. The host does not wait for the copy to a GPU: it is made from page-locked memory."""
+    if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+def to_host(values: Tensor) -> Tensor:
+    """A tensor in the host's memory, page-locked where it is from a GPU: its values are there once the GPU has come to
+    a :class:`Mark` that is set later."""
+    return values.to("cpu", non_blocking=True)
+
+
+class Mark:
+    """A place in the queue of a device's work, behind all that is queued so far.
+
+    Args:
+        device: on the CPU nothing is queued, and no mark is waited for.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        # Blocking: the host sleeps while it waits, and leaves its cores to whatever decodes.
+        self._event = torch.cuda.Event(enable_timing=True, blocking=True) if device.type == "cuda" else None
+        if self._event is not None:
+            self._event.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> None:
+        """Wait until the device has come to it."""
+        if self._event is not None:
+            self._event.synchronize()
+
+    def seconds_since(self, earlier: Mark) -> float:
+        """The device's time from another mark to this one, both of which have been waited for; 0 on the CPU."""
+        if self._event is None or earlier._event is None:
+            return 0.0
+        return earlier._event.elapsed_time(self._event) / 1000
