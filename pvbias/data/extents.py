@@ -43,15 +43,17 @@ def extents(records: Sequence[VideoRecord]) -> np.ndarray:
 def _look_up(paths: Sequence[str]) -> np.ndarray:
     """Look at each different path from many threads at once: a file system over the network answers each of them
     slowly, and all of them together fast. What is at an address is looked up by its store."""
-    places: dict[str, int] = {}
-    numbers = np.array([places.setdefault(path, len(places)) for path in paths], np.int64)
-    stored = [path for path in places if is_address(path)]
-    on_disk = [*places.keys() - stored] if stored else [*places]
-    found = dict(zip(on_disk, _sizes_on_disk(on_disk), strict=True))
+    different = dict.fromkeys(paths)
+    stored = [path for path in different if "://" in path and is_address(path)]
+    on_disk = [*different.keys() - stored] if stored else [*different]
+    found = _sizes_on_disk(on_disk)
+    if len(on_disk) == len(paths):
+        return np.array(found, np.int64)
+    by_path = dict(zip(on_disk, found, strict=True))
     if stored:
         sizes_there = sizes(stored, current_cache())
-        found |= {path: MISSING if size is None else size for path, size in zip(stored, sizes_there, strict=True)}
-    return np.array([found[path] for path in places], np.int64)[numbers]
+        by_path |= {path: MISSING if size is None else size for path, size in zip(stored, sizes_there, strict=True)}
+    return np.array([*map(by_path.__getitem__, paths)], np.int64)
 
 
 def _sizes_on_disk(paths: Sequence[str]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from pathlib import PurePath
 from typing import Any
@@ -14,15 +15,23 @@ from .extents import extents
 from .record_list import field_of
 from .records import VideoRecord, VideoSource
 
+#: Lines that are hashed together.
+_TOGETHER = 4096
+
 
 def fingerprint(source: VideoSource) -> str:
     """Fingerprint of a list of videos as it is written: SHA-256, hexadecimal, over the names, labels, parts and sizes
     (bytes of a file, number of entries of a folder, nothing for what is neither) of all records, in order, and over the
     class names."""
     digest = hashlib.sha256(repr(tuple(source.class_names)).encode(errors="surrogateescape"))
-    fields = _fields(source, "name", "label", "start", "end")
-    for line in zip(*fields, _extents(source.records), strict=True):
-        digest.update(repr(line).encode(errors="surrogateescape"))
+    names, labels, *parts = _fields(source, "name", "label", "start", "end")
+    sizes = _extents(source.records)
+    lines = map(repr, zip(names, labels, *parts, sizes, strict=True))
+    if all(column.count(None) == len(column) for column in parts):  # the same texts in half the time
+        rows = zip(names, labels, sizes, strict=True)
+        lines = map("(%r, %r, None, None, %r)".__mod__, rows)
+    while part := "".join(islice(lines, _TOGETHER)):
+        digest.update(part.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

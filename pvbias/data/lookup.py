@@ -11,7 +11,7 @@ from ..errors import DataError, did_you_mean
 from ..video.video import BadVideoError
 from .bad_videos import BadVideo, BadVideoLog, count_causes
 from .record_list import field_of
-from .records import VideoSource, check_label
+from .records import VideoSource, check_label, is_possible
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +81,15 @@ def find_missing(source: VideoSource) -> list[int]:
 
 def _bad_videos(source: VideoSource, split: str, num_classes: int | None) -> Iterator[BadVideo]:
     records, missing = source.records, set(find_missing(source))
-    for index, label in enumerate(field_of(records, "label")):
+    labels = field_of(records, "label")
+    # Of a million labels there are few different ones.
+    wrong = set() if num_classes is None else {label for label in {*labels} if not is_possible(label, num_classes)}
+    mislabelled = [index for index, label in enumerate(labels) if label in wrong] if wrong else []
+    for index in sorted({*missing, *mislabelled}):
+        record = records[index]
         try:
             if index in missing:
-                raise BadVideoError("missing", f"there is no file {records[index].path}")
-            if num_classes is not None:
-                check_label(label, num_classes)
+                raise BadVideoError("missing", f"there is no file {record.path}")
+            check_label(record.label, num_classes or 0)
         except BadVideoError as error:
-            yield BadVideo.of(index, records[index], error, split)
+            yield BadVideo.of(index, record, error, split)

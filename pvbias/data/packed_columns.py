@@ -14,6 +14,9 @@ from .attributes import NO_ATTRIBUTES, Attributes
 #: Texts at the beginning of a column that tell whether there are many different ones.
 _TRIED = 20_000
 
+#: How many times as long as some texts what reaches from the first to the last of them may be.
+_SPREAD = 2
+
 #: None among texts: a byte that UTF-8 has not.
 _NONE = b"\xff"
 
@@ -50,6 +53,8 @@ def _coded(texts: Sequence[str | None]) -> Column | None:
     """Texts by number; None: half of them or more are different, at the beginning or in all."""
     if 2 * len({*texts[:_TRIED]}) > len(texts[:_TRIED]) > 1:
         return None
+    if texts and texts.count(texts[0]) == len(texts):
+        return _Codes(_Texts.of(texts[:1]), np.zeros(len(texts), np.uint8))
     places: dict[str | None, int] = {}
     codes = [places.setdefault(text, len(places)) for text in texts]
     return _Codes(_Texts.of([*places]), _whole(codes)) if 2 * len(places) <= len(codes) else None
@@ -109,22 +114,38 @@ class _Texts:
     Args:
         data: UTF-8 of all, one behind another, uint8 ``(B,)``.
         ends: where each ends, ``(N + 1,)``, of a 0 in front.
+        is_ascii: all are texts of ASCII.
     """
 
-    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
+    def __init__(self, data: np.ndarray, ends: np.ndarray, *, is_ascii: bool) -> None:
         self._data = data
         self._ends = ends
+        self._is_ascii = is_ascii
 
     @classmethod
     def of(cls, texts: Sequence[str | None]) -> _Texts:
         # Any text comes back, and file names that are no UTF-8 are texts with lone surrogates.
-        parts = [_NONE if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
+        is_ascii = None not in texts and all(map(str.isascii, texts))  # type: ignore[arg-type]
+        if is_ascii:
+            parts: Sequence[Any] = texts
+            data = "".join(parts).encode()
+        else:
+            parts = [_NONE if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
+            data = b"".join(parts)
         ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(parts), np.uint8), ends.astype(np.min_scalar_type(int(ends[-1]))))
+        ends = ends.astype(np.min_scalar_type(int(ends[-1])))
+        return cls(np.frombuffer(data, np.uint8), ends, is_ascii=is_ascii)
 
     def take(self, numbers: np.ndarray) -> list[Any]:
         data = self._data.data
-        starts, ends = self._ends[numbers].tolist(), self._ends[numbers + 1].tolist()
+        starts, ends = self._ends[numbers], self._ends[numbers + 1]
+        if self._is_ascii and len(numbers):  # a byte is a letter: those that lie close together are decoded at once
+            first, last = starts.min(), ends.max()
+            if last - first <= _SPREAD * (ends - starts).sum():
+                text = str(data[int(first) : int(last)], "ascii")
+                places = zip((starts - first).tolist(), (ends - first).tolist(), strict=True)
+                return [text[start:end] for start, end in places]
+        starts, ends = starts.tolist(), ends.tolist()
         parts = [bytes(data[start:end]) for start, end in zip(starts, ends, strict=True)]
         return [None if part == _NONE else part.decode("utf-8", "surrogatepass") for part in parts]
 
@@ -162,6 +183,8 @@ def pack_attributes(attributes: Sequence[Attributes]) -> Column:
     """Pack attributes of records: those of all that have the same names, in the same order, a column for each name."""
     # Of a list that has been read, equal ones are mostly one object.
     objects = dict(zip(map(id, attributes), attributes, strict=True))
+    if len(objects) == 1:
+        return _Codes(_Attributes([*objects.values()]), np.zeros(len(attributes), np.uint8))
     if 2 * len(objects) > len(attributes):
         return _Attributes(attributes)
     numbers = dict(zip(objects, range(len(objects)), strict=True))

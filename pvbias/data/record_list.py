@@ -75,11 +75,18 @@ class RecordList(Shared, _Records):
     ) -> None:
         self._length = len(names)
         # A path is what is in front of the name in it, the name, and what is behind; or all in front, and behind None.
-        before, behind = [], []
-        for path, name in zip(paths, names, strict=True):
-            place = path.rfind(name)
-            before.append(path if place < 0 else path[:place])
-            behind.append(None if place < 0 else path[place + len(name) :])
+        before: list[str]
+        behind: list[str | None]
+        if all(map(str.endswith, paths, names)):
+            before = [path[: len(path) - len(name)] for path, name in zip(paths, names, strict=True)]
+            behind = [""] * len(names)
+        else:
+            places = [path.rfind(name) for path, name in zip(paths, names, strict=True)]
+            before = [path if place < 0 else path[:place] for path, place in zip(paths, places, strict=True)]
+            behind = [
+                None if place < 0 else path[place + len(name) :]
+                for path, name, place in zip(paths, names, places, strict=True)
+            ]
         self._columns = {
             "name": pack(names),
             "before": pack(before),

@@ -58,9 +58,14 @@ class VideoSource(Protocol):
         ...
 
 
+def is_possible(label: int | None, num_classes: int) -> bool:
+    """Whether a label, if there is one, is one of the classes."""
+    return label is None or 0 <= label < num_classes
+
+
 def check_label(label: int | None, num_classes: int) -> None:
     """Raise BadVideoError when the label, if there is one, is none of the classes."""
-    if label is not None and not 0 <= label < num_classes:
+    if not is_possible(label, num_classes):
         raise BadVideoError(
             "label out of range", f"the label is {label}, the {num_classes} classes are 0 to {num_classes - 1}"
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fvcore.common.config import CfgNode
 
+from .record_list import field_of
 from .records import VideoRecord
 from .sampling import sampling_rule
 
@@ -57,11 +58,11 @@ def assign_chunks(
     however long it is; its seconds, where "windows" are sampled and the annotation says where all videos end. Where it
     does not, nothing tells how long they are before they are opened.
     """
-    ends = [record.end for record in records if record.end is not None]
     sizes: list[float] = [len(chunk) for chunk in chunks]
-    if cfg.DATA.TEMPORAL_SAMPLING == "windows" and len(ends) == len(records):
+    if cfg.DATA.TEMPORAL_SAMPLING == "windows" and None not in (ends := field_of(records, "end")):
+        starts = field_of(records, "start")
         window = sampling_rule(cfg).span or 0.0
-        seconds = [max(end - (record.start or 0.0), window) for end, record in zip(ends, records, strict=True)]
+        seconds = [max(end - (start or 0.0), window) for start, end in zip(starts, ends, strict=True)]
         sizes = [sum(seconds[index] for index in chunk) for chunk in chunks]
     assigned: list[list[range]] = [[] for _ in range(world_size)]
     loads = [(0.0, rank) for rank in range(world_size)]

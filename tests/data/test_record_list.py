@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pvbias.data import RecordList, RecordSubset, VideoRecord, field_of
-from pvbias.data.attributes import Attributes
+from pvbias.data.attributes import NO_ATTRIBUTES, Attributes
 
 pytestmark = pytest.mark.smoke
 
@@ -71,6 +71,18 @@ def test_fields(records, packed, field):
     wanted = [getattr(record, field) for record in records]
     assert field_of(packed, field) == field_of(records, field) == wanted
     assert field_of(packed[5:50], field) == wanted[5:50]
+
+
+@pytest.mark.parametrize("numbers", [range(50), range(7, 30), [49, 3, 3, 20], [0], [], range(40, 4, -9)])
+def test_names_of_ascii_alone(numbers):
+    """Those that lie close together are decoded at once."""
+    names = [f"{'folder/' * (number % 5)}{number}.mp4" for number in range(50)]
+    none = [None] * 50
+    paths, found = [f"/videos/{name}" for name in names], [NO_ATTRIBUTES] * 50
+    packed = RecordList(names=names, paths=paths, labels=none, starts=none, ends=none, attributes=found)
+    wanted = np.array([*numbers], np.int64)
+    assert packed.field("name", wanted) == [names[number] for number in numbers]
+    assert packed.field("path", wanted) == [paths[number] for number in numbers]
 
 
 def test_parts_of_a_list(records, packed):

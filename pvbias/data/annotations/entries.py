@@ -44,6 +44,28 @@ class Where(NamedTuple):
         return f"{self.file}:{self.place}" if isinstance(self.place, int) else f"{self.file}: {self.place}"
 
 
+class Lines(Sequence[Where]):
+    """The places of the lines of a file, from its first one on: made when they are shown."""
+
+    def __init__(self, file: object, count: int) -> None:
+        self._file = file
+        self._numbers = range(1, count + 1)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Where: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Where]: ...
+
+    def __getitem__(self, index: int | slice) -> Where | Sequence[Where]:
+        if isinstance(index, slice):
+            return [Where(self._file, number) for number in self._numbers[index]]
+        return Where(self._file, self._numbers[index])
+
+
 class Entry(NamedTuple):
     """A parsed line of a list: its label may still be a class name, and its file is not looked for yet.
 
@@ -80,6 +102,17 @@ class Entries(Sequence[Entry]):
         while part := list(islice(rest, _TOGETHER)):
             for column, values in zip(columns, zip(*part, strict=True), strict=True):
                 column.extend(values)
+        self._set(columns)
+
+    @classmethod
+    def of_videos(cls, where: Sequence[object], names: list[str], labels: list[int | str | None]) -> Entries:
+        """Entries of which no more is known than where each stands, the path of a video and its label."""
+        made = cls()
+        rest = ([default] * len(names) for default in (None, None, NO_ATTRIBUTES, False, True))
+        made._set([where, names, labels, *rest])
+        return made
+
+    def _set(self, columns: Sequence[Any]) -> None:
         self.where, self.names, self.labels, self.starts, self.ends, self.attributes, self.clips, self.certain = columns
         self._columns = columns
 

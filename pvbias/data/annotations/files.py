@@ -21,6 +21,9 @@ VIDEO_SUFFIXES = frozenset(
     | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
 
+#: Characters at the end of a name that tell of nearly all videos that they are one.
+_LOOKED_AT = 8
+
 #: Folders below the root that are searched for clips: split, class.
 _DEPTH = 2
 
@@ -30,6 +33,11 @@ def is_video(name: str) -> bool:
     end = name.rfind(".")
     # A name of nothing but a suffix has none.
     return name[end:].lower() in VIDEO_SUFFIXES and name[name.rfind("/", 0, end) + 1 : end].strip(".") != ""
+
+
+def are_videos(names: Sequence[str]) -> bool:
+    """Whether all file names have a video's suffix. Of many names there are few different ends to look at."""
+    return all(map(is_video, {name[-_LOOKED_AT:] for name in names})) or all(map(is_video, names))
 
 
 def expand(path: str | os.PathLike | Address) -> Path | Address:
@@ -77,6 +85,15 @@ class Files:
             self._beginnings[folder] = str(self.root / folder / "x")[:-1]
         return self._beginnings[folder] + leaf
 
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """:meth:`path` of each of many names of videos."""
+        together = "\n".join(names)
+        if isinstance(self.root, Address) or "://" in together or "~" in together:
+            return [*map(self.path, names)]
+        folders = [name[: name.rfind("/") + 1] for name in names]
+        beginnings = {folder: self.path(f"{folder}x")[:-1] for folder in {*folders}}
+        return [beginnings[folder] + name[len(folder) :] for folder, name in zip(folders, names, strict=True)]
+
     def _names(self, folder: str) -> dict[str, list[str]]:
         """Names in a folder, under themselves and, videos, under what they are without their suffix."""
         if folder not in self._listed:
@@ -114,6 +131,10 @@ class ShardFiles:
     def path(self, name: str) -> str:
         """See :meth:`Files.path`."""
         return name if is_address(name) else self.root.path(name)
+
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """See :meth:`Files.paths`."""
+        return [*map(self.path, names)]
 
 
 def find_clips(entries: Sequence[Entry], root: Path | Address | Shards) -> dict[Entry, str]:

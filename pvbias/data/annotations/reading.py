@@ -17,10 +17,10 @@ from ...storage.local_cache import current_cache
 from ...storage.shards import Shards, is_shards
 from ..record_list import RecordList
 from .entries import Entries, Entry, Where
-from .files import Files, ShardFiles, clip_name, expand, find_clips, is_video
+from .files import Files, ShardFiles, are_videos, clip_name, expand, find_clips, is_video
 from .folders import folder_entries
 from .json_lists import is_json, json_entries
-from .lines import line_entries, read_rows, tsn_entries
+from .lines import line_entries, read_rows, simple_entries, tsn_entries
 from .names import ClassNumbers
 from .shard_lists import shard_entries
 from .tables import has_heading, table_entries
@@ -127,7 +127,7 @@ def read_annotation(
         entries = Entries(folder_entries(path))
         paths = [*map(str, entries.where)]
     elif path.is_file():
-        entries = Entries(_file_entries(path, list_format))
+        entries = _file_entries(path, list_format)
         paths = _find_paths(entries, expand(path_prefix) if path_prefix else path.parent, path)
     else:
         raise DataError(
@@ -163,20 +163,21 @@ def read_annotation(
     return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
 
 
-def _file_entries(file: Path | Address, list_format: str) -> Iterator[Entry]:
+def _file_entries(file: Path | Address, list_format: str) -> Entries:
     if is_video(file.name):
         raise DataError(f"{file} is a video, not a list of videos. Give a list that names it, or its folder.")
     text = read_text(file)
     if is_json(file, text):
-        return json_entries(file, text)
+        return Entries(json_entries(file, text))
+    simple = simple_entries(file, text) if list_format != "tsn" else None
+    if simple is not None:
+        return simple
     lines = numbered_lines(file, text)
     if not lines:
-        return iter(())
+        return Entries()
     if list_format == "tsn":
-        return tsn_entries(read_rows(lines))
-    if has_heading(lines):
-        return table_entries(lines)
-    return _plain_entries(lines)
+        return Entries(tsn_entries(read_rows(lines)))
+    return Entries(table_entries(lines) if has_heading(lines) else _plain_entries(lines))
 
 
 def _plain_entries(lines: Sequence[tuple[Where, str]]) -> Iterator[Entry]:
@@ -202,6 +203,8 @@ def _find_paths(entries: Entries, folder: Path | Address, path: Path | Address) 
     """
     files = ShardFiles(Shards(folder, current_cache())) if is_shards(folder) else Files(folder)
     root = files.root
+    if True not in entries.clips and False not in entries.certain and are_videos(entries.names):
+        return files.paths(entries.names)
     clips = find_clips([entry for entry in entries if entry.clip], root) if True in entries.clips else {}
     paths = []
     some = False

@@ -74,6 +74,30 @@ def test_other_forms_are_named(tmp_path, text, message):
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";", "\x0b"])
+def test_lines_that_are_all_alike_are_read_as_any_others(tmp_path, separator):
+    """Many are read at once, where no line, as the comment here, is of another form."""
+    names = ["a.mp4", "B/c.AVI", "d.e.m2ts", "#.mkv", "../f..mp4", "g~/h.webm", "/i/j.ts", "~k/l.mov"]
+    text = "".join(f"{name}{separator}{number % 3:02d}\n" for number, name in enumerate(names))
+    wanted = [(name, number % 3) for number, name in enumerate(names) if name != "#.mkv"]
+    assert read(tmp_path, text) == wanted
+    text = text.replace(f"#.mkv{separator}00\n", "")
+    paths = [record.path for record in read_annotation(tmp_path / "list.txt").records]
+    for form in (text, text.rstrip("\n"), f"{text}\n\n", f"\n{text}", f"# others\n{text}", text.replace("\n", " \n")):
+        assert read(tmp_path, form) == wanted
+        assert [record.path for record in read_annotation(tmp_path / "list.txt").records] == paths
+    for form, line in ((text, 9), (f"\n{text}", 10)):
+        with pytest.raises(DataError, match=rf"list\.txt:{line}: the label 1000001 is no class"):
+            read(tmp_path, f"{form}m.mp4{separator}1\nn.mp4{separator}1000001\nn.mp4{separator}1000002\n")
+
+
+def test_lines_of_nothing_but_a_path_are_read_as_any_others(tmp_path):
+    wanted = [("a.mp4", None), ("b/c.AVI", None), ("d.mkv", None)]
+    for text in ("a.mp4\nb/c.AVI\nd.mkv", "a.mp4\n\nb/c.AVI\nd.mkv\n", "a.mp4\nb/c.AVI\n#e.mp4\nd.mkv\n"):
+        assert read(tmp_path, text) == wanted
+    assert read(tmp_path, "a.mp4 0\nb/c.AVI\nd.mkv 1\n") == [("a.mp4", 0), ("b/c.AVI", None), ("d.mkv", 1)]
+
+
 def test_folders_of_frames_are_videos_where_they_are_there(tmp_path):
     text = "frames/v 1 jump\nframes/v2 run\nframes/gone run\n"
     with pytest.raises(DataError, match=r"list\.txt:1: 'frames/v 1' with the label 'jump' names no video file"):
