@@ -16,6 +16,7 @@ from pvbias.errors import ConfigError
 from pvbias.models import EMBEDDING, Recognizer, evaluation_mode
 from pvbias.needs import Needs
 from pvbias.registries import DECODER, OBJECTIVE
+from pvbias.transfers import to_device
 
 from .decoders import Decoded
 from .penalties import frobenius, gaussian_divergence, low_level_discrepancy
@@ -198,7 +199,7 @@ class Rev2Net(Objective):
         shape = (len(self.gaussians), self.options.LATENT)
         seeds = [view_seeds(self.cfg.RNG_SEED, name, 1, purpose=purpose)[0] for name in step.names]
         drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(drawn).to(step.clips.device)
+        return to_device(torch.stack(drawn), step.clips.device)
 
 
 def _check(options: CfgNode) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, did_you_mean
 from ..registries import MODULATION
+from ..transfers import to_device
 
 #: Spec of the unmodulated clip.
 ORIGINAL = "original"
@@ -299,6 +300,6 @@ def view_seeds(rng_seed: int, name: str, num_views: int, *, first: int = 0, purp
 def gather_frames(clips: Tensor, indices: Tensor) -> Tensor:
     """Gather clip n's frames ``indices[n]``: ``(N, C, T, H, W), (N, S) -> (N, C, S, H, W)``, memory format kept."""
     rows = torch.arange(len(clips), device=clips.device)[:, None]
-    frames = clips.permute(0, 2, 3, 4, 1)[rows, indices.to(clips.device)]  # (N, S, H, W, C), rows copied whole
+    frames = clips.permute(0, 2, 3, 4, 1)[rows, to_device(indices, clips.device)]  # (N, S, H, W, C), rows copied whole
     gathered = frames.permute(0, 4, 1, 2, 3)
     return gathered.contiguous() if clips.is_contiguous() else gathered

@@ -14,6 +14,7 @@ from ..errors import ConfigError, did_you_mean
 from ..models.recognizer import Recognizer
 from ..needs import Needs
 from ..registries import OBJECTIVE
+from ..transfers import to_device
 from .objective import Objective, Phase, Step
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class AttributeHeads(Objective):
     def _head_loss(self, head: str, step: Step) -> Tensor:
         logits = step.outputs.heads[head].float()
         numbers = [self._numbers[head].get(attributes.get(head), _NONE) for attributes in step.attributes]
-        targets = torch.tensor(numbers, device=logits.device)
+        targets = to_device(torch.tensor(numbers), logits.device)
         labelled = (targets != _NONE).sum()
         return F.cross_entropy(logits, targets, ignore_index=_NONE, reduction="sum") / labelled.clamp(min=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 
 import torch
 import torch.distributed as dist
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ..distributed import get_world_size
 from ..errors import TrainingError
+from ..transfers import to_device
 
 #: Gradients are exchanged about this many bytes at a time: enough to make good use of a network, and few enough that
 #: the backward pass goes on meanwhile.
@@ -62,9 +64,11 @@ class GradientAverage:
         self._sent = []
         if not totals:
             return
-        # One transfer from the device for all of them.
-        reached = torch.cat([flat[-len(bucket) :] for flat, bucket in zip(totals, self._buckets, strict=True)]).tolist()
-        flags = iter(reached)
+        flags: Iterator[float] = repeat(1.0)
+        if any(parameter.grad is None for bucket in self._buckets for parameter in bucket):
+            # Whether another process has a gradient that is missing here, the device has to be asked: it is waited for.
+            found = [flat[-len(bucket) :] for flat, bucket in zip(totals, self._buckets, strict=True)]
+            flags = iter(torch.cat(found).tolist())
         for flat, bucket in zip(totals, self._buckets, strict=True):
             flat /= get_world_size()
             means = flat[: -len(bucket)].split([parameter.numel() for parameter in bucket])
@@ -96,7 +100,8 @@ class GradientAverage:
             (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).detach().flatten()
             for parameter in bucket
         ]
-        flat = torch.cat([*gradients, torch.tensor(there).to(gradients[0], non_blocking=True)])
+        flags = to_device(torch.tensor(there, dtype=gradients[0].dtype), gradients[0].device)
+        flat = torch.cat([*gradients, flags])
         work = dist.all_reduce(flat, async_op=True)
         assert work is not None
         self._sent.append((flat, work))

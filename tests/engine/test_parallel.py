@@ -9,6 +9,8 @@ from pvbias.engine import parallel
 from pvbias.engine.parallel import GradientAverage
 from pvbias.errors import TrainingError
 
+from ..waits import DEVICE, Waits
+
 
 class Work:
     def wait(self):
@@ -96,6 +98,18 @@ def test_a_gradient_in_two_parts_is_an_error(other):
     clip = torch.ones(1, 2, requires_grad=True)
     with average.exchanging(), pytest.raises(TrainingError, match="use_reentrant=True: set it to False"):
         checkpoint(layer, checkpoint(layer, clip, use_reentrant=True), use_reentrant=True).sum().backward()
+
+
+@pytest.mark.parametrize("reached", [2, 1])
+def test_the_device_is_asked_only_where_a_gradient_is_missing(other, reached):
+    """Another process may have it."""
+    layers = [nn.Linear(2, 2, bias=False, device=DEVICE) for _ in range(2)]
+    average = GradientAverage([layer.weight for layer in layers])
+    with Waits() as found:
+        with average.exchanging():
+            sum(layer.weight.sum() for layer in layers[:reached]).backward()
+        average.finish()
+    assert len(found.waits) == 2 - reached
 
 
 def test_one_process_averages_nothing():

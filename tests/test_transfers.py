@@ -1,0 +1,116 @@
+"""How often the host waits for a GPU: a step of training and a batch of an evaluation are queued, and it goes on."""
+
+import contextlib
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from pvbias.clips import ClipSpec
+from pvbias.config import complete, load_cfg
+from pvbias.context import Context
+from pvbias.data import TrainBatch
+from pvbias.engine import Trainer
+from pvbias.engine.composition import build_objective
+from pvbias.engine.transform import build_transforms
+from pvbias.models import Recognizer
+from pvbias.plugin_loading import load_plugins
+from pvbias.registries import OBJECTIVE, TRANSFORM
+from pvbias.runtime import Settings
+from pvbias.transfers import Mark
+
+from .waits import DEVICE, Waits
+
+load_plugins([])
+
+CLASSES, CLIPS, STEPS = 10, 4, 4
+SPEC = ClipSpec(num_frames=4, sampling_rate=1, crop_size=32, test_crop_size=32, short_side=32)
+KEYS = [
+    *("TRAIN.DATASET", "brush_mnist", "DECOUPLED.SIZE", 32, "DECOUPLED.FRAMES", 16, "DECOUPLED.TRAIN_VIDEOS", 10),
+    *("DECOUPLED.LABEL", "motion", "MODEL.MODEL_NAME", "x3d_xs", "DATA.NUM_FRAMES", 4, "DATA.TRAIN_CROP_SIZE", 32),
+    *("DATA_LOADER.NUM_WORKERS", 0, "NUM_GPUS", 0, "STUDENT.NAME", "squeezenet1_1", "SOLVER.MAX_EPOCH", 1.0),
+    *("SOLVER.CLIP_GRAD_L2NORM", 1.0, "TRAIN.BATCH_SIZE", CLIPS, "BIAS.ENABLE", False, "TEST.ENABLE", False),
+]
+
+
+class OnDevice(Settings):
+    """Settings of a device without values, which torch has no autocast for."""
+
+    def autocast(self):
+        return contextlib.nullcontext()
+
+
+class Network(nn.Module):
+    """Two stages, the first of which sees one frame at a time, and the projection."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.Sequential(
+            nn.Sequential(nn.Conv3d(3, 8, (1, 3, 3), (1, 2, 2), (0, 1, 1)), nn.BatchNorm3d(8), nn.ReLU()),
+            nn.Sequential(nn.Conv3d(8, 16, 3, 2, 1), nn.BatchNorm3d(16), nn.ReLU()),
+            nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Dropout(), nn.Linear(16, CLASSES)),
+        )
+
+    def forward(self, clip):
+        return self.stages(clip)
+
+
+class Loader:
+    """Mini-batches in the host's memory, with optical flow."""
+
+    def __len__(self):
+        return STEPS
+
+    def epoch(self, epoch, start=0):
+        for number in range(start, STEPS):
+            clips = torch.zeros(CLIPS, 3, 4, 32, 32, dtype=torch.uint8)
+            names = [f"{number}_{n}.mp4" for n in range(CLIPS)]
+            attributes = [{"appearance": n} for n in range(CLIPS)]
+            flow = {"flow": torch.zeros(CLIPS, 2, 4, 32, 32, dtype=torch.float16)}
+            labels = torch.arange(CLIPS)
+            yield TrainBatch(clips=clips, labels=labels, names=names, bad=[], attributes=attributes, tracks=flow)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Context that watches the device; marks in its queue that are waited for are events, too."""
+    found = Waits()
+    monkeypatch.setattr(Mark, "wait", lambda self: found.events.append("wait"))
+    monkeypatch.setattr(sys.modules["torch.optim.sgd"], "_device_dtype_check_for_fused", lambda parameter: None)
+    return found
+
+
+def train(watched, tmp_path, *overrides):
+    """Train without hooks on the device."""
+    cfg = load_cfg(overrides=[str(each) for each in (*KEYS, "OUTPUT_DIR", tmp_path, *overrides)])
+    cfg = complete(cfg, num_classes=CLASSES)
+    torch.manual_seed(0)
+    heads = {"appearance": 10} if cfg.OBJECTIVE.NAME == "AttributeHeads" else {}
+    recognizer = Recognizer(Network(), clip_spec=SPEC, head="stages.2.3", stages="stages", extra_heads=heads)
+    assert recognizer.num_frame_stages == 1  # found out on the CPU
+    objective = build_objective(cfg, recognizer)
+    objective.prepare(Context(cfg, Settings(device=torch.device("cpu"), memory_format="contiguous", precision="fp32")))
+    settings = OnDevice(device=DEVICE, memory_format="channels_last_3d", precision="fp32")
+    settings.place(recognizer)
+    settings.place(objective)
+    trainer = Trainer(cfg, recognizer, objective, Loader(), settings, build_transforms(cfg, recognizer))
+    with watched:
+        trainer.train()
+    assert trainer.iteration == STEPS
+
+
+@pytest.mark.parametrize("objective", [name for name, _ in OBJECTIVE if name != "StudentDistillation"])
+def test_a_training_step_waits_for_nothing(tmp_path, watched, objective):
+    """One copy of all its scalars, which is waited for when the next step is queued, or the epoch ends."""
+    train(watched, tmp_path, "OBJECTIVE.NAME", objective)
+    assert watched.waits == []
+    assert watched.events == ["copy", *["copy", "wait"] * (STEPS - 1), "wait"]
+
+
+# Not rand_augment: torchvision makes a tensor of each operation's magnitudes.
+@pytest.mark.parametrize("transform", sorted({*TRANSFORM.names()} - {"rand_augment"}))
+def test_transforms_wait_for_nothing(tmp_path, watched, transform):
+    train(watched, tmp_path, "TRAIN.TRANSFORMS", f"[{transform}]")
+    assert watched.waits == []
+    assert watched.events.count("copy") == STEPS
