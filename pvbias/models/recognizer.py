@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..clips import ClipSpec, Pathways, gather_frames, single_pathway
 from ..errors import ConfigError, did_you_mean
+from ..layers import repeat_frame
 from .evaluation_mode import evaluation_mode
 from .extra_heads import ExtraHeads
 from .frame_stages import count_frame_stages
@@ -199,16 +200,17 @@ class Recognizer(nn.Module):
         return features
 
     def frozen_logits(self, clip: Tensor, frames: Tensor) -> Tensor:
-        """Logits ``(N, K)`` of clips that repeat one frame; stages that process each frame by itself run on one frame
-        only.
+        """Logits ``(N, K)`` of clips that repeat one frame.
+
+        Stages that process each frame by itself run on one frame only; without gradients the others run on those that
+        differ (:class:`.FrozenFeatures`).
 
         Args:
             clip: ``(N, C, T, H, W)``, uint8 or float in [0, 1].
             frames: which frame of each, int64 ``(N,)`` in [0, T).
         """
         features = self.frame_features(gather_frames(clip, frames[:, None]))
-        # Joined, since expanding would not keep channels_last_3d.
-        return self.classify_features(torch.cat([features] * clip.shape[2], dim=2))
+        return self.classify_features(repeat_frame(features, clip.shape[2]))
 
     def outputs(self, clip: Tensor, features: Sequence[str] = ()) -> Outputs:
         """Logits of all heads and inner features of clips ``(N, C, T, H, W)``, from one forward, with graph.

@@ -43,9 +43,11 @@ def test_the_same_clips_give_the_same_logits(clean_first, frozen):
     frames = torch.full((8,), 2) if frozen else None
     constant = step.constant_logits(step.clips, frames=frames)
     torch.rand(3)
-    assert torch.equal(step.logits, constant)
+    # Of the frame alone to rounding, which is far less than one value left out or in.
+    close = {"rtol": 1e-5, "atol": 1e-6} if frozen else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(step.logits, constant, **close)
     assert not constant.requires_grad
-    assert torch.equal(step.constant_logits(step.clips), constant)
+    torch.testing.assert_close(step.constant_logits(step.clips), constant, **close)
     assert not torch.equal(step.recognizer(step.clips), constant)  # which does draw anew
 
 
