@@ -13,7 +13,8 @@ PROGRAMS = {
     "measure": "four variants in one pass, beside four passes and beside the forwards alone",
     "generate": "making BrushMNIST and Places+Faces+MNIST clips, beside the plain way of doing it",
     "flow": "estimators of optical flow: how fast, how exact",
-    "train": "a training step: objectives, memory formats, precisions",
+    "train": "a training step: objectives, memory formats, precisions; beside a loop in plain PyTorch",
+    "gpu": "five models on a GPU beside a loop in plain PyTorch, and what is expected; one command",
     "scale": "growth of time and memory: bad files, views, videos, classes, lines of a list, an hour of video",
 }
 

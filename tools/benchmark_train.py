@@ -4,46 +4,99 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import math
 import re
 import statistics
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from fvcore.common.config import CfgNode
 from tabulate import tabulate
-from torch.nn.functional import nll_loss
 
-from pvbias.config import complete, load_cfg
-from pvbias.data import TrainBatch
-from pvbias.data.streams import FIRST, is_labelled, tracks_of
+from pvbias.config import load_cfg
 from pvbias.data.workers import worker_context
-from pvbias.engine import Trainer, build_objective
-from pvbias.engine.solver import build_optimizer
+from pvbias.files import write_atomically
 from pvbias.machine import prepare_process
-from pvbias.models import build_recognizer
-from pvbias.registries import TRACK
-from pvbias.runtime import choose_settings
+from pvbias.storage.addresses import on_a_disk
+from pvbias.tools.roofline import Kernel, Limits, Work, count_work, measure_limits, top_kernels
+from pvbias.tools.timed_steps import (
+    MEMORY_FORMATS,
+    STEPS_AT_ONCE,
+    PlainStep,
+    StudentStep,
+    TrainerStep,
+    student_of,
+    take_turns,
+)
+from pvbias.versions import versions
 
 BASELINE = "CrossEntropy"
+PLAIN = "plain"
 
 EPILOG = """A step is the trainer's: all phases of the objective, each with loss, backward and optimizer. The objectives
 of a model take turns, so that slow moments of the machine hit all alike; "x CrossEntropy" is the median, over the
 turns, of the ratio to CrossEntropy's step of the same turn, and "x parts" that to CrossEntropy's step, a step of the
 spatial student and a forward of it together, each alone. "x first" compares with the model's first line.
 
+--against plain adds a loop written by hand in PyTorch (autocast, cross-entropy, backward, SGD with momentum) on the
+same network without pvbias' layers, its clips on the device from the start, in both memory formats; "x plain" is the
+ratio to the better one's. "TFLOP" are those of the plain step's convolutions and matrix products, a backward counted as
+two forwards; "GB" are read and written where each of PyTorch's operators reads what it is given once and writes its
+result once. Beside them the shares of what the device was measured to do in a large matrix product and a large copy.
+
 Peak memory is measured apart, each case in a process of its own, over two steps: on a GPU what torch allocates there,
 on a CPU by how much the process's peak resident memory grows from before the model is built (Linux only).
 
 examples:
   pvbias benchmark train --models x3d_xs slow_r50 --crop-size 112 --batch-size 4
+  pvbias benchmark train --models r3d_18 --against plain --precisions bf16 --memory-formats auto --json steps.json
   pvbias benchmark train --models slow_r50 --objectives DRLFreeze DRLDistill --set STUDENT.NAME mobilenet_v3_small"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What was timed of one kind of step.
+
+    Attributes:
+        objective: its name; ``plain``: none, but the loop in plain PyTorch.
+        seconds: of a step in each turn.
+        student_seconds: of a step and a forward of the objective's spatial student in each turn; empty: it has none.
+        peak_mib: memory.
+        kernels: those of a GPU that take most.
+    """
+
+    model: str
+    precision: str
+    memory_format: str
+    objective: str
+    seconds: Sequence[float]
+    student_seconds: Sequence[float] = ()
+    peak_mib: float
+    kernels: Sequence[Kernel] = ()
+
+    @property
+    def median(self) -> float:
+        """Seconds of a step."""
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Cases that took turns.
+
+    Attributes:
+        cases: the first one is the baseline.
+        work: of a plain step; None: there is none beside them.
+        limits: of the device; likewise.
+    """
+
+    cases: Sequence[Case]
+    work: Work | None = None
+    limits: Limits | None = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,11 +110,13 @@ def main(argv: Sequence[str]) -> int:
     add = parser.add_argument
     add("--models", nargs="+", default=["x3d_xs"], help="architectures")
     add("--objectives", nargs="+", default=[], help=f"to set beside {BASELINE}, which is always timed")
+    add("--against", choices=[PLAIN], help="a loop in plain PyTorch beside them, and what the device could do")
     add("--precisions", nargs="+", help="default: fp32 bf16 (fp16, on a GPU); with --objectives the machine's choice")
     add("--memory-formats", nargs="+", help="default: contiguous channels_last_3d; likewise")
     add("--crop-size", type=int, default=112, help="side of the crop, pixels (default 112)")
     add("--batch-size", type=int, default=4, help="clips in a step (default 4)")
-    add("--steps", type=int, default=5, help="timed steps of each kind (default 5)")
+    add("--steps", type=int, default=5, help="timed turns of each kind of step (default 5)")
+    add("--json", type=on_a_disk, metavar="FILE", help="write all that was measured")
     add("--set", nargs="+", default=[], metavar=("KEY", "VALUE"), help="any other keys of the configuration")
     args = parser.parse_args(argv)
     automatic = ["auto"] if args.objectives else None
@@ -69,9 +124,10 @@ def main(argv: Sequence[str]) -> int:
     memory_formats = args.memory_formats or automatic or ["contiguous", "channels_last_3d"]
     objectives = list(dict.fromkeys([BASELINE, *args.objectives]))
     prepare_process()
+    comparisons: list[Comparison] = []
     rows: list[tuple] = []
     for model in args.models:
-        timed: list[tuple] = []
+        timed: list[Comparison] = []
         for precision, memory_format in itertools.product(precisions, memory_formats):
             keys = {
                 "MODEL.MODEL_NAME": model,
@@ -82,142 +138,123 @@ def main(argv: Sequence[str]) -> int:
                 "SOLVER.BASE_LR": 1e-4,  # the clips are noise: weights should not run away
             }
             overrides = [*(str(part) for pair in keys.items() for part in pair), *args.set]
-            timed += _compare([[*overrides, "OBJECTIVE.NAME", name] for name in objectives], args.steps)
-        rows += [(model, *row[:-1], row[3] / timed[0][3], row[-1]) for row in timed]
-    ratios = (f"x {BASELINE}", "x parts", "x first")
-    headers = ("model", "precision", "memory format", "objective", "median s", *ratios, "peak MiB")
-    print(tabulate(rows, headers=headers, floatfmt=("", "", "", "", ".3f", ".3f", ".3f", ".3f", ".0f")))
+            cases = [[*overrides, "OBJECTIVE.NAME", name] for name in objectives]
+            timed.append(_compare(cases, args.steps, with_plain=args.against == PLAIN))
+        rows += [row for comparison in timed for row in _rows(comparison, timed[0].cases[0].median)]
+        comparisons += timed
+    headers = ["model", "precision", "memory format", "objective", "median s"]
+    headers += [f"x {BASELINE}", "x parts", "x first", "peak MiB"]
+    headers += ["x plain", "TFLOP", "% arithmetic", "GB", "% memory"] if args.against else []
+    floats = ("", "", "", "", ".3f", ".3f", ".3f", ".3f", ".0f", ".3f", ".3f", ".1f", ".2f", ".1f")
+    print(tabulate(rows, headers=headers, floatfmt=floats))
+    for comparison in comparisons:
+        _print_details(comparison)
+    if args.json:
+        document = {"versions": versions(), "comparisons": [asdict(comparison) for comparison in comparisons]}
+        write_atomically(Path(args.json), json.dumps(document, indent=1).encode())
     return 0
 
 
-def _compare(cases: Sequence[Sequence[str]], steps: int) -> Iterator[tuple]:
-    """(precision, memory format, objective, median seconds, ratio to the first case, ratio to what the step is made of
-    (None without a student), MiB) of each case."""
-    trainers = [_trainer(overrides) for overrides in cases]
-    steppers = [(trainer, _StudentStep(trainer)) for trainer in trainers]
-    # The first turn warms up.
-    turns = [[(_step(trainer), student_step()) for trainer, student_step in steppers] for _ in range(steps + 1)][1:]
-    for overrides, trainer, timed in zip(cases, trainers, zip(*turns, strict=True), strict=True):
-        times = [seconds for seconds, _ in timed]
-        recognizer_steps = [turn[0][0] for turn in turns]
-        ratios = [seconds / first for seconds, first in zip(times, recognizer_steps, strict=True)]
-        parts = [
-            seconds / (first + student)
-            for (seconds, student), first in zip(timed, recognizer_steps, strict=True)
-            if student is not None
-        ]
-        yield (
-            trainer.settings.precision,
-            trainer.settings.memory_format,
-            trainer.cfg.OBJECTIVE.NAME,
-            statistics.median(times),
-            statistics.median(ratios),
-            statistics.median(parts) if parts else None,
-            _in_own_process(overrides),
+def _compare(overrides: Sequence[Sequence[str]], turns: int, *, with_plain: bool) -> Comparison:
+    """Time the steps of several configurations, the first one the baseline, and a plain loop in both formats."""
+    trained = [TrainerStep(each) for each in overrides]
+    plain = [PlainStep(trained[0], memory_format) for memory_format in MEMORY_FORMATS] if with_plain else []
+    students = {number: StudentStep(step) for number, step in enumerate(trained) if student_of(step.trainer)}
+    steps = {
+        **{f"step {number}": step for number, step in enumerate(trained)},
+        **{f"student {number}": step for number, step in students.items()},
+        **{f"plain {step.memory_format}": step for step in plain},
+    }
+    take_turns(steps, 1)  # warm up
+    seconds = take_turns(steps, turns)
+    device = trained[0].trainer.settings.device
+    on_gpu, model = device.type == "cuda", trained[0].trainer.cfg.MODEL.MODEL_NAME
+    cases = [
+        Case(
+            model=model,
+            precision=step.trainer.settings.precision,
+            memory_format=step.trainer.settings.memory_format,
+            objective=step.trainer.cfg.OBJECTIVE.NAME,
+            seconds=seconds[f"step {number}"],
+            student_seconds=seconds.get(f"student {number}", ()),
+            peak_mib=_in_own_process(overrides[number]),
+            kernels=top_kernels(step, STEPS_AT_ONCE[device.type]) if on_gpu and with_plain else (),
         )
+        for number, step in enumerate(trained)
+    ]
+    cases += [
+        Case(
+            model=model,
+            precision=step.precision,
+            memory_format=step.memory_format,
+            objective=PLAIN,
+            seconds=seconds[f"plain {step.memory_format}"],
+            peak_mib=_in_own_process(overrides[0], step.memory_format),
+            kernels=top_kernels(step, STEPS_AT_ONCE[device.type]) if on_gpu else (),
+        )
+        for step in plain
+    ]
+    if not plain:
+        return Comparison(cases=cases)
+    return Comparison(cases=cases, work=count_work(plain[0]), limits=measure_limits(device, plain[0].precision))
 
 
-class _OneBatch:
-    """A loader whose epochs are one and the same mini-batch of noise, so that an epoch is a step."""
-
-    def __init__(self, batch: TrainBatch) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return 1
-
-    def epoch(self, epoch: int, start: int = 0) -> list[TrainBatch]:
-        """The mini-batch."""
-        return [self.batch]
-
-
-def _trainer(overrides: Sequence[str]) -> Trainer:
-    cfg = complete(load_cfg(overrides=overrides), num_classes=400)
-    torch.manual_seed(0)
-    recognizer = build_recognizer(cfg)
-    settings = choose_settings(cfg, recognizer, training=True)
-    settings.place(recognizer)
-    objective = settings.place(build_objective(cfg, recognizer))
-    streams = {FIRST: _noise(cfg, FIRST, cfg.TRAIN.BATCH_SIZE, objective.needs.tracks)}
-    for name in objective.needs.streams:
-        if name not in streams:
-            streams[name] = _noise(cfg, name, cfg.DATA.STREAMS[name].BATCH_SIZE, objective.needs.tracks)
-    batch = replace(streams.pop(FIRST), streams=streams)
-    return Trainer(cfg, recognizer, objective, _OneBatch(batch), settings)  # type: ignore[arg-type]
+def _rows(comparison: Comparison, first: float) -> list[tuple]:
+    """The lines of the table; ``first``: seconds of the model's first one."""
+    base = comparison.cases[0]
+    plain = min((case for case in comparison.cases if case.objective == PLAIN), key=lambda c: c.median, default=None)
+    rows = []
+    for case in comparison.cases:
+        parts = [x + y for x, y in zip(base.seconds, case.student_seconds, strict=False)]
+        row: tuple = (case.model, case.precision, case.memory_format, case.objective, case.median)
+        row += (median_ratio(case.seconds, base.seconds), median_ratio(case.seconds, parts) if parts else None)
+        row += (case.median / first, case.peak_mib)
+        if plain and comparison.work and comparison.limits:
+            arithmetic, memory = comparison.work.shares(case.median, comparison.limits)
+            row += (median_ratio(case.seconds, plain.seconds), comparison.work.flops / 1e12, 100 * arithmetic)
+            row += (comparison.work.bytes / 1e9, 100 * memory)
+        rows.append(row)
+    return rows
 
 
-def _noise(cfg: CfgNode, stream: str, size: int, tracks: Sequence[str]) -> TrainBatch:
-    """A mini-batch of a stream, with values of its tracks in [0, 2)."""
-    frames, crop = cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE
-    clips = torch.randint(256, (size, frames, crop, crop, 3), dtype=torch.uint8).permute(0, 4, 1, 2, 3)
-    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (size,)) if is_labelled(cfg, stream) else None
-    values = {}
-    for name in tracks_of(tracks, stream):
-        track = TRACK.get(name)
-        noise = np.random.default_rng(0).uniform(0, 2, (size, track.channels, frames, crop, crop))
-        values[name] = torch.from_numpy(noise.astype(track.dtype))
-    return TrainBatch(clips=clips, labels=labels, names=["noise"] * size, bad=[], tracks=values)
+def median_ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
+    """The median, over the turns, of how many times as long the first took."""
+    return statistics.median(one / other for one, other in zip(seconds, others, strict=True))
 
 
-def _step(trainer: Trainer) -> float:
-    """Seconds of the trainer's next step."""
-    trainer.max_iterations = trainer.max_epochs = trainer.epoch + 1
-    start = time.perf_counter()
-    trainer.train()
-    if trainer.settings.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _print_details(comparison: Comparison) -> None:
+    base = comparison.cases[0]
+    if comparison.limits:
+        what = (
+            f"{comparison.limits.flops / 1e12:.3g} TFLOP/s {base.precision}, {comparison.limits.bytes / 1e9:.3g} GB/s"
+        )
+        print(f"\n{base.model}: the device does {what}")
+    for case in comparison.cases:
+        if case.kernels:
+            print(f"\n{case.model}, {case.objective}, {case.memory_format}: kernels")
+            print(tabulate([(k.milliseconds, k.calls, k.name[:100]) for k in case.kernels], ("ms", "calls", "name")))
 
 
-class _StudentStep:
-    """A step of an objective's spatial student and a forward of it, without the recognizer. It moves the student.
-
-    Args:
-        trainer: of the objective.
-    """
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.settings = trainer.settings
-        self.student = getattr(trainer.objective, "student", None)
-        if self.student is not None:
-            self.optimizer = build_optimizer(trainer.cfg.STUDENT.SOLVER, {"student": self.student})
-            (self.batch,) = trainer.loader.epoch(0)
-
-    def __call__(self) -> float | None:
-        """Seconds; None without a student."""
-        if self.student is None:
-            return None
-        start = time.perf_counter()
-        clips, labels = self.settings.clips(self.batch.clips), self.batch.labels
-        assert labels is not None  # of noise there are
-        with self.settings.autocast():
-            loss = nll_loss(self.student(clips), labels.to(self.settings.device))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        with torch.no_grad(), self.settings.autocast():
-            self.student(clips)
-        if self.settings.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
-
-
-def _in_own_process(overrides: Sequence[str]) -> float:
+def _in_own_process(overrides: Sequence[str], plain_format: str = "") -> float:
     # From a process that has imported what this one has, and done nothing yet: a fresh one imports for seconds.
     context = worker_context(*(name for name in sys.modules if name.startswith("pvbias.")), sent=_peak_memory)
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
-        return process.submit(_peak_memory, overrides).result()
+        return process.submit(_peak_memory, overrides, plain_format).result()
 
 
-def _peak_memory(overrides: Sequence[str]) -> float:
-    """MiB; the second step is the first that has the optimizers' momenta from its beginning."""
+def _peak_memory(overrides: Sequence[str], plain_format: str = "") -> float:
+    """MiB of the trainer's step, or of a plain one in that memory format; the second step is the first that has the
+    optimizers' momenta from its beginning."""
     prepare_process()
     load_cfg(overrides=overrides)  # imports the plugins, which are not to be counted
     before = _resident_peak()
-    trainer = _trainer(overrides)
-    _step(trainer)
-    _step(trainer)
-    if trainer.settings.device.type == "cuda":
+    step = TrainerStep(overrides)
+    device = step.trainer.settings.device
+    if plain_format:
+        step = PlainStep(step, plain_format)
+    step()
+    step()
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return _resident_peak() - before
 

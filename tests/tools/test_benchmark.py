@@ -1,6 +1,7 @@
 """The benchmarks run and print what they promise; how fast anything is, is not a test's business."""
 
 import itertools
+import json
 import re
 
 import pytest
@@ -54,8 +55,8 @@ SMALL = ["--models", "r3d_small", "--crop-size", "16", "--batch-size", "2", "--s
 
 
 def table(text):
-    """Rows of a printed table by column."""
-    lines = text.splitlines()
+    """Rows of a printed table, up to the first empty line after it, by column."""
+    lines = text.partition("\n\n")[0].splitlines()
     rule = next(number for number, line in enumerate(lines) if line.startswith("---"))
     columns = [match.span() for match in re.finditer("-+", lines[rule])]
     head, *rows = [[line[start:stop].strip() for start, stop in columns] for line in lines[rule - 1 :]]
@@ -73,6 +74,22 @@ def test_training_is_timed_in_each_precision_and_memory_format(capsys):
         assert float(row["median s"]) > 0
         assert float(row["peak MiB"]) > 0
     assert float(rows[0]["x first"]) == 1
+
+
+def test_training_is_timed_beside_a_plain_loop(tmp_path, capsys):
+    path = tmp_path / "steps.json"
+    arguments = ["--precisions", "fp32", "--memory-formats", "contiguous", "--against", "plain", "--json", str(path)]
+    assert main(["benchmark", "train", *SMALL, "DATA.NUM_FRAMES", "4", *arguments]) == 0
+    rows = table(capsys.readouterr().out)
+    cases = [(row["objective"], row["memory format"]) for row in rows]
+    assert cases == [("CrossEntropy", "contiguous"), ("plain", "contiguous"), ("plain", "channels_last_3d")]
+    assert min(float(row["x plain"]) for row in rows[1:]) == 1
+    (comparison,) = json.loads(path.read_text())["comparisons"]
+    for row, case in zip(rows, comparison["cases"], strict=True):
+        (seconds,) = case["seconds"]
+        share = comparison["work"]["bytes"] / comparison["limits"]["bytes"] / seconds
+        assert float(row["% memory"]) == pytest.approx(100 * share, abs=0.06)
+        assert float(row["peak MiB"]) == pytest.approx(case["peak_mib"], abs=0.6)
 
 
 def test_objectives_are_timed_beside_cross_entropy(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from pvbias.errors import ConfigError
+from pvbias.tools.timed_steps import PlainStep, TrainerStep, take_turns
+
+SMALL = ["MODEL.MODEL_NAME", "r3d_small", "DATA.TRAIN_CROP_SIZE", "16", "DATA.NUM_FRAMES", "4", "TRAIN.BATCH_SIZE", "2"]
+SMALL += ["NUM_GPUS", "0", "PRECISION", "fp32"]
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last_3d"])
+def test_a_plain_loop_computes_what_the_trainer_does(memory_format):
+    step = TrainerStep(SMALL)
+    plain = PlainStep(step, memory_format)
+    assert step() > 0
+    assert float(plain.step().detach()) == pytest.approx(step.trainer.last.metrics["loss"], rel=1e-5)
+    layout = {"contiguous": torch.contiguous_format, "channels_last_3d": torch.channels_last_3d}[memory_format]
+    wide = [p for p in plain.module.parameters() if p.dim() == 5 and min(p.shape[:2]) > 1]
+    assert wide
+    assert all(parameter.is_contiguous(memory_format=layout) for parameter in wide)
+
+
+def test_frozen_weights_stay_frozen():
+    plain = PlainStep(TrainerStep([*SMALL, "MODEL.FREEZE", "['backbone']"]), "contiguous")
+    before = {name: value.detach().clone() for name, value in plain.module.named_parameters()}
+    plain()
+    changed = {name for name, value in plain.module.named_parameters() if not torch.equal(before[name], value)}
+    assert changed
+    assert all(value.requires_grad == (name in changed) for name, value in plain.module.named_parameters())
+
+
+def test_what_the_plain_loop_does_not_do_is_refused():
+    with pytest.raises(ConfigError, match=r"TRAIN\.ACCUMULATE_STEPS = 2"):
+        PlainStep(TrainerStep([*SMALL, "TRAIN.ACCUMULATE_STEPS", "2"]), "contiguous")
+
+
+def test_steps_take_turns():
+    calls = []
+    steps = {name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}
+    assert take_turns(steps, 2) == {"a": [1, 3], "b": [2, 4]}
+    assert calls == ["a", "b", "a", "b"]
