@@ -6,15 +6,19 @@ import sys
 import pytest
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from pvbias.clips import ClipSpec
 from pvbias.config import complete, load_cfg
 from pvbias.context import Context
-from pvbias.data import TrainBatch
+from pvbias.data import TestVideo, TrainBatch, VideoRecord
 from pvbias.engine import Trainer
 from pvbias.engine.composition import build_objective
 from pvbias.engine.transform import build_transforms
+from pvbias.evaluation import Evaluator
+from pvbias.evaluation.chunks import measure_chunks
 from pvbias.models import Recognizer
+from pvbias.needs import Needs
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import OBJECTIVE, TRANSFORM
 from pvbias.runtime import Settings
@@ -114,3 +118,50 @@ def test_transforms_wait_for_nothing(tmp_path, watched, transform):
     train(watched, tmp_path, "TRAIN.TRANSFORMS", f"[{transform}]")
     assert watched.waits == []
     assert watched.events.count("copy") == STEPS
+
+
+class Videos:
+    """Five videos in the host's memory, of three views each, a chunk by itself each."""
+
+    chunks = tuple(range(index, index + 1) for index in range(5))
+
+    def __iter__(self):
+        for index in range(5):
+            clips = torch.zeros(3, 3, 4, 32, 32, dtype=torch.uint8)
+            yield TestVideo(index=index, record=VideoRecord(path="", name=str(index), label=0), clips=clips)
+
+
+class Look(Evaluator):
+    """Notes which video it is given when."""
+
+    def __init__(self, needs, events):
+        self.needs, self.events, self.rows = needs, events, {}
+
+    def process(self, video, outputs):
+        self.events.append(video.name)
+        self.rows[video.index] = sorted(outputs)
+
+    def evaluate(self):
+        """Nothing."""
+
+
+@pytest.mark.parametrize("features", [(), ("stages.1",)])  # all modulations share the first stage, or it runs for each
+def test_an_evaluation_waits_for_a_batch_when_the_next_one_is_queued(watched, features):
+    """Three modulations of each batch, two for each video: each has one copy to the host for each output."""
+    specs = ("original", "shuffle", "freeze(frame=random)")
+    recognizer = Recognizer(Network(), clip_spec=SPEC, head="stages.2.3", stages="stages").eval()
+    assert recognizer.num_frame_stages == 1
+    settings = OnDevice(device=DEVICE, memory_format="channels_last_3d", precision="fp32")
+    settings.place(recognizer)
+    cfg = load_cfg(overrides=["TEST.BATCH_SIZE", "2"])
+    look = Look(Needs(modulations=specs, features=features), watched.events)
+    with watched:
+        parts = list(measure_chunks(cfg, recognizer, Videos(), {"look": look}, settings, tqdm(disable=True)))
+    assert watched.waits == []
+    batch = ["copy"] * len(specs) * (1 + len(features))
+    assert watched.events == [
+        *(batch + batch + ["wait"]),  # 2 of the first video's 3 views, its last one, then the first ones are there
+        *(event for name in "0123" for event in [*batch, "wait", name, *batch, "wait"]),
+        *("wait", "4"),
+    ]
+    assert [(part.first, part.good, list(part.rows["look"])) for part in parts] == [(n, 1, [n]) for n in range(5)]

@@ -17,7 +17,10 @@ ROOT = str(Path(__file__).parents[1])
 #: They make a tensor of values in Python, and copy it to the device, which waits.
 _MAKERS = {torch.tensor, torch.as_tensor, torch.asarray, torch.from_numpy}
 #: The size of what they give depends on values, or it is no tensor.
-_OF_VALUES = ("equal", "nonzero", "masked_select", "unique", "_unique2", "unique_dim", "bincount", "is_nonzero")
+_OF_VALUES = ("equal", "nonzero", "masked_select", "unique", "_unique2", "unique_dim", "bincount")
+#: In inference mode operators come here that are made of others: the second ones.
+_READS = ("_local_scalar_dense", "item", "is_nonzero")
+_COPIES = ("_to_copy", "to")
 _FUSED = ("_fused_sgd_", "_fused_adam_", "_fused_adamw_")
 
 
@@ -54,11 +57,12 @@ class Waits(TorchDispatchMode):
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         on_device = any(tensor.device == DEVICE for tensor in tensors)
         name = function.name().removeprefix("aten::").split(".")[0]
-        if function is ATEN._local_scalar_dense.default and on_device:
+        if name in _READS and on_device:
             self.note("a value is read")
             return 1.0 if args[0].is_floating_point() else args[0].dtype == torch.bool or 1
-        if function is ATEN._to_copy.default:
-            there, quick = torch.device(kwargs.get("device") or args[0].device), kwargs.get("non_blocking", False)
+        if name in _COPIES:
+            given = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.device)]
+            there, quick = (given or [args[0].device])[0], kwargs.get("non_blocking") or args[3:4] == (True,)
             if args[0].device != there:
                 self._copied(to_host=there != DEVICE, quick=quick)
                 if there != DEVICE:

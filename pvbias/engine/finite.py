@@ -18,15 +18,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..transfers import Mark, to_host
+from ..transfers import Mark, is_asynchronous, to_host
 
 #: Makes the error of scalars that are not finite, of their values by name.
 Refusal = Callable[[Mapping[str, float]], Exception]
-
-
-def is_read_late(device: torch.device) -> bool:
-    """Whether the values of a step are read after the next one is queued."""
-    return device.type != "cpu"
 
 
 class FiniteGuard:
@@ -38,7 +33,7 @@ class FiniteGuard:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._sound = torch.ones((), device=device) if is_read_late(device) else None
+        self._sound = torch.ones((), device=device) if is_asynchronous(device) else None
 
     def note(self, values: Tensor) -> None:
         """Take note of values: whether all of them are finite."""
@@ -94,7 +89,7 @@ class StepScalars:
         """
         stacked = torch.stack([value.detach().reshape(()) for value in values.values()])
         part = _Part(tuple(values), stacked, divisor, refusal)
-        if not is_read_late(self._device):
+        if not is_asynchronous(self._device):
             self._take(part, stacked.tolist())
             return
         if refusal is not None:
@@ -124,7 +119,7 @@ class StepScalars:
 
     def device_seconds(self) -> float:
         """The time that the device had this step to do; waits for its end."""
-        if self._ended is None or not is_read_late(self._device):
+        if self._ended is None or not is_asynchronous(self._device):
             return self._ended_at - self._began_at
         self._ended.wait()
         return self._ended.seconds_since(self._began)

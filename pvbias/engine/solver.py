@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import ConfigError, did_you_mean
-from .finite import is_read_late
+from ..transfers import is_asynchronous
 
 #: The end of a run as fvcore's schedulers take it: some of them refuse 1.
 _END = 1 - 1e-9
@@ -73,7 +73,7 @@ def _optimizer(solver_cfg: CfgNode, groups: list[dict[str, Any]], *, fused: bool
 def _fused(parameters: Sequence[nn.Parameter]) -> bool | None:
     """Whether torch's fused kernels make the steps: where values are read late, since no others can be told on the
     device to leave the weights as they are. On the CPU torch chooses."""
-    return True if all(is_read_late(parameter.device) for parameter in parameters) else None
+    return True if all(is_asynchronous(parameter.device) for parameter in parameters) else None
 
 
 def _kept_fused(optimizer: Optimizer) -> Optimizer:

@@ -14,6 +14,7 @@ from ..data import TestVideo, Views
 from ..machine import give_back_memory
 from ..models.outputs import EMBEDDING, Outputs
 from ..models.recognizer import Recognizer
+from ..transfers import Mark, to_device_joined, to_host
 
 if TYPE_CHECKING:
     from ..runtime import Settings
@@ -31,6 +32,25 @@ class Part(NamedTuple):
     clips: Tensor
     start: int
     stop: int
+
+
+class QueuedOutputs(NamedTuple):
+    """Outputs of a batch, on their way to the host.
+
+    Attributes:
+        parts: the batch.
+        outputs: by modulation, in the host's memory; filled in when the device has come to the mark.
+        mark: behind the batch.
+    """
+
+    parts: Sequence[Part]
+    outputs: dict[str, Outputs]
+    mark: Mark
+
+    def get(self) -> dict[str, Outputs]:
+        """The outputs by modulation; waits for them."""
+        self.mark.wait()
+        return self.outputs
 
 
 def pack(videos: Iterable[TestVideo], batch_size: int) -> Iterator[list[Part]]:
@@ -64,10 +84,9 @@ def forward(
     parts: Sequence[Part],
     wanted: Mapping[str, Sequence[str]],
     settings: Settings,
-) -> dict[str, Outputs]:
+) -> QueuedOutputs:
     """Outputs of the model for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
-    views = torch.cat([part.clips for part in parts])
-    views = views.to(settings.device, non_blocking=True)
+    views = to_device_joined([part.clips for part in parts], settings.device)
     seeds = [
         seed for part in parts for seed in view_seeds(cfg.RNG_SEED, part.video.record.name, part.stop, first=part.start)
     ]
@@ -91,8 +110,8 @@ def forward(
             for name, rearrangement in shared.items():
                 frames = gather_frames(features, rearrangement.frames(views.shape[2], seeds))
                 outputs[name] = recognizer.outputs_of_features(frames, wanted[name])
-    # Only now wait for the device: the forwards are queued behind one another.
-    return {name: output.map(lambda value: value.float().cpu()) for name, output in outputs.items()}
+    on_the_way = {name: output.map(lambda value: to_host(value.float())) for name, output in outputs.items()}
+    return QueuedOutputs(parts, on_the_way, Mark(settings.device))
 
 
 def _sharing_frame_stages(

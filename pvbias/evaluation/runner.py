@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache, partial
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from fvcore.common.config import CfgNode
-from torch import Tensor
 from tqdm import tqdm
 
-from ..clips import Rearrangement, modulation
+from ..clips import Rearrangement
 from ..context import Context
 from ..data import (
-    BadVideo,
     BadVideoLog,
-    BadViewsError,
     TestLoader,
-    TestVideo,
     VideoSource,
-    Views,
     build_test_loader,
 )
 from ..data.lookup import check_attributes
 from ..data.sharding import Shard, assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
-from ..errors import ConfigError, DataError, WeightsError
+from ..errors import ConfigError, DataError
 from ..models.evaluation_mode import evaluation_mode
-from ..models.outputs import Features, Outputs, each_tensor
 from ..models.recognizer import Recognizer
 from ..needs import union
-from .batches import Part, forward, pack
-from .evaluator import Evaluator, VideoViews
+from .chunks import measure_chunks
+from .evaluator import Evaluator
 from .partial import ChunkResult, ChunkWriter, measurement_fingerprint, read_chunks
 from .results import Result
 from .rows import Rows
@@ -122,7 +112,7 @@ def run_evaluators(
     )
     progress_bar = _progress_bar(loader, shown=progress and is_main_process())
     with progress_bar as bar, ChunkWriter(folder) as writer, evaluation_mode(recognizer):
-        for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
+        for part in measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             _note(part, bad_log)
             measured += part.good
             writer.write(part)
@@ -180,7 +170,7 @@ def measure_shard(
     recognizer.check_features(needs.features)
     loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=needs.tracks, done=done)
     with _progress_bar(loader) as bar, ChunkWriter(folder) as writer, evaluation_mode(recognizer):
-        for part in _measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
+        for part in measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
 
 
@@ -237,151 +227,6 @@ def _note(part: ChunkResult, bad_log: BadVideoLog) -> None:
     bad_log.seen(part.good)
     for video in part.bad:
         bad_log.add(video)
-
-
-def _measure_chunks(
-    cfg: CfgNode,
-    recognizer: Recognizer,
-    loader: TestLoader,
-    evaluators: Mapping[str, Evaluator],
-    settings: Settings,
-    bar: tqdm,
-) -> Iterator[ChunkResult]:
-    """Evaluate this process's videos, one chunk after another, and give the outcome of each."""
-    videos = iter(loader)
-    for chunk in loader.chunks:
-        part = ChunkResult(first=chunk.start)
-        good = _good_videos(islice(videos, len(chunk)), part.bad, bar)
-        try:
-            part.good = _measure(cfg, recognizer, good, list(evaluators.values()), settings)
-        except BadViewsError as error:  # of a long video, which is a chunk by itself
-            part.bad.append(error.video)
-            for evaluator in evaluators.values():  # in case it was one of them that could not read views again
-                evaluator.rows.pop(error.video.index, None)
-        part.rows = {
-            name: {index: evaluator.rows[index] for index in chunk if index in evaluator.rows}
-            for name, evaluator in evaluators.items()
-        }
-        yield part
-
-
-def _good_videos(videos: Iterable[TestVideo | BadVideo], bad: list[BadVideo], bar: tqdm) -> Iterator[TestVideo]:
-    for video in videos:
-        bar.update()
-        if isinstance(video, BadVideo):
-            bad.append(video)
-        else:
-            yield video
-
-
-def _measure(
-    cfg: CfgNode,
-    recognizer: Recognizer,
-    videos: Iterable[TestVideo],
-    evaluators: Sequence[Evaluator],
-    settings: Settings,
-) -> int:
-    """Run the model on all modulations of all views and hand each evaluator its part, video by video.
-
-    Returns:
-        How many videos that were.
-    """
-    wanted = _wanted(evaluators)
-    features_of = cache(partial(_views_of_features, evaluators))
-    measured = 0
-    collected: list[dict[str, Outputs]] = []  # of the video whose views are not all through yet
-    for parts in pack(videos, cfg.TEST.BATCH_SIZE):
-        outputs = forward(cfg, recognizer, parts, wanted, settings)
-        position = 0
-        for part in parts:
-            end = position + part.stop - part.start
-            places = _places(features_of(len(part.video.clips)), part)
-            collected.append({name: _with_features(batch[position:end], places) for name, batch in outputs.items()})
-            position = end
-            if part.stop == len(part.video.clips):
-                whole = {name: Outputs.cat([some[name] for some in collected]) for name in wanted}
-                _hand_over(part.video, whole, evaluators)
-                collected = []
-                measured += 1
-    return measured
-
-
-def _views_of_features(evaluators: Iterable[Evaluator], num_views: int) -> dict[str, list[int]]:
-    """The views of which some evaluator gets a feature, ascending, by feature."""
-    kept: dict[str, set[int]] = {}
-    for evaluator in evaluators:
-        for name in evaluator.needs.features:
-            kept.setdefault(name, set()).update(evaluator.views_of_features(num_views))
-    return {name: sorted(views) for name, views in kept.items()}
-
-
-def _places(kept: Mapping[str, Sequence[int]], part: Part) -> dict[str, Sequence[int]]:
-    """The places, in a part of a video's views, of those of which a feature is kept; by feature, where these are not
-    all."""
-    found: dict[str, Sequence[int]] = {}
-    for name, views in kept.items():
-        own = views[bisect_left(views, part.start) : bisect_left(views, part.stop)]
-        if len(own) < part.stop - part.start:
-            found[name] = [view - part.start for view in own]
-    return found
-
-
-def _with_features(outputs: Outputs, places: Mapping[str, Sequence[int]]) -> Outputs:
-    """Outputs with some rows of their features: of each one that is named those at some places."""
-    features = {
-        name: each_tensor(lambda tensor, name=name: tensor[places[name]], value) if name in places else value  # type: ignore[misc]
-        for name, value in outputs.features.items()
-    }
-    return Outputs(outputs.heads, Features(features))
-
-
-def _wanted(evaluators: Iterable[Evaluator]) -> dict[str, tuple[str, ...]]:
-    """All modulations that evaluators need, by name, and the features that any of them needs of each."""
-    wanted: dict[str, tuple[str, ...]] = {}
-    for evaluator in evaluators:
-        for name in (each.spec for each in evaluator.modulations().values()):
-            wanted[name] = tuple(dict.fromkeys((*wanted.get(name, ()), *evaluator.needs.features)))
-    return dict(sorted(wanted.items()))
-
-
-def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Sequence[Evaluator]) -> None:
-    record = video.record
-    for name, output in outputs.items():
-        broken = [head for head, logits in output.heads.items() if not logits.isfinite().all()]
-        if broken:
-            of = f" of the head {broken[0]!r}" if broken[0] else ""
-            raise WeightsError(
-                f"The model's logits{of} for video {record.name!r} ({name} clips) are not finite: figures over them "
-                "would mean nothing. Check the weights (a training that diverged?), and PRECISION if it is fp16."
-            )
-        if record.label is not None and not 0 <= record.label < output.logits.shape[1]:
-            raise DataError(
-                f"Video {record.name!r} has the label {record.label}, but the model's classes are 0 to "
-                f"{output.logits.shape[1] - 1}. Check the annotation, or MODEL.NUM_CLASSES."
-            )
-    views = VideoViews(index=video.index, name=record.name, label=record.label, clips=video.clips, record=record)
-    tracks = {
-        name: values.map(_floats) if isinstance(values, Views) else _floats(values)
-        for name, values in video.tracks.items()
-    }
-    kept = _views_of_features(evaluators, len(video.clips))
-    for evaluator in evaluators:
-        needs = evaluator.needs
-        taken = [*needs.modulations, *(name for name in evaluator.kept if name in outputs)]
-        own = evaluator.views_of_features(len(video.clips))
-        places = {
-            name: [place for place, view in enumerate(kept[name]) if view in own]
-            for name in needs.features
-            if len(kept[name]) > len(own)
-        }
-        # Its own features and tracks only: what others asked for must not make it work by chance.
-        views = replace(views, tracks={name: tracks[name] for name in needs.tracks})
-        given = {spec: outputs[modulation(spec).spec].only(needs.features) for spec in taken}
-        evaluator.process(views, {spec: _with_features(output, places) for spec, output in given.items()})
-
-
-def _floats(values: Tensor) -> Tensor:
-    return values.float() if values.is_floating_point() else values
 
 
 def _merge(evaluators: Mapping[str, Evaluator]) -> None:

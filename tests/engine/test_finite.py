@@ -19,7 +19,7 @@ METHODS = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
 @pytest.fixture
 def late(monkeypatch):
     for module in (finite, solver):
-        monkeypatch.setattr(module, "is_read_late", lambda device: True)
+        monkeypatch.setattr(module, "is_asynchronous", lambda device: True)
 
 
 class Weights(Hook):
@@ -73,7 +73,7 @@ def test_steps_and_log_are_those_of_values_read_at_once(tmp_path, monkeypatch, m
     logs, runs = [MetricLog(), MetricLog()], []
     for number, log in enumerate(logs):
         for module in (finite, solver):
-            monkeypatch.setattr(module, "is_read_late", lambda device, number=number: bool(number))
+            monkeypatch.setattr(module, "is_asynchronous", lambda device, number=number: bool(number))
         runs.append(trainer_of(tmp_path / str(number), TeacherAndStudent, *given, hooks=[log]))
         runs[-1].train()
     torch.testing.assert_close(weights(runs[1].recognizer), weights(runs[0].recognizer), rtol=1e-5, atol=1e-6)
@@ -163,7 +163,7 @@ def test_checkpoints_pass_between_devices(tmp_path, monkeypatch, method):
         state = None
         for is_late in order:
             for module in (finite, solver):
-                monkeypatch.setattr(module, "is_read_late", lambda device, is_late=is_late: is_late)
+                monkeypatch.setattr(module, "is_asynchronous", lambda device, is_late=is_late: is_late)
             trainer = trainer_of(tmp_path, CrossEntropy, *given, "SOLVER.MAX_EPOCH", 1.0)
             (running,) = trainer.phases
             if state is not None:
