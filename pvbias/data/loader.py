@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,12 +38,17 @@ logger = logging.getLogger(__name__)
 class TrainLoader:
     """Mini-batches of this process, epoch by epoch; made by :func:`build_train_loader`.
 
-    Those of the first stream, which have those of the others with them (:attr:`.TrainBatch.streams`).
+    Those of the first stream, which have those of the others with them (:attr:`.TrainBatch.streams`). Workers that are
+    done with an epoch go on with the next one, so that its first mini-batches are there when they are asked for.
     """
 
-    def __init__(self, loader: _Loader, steps: _Steps) -> None:
+    def __init__(self, loader: _Loader, steps: _Steps, *, num_epochs: int) -> None:
+        """Args: ``num_epochs``: of the training, which workers do not look beyond by themselves."""
         self._loader = loader
         self._steps = steps
+        self._num_epochs = num_epochs
+        #: The number of the next mini-batch that is on its way, counted from the first epoch, with those after it.
+        self._coming: tuple[int, Iterator[Any]] | None = None
 
     def __len__(self) -> int:
         """The number of mini-batches in an epoch."""
@@ -58,15 +64,30 @@ class TrainLoader:
         Raises:
             DataError: nothing but bad videos where a sample should be, or a worker process that was killed.
         """
-        self._steps.epoch = epoch
-        for batch in self._loader.items(start):
+        number, end = epoch * len(self) + start, (epoch + 1) * len(self)
+        items = self._items(number, end)
+        while number < end:
+            self._coming = None
+            batch = next(items)
+            number += 1
             if not isinstance(batch, TrainBatch):
                 listed = "".join(f"\n  {video}" for video in batch[:5])
                 raise DataError(
                     f"Epoch {epoch}: after {len(batch)} bad videos there is still none to train on. The first ones:"
                     f"{listed}\nCheck DATA.PATH_PREFIX, and that MODEL.NUM_CLASSES fits the labels."
                 )
+            own = self._coming = (number, items)
             yield batch
+            if self._coming is not own:  # which its workers have left
+                raise RuntimeError(f"Epoch {epoch} goes on after another one of the same loader has begun.")
+
+    def _items(self, number: int, end: int) -> Iterator[Any]:
+        """The mini-batches from a number on, to the end of an epoch at least."""
+        coming, self._coming = self._coming, None
+        if coming is not None and coming[0] == number and end <= self._steps.stop:
+            return coming[1]
+        self._steps.stop = max(end, self._num_epochs * len(self))
+        return self._loader.items(number)
 
 
 class TestLoader:
@@ -186,8 +207,9 @@ def build_train_loader(
         stream = _stream(cfg, name, videos, tracks, labelled=with_labels)
         made.append(stream)
         orders[name] = StreamOrder(len(videos.records), size, seed=stream.seed, rank=rank, world_size=world_size)
-    steps = _Steps(orders)
-    return TrainLoader(_Loader(cfg, TrainDataset(made), steps, persistent=True, batched=True), steps)
+    steps, num_epochs = _Steps(orders), math.ceil(cfg.SOLVER.MAX_EPOCH)
+    loader = _Loader(cfg, TrainDataset(made), steps, persistent=True, batched=True)
+    return TrainLoader(loader, steps, num_epochs=num_epochs)
 
 
 def _stream(cfg: CfgNode, name: str, source: VideoSource, tracks: Sequence[str], *, labelled: bool) -> TrainStream:
@@ -281,23 +303,25 @@ class _InOrder(_Keys):
 
 
 class _Steps(_Keys):
-    """Keys (stream, epoch, index) of this process's samples of each step of an epoch. All travel with the key, so
-    workers that live on from epoch to epoch need not be told.
+    """Keys (stream, epoch, index) of this process's samples of each step, epoch after epoch. All travel with the key,
+    so workers that live on from epoch to epoch need not be told.
 
     Args:
         orders: of the streams, by name; the first makes the epochs.
+
+    Attributes:
+        stop: the number of the step before which they end, counted from the first epoch, as ``start`` is.
     """
 
     def __init__(self, orders: Mapping[str, StreamOrder]) -> None:
-        self.epoch = 0
+        self.stop = 0
         self._orders = orders
 
     def __len__(self) -> int:
         return len(self._orders[FIRST])
 
     def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
-        first = self.epoch * len(self)
-        for number in range(first + self.start, first + len(self)):
+        for number in range(self.start, self.stop):
             yield [(name, *key) for name, order in self._orders.items() for key in order.batch(number)]
 
 

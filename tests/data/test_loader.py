@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -72,6 +73,78 @@ def test_the_same_batches_for_any_number_of_workers_and_processes(annotation):
     for whole, first, second in zip(batches, *halves, strict=True):
         assert torch.equal(whole.clips, torch.cat([first.clips, second.clips]))
         assert whole.names == first.names + second.names
+
+
+class Noted:
+    """Frames of noise, each video noted in a file when it is opened."""
+
+    class_names = ()
+
+    def __init__(self, file, number):
+        self.records = [VideoRecord(path=f"{i}", name=f"{i}", label=0) for i in range(number)]
+        self.file = file
+
+    def open(self, record):
+        with self.file.open("a") as file:
+            file.write(f"{record.name}\n")
+        return NoisyVideo()
+
+
+class NoisyVideo:
+    timestamps = np.arange(12) / 6
+    duration = 2.0
+
+    def read(self, times, size):
+        return np.zeros((len(times), *size(30, 40), 3), np.uint8)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def noted(annotation, tmp_path):
+    """A configuration of three epochs of 2 mini-batches, their source, and what has been opened."""
+    cfg = data_cfg(annotation)
+    cfg.SOLVER.MAX_EPOCH = 2.5
+    file = tmp_path / "opened"
+    return cfg, Noted(file, 8), lambda: len(file.read_text().split())
+
+
+def test_workers_go_on_with_the_next_epoch(noted):
+    """They read its first mini-batches while nobody has asked for them; after the last epoch there is nothing more."""
+    cfg, source, opened = noted
+    cfg.DATA_LOADER.NUM_WORKERS = 1  # two mini-batches ahead
+    loader = build_train_loader(cfg, source, rank=0, world_size=1)
+    seen = [batch.names for batch in loader.epoch(0)]
+    deadline = time.monotonic() + 60
+    while opened() < 2 * 8 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert opened() == 2 * 8
+    seen += [batch.names for epoch in (1, 2) for batch in loader.epoch(epoch)]
+    assert opened() == 3 * 8
+    for epoch in range(3):
+        alone = build_train_loader(cfg, source, rank=0, world_size=1)
+        assert [batch.names for batch in alone.epoch(epoch)] == seen[2 * epoch : 2 * epoch + 2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_epochs_are_the_same_in_any_order_and_after_any_part_of_another(noted, workers):
+    cfg, source, _ = noted
+    cfg.DATA_LOADER.NUM_WORKERS = workers
+    loader = build_train_loader(cfg, source, rank=0, world_size=1)
+    first, second = ([batch.names for batch in loader.epoch(epoch)] for epoch in range(2))
+    assert first != second
+    assert next(loader.epoch(1)).names == second[0]
+    assert [batch.names for batch in loader.epoch(1, start=1)] == second[1:]  # goes on there
+    assert next(loader.epoch(1)).names == second[0]
+    assert [batch.names for batch in loader.epoch(0)] == first
+    assert [batch.names for batch in loader.epoch(0, start=1)] == first[1:]
+    assert len(list(loader.epoch(7))) == 2  # after the last one
+    unfinished = loader.epoch(1)
+    next(unfinished)
+    next(loader.epoch(0))
+    with pytest.raises(RuntimeError, match="Epoch 1 goes on after another one"):
+        next(unfinished)
 
 
 def _label(name):
