@@ -36,7 +36,7 @@ def torch_build() -> dict[str, str | None]:
 
 def describe_machine() -> dict[str, str]:
     """Describe this machine, and what would be chosen on it, for ``pvbias env``."""
-    flags = set(_cpu_info("flags").split())
+    flags = cpu_features()
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
     gpus, bf16_training = _gpus()
     threads = os.environ.get("OMP_NUM_THREADS")
@@ -67,6 +67,11 @@ def backends() -> list[str]:
 def cpu_model() -> str:
     """The processor's name."""
     return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def cpu_features() -> set[str]:
+    """The processor's features as Linux calls them, ``avx512_bf16`` and the like; empty where it does not say."""
+    return set(_cpu_info("flags").split())
 
 
 def _gpus() -> tuple[list[str], bool]:

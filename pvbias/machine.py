@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -23,7 +25,7 @@ def prepare_process(processes: int = 1) -> None:
 
     - torch's threads: this process's share of the cores, unless ``OMP_NUM_THREADS`` says otherwise;
     - glibc keeps the memory of freed activations instead of faulting it in again on every step;
-    - fp32 means fp32 on GPUs: no TF32, so that scores compare between machines.
+    - fp32 means fp32 on GPUs: no TF32 (unless ``PRECISION`` asks for it), so that scores compare between machines.
 
     OpenMP's wait policy is not among them, because OpenMP reads it when torch is loaded: ``OMP_WAIT_POLICY=PASSIVE``
     has to be in the environment before. Threads that spin while they wait take the cores from decoding.
@@ -34,8 +36,24 @@ def prepare_process(processes: int = 1) -> None:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, available_cores() // processes))
     _keep_memory()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    _allow_tf32(False, False)
+
+
+def _allow_tf32(convolutions: bool, products: bool) -> None:
+    # Not by torch's newer `fp32_precision`, which torch 2.6 does not have: it refuses a mixture of both.
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Convolutions and matrix products of fp32 tensors on GPUs inside are made in TF32, or not; outside as before."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    _allow_tf32(allowed, allowed)
+    try:
+        yield
+    finally:
+        _allow_tf32(*before)
 
 
 def _keep_memory() -> None:
@@ -65,3 +83,13 @@ def gpu_has_bf16(device: torch.device) -> bool:
     """Whether a GPU has units for bf16."""
     # torch.cuda.is_bf16_supported() also counts emulation, which is slower than fp32.
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def cudnn_version() -> int | None:
+    """cuDNN's version, 91002 for 9.10.2; None: torch has none."""
+    return None if torch.version.hip is not None else torch.backends.cudnn.version()
+
+
+def gpu_has_tf32(device: torch.device) -> bool:
+    """Whether a GPU has units for TF32: NVIDIA's from Ampere on."""
+    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from . import machine
 from .errors import ConfigError
-from .hardware import cpu_model
+from .hardware import cpu_features, cpu_model
+from .known_issues import KnownIssue, known_issues
 from .layers import ExplicitPadding
 from .models.recognizer import Recognizer
 
@@ -31,7 +32,8 @@ _WEIGHT_FORMATS = {
 }
 
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+#: Of the forward passes that run under autocast.
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -44,7 +46,7 @@ class Settings:
     Attributes:
         device: where.
         memory_format: ``channels_last_3d`` or ``contiguous``, of weights and clips.
-        precision: ``fp32``, ``bf16`` or ``fp16``, of the forward pass; weights stay in fp32.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the forward pass; weights stay in fp32.
     """
 
     device: torch.device
@@ -82,9 +84,15 @@ class Settings:
         with ExitStack() as contexts:
             if self.device.type == "cpu" and torch.is_grad_enabled():
                 contexts.enter_context(ExplicitPadding())
-            dtype, enabled = _DTYPES[self.precision], self.precision != "fp32"
+            contexts.enter_context(self.tf32())
+            dtype, enabled = _DTYPES.get(self.precision), self.precision in _DTYPES
             contexts.enter_context(torch.autocast(self.device.type, dtype, enabled=enabled, cache_enabled=False))
             yield
+
+    def tf32(self) -> AbstractContextManager[None]:
+        """Convolutions and matrix products of fp32 tensors inside are made in TF32 where that is the precision, and in
+        fp32 where it is not. :meth:`autocast` does this for forward passes; backward passes need it, too."""
+        return machine.tf32(self.precision == "tf32") if self.device.type == "cuda" else nullcontext()
 
     def describe(self) -> dict[str, str]:
         """The settings that a reader of results has to know."""
@@ -114,19 +122,60 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
         training: or evaluation.
 
     Raises:
-        ConfigError: a precision that the device does not have.
+        ConfigError: a precision that the device does not have, or that is known to be wrong on it.
     """
-    use_gpu = cfg.NUM_GPUS > 0 and torch.cuda.is_available()
-    device = torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
-    precision = cfg.PRECISION
-    if precision == "auto":
-        precision = "bf16" if training and use_gpu and machine.gpu_has_bf16(device) else "fp32"
-    if precision == "fp16" and not use_gpu:
-        raise ConfigError("PRECISION = 'fp16' needs a GPU, and this run uses the CPU: take 'bf16', 'fp32' or 'auto'.")
+    device, precision = _choose_device(cfg), _choose_precision(cfg, training=training)
+    if precision in ("tf32", "fp16") and device.type == "cpu":
+        raise ConfigError(
+            f"PRECISION = {precision!r} needs a GPU, and this run uses the CPU: take 'bf16', 'fp32' or 'auto'."
+        )
+    if precision == "tf32":
+        _check_tf32(device)
     memory_format = cfg.MEMORY_FORMAT
     if memory_format == "auto":
         memory_format = "channels_last_3d" if _is_convolutional(recognizer) else "contiguous"
     return Settings(device=device, memory_format=memory_format, precision=precision)
+
+
+def issues_at_hand(cfg: CfgNode) -> list[KnownIssue]:
+    """What is known to be wrong or slow of the torch and cuDNN at hand on the device and in the precisions of a run,
+    and is not avoided."""
+    training = [True] if cfg.TRAIN.ENABLE else []
+    measuring = [False] if cfg.TEST.ENABLE or cfg.BIAS.ENABLE else []
+    precisions = {_choose_precision(cfg, training=each) for each in training + measuring}
+    return _issues(_choose_device(cfg), precisions)
+
+
+def _issues(device: torch.device, precisions: set[str]) -> list[KnownIssue]:
+    cudnn = machine.cudnn_version() if device.type == "cuda" else None
+    found = known_issues(
+        device.type, torch=torch.__version__, cudnn=cudnn, features=cpu_features(), precisions=precisions
+    )
+    return [issue for issue in found if not issue.handled]
+
+
+def _choose_device(cfg: CfgNode) -> torch.device:
+    if cfg.NUM_GPUS > 0 and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def _choose_precision(cfg: CfgNode, *, training: bool) -> str:
+    if cfg.PRECISION != "auto":
+        return cfg.PRECISION
+    device = _choose_device(cfg)
+    return "bf16" if training and device.type == "cuda" and machine.gpu_has_bf16(device) else "fp32"
+
+
+def _check_tf32(device: torch.device) -> None:
+    """Raise ConfigError where a GPU has no TF32, or a wrong one."""
+    if not machine.gpu_has_tf32(device):
+        raise ConfigError(
+            "PRECISION = 'tf32' needs a GPU with units for TF32 (NVIDIA's from Ampere on), and this one has none: take "
+            "'fp16', 'fp32' or 'auto'."
+        )
+    for issue in _issues(device, {"tf32"}):
+        raise ConfigError(f"PRECISION = 'tf32' is refused: {issue}")
 
 
 def _is_convolutional(recognizer: Recognizer) -> bool:

@@ -47,10 +47,11 @@ def no_gpu(monkeypatch):
 def gpu(monkeypatch):
     """Answers of a machine with a GPU of the given capability; nothing is computed on it."""
 
-    def pretend(capability=(9, 0)):
+    def pretend(capability=(9, 0), cudnn=91900):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+        monkeypatch.setattr(torch.backends.cudnn, "version", lambda: cudnn)
 
     return pretend
 
@@ -61,8 +62,9 @@ def test_on_a_cpu():
     assert training == Settings(device=torch.device("cpu"), memory_format="channels_last_3d", precision="fp32")
     assert choose_settings(configured(), TRANSFORMER, training=False).memory_format == "contiguous"
     assert choose_settings(configured(PRECISION="bf16"), TRANSFORMER, training=False).precision == "bf16"
-    with pytest.raises(ConfigError, match="PRECISION = 'fp16' needs a GPU"):
-        choose_settings(configured(PRECISION="fp16"), CONVOLUTIONAL, training=True)
+    for precision in ("fp16", "tf32"):
+        with pytest.raises(ConfigError, match=f"PRECISION = '{precision}' needs a GPU"):
+            choose_settings(configured(PRECISION=precision), CONVOLUTIONAL, training=True)
 
 
 def test_on_a_gpu(gpu):
@@ -71,9 +73,34 @@ def test_on_a_gpu(gpu):
     assert (training.device, training.precision) == (torch.device("cuda", 3), "bf16")
     assert choose_settings(configured(), CONVOLUTIONAL, training=False).precision == "fp32"
     assert choose_settings(configured(PRECISION="fp16"), CONVOLUTIONAL, training=True).precision == "fp16"
+    assert choose_settings(configured(PRECISION="tf32"), CONVOLUTIONAL, training=False).precision == "tf32"
     assert choose_settings(configured(NUM_GPUS=0), CONVOLUTIONAL, training=True).device.type == "cpu"
     gpu((7, 5))
     assert choose_settings(configured(), CONVOLUTIONAL, training=True).precision == "fp32"
+    with pytest.raises(ConfigError, match="needs a GPU with units for TF32"):
+        choose_settings(configured(PRECISION="tf32"), CONVOLUTIONAL, training=False)
+    gpu(cudnn=91002)  # in which it is known to be wrong
+    with pytest.raises(ConfigError, match="167024"):
+        choose_settings(configured(PRECISION="tf32"), CONVOLUTIONAL, training=False)
+
+
+@pytest.fixture
+def tf32_flags():
+    """torch's switches, which differ unless somebody sets them: (of cuDNN, of cuBLAS)."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+    yield lambda: (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_tf32_is_used_inside_and_as_before_outside(precision, tf32_flags):
+    settings = Settings(device=torch.device("cuda"), memory_format="contiguous", precision=precision)
+    for context in (settings.tf32, settings.autocast):
+        with context():
+            assert tf32_flags() == (precision == "tf32",) * 2
+        assert tf32_flags() == (True, False)
 
 
 @pytest.mark.parametrize("memory_format", ["channels_last_3d", "contiguous"])

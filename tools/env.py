@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from av import codecs_available, library_versions
 
-from pvbias.hardware import backends, describe_machine
+from pvbias.hardware import backends, cpu_features, describe_machine
+from pvbias.known_issues import known_issues
 from pvbias.listing import find_listing
 from pvbias.registries import ALL
 from pvbias.versions import PACKAGES, versions
@@ -19,9 +20,11 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     argparse.ArgumentParser(prog="pvbias env", description=__doc__).parse_args(argv)
     listing = find_listing()
+    packages, machine = versions((*PACKAGES, "submitit", "torchcodec")), describe_machine()
     sections: dict[str, dict] = {
-        "packages": versions((*PACKAGES, "submitit", "torchcodec")),
-        "machine": describe_machine(),
+        "packages": packages,
+        "machine": machine,
+        "known issues": _known_issues(packages["torch"], has_gpu=machine["GPUs"] != "none"),
         "decoding": _decoding(),
         "distributed": _distributed(),
         "plugins": listing["modules"],
@@ -32,6 +35,23 @@ def main(argv: Sequence[str]) -> int:
         for name, value in entries.items():
             print(f"  {name}: {value}")
     return 0
+
+
+def _known_issues(torch_version: str, *, has_gpu: bool) -> dict[str, str]:
+    """By device and precision."""
+    cudnn = None
+    if has_gpu:
+        from pvbias.machine import cudnn_version  # and with it torch, which has been asked for the GPUs already
+
+        cudnn = cudnn_version()
+    found = {}
+    for device in ("cuda", "cpu") if has_gpu else ("cpu",):
+        for number, issue in enumerate(
+            known_issues(device, torch=torch_version, cudnn=cudnn, features=cpu_features()), start=1
+        ):
+            avoided = " pvbias avoids it." if issue.handled else ""
+            found[f"{device} {number}, {'/'.join(issue.precisions)}"] = f"{issue}{avoided}"
+    return found or {"known of this torch on this machine": "none"}
 
 
 def _decoding() -> dict[str, str]:

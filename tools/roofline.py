@@ -14,13 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pvbias.machine import tf32
 from pvbias.tools.timed_steps import STEPS_AT_ONCE, PlainStep, timed
 
 #: Side of the matrices multiplied and bytes copied to find out what a device can do: enough to keep it busy.
 _SIDE = {"cuda": 8192, "cpu": 512}
 _COPIED = {"cuda": 2**31, "cpu": 2**27}
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 #: Operators that give memory and write nothing into it.
 _ALLOCATING = ("empty", "new_empty")
@@ -74,7 +75,8 @@ def measure_limits(device: torch.device, precision: str) -> Limits:
     source = torch.zeros(count, device=device)
     target = torch.empty_like(source)
     at_once = STEPS_AT_ONCE[device.type]
-    product = min(timed(lambda: one @ other, device, at_once) for _ in range(4))  # the first one warms up
+    with tf32(precision == "tf32"):
+        product = min(timed(lambda: one @ other, device, at_once) for _ in range(4))  # the first one warms up
     copy = min(timed(lambda: target.copy_(source), device, at_once) for _ in range(4))
     return Limits(flops=2 * side**3 / product, bytes=2 * source.nbytes / copy)
 

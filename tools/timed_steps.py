@@ -20,6 +20,7 @@ from pvbias.data.streams import FIRST, is_labelled, tracks_of
 from pvbias.engine import Trainer, build_objective
 from pvbias.engine.solver import build_optimizer
 from pvbias.errors import ConfigError
+from pvbias.machine import tf32
 from pvbias.models import build_recognizer, find_model
 from pvbias.models.outputs import first_head
 from pvbias.registries import TRACK
@@ -34,7 +35,7 @@ MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last_3d": tor
 #: Values of keys that make a step another one than the plain loop's.
 PLAIN = {"TRAIN.ACCUMULATE_STEPS": 1, "SOLVER.OPTIMIZING_METHOD": "sgd", "BN.FREEZE": False}
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def synchronize(device: torch.device) -> None:
@@ -184,7 +185,8 @@ class PlainStep:
         with self.autocast():
             loss = F.cross_entropy(self.logits(self.clips), self.labels)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        with tf32(self.precision == "tf32"):
+            self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss
@@ -196,7 +198,8 @@ class PlainStep:
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Forward passes inside run in the trainer's precision."""
-        with torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32"):
+        dtype = _DTYPES.get(self.precision)
+        with tf32(self.precision == "tf32"), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             yield
 
 

@@ -79,10 +79,11 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "PRECISION",
         "auto",
-        'Number format of the forward pass: "fp32", "bf16", "fp16" (GPU only, with loss scaling), or "auto", which '
-        "is fp32 for evaluation everywhere (scores stay comparable between machines) and, for training, bf16 on "
+        'Number format of the forward pass: "fp32", "tf32" (GPU only: fp32 whose convolutions and matrix products are '
+        'made in TF32, with 10 bits after the leading one), "bf16", "fp16" (GPU only, with loss scaling), or "auto", '
+        "which is fp32 for evaluation everywhere (scores stay comparable between machines) and, for training, bf16 on "
         "GPUs that have it and fp32 elsewhere.",
-        one_of("auto", "fp32", "bf16", "fp16"),
+        one_of("auto", "fp32", "tf32", "bf16", "fp16"),
     )
     declare(
         cfg,

@@ -79,7 +79,7 @@ class Trainer(TrainState):
             TrainingError: a loss or gradient is not finite.
         """
         try:
-            with answering():
+            with answering(), self.settings.tf32():
                 for hook in self.hooks:
                     hook.before_train(self)
                 while self.epoch < self.max_epochs:

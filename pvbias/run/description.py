@@ -79,8 +79,18 @@ def describe_run(
         results=results,
         videos=videos,
         attributes=attributes if videos else {},
-        **{**model, "cautions": [*model.get("cautions", ()), *_of_modality(cfg)]},
+        **{**model, "cautions": [*model.get("cautions", ()), *_of_modality(cfg), *_of_precision(settings)]},
     )
+
+
+def _of_precision(settings: Settings) -> list[str]:
+    """A caution about figures in a number format that is measured in on purpose, in exchange for speed."""
+    if settings.precision != "tf32":
+        return []
+    return [
+        "The forward passes were in TF32: fp32, but convolutions and matrix products round what they multiply to 11 "
+        "significant bits. Scores differ a little from those in fp32, the format of runs that do not ask for another."
+    ]
 
 
 def _of_modality(cfg: CfgNode) -> list[str]:

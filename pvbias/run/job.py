@@ -43,7 +43,7 @@ from ..report.console import headline_table
 from ..report.folder import read_document, remove_files
 from ..runtime import Settings, choose_settings
 from .description import describe_run, describe_sampling, describe_views
-from .log import kept_log
+from .log import kept_log, log_known_issues
 from .paths import check_output_dir, check_paths
 from .starting_weights import (
     RANDOM,
@@ -104,6 +104,7 @@ def _train_and_measure(
 ) -> None:
     """The rest of :func:`run` with a completed configuration; ``source``: of the weights that it starts from."""
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
+    log_known_issues(cfg)
     _prepare_folder(cfg)
     for split, videos in sources.items():
         _look_up(cfg, videos, split)
@@ -202,6 +203,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
     weights = {"weights": "those that the recognizer had", "load_summary": ""}
     _refuse_other_results(cfg, _model_name(cfg, recognizer), weights["weights"])
     with kept_log(cfg.OUTPUT_DIR):
+        log_known_issues(cfg)
         _prepare_folder(cfg)
         source = build_source(cfg, "test")
         _check_test(cfg, source)

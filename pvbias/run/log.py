@@ -1,4 +1,4 @@
-"""The log file of a run: the console's messages, kept in its folder."""
+"""The log of a run: its file, with the console's messages, and what its first lines warn of."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fvcore.common.config import CfgNode
+
 from .. import __version__
 from ..distributed import is_main_process
+from ..runtime import issues_at_hand
+from ..versions import versions
+
+logger = logging.getLogger(__name__)
 
 FILE_NAME = "log.txt"
 
@@ -42,6 +48,14 @@ def kept_log(folder: str | Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+def log_known_issues(cfg: CfgNode) -> None:
+    """Warn of what is known to be wrong or slow of the torch at hand, as this run uses it (:mod:`pvbias.known_issues`).
+    In the main process of a run."""
+    if is_main_process():
+        for issue in issues_at_hand(cfg):
+            logger.warning("Known of torch %s: %s", versions()["torch"], issue)
 
 
 def _note(handler: logging.Handler, level: int, text: str) -> None:

@@ -28,20 +28,31 @@ def test_frozen_clips_of_optical_flow_still_show_motion_and_the_page_says_so(tmp
     assert ("A frozen clip repeats the motion of one moment" in (tmp_path / "report.html").read_text()) == bool(number)
 
 
-def test_videos_are_those_of_the_test_list_that_are_not_bad():
+def described(precision="fp32"):
+    """The description of a run over three of four videos, the third one bad."""
     records = [VideoRecord(path=f"{number}.mp4", name=f"{number}.mp4", label=number or None) for number in range(4)]
     bad = [
         BadVideo(index=index, path="", name=f"{index}.mp4", cause="no video stream", split=split)
         for index, split in ((0, "train"), (2, "test"), (3, "val"))
     ]
-    found = describe_run(
+    return describe_run(
         load_cfg(None, ["DATA.NUM_FRAMES", "8", "DATA.SAMPLING_RATE", "4", "DATA.TARGET_FPS", "30"]),
         SimpleNamespace(records=records, class_names=(), description="four"),
         {},
-        settings=Settings(device=torch.device("cpu"), memory_format="contiguous", precision="fp32"),
+        settings=Settings(device=torch.device("cpu"), memory_format="contiguous", precision=precision),
         measured=3,
         bad=bad,
         model={"model": "r3d_18"},
         started=time.time(),
     )
-    assert found.videos == {"0.mp4": False, "1.mp4": True, "3.mp4": True}
+
+
+def test_videos_are_those_of_the_test_list_that_are_not_bad():
+    assert described().videos == {"0.mp4": False, "1.mp4": True, "3.mp4": True}
+
+
+@pytest.mark.parametrize(("precision", "cautions"), [("fp32", 0), ("bf16", 0), ("tf32", 1)])
+def test_figures_in_tf32_have_a_caution(precision, cautions):
+    found = described(precision)
+    assert found.precision == found.settings["precision"] == precision
+    assert len([caution for caution in found.cautions if "TF32" in caution]) == cautions
