@@ -188,13 +188,22 @@ def add_keys(cfg: CfgNode) -> None:
         kind=float,
     )
     _add_student(cfg)
+    declare(
+        cfg,
+        "BN.NORM_TYPE",
+        "batchnorm",
+        "Statistics that BatchNorm normalises with in training, in the recognizer and in the objective's networks: "
+        'those of a process\'s own clips, or with "sync_batchnorm" of the clips of all processes, which then take the '
+        "steps of one.",
+        one_of("batchnorm", "sync_batchnorm"),
+    )
     declare(cfg, "BN.FREEZE", False, "Keep BatchNorm's statistics and affine parameters as loaded.")
     declare(
         cfg,
         "BN.USE_PRECISE_STATS",
         False,
-        "Recompute BatchNorm's statistics (fvcore's precise BN) over NUM_BATCHES_PRECISE mini-batches before each "
-        "evaluation.",
+        "Recompute BatchNorm's statistics (fvcore's precise BN) over NUM_BATCHES_PRECISE mini-batches, of all "
+        "processes, before each evaluation.",
     )
     declare(
         cfg,

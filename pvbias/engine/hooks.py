@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data import BadVideo, BadVideoLog
 from ..distributed import agreed, all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, did_you_mean
 from ..interruption import Interrupted, abandonable, stop_requested
+from ..models.batch_norm import synchronised
 from .checkpoint import begin_checkpoint, best_path, remove_unfinished, save_best, save_checkpoint
 from .hook import Hook, is_due
 from .metric_log import MetricLog
@@ -73,19 +75,45 @@ class BadVideos(Hook):
 
 class PreciseBatchNorm(Hook):
     """Replaces BatchNorm's running averages by averages over ``BN.NUM_BATCHES_PRECISE`` mini-batches and fixed weights,
-    before each checkpoint and each validation. In several processes they are those of process 0's mini-batches."""
+    before each checkpoint and each validation. Several processes go through these mini-batches together, each with its
+    own clips of them, to the averages of a single one."""
 
     def after_epoch(self, state: TrainState) -> None:
         """Recompute where a checkpoint or a validation comes next."""
         cfg = state.cfg
         if not (is_due(state, cfg.TRAIN.CHECKPOINT_PERIOD) or is_due(state, cfg.TRAIN.EVAL_PERIOD)):
             return
-        if is_main_process() and get_bn_modules(state.recognizer):
-            count = min(cfg.BN.NUM_BATCHES_PRECISE, len(state.loader))
-            clips = _clips(state, count)
-            with state.settings.autocast():
-                update_bn_stats(state.recognizer, clips, count)
+        layers = get_bn_modules(state.recognizer)
+        if not layers:
+            return
+        count = min(cfg.BN.NUM_BATCHES_PRECISE, len(state.loader))
+        clips = _clips(state, count)
+        with synchronised(state.recognizer), _undone_as_own(layers), state.settings.autocast():
+            update_bn_stats(state.recognizer, clips, count)
         broadcast_buffers(state.recognizer)
+
+
+@contextmanager
+def _undone_as_own(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Let fvcore find the variance of a whole mini-batch: it knows of this process's values alone when it turns the
+    unbiased variance (of a layer with a momentum of 1) into that of the values themselves."""
+
+    def correct(layer: nn.Module, inputs: tuple[Tensor, ...], _: Any) -> None:
+        own = inputs[0].numel() // inputs[0].shape[1]
+        if own == 1:
+            raise ConfigError(
+                "BN.USE_PRECISE_STATS: a BatchNorm layer sees one value a channel in each process. Make "
+                "TRAIN.BATCH_SIZE larger, or take fewer processes."
+            )
+        whole = own * get_world_size()
+        layer.running_var.mul_((whole - 1) / whole * own / (own - 1))  # type: ignore[union-attr, operator]
+
+    hooks = [layer.register_forward_hook(correct) for layer in layers if get_world_size() > 1]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _clips(state: TrainState, count: int) -> Iterator[Tensor]:

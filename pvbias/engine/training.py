@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from ..context import Context
 from ..data import BadVideoLog, VideoSource, build_train_loader, choose_streams
 from ..data.lookup import check_attributes
 from ..distributed import barrier, get_rank, get_world_size, is_main_process
-from ..errors import DataError
+from ..errors import ConfigError, DataError
+from ..models.batch_norm import synchronised
 from ..models.recognizer import Recognizer
 from ..needs import union
 from ..runtime import choose_settings
@@ -27,6 +29,7 @@ from .identity import Identity, identify, with_attributes
 from .metric_log import MetricLog
 from .objective import Objective
 from .seeding import seed_everything
+from .state import batch_norms
 from .trainer import Trainer
 from .transform import build_transforms, check_transforms
 
@@ -95,8 +98,8 @@ def train(
             configuration and the training videos.
 
     Raises:
-        ConfigError: ``OUTPUT_DIR`` holds another training (:mod:`.identity`), or a stream that the objective needs is
-            not configured.
+        ConfigError: ``OUTPUT_DIR`` holds another training (:mod:`.identity`), a stream that the objective needs is not
+            configured, or BN.NORM_TYPE does not fit the model.
         DataError: no mini-batch to train on, too many bad videos, or an attribute that the objective needs and no
             video has.
         Interrupted: it was asked to stop (:func:`pvbias.interruption.request_stop`), and has, with a checkpoint.
@@ -104,6 +107,8 @@ def train(
         WeightsError: the checkpoint to resume from is of another model.
     """
     started = time.perf_counter()
+    if cfg.BN.NORM_TYPE == "sync_batchnorm" and not batch_norms(recognizer):
+        raise ConfigError("BN.NORM_TYPE = 'sync_batchnorm': the model has no BatchNorm. Leave it at 'batchnorm'.")
     settings = choose_settings(cfg, recognizer, training=True)
     settings.place(recognizer)
     seed_everything(cfg.RNG_SEED)  # the objective's own networks start the same whatever came before
@@ -160,7 +165,9 @@ def train(
     resumed_from = resume(trainer) if cfg.TRAIN.AUTO_RESUME else None
     if resumed_from is not None and is_main_process():
         logger.info("Going on after step %d of %d, from %s", trainer.iteration, trainer.max_iterations, resumed_from)
-    trainer.train()
+    synchronising = synchronised(recognizer, made) if cfg.BN.NORM_TYPE == "sync_batchnorm" else nullcontext()
+    with synchronising:
+        trainer.train()
     barrier()  # what the main process has written is there for all of them
     return TrainSummary(
         epochs=trainer.epoch,

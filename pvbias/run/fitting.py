@@ -290,7 +290,7 @@ def _training_cfg(cfg: CfgNode, folder: Path, *, solver: CfgNode, num_classes: i
     cfg.OBJECTIVE.LABEL_SMOOTHING = 0.0
     cfg.MODEL.NUM_CLASSES = num_classes
     cfg.SOLVER = solver.clone()
-    cfg.BN.FREEZE, cfg.TRAIN.TRANSFORMS = False, []  # meant for the recognizer
+    cfg.BN.NORM_TYPE, cfg.BN.FREEZE, cfg.TRAIN.TRANSFORMS = "batchnorm", False, []  # meant for the recognizer
     cfg.TRAIN.AUTO_RESUME, cfg.TRAIN.EVAL_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD = True, 1, 1
     cfg.TRAIN.CHECKPOINT_KEEP, cfg.TRAIN.CHECKPOINT_BEST, cfg.TRAIN.RESUME_CHANGED = 1, "", []
     cfg.LOG_PERIOD = 10**9  # one line an epoch, with the means over all of it

@@ -59,6 +59,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "TRAIN.CHECKPOINT_KEEP": (-1,),
     "TRAIN.EVAL_PERIOD": (-1,),
     "STUDENT.NUM_FRAMES": (-1,),
+    "BN.NORM_TYPE": ("sub_batchnorm", "layernorm"),
     "BN.NUM_BATCHES_PRECISE": (0,),
     "TEST.DATASET": ("video",),
     "TEST.BATCH_SIZE": (0,),

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,11 +14,13 @@ from torch import nn
 
 from pvbias.data.workers import worker_context
 from pvbias.distributed import all_gather_objects, barrier, get_rank, get_world_size
-from pvbias.engine import CrossEntropy, launch, parallel
+from pvbias.engine import CrossEntropy, launch, newest_checkpoint, parallel, train, training
 from pvbias.errors import ConfigError, DataError, TrainingError
 from pvbias.models import Recognizer
 
 from .toys import CLASSES, SPEC, FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer, weights
+
+NO_VIDEOS = SimpleNamespace(records=(), class_names=(), description="no videos")
 
 # Jobs are module-level functions: the processes that launch() starts have to find them.
 
@@ -47,9 +51,52 @@ def batch_norm_statistics(cfg):
     assert all(torch.equal(first, other) for other in others)
 
 
+class Frames(nn.BatchNorm2d):
+    """BatchNorm of frames, folded into the batch before and unfolded after it."""
+
+    def forward(self, input):
+        return super().forward(input.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(input), -1)).transpose(1, 2)
+
+
+class WithNorm(TeacherAndStudent):
+    """A student with BatchNorm."""
+
+    def __init__(self, cfg, recognizer):
+        super().__init__(cfg, recognizer)
+        self.norm = nn.BatchNorm1d(3)
+
+    def _predict(self, step):
+        return self.student(self.norm(step.clips.mean((2, 3, 4))))
+
+
+def synchronised(cfg):
+    """Train with BatchNorm over all processes, with and without precise statistics; process 0 writes the networks."""
+    results = {}
+    for precise in (False, True):
+        cfg.merge_from_list(["BN.NORM_TYPE", "sync_batchnorm", "BN.USE_PRECISE_STATS", precise])
+        cfg.merge_from_list(["TRAIN.AUTO_RESUME", False])
+        recognizer = tiny_recognizer(norm=True)
+        recognizer.module.conv = nn.Sequential(recognizer.module.conv, Frames(6, momentum=None))
+        loader = FakeLoader(3, rank=get_rank(), world_size=get_world_size())
+        with patch.object(training, "build_train_loader", return_value=loader):
+            train(cfg, recognizer, NO_VIDEOS, objective=WithNorm)
+        assert type(recognizer.module.norm) is nn.BatchNorm3d  # again
+        saved = torch.load(newest_checkpoint(cfg.OUTPUT_DIR), weights_only=True)
+        own = {f"objective.{name}": value for name, value in saved["objective_state"].items()}
+        results[precise] = {**saved["model_state"], **own}
+    if get_rank() == 0:
+        torch.save(results, Path(cfg.OUTPUT_DIR) / f"synchronised_{get_world_size()}.pt")
+
+
+def train_one(cfg):
+    train_both(cfg)
+    synchronised(cfg)
+
+
 def both(cfg):
     train_both(cfg)
     batch_norm_statistics(cfg)
+    synchronised(cfg)
 
 
 class Spare(nn.Module):
@@ -109,13 +156,18 @@ def record(cfg):
 
 def test_two_processes_take_the_steps_of_one(tmp_path):
     cfg = make_cfg(tmp_path)
-    launch(train_both, cfg)
+    launch(train_one, cfg)
     cfg.NUM_GPUS = 2
     launch(both, cfg)
     one, two = (torch.load(tmp_path / f"weights_{count}.pt") for count in (1, 2))
     assert one.keys() == two.keys()
     for name, expected in one.items():
         torch.testing.assert_close(two[name], expected, rtol=0, atol=1e-6, msg=name)
+    one, two = (torch.load(tmp_path / f"synchronised_{count}.pt") for count in (1, 2))
+    for precise, state in one.items():
+        for name, expected in state.items():
+            torch.testing.assert_close(two[precise][name], expected, rtol=1e-5, atol=1e-6, msg=f"{name}, {precise}")
+    assert not torch.allclose(one[True]["norm.running_var"], one[False]["norm.running_var"], rtol=1e-3)
 
 
 def test_parameters_that_the_loss_does_not_reach(tmp_path):

@@ -8,7 +8,7 @@ from fvcore.common.config import CfgNode
 from pvbias.config import get_cfg
 from pvbias.data import BadVideo
 from pvbias.engine import newest_checkpoint, train, training
-from pvbias.errors import DataError, WeightsError
+from pvbias.errors import ConfigError, DataError, WeightsError
 from pvbias.registries import OBJECTIVE
 
 from .toys import FakeLoader, TeacherAndStudent, TinyNet, make_cfg, tiny_recognizer, weights
@@ -184,6 +184,15 @@ def test_precise_batch_norm_is_the_mean_over_mini_batches(tmp_path, fit):
     norm = recognizer.module.norm
     torch.testing.assert_close(norm.running_mean, before_norm.mean(1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(norm.running_var, before_norm.var(1, unbiased=False), rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_over_all_processes_needs_batch_norm(tmp_path, fit):
+    cfg = make_cfg(tmp_path, "BN.NORM_TYPE", "sync_batchnorm", "SOLVER.MAX_EPOCH", 1.0)
+    with pytest.raises(ConfigError, match=r"BN\.NORM_TYPE = 'sync_batchnorm': the model has no BatchNorm"):
+        fit(cfg, tiny_recognizer())
+    fit(cfg, recognizer := tiny_recognizer(norm=True))
+    fit(make_cfg(tmp_path / "plain", "SOLVER.MAX_EPOCH", 1.0), plain := tiny_recognizer(norm=True))
+    assert torch.equal(weights(recognizer), weights(plain))  # of one process
 
 
 def test_bad_videos_are_listed_and_too_many_end_the_run(tmp_path, fit):
