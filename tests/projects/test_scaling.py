@@ -323,3 +323,26 @@ def test_measuring_replaces_what_can_be_measured(planning, bar_videos, tmp_path,
     assert found["read_bytes"]["value"] >= min(sizes) / 2
     assert found["decode_seconds"]["value"] > 0
     assert not list(tmp_path.rglob("*.pyth"))
+
+
+def test_scores_in_two_number_formats_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(PROJECT))
+    precision = importlib.import_module("precision")
+
+    def scores(name, value):
+        figures = [
+            {"name": figure, "variant": variant, "level": level, "value": value if level == "video" else -1.0}
+            for _, figure, variant in precision.FIGURES
+            for level in ("clip", "video")
+        ]
+        results = {evaluator: {"figures": figures} for evaluator, *_ in precision.FIGURES}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps({"results": results}))
+        return precision.read_scores(tmp_path / name)
+
+    lines = precision.table({"r3d_18": {"fp32": scores("a", 2.0), "tf32": scores("b", 2.25)}}).splitlines()
+    assert lines[0].split() == ["model", "figure", "fp32", "tf32", "difference"]
+    assert [line.split()[-3:] for line in lines[2:]] == [["2.000000", "2.250000", "0.250000"]] * len(precision.FIGURES)
+    undefined = precision.table({"r3d_18": {"fp32": scores("c", None), "tf32": scores("d", 1.0)}})
+    assert undefined.splitlines()[2].split()[-1] == "1.000000"  # without a difference
+    del sys.modules["precision"]
