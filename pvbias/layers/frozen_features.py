@@ -14,13 +14,12 @@ the features become ordinary ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 _aten = torch.ops.aten
 
@@ -28,6 +27,7 @@ _aten = torch.ops.aten
 _TIME = 2
 
 _Size = int | Sequence[int]
+_Kind = TypeVar("_Kind", bound=Tensor)
 
 
 def repeat_frame(frame: Tensor, times: int) -> Tensor:
@@ -71,11 +71,12 @@ class FrozenFeatures(Tensor):
     @staticmethod
     def __new__(cls: type[FrozenFeatures], frames: Tensor, left: int, repeats: int) -> FrozenFeatures:
         """Args as the attributes."""
-        size = list(frames.shape)
-        size[_TIME] += repeats - 1
-        contiguous = frames.is_contiguous() or not frames.is_contiguous(memory_format=torch.channels_last_3d)
-        layout = torch.contiguous_format if contiguous else torch.channels_last_3d
-        strides = torch.empty(size, device="meta", memory_format=layout).stride()
+        clips, channels, times, height, width = frames.shape
+        times += repeats - 1
+        size, area = (clips, channels, times, height, width), height * width
+        strides = (channels * times * area, times * area, area, width, 1)
+        if not frames.is_contiguous() and frames.is_contiguous(memory_format=torch.channels_last_3d):
+            strides = (channels * times * area, 1, channels * area, channels * width, channels)
         # Of the class Tensor itself: it says what it is before there is an instance.
         features = Tensor._make_wrapper_subclass(cls, size, strides, dtype=frames.dtype, device=frames.device)
         features._hold(frames, left, repeats)
@@ -127,8 +128,8 @@ class FrozenFeatures(Tensor):
     def mean_over_time(self, values: Tensor) -> Tensor:
         """Mean over all T frames of what :attr:`frames` have one value each of, ``(N', C', left + 1 + right, H', W')``;
         the dimension stays."""
-        total = values.sum(_TIME, keepdim=True) + (self.repeats - 1) * values.narrow(_TIME, self.left, 1)
-        return total / (values.shape[_TIME] + self.repeats - 1)
+        share = (self.repeats - 1) / (values.shape[_TIME] + self.repeats - 1)
+        return values.mean(_TIME, keepdim=True).lerp(values.narrow(_TIME, self.left, 1), share)
 
     @classmethod
     def __torch_function__(
@@ -153,17 +154,33 @@ class FrozenFeatures(Tensor):
 def _call(func: Callable, rule: Any, args: Sequence[Any], kwargs: dict[str, Any] | None) -> Any:
     """Call ``func`` by its rule, or with the whole tensors."""
     kwargs = kwargs or {}
-    if rule and all(features._whole is None for features in _frozen(args, kwargs)):
+    if rule and all(features._whole is None for features in _tensors(args, kwargs, FrozenFeatures)):
         results = rule(func, *args, **kwargs)
         if results is not NotImplemented:
             return results
-    args, kwargs = tree_map_only(FrozenFeatures, FrozenFeatures.whole, (args, kwargs))
-    return func(*args, **kwargs)
+    return _apply(func, args, kwargs, FrozenFeatures.whole)
 
 
-def _frozen(*values: Any) -> list[FrozenFeatures]:
-    """Those among nested values."""
-    return [value for value in tree_leaves(values) if isinstance(value, FrozenFeatures)]
+def _apply(
+    func: Callable, args: Sequence[Any], kwargs: Mapping[str, Any], convert: Callable[[FrozenFeatures], Tensor]
+) -> Any:
+    """Call ``func`` with ordinary tensors in place of frozen features."""
+
+    # Operators take tensors and lists of them; torch's pytree, for anything nested, takes longer than the call.
+    def ordinary(value: Any) -> Any:
+        if isinstance(value, FrozenFeatures):
+            return convert(value)
+        return [ordinary(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+    return func(*ordinary(args), **{name: ordinary(value) for name, value in kwargs.items()})
+
+
+def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any], kind: type[_Kind]) -> list[_Kind]:
+    """Those of a kind among arguments, and in lists among them."""
+    found = []
+    for value in (*args, *kwargs.values()):
+        found += [each for each in (value if isinstance(value, (list, tuple)) else (value,)) if isinstance(each, kind)]
+    return found
 
 
 # Rules: of a function's or operator's results, given it and its arguments, which are FrozenFeatures that were never
@@ -172,33 +189,31 @@ def _frozen(*values: Any) -> list[FrozenFeatures]:
 
 def _elementwise(func: Any, *args: Any, **kwargs: Any) -> Any:
     """What is at a position of the results depends on what is there in the arguments, in all of which frames repeat."""
-    changes = func._schema.is_mutable
-    if changes and not (func._schema.name.endswith("_") and isinstance(args[0], FrozenFeatures)):
-        return NotImplemented  # changes an ordinary tensor
-    if len(func._schema.returns) != 1:
-        return NotImplemented
-    features = _frozen(args, kwargs)
+    in_place = func._schema.is_mutable
+    if in_place and not (func._schema.name.endswith("_") and isinstance(args[0], FrozenFeatures)):
+        return NotImplemented  # into an ordinary tensor
+    tensors = _tensors(args, kwargs, Tensor)
+    features = [each for each in tensors if isinstance(each, FrozenFeatures)]
     left, right = max(each.left for each in features), max(each.right for each in features)
     repeats = features[0].shape[_TIME] - left - right
-    if repeats < 2 or not all(_is_constant(value) for value in tree_leaves((args, kwargs))):
+    if repeats < 2 or len(func._schema.returns) != 1 or not all(_is_constant(each) for each in tensors):
         return NotImplemented
 
     def align(each: FrozenFeatures) -> Tensor:
         return each.repeated(left - each.left + 1 + right - each.right)
 
-    aligned, named = tree_map_only(FrozenFeatures, align, (args, kwargs))
-    results = func(*aligned, **named)
-    if not changes:
+    results = _apply(func, args, kwargs, align)
+    if not in_place:
         return FrozenFeatures(results, left, repeats)
     args[0]._hold(results, left, repeats)
     return args[0]
 
 
-def _is_constant(value: Any) -> bool:
-    """Whether a value, broadcast to five dimensions, has frames that repeat."""
-    if isinstance(value, FrozenFeatures) or not isinstance(value, Tensor):
+def _is_constant(tensor: Tensor) -> bool:
+    """Whether a tensor, broadcast to five dimensions, has frames that repeat."""
+    if isinstance(tensor, FrozenFeatures) or tensor.dim() < 3:
         return True
-    return value.dim() < 3 or (value.dim() <= 5 and value.shape[-3] == 1)
+    return tensor.dim() <= 5 and tensor.shape[-3] == 1
 
 
 def _join(func: Any, tensors: Sequence[Tensor], dim: int = 0) -> Any:
