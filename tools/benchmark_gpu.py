@@ -24,9 +24,16 @@ from pvbias.errors import ConfigError
 from pvbias.files import write_atomically
 from pvbias.machine import prepare_process
 from pvbias.storage.addresses import on_a_disk
-from pvbias.tools.benchmark_train import median_ratio
 from pvbias.tools.roofline import count_work, measure_limits, top_kernels
-from pvbias.tools.timed_steps import MEMORY_FORMATS, STEPS_AT_ONCE, PlainStep, TrainerStep, take_turns, timed
+from pvbias.tools.timed_steps import (
+    MEMORY_FORMATS,
+    STEPS_AT_ONCE,
+    PlainStep,
+    TrainerStep,
+    median_ratio,
+    take_turns,
+    timed,
+)
 from pvbias.versions import versions
 
 
@@ -231,7 +238,7 @@ class _PlainForward:
         self.step.module.eval()
         with self.step.autocast():
             device = self.step.device
-            return timed(lambda: self.step.logits(self.step.clips), device, STEPS_AT_ONCE[device.type])
+            return timed(lambda: self.step.logits(self.step.batch), device, STEPS_AT_ONCE[device.type])
 
 
 class _Peak:

@@ -29,6 +29,7 @@ from pvbias.tools.timed_steps import (
     PlainStep,
     StudentStep,
     TrainerStep,
+    median_ratio,
     student_of,
     take_turns,
 )
@@ -215,11 +216,6 @@ def _rows(comparison: Comparison, first: float) -> list[tuple]:
             row += (comparison.work.bytes / 1e9, 100 * memory)
         rows.append(row)
     return rows
-
-
-def median_ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
-    """The median, over the turns, of how many times as long the first took."""
-    return statistics.median(one / other for one, other in zip(seconds, others, strict=True))
 
 
 def _print_details(comparison: Comparison) -> None:

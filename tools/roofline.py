@@ -90,11 +90,11 @@ def count_work(plain: PlainStep) -> Work:
     with shapes:
         plain.module.eval()
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            plain.logits(plain.clips[:1])
+            plain.logits(plain.batch[:1])
         plain.module.train()
         with _ByteCounter() as traffic:
             plain.step()
-    return Work(flops=3 * counter.get_total_flops() * len(plain.clips), bytes=traffic.bytes)
+    return Work(flops=3 * counter.get_total_flops() * len(plain.batch), bytes=traffic.bytes)
 
 
 def top_kernels(step: Callable[[], object], steps: int, count: int = 10) -> list[Kernel]:

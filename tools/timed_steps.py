@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,10 @@ from pvbias.engine import Trainer, build_objective
 from pvbias.engine.solver import build_optimizer
 from pvbias.errors import ConfigError
 from pvbias.machine import tf32
-from pvbias.models import build_recognizer, find_model
+from pvbias.models import Recognizer, build_recognizer, find_model
 from pvbias.models.outputs import first_head
 from pvbias.registries import TRACK
-from pvbias.runtime import choose_settings
+from pvbias.runtime import Settings, choose_settings
 
 #: Steps between two looks at the clock. A GPU's are queued, as in a training: each alone would be timed with the wait
 #: for the first of its kernels.
@@ -58,6 +59,11 @@ def take_turns(steps: Mapping[str, Callable[[], float]], turns: int) -> dict[str
     """Seconds of each step in each turn, by name. They take turns, so that the machine's slow moments hit all alike."""
     rows = [{name: step() for name, step in steps.items()} for _ in range(turns)]
     return {name: [row[name] for row in rows] for name in steps}
+
+
+def median_ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
+    """The median, over the turns, of how many times as long the first took."""
+    return statistics.median(one / other for one, other in zip(seconds, others, strict=True))
 
 
 class TrainerStep:
@@ -129,7 +135,52 @@ def student_of(trainer: Trainer) -> torch.nn.Module | None:
     return getattr(trainer.objective, "student", None)
 
 
-class PlainStep:
+class PlainNetwork:
+    """The zoo's network of a recognizer in PyTorch alone: built anew with its weights, without pvbias' own layers.
+
+    Args:
+        cfg: completed configuration.
+        recognizer: whose weights it takes.
+        settings: whose device and precision it takes.
+        memory_format: ``contiguous`` or ``channels_last_3d``.
+
+    Attributes:
+        module: the network.
+    """
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer, settings: Settings, memory_format: str) -> None:
+        entry, data = find_model(cfg), cfg.DATA
+        self.device, self.precision, self.memory_format = settings.device, settings.precision, memory_format
+        self.module = entry.build(
+            num_classes=cfg.MODEL.NUM_CLASSES, num_frames=data.NUM_FRAMES, crop_size=data.TRAIN_CROP_SIZE
+        )
+        self.module.load_state_dict(recognizer.module.state_dict())
+        self.module.to(self.device)
+        own = dict(recognizer.module.named_parameters())
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(own[name].requires_grad)
+            if parameter.dim() == 5:
+                parameter.data = parameter.data.contiguous(memory_format=MEMORY_FORMATS[memory_format])
+        self.pathways, self.mean, self.std = entry.pathways, recognizer.mean.clone(), recognizer.std.clone()
+
+    def clips(self, clips: Tensor) -> Tensor:
+        """uint8 clips ``(N, C, T, H, W)`` as float in [0, 1], on the device, in the memory format."""
+        moved = clips.to(self.device, non_blocking=True)
+        return moved.to(torch.float32, memory_format=MEMORY_FORMATS[self.memory_format]).div_(255)
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """Logits ``(N, K)`` of clips ``(N, C, T, H, W)``, float in [0, 1]."""
+        return first_head(self.module(self.pathways((clips - self.mean) / self.std)))
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Forward passes inside run in the precision."""
+        dtype = _DTYPES.get(self.precision)
+        with tf32(self.precision == "tf32"), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            yield
+
+
+class PlainStep(PlainNetwork):
     """A step of a training loop written by hand in PyTorch: autocast, cross-entropy, backward, SGD with momentum.
 
     ::
@@ -149,26 +200,12 @@ class PlainStep:
     """
 
     def __init__(self, step: TrainerStep, memory_format: str) -> None:
-        cfg, recognizer, settings = step.trainer.cfg, step.trainer.recognizer, step.trainer.settings
+        cfg = step.trainer.cfg
         for key, value in flat(cfg):
             if PLAIN.get(key, value) != value:
                 raise ConfigError(f"{key} = {value!r}: the plain loop has {PLAIN[key]!r}, and cannot be set beside it.")
-        entry, data = find_model(cfg), cfg.DATA
-        self.device, self.precision, self.memory_format = settings.device, settings.precision, memory_format
-        self.module = entry.build(
-            num_classes=cfg.MODEL.NUM_CLASSES, num_frames=data.NUM_FRAMES, crop_size=data.TRAIN_CROP_SIZE
-        )
-        self.module.load_state_dict(recognizer.module.state_dict())
-        self.module.to(self.device)
-        layout = MEMORY_FORMATS[memory_format]
-        own = dict(recognizer.module.named_parameters())
-        for name, parameter in self.module.named_parameters():
-            parameter.requires_grad_(own[name].requires_grad)
-            if parameter.dim() == 5:
-                parameter.data = parameter.data.contiguous(memory_format=layout)
-        self.pathways, self.mean, self.std = entry.pathways, recognizer.mean.clone(), recognizer.std.clone()
-        moved = step.batch.clips.to(self.device)
-        self.clips = moved.to(torch.float32, memory_format=layout).div_(255)
+        super().__init__(cfg, step.trainer.recognizer, step.trainer.settings, memory_format)
+        self.batch = self.clips(step.batch.clips)
         assert step.batch.labels is not None  # of noise there are
         self.labels = step.batch.labels.to(self.device)
         trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
@@ -183,24 +220,13 @@ class PlainStep:
     def step(self) -> Tensor:
         """Take a step; the loss, a scalar on the device."""
         with self.autocast():
-            loss = F.cross_entropy(self.logits(self.clips), self.labels)
+            loss = F.cross_entropy(self.logits(self.batch), self.labels)
         self.optimizer.zero_grad(set_to_none=True)
         with tf32(self.precision == "tf32"):
             self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss
-
-    def logits(self, clips: Tensor) -> Tensor:
-        """Logits ``(N, K)`` of clips ``(N, C, T, H, W)``, float in [0, 1]."""
-        return first_head(self.module(self.pathways((clips - self.mean) / self.std)))
-
-    @contextmanager
-    def autocast(self) -> Iterator[None]:
-        """Forward passes inside run in the trainer's precision."""
-        dtype = _DTYPES.get(self.precision)
-        with tf32(self.precision == "tf32"), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            yield
 
 
 class _OneBatch:

@@ -35,16 +35,20 @@ def test_decoding_is_timed_beside_a_plain_loop(bar_videos, capsys):
     assert "PyAV" in text
 
 
-def test_measuring_is_timed_three_ways(bar_videos, capsys, monkeypatch):
+def test_measuring_is_timed_in_all_ways(bar_videos, tmp_path, capsys, monkeypatch):
     """By a clock that ticks faster and faster, so that no two ways take the same time."""
     ticks = itertools.count()
     monkeypatch.setattr("time.perf_counter", lambda: float(next(ticks) ** 3))
+    path = tmp_path / "measure.json"
     arguments = ["--data", str(bar_videos / "test.csv"), "--crop-size", "32", "--workers", "0", "--repeats", "1"]
+    arguments += ["--model", "r3d_small", "--against", "plain", "--json", str(path), "--set", "NUM_GPUS", "0"]
     assert main(["benchmark", "measure", *arguments]) == 0
     text = capsys.readouterr().out
     assert "8 videos x 1 clips" in text
-    for way in ("one pass, 4 variants", "4 separate passes", "forwards alone"):
-        assert way in text
+    ways = ["one pass, 4 variants", "4 separate passes", "forwards alone"]
+    ways += ["plain forwards, contiguous", "plain forwards, channels_last_3d"]
+    assert list(json.loads(path.read_text())["seconds"]) == ways
+    assert [row[""] for row in table(text)] == ways
     base, *others = ([float(row[column]) for column in ("median s", "ratio to one pass")] for row in table(text))
     assert base[1] == 1
     for seconds, ratio in others:

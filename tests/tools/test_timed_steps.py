@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pvbias.errors import ConfigError
-from pvbias.tools.timed_steps import PlainStep, TrainerStep, take_turns
+from pvbias.tools.timed_steps import PlainNetwork, PlainStep, TrainerStep, take_turns
 
 SMALL = ["MODEL.MODEL_NAME", "r3d_small", "DATA.TRAIN_CROP_SIZE", "16", "DATA.NUM_FRAMES", "4", "TRAIN.BATCH_SIZE", "2"]
 SMALL += ["NUM_GPUS", "0", "PRECISION", "fp32"]
@@ -18,6 +18,15 @@ def test_a_plain_loop_computes_what_the_trainer_does(memory_format):
     wide = [p for p in plain.module.parameters() if p.dim() == 5 and min(p.shape[:2]) > 1]
     assert wide
     assert all(parameter.is_contiguous(memory_format=layout) for parameter in wide)
+
+
+def test_a_plain_network_gives_the_recognizers_logits():
+    trainer = TrainerStep(SMALL).trainer
+    plain = PlainNetwork(trainer.cfg, trainer.recognizer.eval(), trainer.settings, "contiguous")
+    plain.module.eval()
+    clips = torch.randint(256, (2, 3, 4, 16, 16), dtype=torch.uint8)
+    with torch.no_grad(), plain.autocast():
+        torch.testing.assert_close(plain.logits(plain.clips(clips)), trainer.recognizer(clips), rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_weights_stay_frozen():
