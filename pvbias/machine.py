@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -72,6 +73,19 @@ def give_back_memory() -> None:
     """
     if _keeps_memory:
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The largest memory so far, in bytes: allocated on a GPU, else resident of this process (0: the system does not
+    say)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def keeps_memory() -> bool:

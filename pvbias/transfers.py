@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -33,30 +34,41 @@ def to_device_joined(parts: Sequence[Tensor], device: torch.device) -> Tensor:
 
 def to_host(values: Tensor) -> Tensor:
     """A tensor in the host's memory, page-locked where it is from a GPU: its values are there once the GPU has come to
-    a :class:`Mark` that is set later."""
+    the end of a :class:`Span` that ends later."""
     return values.to("cpu", non_blocking=True)
 
 
-class Mark:
-    """A place in the queue of a device's work, behind all that is queued so far.
+class Span:
+    """A stretch of a device's work: behind all that is queued so far, up to :meth:`end`.
 
     Args:
-        device: on the CPU nothing is queued, and no mark is waited for.
+        device: on the CPU nothing is queued, and nothing is waited for.
     """
 
     def __init__(self, device: torch.device) -> None:
-        # Blocking: the host sleeps while it waits, and leaves its cores to whatever decodes.
-        self._event = torch.cuda.Event(enable_timing=True, blocking=True) if device.type == "cuda" else None
-        if self._event is not None:
-            self._event.record(torch.cuda.current_stream(device))
+        self._device = device
+        self._began = self._ended = self._now()
+
+    def end(self) -> None:
+        """Let it end behind all that is queued so far."""
+        self._ended = self._now()
 
     def wait(self) -> None:
-        """Wait until the device has come to it."""
-        if self._event is not None:
-            self._event.synchronize()
+        """Wait until the device has come to its end."""
+        if not isinstance(self._ended, float):
+            self._ended.synchronize()
 
-    def seconds_since(self, earlier: Mark) -> float:
-        """The device's time from another mark to this one, both of which have been waited for; 0 on the CPU."""
-        if self._event is None or earlier._event is None:
-            return 0.0
-        return earlier._event.elapsed_time(self._event) / 1000
+    def seconds(self) -> float:
+        """The time from its beginning to its end on the device; waits for that."""
+        if isinstance(self._began, float) or isinstance(self._ended, float):
+            return float(self._ended - self._began)  # type: ignore[operator]
+        self.wait()
+        return self._began.elapsed_time(self._ended) / 1000
+
+    def _now(self) -> torch.cuda.Event | float:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        # Blocking: the host sleeps while it waits, and leaves its cores to whatever decodes.
+        event = torch.cuda.Event(enable_timing=True, blocking=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event

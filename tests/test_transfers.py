@@ -1,6 +1,7 @@
 """How often the host waits for a GPU: a step of training and a batch of an evaluation are queued, and it goes on."""
 
 import contextlib
+import dataclasses
 import sys
 
 import pytest
@@ -22,7 +23,7 @@ from pvbias.needs import Needs
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import OBJECTIVE, TRANSFORM
 from pvbias.runtime import Settings
-from pvbias.transfers import Mark
+from pvbias.transfers import Span, to_device_joined, to_host
 
 from .waits import DEVICE, Waits
 
@@ -78,9 +79,9 @@ class Loader:
 
 @pytest.fixture
 def watched(monkeypatch):
-    """Context that watches the device; marks in its queue that are waited for are events, too."""
+    """Context that watches the device; stretches of its work that are waited for are events, too."""
     found = Waits()
-    monkeypatch.setattr(Mark, "wait", lambda self: found.events.append("wait"))
+    monkeypatch.setattr(Span, "wait", lambda self: found.events.append("wait"))
     monkeypatch.setattr(sys.modules["torch.optim.sgd"], "_device_dtype_check_for_fused", lambda parameter: None)
     return found
 
@@ -165,3 +166,40 @@ def test_an_evaluation_waits_for_a_batch_when_the_next_one_is_queued(watched, fe
         *("wait", "4"),
     ]
     assert [(part.first, part.good, list(part.rows["look"])) for part in parts] == [(n, 1, [n]) for n in range(5)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d], ids=str)
+def test_on_a_gpu_parts_arrive_joined(layout):
+    parts = [torch.randint(256, (n, 3, 4, 8, 8), dtype=torch.uint8).contiguous(memory_format=layout) for n in (2, 1)]
+    joined = to_device_joined(parts, torch.device("cuda", 0))
+    assert joined.is_contiguous(memory_format=layout)
+    assert torch.equal(to_host(joined.clone().cpu()), torch.cat(parts))
+
+
+class Keep(Look):
+    """Keeps the logits."""
+
+    def process(self, video, outputs):
+        self.rows[video.index] = {name: each.logits.clone() for name, each in outputs.items()}
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_every_video_has_its_own_outputs():
+    """In batches that hold parts of two videos, each looked at when the next one is queued."""
+
+    class Different(Videos):
+        def __iter__(self):
+            for video in super().__iter__():
+                yield dataclasses.replace(video, clips=torch.randint_like(video.clips, 60 * video.index + 1))
+
+    torch.manual_seed(0)
+    model = Recognizer(Network(), clip_spec=SPEC, head="stages.2.3", stages="stages").eval()
+    cfg, rows = load_cfg(overrides=["TEST.BATCH_SIZE", "2"]), []
+    for device in ("cpu", "cuda"):
+        settings = Settings(device=torch.device(device), memory_format="channels_last_3d", precision="fp32")
+        keep = Keep(Needs(modulations=("original", "shuffle")), [])
+        torch.manual_seed(1)
+        list(measure_chunks(cfg, settings.place(model), Different(), {"keep": keep}, settings, tqdm(disable=True)))
+        rows.append(keep.rows)
+    torch.testing.assert_close(rows[1], rows[0], rtol=1e-3, atol=1e-3)

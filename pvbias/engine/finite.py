@@ -10,7 +10,6 @@ as it is.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..transfers import Mark, is_asynchronous, to_host
+from ..transfers import Span, is_asynchronous, to_host
 
 #: Makes the error of scalars that are not finite, of their values by name.
 Refusal = Callable[[Mapping[str, float]], Exception]
@@ -75,9 +74,8 @@ class StepScalars:
         self._parts: list[_Part] = []
         self._late: Tensor | None = None
         self._metrics: dict[str, float] = {}
-        self._began, self._began_at = Mark(device), time.perf_counter()
-        self._ended: Mark | None = None
-        self._ended_at = self._began_at
+        #: The device's work on the step.
+        self.span = Span(device)
 
     def add(self, values: Mapping[str, Tensor], *, divisor: int = 1, refusal: Refusal | None = None) -> None:
         """Add scalars; where they are read at once, an error is raised here.
@@ -100,7 +98,7 @@ class StepScalars:
         """Note that all of the step is queued; its values are on their way to the host from here on."""
         if self._parts:
             self._late = to_host(torch.cat([part.values.double() for part in self._parts]))
-        self._ended, self._ended_at = Mark(self._device), time.perf_counter()
+        self.span.end()
 
     def read(self) -> dict[str, float]:
         """The sums of the scalars, by key; waits for the device until it has done the step.
@@ -109,20 +107,12 @@ class StepScalars:
             Exception: the first refusal of a value that is not finite.
         """
         if self._late is not None:
-            assert self._ended is not None
-            self._ended.wait()
+            self.span.wait()
             values = iter(self._late.tolist())
             for part in self._parts:
                 self._take(part, [next(values) for _ in part.keys])
             self._late, self._parts = None, []
         return self._metrics
-
-    def device_seconds(self) -> float:
-        """The time that the device had this step to do; waits for its end."""
-        if self._ended is None or not is_asynchronous(self._device):
-            return self._ended_at - self._began_at
-        self._ended.wait()
-        return self._ended.seconds_since(self._began)
 
     def _take(self, part: _Part, values: list[float]) -> None:
         named = dict(zip(part.keys, values, strict=True))

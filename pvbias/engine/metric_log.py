@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..distributed import all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, TrainingError
 from ..files import write_atomically
+from ..throughput import Throughput
 from .hook import Hook
 from .state import StepRecord, TrainState
 
@@ -48,11 +49,13 @@ class MetricLog(Hook):
         self._tensorboard: Any = None
         self._bar: tqdm | None = None
         self._last: StepRecord | None = None
+        self._throughput: Throughput | None = None
         self._forget()
 
     def before_train(self, state: TrainState) -> None:
         """Open the outputs (main process)."""
         self._started, self._first_iteration = time.perf_counter(), state.iteration
+        self._throughput = Throughput(state.settings.device)
         if not is_main_process():
             return
         folder = Path(state.cfg.OUTPUT_DIR)
@@ -142,12 +145,13 @@ class MetricLog(Hook):
             "compute_seconds": self._compute_seconds / self._steps,
             "eta_seconds": (time.perf_counter() - self._started) / done * left,
         }
+        throughput = str(self._throughput)
         self._forget()
         self.write(state, "train", {**self.latest, **state.learning_rates, **timing})
         if not is_main_process():
             return
         shown = {name: value for name, value in self.latest.items() if not name.endswith("grad_norm")}
-        times = f"data {timing['data_seconds']:.3f} s, compute {timing['compute_seconds']:.3f} s a step"
+        times = f"data {timing['data_seconds']:.3f} s, compute {timing['compute_seconds']:.3f} s a step, {throughput}"
         if self._bar is not None:
             self._bar.set_postfix_str(f"{_text(shown)}, {times}")
         else:
@@ -173,11 +177,17 @@ class MetricLog(Hook):
         self._data_seconds += last.data_seconds
         self._compute_seconds += last.compute_seconds
         self._steps += 1
+        assert self._throughput is not None
+        assert last.scalars is not None
+        seconds = last.data_seconds + last.compute_seconds
+        self._throughput.add(last.clips * get_world_size(), seconds=seconds, busy=last.scalars.span.seconds())
 
     def _forget(self) -> None:
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._data_seconds = self._compute_seconds = 0.0
         self._steps = 0
+        if self._throughput is not None:
+            self._throughput.reset()
 
 
 def _rewind(file: Path, state: TrainState) -> list[dict[str, Any]]:

@@ -56,11 +56,13 @@ class StepRecord:
         scalars: to be logged; None: there has been no step.
         data_seconds: waiting for the loader.
         compute_seconds: everything else.
+        clips: of this process, of all streams.
     """
 
     scalars: StepScalars | None = None
     data_seconds: float = 0.0
     compute_seconds: float = 0.0
+    clips: int = 0
 
     @property
     def metrics(self) -> Mapping[str, float]:

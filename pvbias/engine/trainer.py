@@ -105,7 +105,8 @@ class Trainer(TrainState):
             before = self.last
             _ = before.metrics  # of the step before this one: what waits for a GPU waits with a step queued behind
             done = time.perf_counter()
-            self.last = StepRecord(scalars, data_seconds=loaded - started, compute_seconds=done - loaded)
+            clips = sum(len(each.names) for batch in window for each in (batch, *batch.streams.values()))
+            self.last = StepRecord(scalars, loaded - started, done - loaded, clips)
             self.iteration += 1
             for hook in self.hooks:
                 hook.after_step(self)

@@ -14,7 +14,7 @@ from ..data import TestVideo, Views
 from ..machine import give_back_memory
 from ..models.outputs import EMBEDDING, Outputs
 from ..models.recognizer import Recognizer
-from ..transfers import Mark, to_device_joined, to_host
+from ..transfers import Span, to_device_joined, to_host
 
 if TYPE_CHECKING:
     from ..runtime import Settings
@@ -39,17 +39,17 @@ class QueuedOutputs(NamedTuple):
 
     Attributes:
         parts: the batch.
-        outputs: by modulation, in the host's memory; filled in when the device has come to the mark.
-        mark: behind the batch.
+        outputs: by modulation, in the host's memory; filled in when the device is through.
+        span: of the device's work on the batch.
     """
 
     parts: Sequence[Part]
     outputs: dict[str, Outputs]
-    mark: Mark
+    span: Span
 
     def get(self) -> dict[str, Outputs]:
         """The outputs by modulation; waits for them."""
-        self.mark.wait()
+        self.span.wait()
         return self.outputs
 
 
@@ -86,6 +86,7 @@ def forward(
     settings: Settings,
 ) -> QueuedOutputs:
     """Outputs of the model for each modulation of a batch of views, float32 on the CPU, with the features wanted."""
+    span = Span(settings.device)
     views = to_device_joined([part.clips for part in parts], settings.device)
     seeds = [
         seed for part in parts for seed in view_seeds(cfg.RNG_SEED, part.video.record.name, part.stop, first=part.start)
@@ -111,7 +112,8 @@ def forward(
                 frames = gather_frames(features, rearrangement.frames(views.shape[2], seeds))
                 outputs[name] = recognizer.outputs_of_features(frames, wanted[name])
     on_the_way = {name: output.map(lambda value: to_host(value.float())) for name, output in outputs.items()}
-    return QueuedOutputs(parts, on_the_way, Mark(settings.device))
+    span.end()
+    return QueuedOutputs(parts, on_the_way, span)
 
 
 def _sharing_frame_stages(

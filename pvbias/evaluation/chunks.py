@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,9 +19,11 @@ from tqdm import tqdm
 
 from ..clips import modulation
 from ..data import BadVideo, BadViewsError, TestLoader, TestVideo, Views
+from ..distributed import get_world_size, is_main_process
 from ..errors import DataError, WeightsError
 from ..models.outputs import Features, Outputs, each_tensor
 from ..models.recognizer import Recognizer
+from ..throughput import Throughput
 from ..transfers import is_asynchronous
 from .batches import Part, QueuedOutputs, forward, pack
 from .evaluator import Evaluator, VideoViews
@@ -27,6 +31,9 @@ from .partial import ChunkResult
 
 if TYPE_CHECKING:
     from ..runtime import Settings
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -61,6 +68,7 @@ def measure_chunks(
     A GPU has the next batch queued, of whichever chunk, before the host looks at what came of this one.
     """
     wanted = _wanted(evaluators.values())
+    throughput, before = Throughput(settings.device), time.perf_counter()
     features_of = cache(partial(_views_of_features, list(evaluators.values())))
     for chunk, outputs in _behind(_queue(cfg, recognizer, loader, wanted, settings, bar), settings.device):
         if outputs is None:
@@ -76,6 +84,12 @@ def measure_chunks(
             chunk.result.bad.append(error.video)
             for evaluator in evaluators.values():
                 evaluator.rows.pop(error.video.index, None)
+        views, now = sum(len(part.clips) for part in outputs.parts), time.perf_counter()
+        throughput.add(views, seconds=now - before, busy=outputs.span.seconds())
+        before = now
+    if throughput.clips and is_main_process():
+        of = "views" if get_world_size() == 1 else f"views in the first of {get_world_size()} processes"
+        logger.info("Measured %d %s, on %d kinds of clips each: %s", throughput.clips, of, len(wanted), throughput)
 
 
 def _queue(

@@ -83,6 +83,32 @@ def test_steps_and_log_are_those_of_values_read_at_once(tmp_path, monkeypatch, m
     assert not runs[0].phases[0].optimizer.param_groups[0]["fused"]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_on_a_gpu_steps_wait_for_nothing_and_stop_there(tmp_path, method, kind):
+    """torch says where a step would wait; the third one is not finite."""
+
+    class Strict(Weights):
+        def before_train(self, trainer):
+            trainer._step, step = lambda window: self._strictly(step, window), trainer._step
+
+        def _strictly(self, step, window):
+            torch.cuda.set_sync_debug_mode("error" if self.after else "default")  # the first one sets up libraries
+            try:
+                return step(window)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+    given = ("NUM_GPUS", 1, "SOLVER.OPTIMIZING_METHOD", method, "SOLVER.BASE_LR", METHODS[method])
+    seen = Strict()
+    trainer = trainer_of(tmp_path, BreaksAt, *given, hooks=[seen], step=3, kind=kind)
+    assert trainer.settings.device.type == "cuda"
+    with pytest.raises(TrainingError, match="iteration 3 of 6, before it changed any weight"):
+        trainer.train()
+    assert torch.equal(weights(trainer.recognizer), seen.after[1][0])
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ["loss", "gradient"])
 @pytest.mark.parametrize("step", [1, 2, 3, 6])  # the first one, inside the first epoch, its last, that of the training
