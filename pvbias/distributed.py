@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from .transfers import Span, to_device, to_host
 
 
 def is_distributed() -> bool:
@@ -52,10 +55,27 @@ def gather_objects(value: Any) -> list[Any]:
     return values or []
 
 
+def agree(wish: int, device: torch.device) -> Callable[[], int]:
+    """Ask for the maximum of a number over all processes; to be called by all of them.
+
+    Returns:
+        A function that gives it. It waits for a GPU until that has done what was queued before.
+    """
+    if get_world_size() == 1:
+        return lambda: wish
+    span = Span(device)
+    largest = to_device(torch.tensor(wish), device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    found = to_host(largest)
+    span.end()
+
+    def read() -> int:
+        span.wait()
+        return int(found)
+
+    return read
+
+
 def agreed(wish: int, device: torch.device) -> int:
     """The maximum of a number over all processes; to be called by all of them."""
-    if get_world_size() == 1:
-        return wish
-    largest = torch.tensor(wish, device=device)
-    dist.all_reduce(largest, dist.ReduceOp.MAX)
-    return int(largest)
+    return agree(wish, device)()

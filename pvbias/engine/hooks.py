@@ -16,10 +16,11 @@ from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import Tensor, nn
 
 from ..data import BadVideo, BadVideoLog
-from ..distributed import agreed, all_gather_objects, get_rank, get_world_size, is_main_process
+from ..distributed import agree, agreed, all_gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, did_you_mean
 from ..interruption import Interrupted, abandonable, stop_requested
 from ..models.batch_norm import synchronised
+from ..transfers import is_asynchronous
 from .checkpoint import begin_checkpoint, best_path, remove_unfinished, save_best, save_checkpoint
 from .hook import Hook, is_due
 from .metric_log import MetricLog
@@ -133,6 +134,7 @@ class Checkpoints(Hook):
     def __init__(self) -> None:
         self.latest: Path | None = None
         self._saved_at = 0.0
+        self._asked: Callable[[], int] | None = None
 
     def before_train(self, state: TrainState) -> None:
         """Remove leftovers of an earlier attempt, or of an earlier training that this one starts over."""
@@ -145,16 +147,26 @@ class Checkpoints(Hook):
     def after_step(self, state: TrainState) -> None:
         """Save a checkpoint where one is overdue, or on request, which then raises Interrupted."""
         minutes = state.cfg.TRAIN.CHECKPOINT_MINUTES
-        self._save(state, due=0 < minutes * 60 <= time.monotonic() - self._saved_at)
+        asked = self._asked
+        self._asked = self._ask(state, due=0 < minutes * 60 <= time.monotonic() - self._saved_at)
+        if not (is_asynchronous(state.settings.device) and get_world_size() > 1):
+            asked = self._asked  # at once; a GPU has the step before this one done when the others' answer is read
+        if asked is not None:
+            self._save(state, asked())
 
     def after_epoch(self, state: TrainState) -> None:
         """Save a checkpoint where one is due, or on request, which then raises Interrupted."""
-        self._save(state, due=is_due(state, state.cfg.TRAIN.CHECKPOINT_PERIOD))
+        self._asked = None
+        self._save(state, self._ask(state, due=is_due(state, state.cfg.TRAIN.CHECKPOINT_PERIOD))())
 
-    def _save(self, state: TrainState, *, due: bool) -> None:
-        # The processes' clocks differ, and a signal may reach one of them only.
-        wish = agreed(2 if stop_requested() else int(due), state.settings.device)
+    def _ask(self, state: TrainState, *, due: bool) -> Callable[[], int]:
+        """What all processes together wish, 0: to go on, 1: a checkpoint, 2: to leave with one. Their clocks differ,
+        and a signal may reach one of them only."""
+        return agree(2 if stop_requested() else int(due), state.settings.device)
+
+    def _save(self, state: TrainState, wish: int) -> None:
         if wish:
+            self._asked = None  # before there was this one
             self.latest = save_checkpoint(state)
             self._saved_at = time.monotonic()
         if wish == 2:

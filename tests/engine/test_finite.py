@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
-from pvbias.engine import CrossEntropy, Hook, Objective, Phase, finite, solver
+from pvbias.engine import CrossEntropy, Hook, Objective, Phase, finite, hooks, solver
 from pvbias.engine.checkpoint import newest_checkpoint
 from pvbias.engine.hooks import Checkpoints
 from pvbias.engine.metric_log import MetricLog
 from pvbias.errors import TrainingError
+from pvbias.interruption import Interrupted, request_stop
 
 from .toys import FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer, weights
 
@@ -153,6 +154,45 @@ def test_no_checkpoint_is_written_of_it(tmp_path, late):
     with pytest.raises(TrainingError, match="iteration 2 of 6"):
         trainer.train()
     assert newest_checkpoint(str(tmp_path)).name == "checkpoint_epoch_00000_step_00001.pyth"
+
+
+def asked(monkeypatch):
+    """What becomes of questions to other processes, made up: all wish the same."""
+    events = []
+
+    def agree(wish, device):
+        events.append(f"ask {wish}")
+        return lambda: events.append("read") or wish
+
+    monkeypatch.setattr(hooks, "agree", agree)
+    monkeypatch.setattr(hooks, "get_world_size", lambda: 2)
+    monkeypatch.setattr(hooks, "is_asynchronous", lambda device: True)
+    return events
+
+
+def test_a_checkpoint_that_is_overdue_is_written_once(tmp_path, late, monkeypatch):
+    events = asked(monkeypatch)
+    given = ("SOLVER.MAX_EPOCH", 1.0, "TRAIN.CHECKPOINT_MINUTES", 1e-9)
+    trainer_of(tmp_path, CrossEntropy, *given, hooks=[Checkpoints()], loader=FakeLoader(4)).train()
+    # After steps 1 to 4, and the epoch: what was asked while one was on its way is not read.
+    assert events == ["ask 1", "ask 1", "read", "ask 1", "ask 1", "read", "ask 1", "read"]
+
+
+def test_other_processes_are_asked_a_step_ahead_whether_to_stop(tmp_path, late, monkeypatch):
+    """One of two has been told to stop in the second step: both have the next one queued when they know of it."""
+    events = asked(monkeypatch)
+
+    class Told(Hook):
+        def after_step(self, trainer):
+            events.append(f"step {trainer.iteration}")
+            if trainer.iteration == 2:
+                request_stop()
+
+    trainer = trainer_of(tmp_path, CrossEntropy, hooks=[Told(), Checkpoints()], loader=FakeLoader(5))
+    with pytest.raises(Interrupted):
+        trainer.train()
+    assert events == ["step 1", "ask 0", "step 2", "ask 2", "read", "step 3", "ask 2", "read"]
+    assert newest_checkpoint(str(tmp_path)).name == "checkpoint_epoch_00000_step_00003.pyth"
 
 
 def test_a_first_step_that_loss_scaling_skips_leaves_nothing_behind(tmp_path, late):
