@@ -24,7 +24,7 @@ from pvbias.errors import ConfigError
 from pvbias.files import write_atomically
 from pvbias.machine import prepare_process
 from pvbias.storage.addresses import on_a_disk
-from pvbias.tools.roofline import count_work, measure_limits, top_kernels
+from pvbias.tools.roofline import Limits, Work, count_work, measure_limits, top_kernels
 from pvbias.tools.timed_steps import (
     MEMORY_FORMATS,
     STEPS_AT_ONCE,
@@ -64,11 +64,18 @@ FREEZE = 1.35
 
 TURNS = 5
 
+#: What an H100 (SXM) was measured to do in bf16, and its memory: what --work sets the steps' work beside.
+H100 = Limits(flops=745e12, bytes=3e12)
+
 EPILOG = """Each model in a process of its own, bf16: a loop written by hand in PyTorch (autocast, cross-entropy,
 backward, SGD with momentum; its clips on the device from the start) in both memory formats, the trainer's step with
 cross-entropy and with DRLFreeze, and evaluation forwards, all taking turns; medians of 5. "speed-up" is the best plain
 step over the trainer's, "freeze" DRLFreeze's step over cross-entropy's. What they take of the device's arithmetic and
 memory traffic, peak memory and the kernels that take most are in the file, which is written after each model.
+
+--work counts what the plain steps have to do instead, without a GPU: operations of convolutions and matrix products, a
+backward counted as two forwards, and bytes where each of PyTorch's operators reads what it is given once and writes its
+result once; and the milliseconds that an H100 needs for them (745 TFLOP/s, 3 TB/s).
 
 examples:
   pvbias benchmark gpu --out gpu.json
@@ -94,19 +101,22 @@ def main(argv: Sequence[str]) -> int:
         help="others than the five: N clips, T frames, side S",
     )
     add("--set", nargs="+", default=[], metavar=("KEY", "VALUE"), help="any keys of the configuration")
+    add("--work", action="store_true", help="only count the steps' operations and bytes, on any machine")
     args = parser.parse_args(argv)
-    if args.cases is None and not torch.cuda.is_available():
+    if args.cases is None and not args.work and not torch.cuda.is_available():
         raise ConfigError("There is no GPU here, and on a CPU these models would take hours: name smaller --cases.")
     load_cfg(overrides=args.set)  # refuses what is wrong in them, and imports the plugins, once for all cases
+    program, table = (_count, _work_table) if args.work else (_measure, _table)
     path, results = Path(args.out), []
     for case in args.cases or CASES:
         started = time.perf_counter()
-        result = {**asdict(case), **_in_own_process(case, args.set), "took_seconds": time.perf_counter() - started}
+        found = _in_own_process(program, case, args.set)
+        result = {**asdict(case), **found, "took_seconds": time.perf_counter() - started}
         results.append(result)
         document = {"versions": versions(), "freeze_at_most": FREEZE, "results": results}
         write_atomically(path, json.dumps(document, indent=1).encode())
-        print(_table([result]), flush=True)
-    print(f"\n{_table(results)}\n\n{path}")
+        print(table([result]), flush=True)
+    print(f"\n{table(results)}\n\n{path}")
     return int(any(result["met"] is not True for result in results))
 
 
@@ -123,20 +133,26 @@ def _case(text: str) -> Case:
     return known
 
 
-def _in_own_process(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
-    """What :func:`_measure` gives, from a process whose end gives the GPU's memory back; ``error`` where it failed."""
-    context = worker_context(*(name for name in sys.modules if name.startswith("pvbias.")), sent=_measure)
+def _in_own_process(
+    program: Callable[[Case, Sequence[str]], dict[str, Any]], case: Case, overrides: Sequence[str]
+) -> dict[str, Any]:
+    """What a program gives, from a process whose end gives the GPU's memory back; ``error`` where it failed."""
+    context = worker_context(*(name for name in sys.modules if name.startswith("pvbias.")), sent=program)
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
-        future = process.submit(_measure, case, overrides)
+        future = process.submit(program, case, overrides)
         error = future.exception()
     if error is not None:
         return {"error": "".join(traceback.format_exception(error)), "met": None}
     return future.result()
 
 
-def _measure(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
-    """The figures of a case; times in milliseconds."""
-    prepare_process()
+def _count(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
+    """The work of a plain step of a case."""
+    step = TrainerStep([*_overrides(case), *overrides, "NUM_GPUS", "0"])
+    return {"work": asdict(count_work(PlainStep(step, "channels_last_3d"))), "met": True}
+
+
+def _overrides(case: Case) -> list[str]:
     clips, frames, side = case.clips
     keys = {
         "MODEL.MODEL_NAME": case.model,
@@ -146,7 +162,13 @@ def _measure(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
         "PRECISION": "bf16",
         "SOLVER.BASE_LR": 1e-4,  # the clips are noise: weights should not run away
     }
-    given = [*(str(part) for pair in keys.items() for part in pair), *overrides]
+    return [str(part) for pair in keys.items() for part in pair]
+
+
+def _measure(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
+    """The figures of a case; times in milliseconds."""
+    prepare_process()
+    given = [*_overrides(case), *overrides]
     memory: dict[str, float | None] = {}
     with _Peak(memory, "pvbias"):
         trained = TrainerStep([*given, "OBJECTIVE.NAME", "CrossEntropy"])
@@ -259,19 +281,18 @@ class _Peak:
 
 
 def _table(results: Sequence[dict[str, Any]]) -> str:
-    """A line for each case."""
+    """A line for each case: what was timed."""
     rows: list[tuple] = []
     for result in results:
-        name = f"{result['model']} {'x'.join(map(str, result['clips']))}"
         if "error" in result:
-            rows.append((name, "failed: " + result["error"].strip().splitlines()[-1][:60]))
+            rows.append(_failed(result))
             continue
         steps = {name: statistics.median(values) for name, values in result["step_ms"].items()}
         forwards = {name: statistics.median(values) for name, values in result["evaluation_ms"].items()}
         best, expected = result["best_plain"], result["speedup"]
         rows.append(
             (
-                name,
+                _name(result),
                 f"{steps[f'plain {best}']:.1f} ({best})",
                 f"{steps['pvbias']:.1f}",
                 f"{result['measured_speedup']:.2f}" + (f" (>= {expected})" if expected else ""),
@@ -283,3 +304,25 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         )
     headers = ("", "plain ms", "pvbias ms", "speed-up", "freeze", "plain evaluation ms", "pvbias evaluation ms", "")
     return tabulate(rows, headers=headers)
+
+
+def _work_table(results: Sequence[dict[str, Any]]) -> str:
+    """A line for each case: what its plain step has to do."""
+    rows: list[tuple] = []
+    for result in results:
+        if "error" in result:
+            rows.append(_failed(result))
+            continue
+        work = Work(**result["work"])
+        at_arithmetic, at_memory = 1000 * work.flops / H100.flops, 1000 * work.bytes / H100.bytes
+        rows.append((_name(result), work.flops / 1e12, at_arithmetic, work.bytes / 1e9, at_memory))
+    headers = ("", "TFLOP", "ms at an H100's arithmetic", "GB", "ms at its memory")
+    return tabulate(rows, headers=headers, floatfmt=("", ".3f", ".1f", ".1f", ".1f"))
+
+
+def _name(result: Mapping[str, Any]) -> str:
+    return f"{result['model']} {'x'.join(map(str, result['clips']))}"
+
+
+def _failed(result: Mapping[str, Any]) -> tuple[str, str]:
+    return _name(result), "failed: " + result["error"].strip().splitlines()[-1][:60]

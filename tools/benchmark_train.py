@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import json
 import math
@@ -11,7 +12,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -76,7 +77,7 @@ class Case:
     objective: str
     seconds: Sequence[float]
     student_seconds: Sequence[float] = ()
-    peak_mib: float
+    peak_mib: float = math.nan
     kernels: Sequence[Kernel] = ()
 
     @property
@@ -157,7 +158,19 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _compare(overrides: Sequence[Sequence[str]], turns: int, *, with_plain: bool) -> Comparison:
-    """Time the steps of several configurations, the first one the baseline, and a plain loop in both formats."""
+    """Time the steps of several configurations, the first one the baseline, and a plain loop in both formats; and
+    measure their memory."""
+    timed = _time(overrides, turns, with_plain=with_plain)
+    # What they had on a GPU is free for the processes that measure it.
+    gc.collect()
+    torch.cuda.empty_cache()
+    plain = [(overrides[0], case.memory_format) for case in timed.cases if case.objective == PLAIN]
+    peaks = [_in_own_process(*each) for each in [*((each, "") for each in overrides), *plain]]
+    cases = [replace(case, peak_mib=peak) for case, peak in zip(timed.cases, peaks, strict=True)]
+    return replace(timed, cases=cases)
+
+
+def _time(overrides: Sequence[Sequence[str]], turns: int, *, with_plain: bool) -> Comparison:
     trained = [TrainerStep(each) for each in overrides]
     plain = [PlainStep(trained[0], memory_format) for memory_format in MEMORY_FORMATS] if with_plain else []
     students = {number: StudentStep(step) for number, step in enumerate(trained) if student_of(step.trainer)}
@@ -178,7 +191,6 @@ def _compare(overrides: Sequence[Sequence[str]], turns: int, *, with_plain: bool
             objective=step.trainer.cfg.OBJECTIVE.NAME,
             seconds=seconds[f"step {number}"],
             student_seconds=seconds.get(f"student {number}", ()),
-            peak_mib=_in_own_process(overrides[number]),
             kernels=top_kernels(step, STEPS_AT_ONCE[device.type]) if on_gpu and with_plain else (),
         )
         for number, step in enumerate(trained)
@@ -190,7 +202,6 @@ def _compare(overrides: Sequence[Sequence[str]], turns: int, *, with_plain: bool
             memory_format=step.memory_format,
             objective=PLAIN,
             seconds=seconds[f"plain {step.memory_format}"],
-            peak_mib=_in_own_process(overrides[0], step.memory_format),
             kernels=top_kernels(step, STEPS_AT_ONCE[device.type]) if on_gpu else (),
         )
         for step in plain

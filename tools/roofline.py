@@ -82,7 +82,7 @@ def measure_limits(device: torch.device, precision: str) -> Limits:
 
 
 def count_work(plain: PlainStep) -> Work:
-    """Count the work of a plain step that is not the first (which has no momenta), on shapes alone, without values."""
+    """Count the work of a plain step, on shapes alone, without computing anything."""
     shapes = FakeTensorMode()
     with FakeCopyMode(shapes):
         plain = copy.deepcopy(plain)
@@ -92,6 +92,8 @@ def count_work(plain: PlainStep) -> Work:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             plain.logits(plain.batch[:1])
         plain.module.train()
+        if not plain.optimizer.state:
+            plain.step()  # the first one has no momenta
         with _ByteCounter() as traffic:
             plain.step()
     return Work(flops=3 * counter.get_total_flops() * len(plain.batch), bytes=traffic.bytes)

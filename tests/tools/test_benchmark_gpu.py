@@ -21,6 +21,18 @@ def test_cases_beside_a_plain_loop_and_one_that_fails(tmp_path, capsys):
     assert "r3d_small 2x4x16" in text
 
 
+def test_the_work_of_a_step_beside_what_an_h100_can_do(tmp_path, capsys):
+    path = tmp_path / "work.json"
+    assert main(["benchmark", "gpu", "--work", "--out", str(path), "--cases", "r3d_small:2x4x16"]) == 0
+    (result,) = json.loads(path.read_text())["results"]
+    row = capsys.readouterr().out.splitlines()[-3].split()
+    assert row[:2] == ["r3d_small", "2x4x16"]
+    # Two for a multiply-add, three forwards' worth, two clips; of one fvcore counts 4,311,040 in convolutions and
+    # 102,400 in the linear layer.
+    assert result["work"]["flops"] == 2 * 3 * 2 * (4_311_040 + 102_400)
+    assert float(row[4]) == pytest.approx(result["work"]["bytes"] / 1e9, abs=0.1)
+
+
 @pytest.mark.parametrize("case", ["r3d_18:2x4", "r3d_small"])
 def test_a_case_is_one_of_the_five_or_has_a_size(case, tmp_path, capsys):
     with pytest.raises(SystemExit):

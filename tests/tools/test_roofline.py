@@ -18,21 +18,20 @@ def linear(*, num_classes, num_frames, crop_size):
 
 @pytest.fixture
 def plain():
-    """A plain step of a single linear layer, which has taken its first one."""
+    """A plain step of a single linear layer."""
     restore = MODEL.snapshot()
     MODEL.register(ZooModel(zoo="toys", build=linear, clip_spec=SPEC, head="1"), name="one_layer")
     try:
         keys = ["MODEL.MODEL_NAME", "one_layer", "TRAIN.BATCH_SIZE", str(CLIPS), "NUM_GPUS", "0", "PRECISION", "fp32"]
-        step = PlainStep(TrainerStep(keys), "contiguous")
+        return PlainStep(TrainerStep(keys), "contiguous")
     finally:
         restore()
-    step()
-    return step
 
 
 def test_the_work_of_a_linear_layer(plain):
     before = [parameter.detach().clone() for parameter in plain.module.parameters()]
     work = count_work(plain)
+    assert not plain.optimizer.state  # it has taken no step
     # Outputs and the gradient of the weights; the gradient of the clips, counted as one of three, is not needed here.
     assert work.flops == 3 * 2 * INPUTS * CLASSES * CLIPS
     # The weights are by far the largest: read in the forward; their gradient is written; momentum *= m reads and writes
@@ -41,6 +40,8 @@ def test_the_work_of_a_linear_layer(plain):
     assert work.bytes == pytest.approx((1 + 1 + 2 + 3 + 3) * weights, rel=0.1)
     assert work.bytes > 10 * weights
     assert all(torch.equal(old, new) for old, new in zip(before, plain.module.parameters(), strict=True))
+    plain()
+    assert count_work(plain) == work
 
 
 def test_shares_of_what_a_device_can_do():
