@@ -1,10 +1,11 @@
-"""Lazy imports of a package's names: who needs one of them does not wait for torch, which others need."""
+"""Lazy imports: who needs one name of a package does not wait for torch, which others need."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -28,3 +29,19 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         return sorted({*homes, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})
 
     return find, names
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function that is imported when it is called, and can be pickled and passed on without that.
+
+    Attributes:
+        module, name: of the function.
+    """
+
+    module: str
+    name: str
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Call it."""
+        return getattr(importlib.import_module(self.module), self.name)(*arguments, **options)

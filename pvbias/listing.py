@@ -1,33 +1,16 @@
 """Listing of registered names and configuration keys, as plain values, cached between processes.
 
 To know it, everything has to be imported, torch and the model zoos among it, which takes seconds. What was found is
-kept in a file of the user's cache folder (``$XDG_CACHE_HOME/pvbias`` or ``~/.cache/pvbias``) for as long as nothing has
-changed that it comes from: no source file of pvbias or of the packages of announced plugins, and no version of an
-installed package.
+kept for as long as the installation does not change (:mod:`.installation`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
-import importlib.util
-import json
-import logging
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from . import __version__
-from .files import write_atomically
-from .plugin_loading import ENTRY_POINT_GROUP
-
-logger = logging.getLogger(__name__)
-
-#: Listings that are kept, of as many installations.
-_KEPT = 8
+from .installation import Kept, entry_points
 
 Listing = dict[str, Any]
 
@@ -48,12 +31,12 @@ def find_listing(plugins: Sequence[str] = ()) -> Listing:
     """
     if plugins or _imported():
         return _without_mark(_look(plugins))
-    file = _cache_folder() / f"listing-{_state()}.json"
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(file.read_bytes())
+    kept = Kept("listing")
+    if (known := kept.read()) is not None:
+        return known
     found = _look(plugins)
     if not found["incomplete"]:
-        _keep(file, _without_mark(found))
+        kept.write(_without_mark(found))
     return _without_mark(found)
 
 
@@ -98,7 +81,7 @@ def _look(plugins: Sequence[str]) -> Listing:
     found["models"] = [_model(name, model, MODEL.origin(name)) for name, model in MODEL]
     found["keys"] = keys
     found["modules"] = {module.__name__: getattr(module, "__file__", "") for module in modules}
-    found["incomplete"] = not {point.module for point in _entry_points()} <= found["modules"].keys()
+    found["incomplete"] = not {point.module for point in entry_points()} <= found["modules"].keys()
     return found
 
 
@@ -132,57 +115,3 @@ def _summary(thing: object) -> str:
         return described
     text = (getattr(getattr(thing, "configure", thing), "__doc__", "") or "").strip().split("\n\n")[0]
     return " ".join(text.split())
-
-
-def _entry_points() -> list[importlib.metadata.EntryPoint]:
-    return sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
-
-
-def _state() -> str:
-    """A fingerprint of the installation."""
-    digest = hashlib.sha256(repr((__version__, sys.version, sys.prefix)).encode())
-    for point in _entry_points():
-        digest.update(repr((point.name, point.value)).encode())
-    digest.update(repr(sorted(_installed())).encode(errors="surrogateescape"))
-    for path, status in _sources():
-        digest.update(repr((path, status.st_mtime_ns, status.st_size)).encode(errors="surrogateescape"))
-    return digest.hexdigest()[:24]
-
-
-def _installed() -> Iterator[str]:
-    """The folders whose times tell which packages are installed, in which versions."""
-    for place in sys.path:
-        with contextlib.suppress(OSError):
-            yield from (name for name in os.listdir(place or ".") if name.endswith((".dist-info", ".egg-info")))
-
-
-def _sources() -> Iterator[tuple[str, os.stat_result]]:
-    """The source files of pvbias and of the packages that announced plugins are in."""
-    folders = set()
-    for module in ("pvbias", *(point.module for point in _entry_points())):
-        name = module if module.startswith("pvbias.") else module.partition(".")[0]
-        spec = importlib.util.find_spec(name)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            folders.add(place)
-        if spec is not None and spec.origin and not spec.submodule_search_locations:
-            yield spec.origin, os.stat(spec.origin)
-    for folder in sorted(folders):
-        for root, _, files in os.walk(folder):
-            for name in sorted(files):
-                if name.endswith(".py"):
-                    path = os.path.join(root, name)
-                    yield path, os.stat(path)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pvbias"
-
-
-def _keep(file: Path, found: Listing) -> None:
-    """Write a listing to the cache, in place of older ones."""
-    try:
-        write_atomically(file, json.dumps(found).encode())
-        for other in sorted(file.parent.glob("listing-*.json"), key=lambda path: -path.stat().st_mtime)[_KEPT:]:
-            other.unlink(missing_ok=True)
-    except OSError as error:  # a home that cannot be written to
-        logger.debug("The listing is not kept in %s: %s", file.parent, error)

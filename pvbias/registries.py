@@ -80,6 +80,11 @@ class Registry(_FvcoreRegistry):
         same = (name for name, known in self._obj_map.items() if type(known) is type(obj) and known == obj)
         return next(same, None)
 
+    @property
+    def kind(self) -> str:
+        """What it holds, one word in capitals."""
+        return self._name
+
     def names(self) -> list[str]:
         """All registered names, sorted."""
         return sorted(self._obj_map)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pvbias import listing
+from pvbias import installation, listing
 from pvbias.cluster import Job
 
 PROGRAM = """
@@ -74,6 +74,33 @@ def test_what_is_registered_is_imported_once_and_then_remembered(tmp_path):
     assert "pvbias.plugins.drl: " in machine
 
 
+def test_a_job_is_submitted_without_torch(tmp_path):
+    """Once it has been imported to check a configuration, others do without."""
+    (tmp_path / "test.csv").write_text("a.mp4 0\n")
+    (tmp_path / "my.yaml").write_text(
+        f"DATA: {{TEST_SPLIT: {tmp_path}/test.csv}}\nOUTPUT_DIR: {tmp_path}/out\nTRAIN: {{ENABLE: false, "
+        "CHECKPOINT_FILE_PATH: zoo://pytorchvideo/x3d_s/kinetics400}\nMODEL: {MODEL_NAME: x3d_s}\n"
+    )
+    arguments = [
+        "submit",
+        "--cfg",
+        f"{tmp_path}/my.yaml",
+        "--cluster",
+        "local",
+        "--dry-run",
+        "SLURM.GPUS_PER_NODE",
+        "0",
+    ]
+    first, heavy = run(arguments, tmp_path)
+    assert "torch" in heavy
+
+    again, heavy = run(arguments, tmp_path)
+    assert (again, heavy) == (first, [])
+    assert f"OUTPUT_DIR: {tmp_path}/out\n" in first
+    other, heavy = run([*arguments, "--array", "4", "DRL.LAMBDA", "0.25", "SLURM.TIME", "90"], tmp_path)
+    assert (other.count("LAMBDA: 0.25\n"), heavy) == (1, [])
+
+
 def announce(folder, source="x = 1\n", version="1.0"):
     """An installed package that announces a plugin."""
     info = folder / f"toy-{version}.dist-info"
@@ -87,16 +114,16 @@ def announce(folder, source="x = 1\n", version="1.0"):
 
 
 def test_a_change_of_any_source_or_package_is_another_state(tmp_path, monkeypatch):
-    before = listing._state()
-    assert listing._state() == before
+    before = installation.state()
+    assert installation.state() == before
 
     monkeypatch.syspath_prepend(tmp_path)
     announce(tmp_path)
-    installed = listing._state()
+    installed = installation.state()
     announce(tmp_path, source="x = 2  # what the plugin registers may depend on it\n")
-    changed = listing._state()
+    changed = installation.state()
     (tmp_path / "other-2.0.dist-info").mkdir()
-    updated = listing._state()
+    updated = installation.state()
 
     assert len({before, installed, changed, updated}) == 4
 
@@ -108,7 +135,7 @@ def remembered(folder):
 def test_what_cannot_be_kept_is_found_anew(tmp_path, monkeypatch):
     """A home that cannot be written to, a file that is broken, and a plugin that does not import."""
     monkeypatch.setattr(listing, "_imported", lambda: False)
-    monkeypatch.setattr(listing, "_state", lambda: "state")
+    monkeypatch.setattr(installation, "state", lambda: "state")
     looks = []
 
     def look(plugins):

@@ -8,11 +8,11 @@ from functools import partial
 
 from fvcore.common.config import CfgNode
 
-from pvbias.data.sharding import Shard
 from pvbias.hardware import available_cores
 from pvbias.plugin_loading import load_plugins
 from pvbias.plugins.optical_flow import extract_flow
 from pvbias.registries import FLOW
+from pvbias.shard import Shard
 
 from .job_arrays import add_work_options, do_or_submit
 

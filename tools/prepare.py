@@ -9,7 +9,7 @@ from functools import partial
 
 from fvcore.common.config import CfgNode
 
-from pvbias.data.sharding import Shard
+from pvbias.shard import Shard
 from pvbias.transcoding.encoding import Encoding
 from pvbias.transcoding.prepare import prepare
 

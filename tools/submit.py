@@ -16,19 +16,20 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fvcore.common.config import CfgNode
 
-from pvbias.cluster import slurm
+from pvbias.cluster import Submission, slurm, with_environment, write_sbatch_script
 from pvbias.cluster.jobs import CLUSTERS, Job, current_states, explain, is_over
+from pvbias.cluster.run import RUN
+from pvbias.cluster.submission import placed
+from pvbias.config.remembered import load_cfg
 from pvbias.errors import ClusterError, ConfigError, PvbiasError
+from pvbias.lazy import Later
 from pvbias.run.paths import check_paths
+from pvbias.shard import Shard
 
 from .jobs import print_table
-
-if TYPE_CHECKING:
-    from pvbias.cluster import Submission
 
 EXAMPLES = """examples:
   pvbias submit --cfg my.yaml SLURM.PARTITION gpu SLURM.GPUS_PER_NODE 8 SLURM.NODES 2 OUTPUT_DIR /shared/me/run
@@ -58,16 +59,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="keys that override the file's")
     args = parser.parse_intermixed_args(argv)
     combinations = _combinations(args.sweep)
-    # Imported here: `--help` and a mistake in the command line do not wait for torch.
-    from pvbias.cluster import Submission
-    from pvbias.config import load_cfg
-    from pvbias.run import run, run_shard
-
     cfg = load_cfg(args.cfg, args.overrides)
     if args.array is not None:
         if cfg.TRAIN.ENABLE:
             raise ConfigError("--array is for measuring: set TRAIN.ENABLE to False. A training is one job.")
-        return submit_parts(cfg, args, part=run_shard, last=run)
+        return submit_parts(cfg, args, part=Later("pvbias.run", "run_shard"), last=RUN)
     cfgs = [cfg]
     if args.sweep:
         cfgs = [load_cfg(args.cfg, [*args.overrides, *_overrides(Path(cfg.OUTPUT_DIR), c)]) for c in combinations]
@@ -119,9 +115,6 @@ def submit_parts(
     Raises:
         ClusterError: see :class:`pvbias.cluster.Submission`.
     """
-    from pvbias.cluster import Submission
-    from pvbias.data.sharding import Shard
-
     submission = Submission(
         cfgs=[cfg] * args.array,
         folder=Path(cfg.OUTPUT_DIR),
@@ -144,9 +137,6 @@ def carry_out(submission: Submission, args: argparse.Namespace) -> int:
     Raises:
         ClusterError: see :meth:`pvbias.cluster.Submission.submit` and :func:`wait`.
     """
-    from pvbias.cluster import write_sbatch_script
-    from pvbias.cluster.submission import placed
-
     if args.cluster == "slurm":
         submission = _with_environment(submission)
     if args.files_elsewhere:
@@ -176,8 +166,6 @@ def carry_out(submission: Submission, args: argparse.Namespace) -> int:
 
 def _with_environment(submission: Submission) -> Submission:
     """The submission with what sbatch's environment variables ask for; say what that is."""
-    from pvbias.cluster import with_environment
-
     found = {id(cfg): with_environment(cfg) for cfg in submission.cfgs}
     _, taken, idle = next(iter(found.values()))
     for name, what in taken.items():

@@ -10,9 +10,9 @@ from pathlib import Path
 from pvbias.data.annotations import read_annotation
 from pvbias.data.bad_videos import BadVideo, BadVideoLog, count_causes
 from pvbias.data.manifest import Finished, list_folder
-from pvbias.data.sharding import Shard
 from pvbias.data.source import VideoFiles
 from pvbias.registries import FLOW
+from pvbias.shard import Shard
 from pvbias.transcoding.batch_encoding import encode_all, output_folder, plan_jobs
 from pvbias.transcoding.encoding import Encoding
 from pvbias.video.flow_coding import BOUND

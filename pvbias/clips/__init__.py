@@ -4,6 +4,7 @@ A clip is one tensor ``(N, C, T, H, W)``, RGB, or optical flow behind it or in i
 uint8 from the loader, float in [0, 1] on the device.
 """
 
+from ..modalities import RGB_AND_FLOW
 from .modulations import (
     ORIGINAL,
     Modulation,
@@ -16,7 +17,7 @@ from .modulations import (
 )
 from .pathways import Pathways, single_pathway, slow_fast_pathways
 from .rearrangements import FREEZE_FRAMES, Freeze, Reverse, Shuffle, ShuffleWithin, Subsample, shuffled_order
-from .spec import RGB_AND_FLOW, ClipSpec
+from .spec import ClipSpec
 
 __all__ = [
     "FREEZE_FRAMES",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fvcore.common.config import CfgNode
 
 from ..config import get_cfg
-from ..config.checks import check
+from ..config.remembered import check
 from ..errors import ConfigError
 from .slurm import limit_minutes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -18,12 +19,13 @@ from submitit import JobEnvironment
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
-from ..engine.launch import ProcessInfo, run_process
 from ..errors import ClusterError
 from ..interruption import Interrupted, Stopped, request_stop
-from ..run import run
+from ..lazy import Later
 from .jobs import ATTEMPT
-from .rendezvous import rendezvous
+
+#: What a job does, unless it is to do something else.
+RUN = Later("pvbias.run", "run")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ClusterRun:
     """
 
     cfg: CfgNode
-    do: Callable[[CfgNode], object] = run
+    do: Callable[[CfgNode], object] = RUN
     attempt: int = 1
 
     def __call__(self) -> None:
@@ -49,6 +51,9 @@ class ClusterRun:
         Raises:
             PvbiasError: see :mod:`pvbias.errors`.
         """
+        from ..engine.launch import ProcessInfo, run_process  # with torch: see _load
+        from .rendezvous import rendezvous
+
         env = JobEnvironment()
         attempt = int(os.environ["SLURM_RESTART_COUNT"]) + 1 if "SLURM_RESTART_COUNT" in os.environ else self.attempt
         logging.basicConfig(
@@ -76,9 +81,20 @@ class ClusterRun:
         finally:
             _end_workers()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load, (self.cfg, self.do, self.attempt)
+
     def checkpoint(self) -> DelayedSubmission:
         """The job that submitit submits in place of a preempted one."""
         return DelayedSubmission(replace(self, attempt=self.attempt + 1))
+
+
+def _load(cfg: CfgNode, do: Callable[[CfgNode], object], attempt: int) -> ClusterRun:
+    """Make a run from its pickle, in a job: with all that takes time to import. Signals are ignored until this is done,
+    and answered from then on as submitit does, until the run has handlers of its own."""
+    for module in ("pvbias.engine.launch", "pvbias.run.job"):
+        importlib.import_module(module)
+    return ClusterRun(cfg, do, attempt)
 
 
 def _end_workers() -> None:

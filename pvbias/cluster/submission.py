@@ -16,19 +16,18 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from fvcore.common.config import CfgNode
 from submitit import DebugExecutor, JobEnvironment, LocalExecutor, SlurmExecutor
 from submitit.core.utils import FailedJobError
 from submitit.helpers import clean_env
 
+from ..checkpoint_files import find_checkpoints
+from ..config.remembered import import_all
 from ..config.time_limit import minutes
-from ..engine import refuse_another_configuration
 from ..errors import ClusterError
-from ..run import run
 from ..run.paths import check_output_dir, check_paths
 from .jobs import FOLDER, Job, current_states, find_jobs, is_over
-from .run import ClusterRun
+from .run import RUN, ClusterRun
 from .slurm import check_request, is_here
 
 #: Python that ignores the signals of preemption and time limit until submitit's handlers are there. Importing takes
@@ -101,7 +100,11 @@ class Submission:
             check_output_dir(each.OUTPUT_DIR)
             if self.paths is not None:
                 self.paths(each)
-            refuse_another_configuration(each)
+            if find_checkpoints(each.OUTPUT_DIR):
+                from ..engine import refuse_another_configuration  # with torch, which reads them
+
+                import_all(each)
+                refuse_another_configuration(each)
         if self.cluster == "slurm":
             if is_here() or not elsewhere:
                 check_request(cfg)
@@ -119,8 +122,7 @@ class Submission:
     def _check_machine(self, asked: CfgNode) -> None:
         if asked.NODES > 1:
             raise ClusterError(f"SLURM.NODES = {asked.NODES}, but --cluster {self.cluster} is this machine alone.")
-        gpus, visible = asked.GPUS_PER_NODE, torch.cuda.device_count()
-        if gpus > visible:
+        if (gpus := asked.GPUS_PER_NODE) > 0 and gpus > (visible := _visible_gpus()):
             raise ClusterError(
                 f"SLURM.GPUS_PER_NODE = {gpus}, but this machine shows {visible}: ask for that many. With 0, "
                 "SLURM.TASKS_PER_NODE processes compute on the CPU."
@@ -138,7 +140,7 @@ class Submission:
         self.check()
         folder = self.folder.resolve() / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        parts = self.parts or [run] * len(self.cfgs)
+        parts = self.parts or [RUN] * len(self.cfgs)
         runs = [ClusterRun(placed(cfg), part) for cfg, part in zip(self.cfgs, parts, strict=True)]
         last = ClusterRun(placed(self.cfgs[0]), self.last) if self.last is not None else None
         with _clean_environment():
@@ -193,6 +195,12 @@ class Submission:
         )
         job.write()
         return job
+
+
+def _visible_gpus() -> int:
+    import torch  # which who asks for none does without
+
+    return torch.cuda.device_count()
 
 
 def _wait_for_room(jobs: Sequence[Job], most: int) -> None:

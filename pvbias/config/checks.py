@@ -9,10 +9,8 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from ..clips import ORIGINAL, Rearrangement, modulation
-from ..clips.spec import check_channels
 from ..errors import ConfigError
-from ..models import find_model
+from ..modalities import check_channels
 from .effects import flat
 from .keys import DECLARED, are_numbers, pair
 from .solvers import completed_solver, solver_groups
@@ -37,10 +35,13 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
         ConfigError: naming the key, its value and where it comes from.
     """
     origins = origins or {}
+    check_values(cfg, origins)
+    check_objects(cfg, origins)
 
-    def fail(key: str, what: str) -> None:
-        raise ConfigError(f"{origins.get(key, 'default')}: {key} = {value_of(cfg, key)!r} {what}")
 
+def check_values(cfg: CfgNode, origins: Mapping[str, str]) -> None:
+    """:func:`check` what needs no more than the values, and the rules of :data:`.keys.DECLARED`."""
+    fail = partial(_fail, cfg, origins)
     for key, value in flat(cfg):
         if value is not None and key in DECLARED:
             rule = DECLARED[key].rule
@@ -57,7 +58,17 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
         if low is not None and high is not None and low > high:
             fail(small, f"is larger than {large} = {high!r} ({origins.get(large, 'default')}): {why}")
     _check_relations(cfg, fail)
-    _check_modulations(cfg, fail, origins)
+
+
+#: Keys whose modulations :func:`check_objects` makes, and those that have to go with them.
+OF_MODULATIONS = ("BIAS.MODULATIONS", "BIAS.FREEZE_DRAWS", "BIAS.FREEZE_FRAME", "DATA.MODULATION", "DATA.NUM_FRAMES")
+
+
+def check_objects(cfg: CfgNode, origins: Mapping[str, str]) -> None:
+    """:func:`check` what needs what is registered: the modulations of :data:`OF_MODULATIONS`, and the model."""
+    from ..models import find_model  # with torch
+
+    _check_modulations(cfg, origins)
     if cfg.MODEL.MODEL_NAME:  # empty, until the run is completed
         with _found_for("MODEL.MODEL_NAME", origins):
             find_model(cfg)
@@ -94,7 +105,10 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
         _check_solver(completed_solver(cfg, group), partial(_fail_in, fail, group))
 
 
-def _check_modulations(cfg: CfgNode, fail: Callable[[str, str], None], origins: Mapping[str, str]) -> None:
+def _check_modulations(cfg: CfgNode, origins: Mapping[str, str]) -> None:
+    from ..clips import ORIGINAL, Rearrangement, modulation  # with torch
+
+    fail = partial(_fail, cfg, origins)
     compared = [modulation(spec) for spec in cfg.BIAS.MODULATIONS]
     if modulation(ORIGINAL) in compared:
         fail("BIAS.MODULATIONS", f"has {ORIGINAL!r}, the clips that the others are compared with")
@@ -107,6 +121,10 @@ def _check_modulations(cfg: CfgNode, fail: Callable[[str, str], None], origins: 
                 with _found_for(key, origins):
                     if isinstance(each, Rearrangement):
                         each.frames(cfg.DATA.NUM_FRAMES, [0])  # not every clip has enough frames for all of them
+
+
+def _fail(cfg: CfgNode, origins: Mapping[str, str], key: str, what: str) -> None:
+    raise ConfigError(f"{origins.get(key, 'default')}: {key} = {value_of(cfg, key)!r} {what}")
 
 
 def _fail_in(fail: Callable[[str, str], None], group: str, name: str, what: str) -> None:

@@ -16,6 +16,7 @@ from .keys import (
     at_least,
     between,
     declare,
+    maker,
     modulation_spec,
     on_a_disk,
     one_of,
@@ -378,7 +379,7 @@ def add_keys(cfg: CfgNode) -> None:
         None,
         "Mean of RGB in [0, 1], per channel, that clips are normalised with. (One for RGB in [0, 255] is to be "
         "divided by 255.) Of stacked flow frames two values each more (MODALITY rgb+flow). None: the model's.",
-        _colour(zero=True),
+        _colour(True),
         kind=list,
     )
     declare(
@@ -386,7 +387,7 @@ def add_keys(cfg: CfgNode) -> None:
         "DATA.STD",
         None,
         "Standard deviation of the channels that MEAN has the means of. None: the model's.",
-        _colour(zero=False),
+        _colour(False),
         kind=list,
     )
     declare(
@@ -418,7 +419,8 @@ def add_keys(cfg: CfgNode) -> None:
     )
 
 
-def _colour(*, zero: bool) -> Rule:
+@maker
+def _colour(zero: bool) -> Rule:
     def holds(value: Any) -> bool:
         channels = len(value) if are_numbers(value) else 0
         return channels >= 3 and channels % 2 == 1 and 0 <= min(value) <= max(value) <= 1 and (zero or min(value) > 0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import wraps
 from typing import Any
 
 from fvcore.common.config import CfgNode
@@ -23,12 +24,15 @@ class Rule:
         must: for messages: "must be at least 1".
         short: for lists: ">= 1".
         choices: the values, where they are few.
+        made: the name in :data:`MAKERS` of what made it, and the arguments; None: it cannot be made again without what
+            declares it.
     """
 
     holds: Callable[[Any], bool]
     must: str
     short: str
     choices: tuple[Any, ...] = ()
+    made: tuple[str, tuple[Any, ...]] | None = None
 
 
 class Effect(Enum):
@@ -78,11 +82,28 @@ class Key:
 DECLARED: dict[str, Key] = {}
 
 
+#: What makes rules that need no plugin and no torch, by name.
+MAKERS: dict[str, Callable[..., Rule]] = {}
+
+
+def maker(make: Callable[..., Rule]) -> Callable[..., Rule]:
+    """Decorate a function that makes rules of plain values, so that they can be made again in another process."""
+
+    @wraps(make)
+    def making(*arguments: Any) -> Rule:
+        return replace(make(*arguments), made=(make.__name__, arguments))
+
+    MAKERS[make.__name__] = making
+    return making
+
+
+@maker
 def anything() -> Rule:
     """Any value of the key's type."""
     return Rule(lambda _: True, "", "")
 
 
+@maker
 def on_a_disk() -> Rule:
     """A path that is not the address of an object store."""
     why = "must be on a disk: only lists and videos are read from object stores, and nothing is written there"
@@ -130,32 +151,38 @@ def declare(
     DECLARED[key] = Key(about, unit, rule or anything(), kind or type(default), default is None, effect, separator)
 
 
+@maker
 def at_least(low: float) -> Rule:
     """Numbers from ``low`` on."""
     return Rule(lambda value: value >= low, f"must be at least {low}", f">= {low}")
 
 
+@maker
 def above(low: float) -> Rule:
     """Numbers larger than ``low``."""
     return Rule(lambda value: value > low, f"must be above {low}", f"> {low}")
 
 
+@maker
 def between(low: float, high: float) -> Rule:
     """Numbers from ``low`` to ``high``, both included."""
     return Rule(lambda value: low <= value <= high, f"must lie in [{low}, {high}]", f"[{low}, {high}]")
 
 
+@maker
 def below_one() -> Rule:
     """Numbers from 0 on that are smaller than 1."""
     return Rule(lambda value: 0 <= value < 1, "must lie in [0, 1)", "[0, 1)")
 
 
+@maker
 def one_of(*choices: Any) -> Rule:
     """One of some values."""
     listed = ", ".join(map(repr, choices))
     return Rule(lambda value: value in choices, f"must be one of {listed}", f"one of {listed}", choices)
 
 
+@maker
 def pair(low: float, high: float = float("inf")) -> Rule:
     """``[min, max]`` with ``low <= min <= max <= high``."""
 
@@ -166,11 +193,16 @@ def pair(low: float, high: float = float("inf")) -> Rule:
     return Rule(holds, f"must be [min, max] with {low} <= min <= max{end}", f"[min, max], {low} <= min <= max{end}")
 
 
+@maker
 def texts() -> Rule:
     """A list of texts."""
     return Rule(
         lambda value: all(isinstance(item, str) for item in value), "must be a list of names", "a list of texts"
     )
+
+
+#: In the place of a maker: :func:`registered`, of the registry of a kind, with a separator.
+REGISTERED = "registered"
 
 
 def registered(registry: Registry, listed: str = "", *, separator: str = "") -> Rule:
@@ -182,16 +214,21 @@ def registered(registry: Registry, listed: str = "", *, separator: str = "") -> 
     """
 
     def holds(value: Any) -> bool:
-        names = value if isinstance(value, list) else [value]
-        if separator:
-            names = [part.strip() for name in names for part in name.split(separator)]
-        if not all(isinstance(name, str) for name in names):
-            return False
-        for name in names:
+        names = names_in(value, separator)
+        for name in names or ():
             registry.get(name)  # a ConfigError with the nearest names
-        return True
+        return names is not None
 
-    return Rule(holds, "must be a list of names", f"of `pvbias list {listed}`" if listed else "a registered name")
+    short = f"of `pvbias list {listed}`" if listed else "a registered name"
+    return Rule(holds, "must be a list of names", short, made=(REGISTERED, (registry.kind, separator)))
+
+
+def names_in(value: Any, separator: str) -> list[str] | None:
+    """The registered names in a value of a key; None where it has something else. See :func:`registered`."""
+    names = value if isinstance(value, list) else [value]
+    if separator:
+        names = [part.strip() for name in names for part in name.split(separator)]
+    return names if all(isinstance(name, str) for name in names) else None
 
 
 def modulation_spec() -> Rule:

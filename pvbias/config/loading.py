@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from fvcore.common.config import BASE_KEY, CfgNode
@@ -42,27 +43,45 @@ def load_cfg(path: str | os.PathLike | None = None, overrides: Sequence[str] = (
         ConfigError: an unknown key, a wrong type, an impossible value, an unknown plugin or registered name; the
             message names the file (or the command line) and the key, and the nearest right name.
     """
-    layers = [*_file_layers(Path(path))] if path is not None else []
-    layers.append((COMMAND_LINE, _override_tree(overrides)))
+    layers = read_layers(path, overrides)
+    cfg, foreign = declare_all(load_plugins(plugin_names(layers)), model_name(layers))
+    merge = Merge(foreign)
+    for source, tree in layers:
+        merge(cfg, tree, source)
+    merge.warn(path or COMMAND_LINE)
+    check(cfg, merge.origins)
+    return cfg
 
+
+#: Files and the command line, each with its own keys, in the order in which they count more and more.
+Layers = Sequence[tuple[str, dict[str, Any]]]
+
+
+def read_layers(path: str | os.PathLike | None, overrides: Sequence[str]) -> Layers:
+    """Read what :func:`load_cfg` is given, the bases of the file first.
+
+    Raises:
+        ConfigError: a file cannot be read, or overrides that are no pairs.
+    """
+    layers = [*_file_layers(Path(path))] if path is not None else []
+    return [*layers, (COMMAND_LINE, _override_tree(overrides))]
+
+
+def declare_all(modules: Sequence[ModuleType], family: str) -> tuple[CfgNode, dict[str, str]]:
+    """Declare the keys of plugins, and those of a model family; another name than of one adds nothing.
+
+    Returns:
+        The configuration with the defaults of all keys, and the plugins' ``FOREIGN_KEYS``.
+    """
     cfg = get_cfg()
     foreign: dict[str, str] = {}
-    for module in load_plugins(_plugin_names(layers)):
+    for module in modules:
         if hasattr(module, "add_config"):
             module.add_config(cfg)
         foreign |= getattr(module, "FOREIGN_KEYS", {})
-    model_name = _model_name(layers)
-    if model_name in MODEL_FAMILY:
-        MODEL_FAMILY.get(model_name).add_config(cfg)
-
-    merge = _Merge(foreign)
-    for source, tree in layers:
-        merge(cfg, tree, source)
-    if merge.left_out:
-        listed = ", ".join(key + (f" ({foreign[key]})" if foreign[key] else "") for key in merge.left_out)
-        logger.warning("%s: keys without a meaning here, left out: %s", path or COMMAND_LINE, listed)
-    check(cfg, merge.origins)
-    return cfg
+    if family in MODEL_FAMILY:
+        MODEL_FAMILY.get(family).add_config(cfg)
+    return cfg, foreign
 
 
 def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -108,7 +127,12 @@ def _override_tree(overrides: Sequence[str]) -> dict[str, Any]:
     return tree
 
 
-def _plugin_names(layers: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+def plugin_names(layers: Layers) -> list[str]:
+    """The plugins that a configuration names.
+
+    Raises:
+        ConfigError: PLUGINS is no list of names.
+    """
     names: list[str] = []
     for source, tree in layers:
         if "PLUGINS" in tree:
@@ -119,14 +143,15 @@ def _plugin_names(layers: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     return names
 
 
-def _model_name(layers: Sequence[tuple[str, dict[str, Any]]]) -> str:
+def model_name(layers: Layers) -> str:
+    """The model that a configuration names; empty: none."""
     groups = [tree.get("MODEL") for _, tree in layers]
     names = [group["MODEL_NAME"] for group in groups if isinstance(group, Mapping) and "MODEL_NAME" in group]
     return str(names[-1]) if names else ""
 
 
 @dataclass
-class _Merge:
+class Merge:
     """Merges one layer after another into a configuration.
 
     Attributes:
@@ -158,6 +183,12 @@ class _Merge:
             else:
                 node[name] = _coerce(value, default, key, source)
                 self.origins[key] = source
+
+    def warn(self, source: object) -> None:
+        """Warn of the foreign keys that were met."""
+        if self.left_out:
+            listed = ", ".join(f"{key} ({self.foreign[key]})" if self.foreign[key] else key for key in self.left_out)
+            logger.warning("%s: keys without a meaning here, left out: %s", source, listed)
 
     def _known(self, node: CfgNode, prefix: str) -> list[str]:
         """Keys that are accepted in a group; in the outermost one, those of all groups."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, EVALUATOR
-from .keys import Effect, Rule, at_least, declare, modulation_spec, one_of, registered, texts
+from .keys import Effect, Rule, at_least, declare, maker, modulation_spec, one_of, registered, texts
 from .time_limit import minutes
 
 
@@ -215,6 +215,7 @@ def add_keys(cfg: CfgNode) -> None:
     )
 
 
+@maker
 def _time_limit() -> Rule:
     def holds(value: str) -> bool:
         try:

@@ -7,7 +7,7 @@ from fvcore.common.config import CfgNode
 from .keys import DECLARED, declare
 
 #: Dotted names of the groups that were declared, in order.
-_GROUPS: dict[str, None] = {}
+GROUPS: dict[str, None] = {}
 
 
 def declare_solver(cfg: CfgNode, group: str, whose: str) -> None:
@@ -26,12 +26,12 @@ def declare_solver(cfg: CfgNode, group: str, whose: str) -> None:
         own = DECLARED[f"SOLVER.{name}"]
         about = f"{whose} {name}: see SOLVER.{name}. None: as in SOLVER."
         declare(cfg, f"{group}.{name}", None, about, own.rule, unit=own.unit, kind=own.kind, effect=own.effect)
-    _GROUPS[group] = None
+    GROUPS[group] = None
 
 
 def solver_groups(cfg: CfgNode) -> list[str]:
     """Dotted names of the groups that a configuration has beside ``SOLVER``."""
-    return [group for group in _GROUPS if _node(cfg, group) is not None]
+    return [group for group in GROUPS if _node(cfg, group) is not None]
 
 
 def completed_solver(cfg: CfgNode, group: str) -> CfgNode:

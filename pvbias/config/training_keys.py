@@ -5,7 +5,7 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, OBJECTIVE, TRANSFORM
-from .keys import Effect, Rule, above, are_numbers, at_least, below_one, declare, one_of, registered, texts
+from .keys import Effect, Rule, above, are_numbers, at_least, below_one, declare, maker, one_of, registered, texts
 from .solvers import declare_solver
 
 
@@ -25,7 +25,7 @@ def add_keys(cfg: CfgNode) -> None:
         "OBJECTIVE.WEIGHTS",
         [],
         "Weights of the terms of NAME, where it has several. Empty: 1 each.",
-        Rule(lambda value: are_numbers(value) and all(each >= 0 for each in value), "must be weights >= 0", ">= 0"),
+        _weights(),
     )
     declare(
         cfg,
@@ -236,3 +236,8 @@ def _add_student(cfg: CfgNode) -> None:
         unit="frames",
     )
     declare_solver(cfg, "STUDENT.SOLVER", "The student's")
+
+
+@maker
+def _weights() -> Rule:
+    return Rule(lambda value: are_numbers(value) and all(each >= 0 for each in value), "must be weights >= 0", ">= 0")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .sharding import Shard
+from ..shard import Shard
 
 FINISHED_FILE = "prepared.jsonl"
 

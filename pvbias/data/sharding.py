@@ -1,11 +1,10 @@
-"""Sharding: which job and which process evaluates which videos."""
+"""Sharding: which process evaluates which videos."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fvcore.common.config import CfgNode
 
@@ -15,19 +14,6 @@ from .sampling import sampling_rule
 
 #: Chunks that a data set is split into at least, where it has as many videos: enough for processes to get equal parts.
 _MIN_CHUNKS = 64
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The part of some work that one of several independent jobs does.
-
-    Attributes:
-        index: of this job, 0 .. count - 1.
-        count: of jobs, >= 1.
-    """
-
-    index: int
-    count: int
 
 
 def split_into_chunks(cfg: CfgNode, records: Sequence[VideoRecord]) -> list[range]:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from fvcore.common.config import CfgNode
 
+from ..config.lists import is_default, split_path, stream_path, video_list
 from ..errors import DataError
 from ..registries import DATASET
-from ..storage import Address, is_address
+from ..storage import Address, expand, is_address
 from ..storage.local_cache import LocalCache, current_cache, use_cache
 from ..video.frame_folder import FrameFolder
 from ..video.stored import open_file
 from ..video.video import Video
 from .annotations import Annotation, read_annotation, read_class_names
-from .annotations.files import expand
 from .extents import MISSING, extents
 from .record_list import field_of
 from .records import VideoRecord, VideoSource
@@ -127,7 +127,7 @@ def _class_names(cfg: CfgNode, *, of_training: bool) -> dict[str, Any]:
                 )
             return names
         training = split_path(cfg, "train")
-        if of_training or training is None or (_is_default(cfg, "train") and not training.exists()):
+        if of_training or training is None or (is_default(cfg, "train") and not training.exists()):
             return ()
         return _read(cfg, training, cfg.DATA.PATH_PREFIX).class_names
 
@@ -160,41 +160,6 @@ def is_checkpoint(file: str) -> bool:
     if is_address(file):
         return Address(file).suffix.lower() not in {".txt", ".csv", ".tsv", ".json"}
     return Path(file).suffix.lower() in {".pyth", ".pth", ".pt"} or (file != "" and expand(file).is_dir())
-
-
-def video_list(cfg: CfgNode, split: str) -> Path | Address:
-    """Path of the annotation of "train", "val" or "test".
-
-    Raises:
-        DataError: the configuration names none.
-    """
-    path = split_path(cfg, split)
-    if path is None:
-        raise DataError(f"DATA.{split.upper()}_SPLIT names no annotation.")
-    return path
-
-
-def stream_path(cfg: CfgNode, path: str) -> Path | Address:
-    """Path of the annotation of another stream."""
-    return expand(cfg.DATA.PATH_TO_DATA_DIR) / expand(path)
-
-
-def split_path(cfg: CfgNode, split: str) -> Path | Address | None:
-    """Path of the annotation of "train", "val" or "test"; None where the configuration names none.
-
-    A training split that nobody has named is none of a run that does not train: whatever lies in the working directory
-    under the default's name has nothing to do with it.
-    """
-    name, folder = cfg.DATA[f"{split.upper()}_SPLIT"], cfg.DATA.PATH_TO_DATA_DIR
-    unnamed = split == "train" and not cfg.TRAIN.ENABLE and not folder and _is_default(cfg, split)
-    return None if not name or unnamed else expand(folder) / expand(name)
-
-
-def _is_default(cfg: CfgNode, split: str) -> bool:
-    from ..config import get_cfg  # not in every process that loads videos
-
-    key = f"{split.upper()}_SPLIT"
-    return cfg.DATA[key] == get_cfg().DATA[key]
 
 
 def count_classes(source: VideoSource) -> int:

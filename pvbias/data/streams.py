@@ -31,11 +31,6 @@ logger = logging.getLogger(__name__)
 FIRST = "train"
 
 
-def configured_streams(cfg: CfgNode) -> list[str]:
-    """Names of the streams beside the first one that have a SPLIT."""
-    return [name for name, keys in cfg.DATA.get("STREAMS", {}).items() if keys.SPLIT]
-
-
 def is_labelled(cfg: CfgNode, name: str) -> bool:
     """Whether a stream or split has labels that are the model's classes, as far as there are any."""
     streams = cfg.DATA.get("STREAMS", {})
@@ -50,7 +45,7 @@ def build_stream(cfg: CfgNode, name: str) -> VideoSource:
 
     Args:
         cfg: completed configuration.
-        name: one of :func:`configured_streams`.
+        name: one of :func:`pvbias.config.lists.configured_streams`.
 
     Raises:
         ConfigError: a SPLIT that is none of its DATASET's.

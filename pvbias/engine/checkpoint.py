@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from ..checkpoint_files import checkpoint_folder, checkpoint_path, find_checkpoints
 from ..config import complete
 from ..distributed import all_gather_objects, barrier, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, WeightsError
@@ -26,14 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: What a training checkpoint holds at least; see :func:`save_checkpoint`.
 KEYS = ("model_state", "optimizer_state", "epoch", "cfg", "other_optimizer_states", "objective_state", "scaler_state")
-
-_NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_step_(\d+))?\.pyth")
-
-
-def checkpoint_path(output_dir: str, epoch: int, step: int = 0) -> Path:
-    """The path of the checkpoint after ``epoch`` finished epochs and ``step`` steps of the next one."""
-    inside = f"_step_{step:05d}" if step else ""
-    return Path(output_dir) / "checkpoints" / f"checkpoint_epoch_{epoch:05d}{inside}.pyth"
 
 
 def save_checkpoint(state: TrainState) -> Path:
@@ -71,15 +63,15 @@ def begin_checkpoint(state: TrainState) -> Callable[[], Path]:
     def write() -> Path:
         if is_main_process():
             atomic_save(checkpoint, path)
-            earlier = [other for place, other in _checkpoints(output_dir) if place < here]
-            finished = [other for other in earlier if _place(other)[1] == 0]
+            earlier = [(place, other) for place, other in find_checkpoints(output_dir) if place < here]
+            finished = [other for (_, step), other in earlier if step == 0]
             # The one just written is among those that are kept, where it is after an epoch.
             kept = finished[: keep - (here[1] == 0)] if keep else finished
-            later = [other for place, other in _checkpoints(output_dir) if place > here]
+            later = [other for place, other in find_checkpoints(output_dir) if place > here]
             further_on = [other for other in later if _is_trainings(other)]
             if further_on:
                 logger.warning("Checkpoints of an earlier training are removed: %s", ", ".join(map(str, further_on)))
-            for other in {*earlier, *further_on} - {*kept}:
+            for other in {*(other for _, other in earlier), *further_on} - {*kept}:
                 other.unlink(missing_ok=True)
         return path
 
@@ -88,7 +80,7 @@ def begin_checkpoint(state: TrainState) -> Callable[[], Path]:
 
 def best_path(output_dir: str) -> Path:
     """The path of the checkpoint after the epoch with the best validation."""
-    return _folder(output_dir) / "checkpoint_best.pyth"
+    return checkpoint_folder(output_dir) / "checkpoint_best.pyth"
 
 
 def save_best(state: TrainState) -> None:
@@ -114,7 +106,7 @@ def newest_checkpoint(output_dir: str) -> Path | None:
 
 def remove_unfinished(output_dir: str) -> None:
     """Remove the temporary files of a process that died while it wrote a checkpoint."""
-    for path in _folder(output_dir).glob("checkpoint_*.pyth.*.tmp"):
+    for path in checkpoint_folder(output_dir).glob("checkpoint_*.pyth.*.tmp"):
         path.unlink(missing_ok=True)
 
 
@@ -311,22 +303,6 @@ def _main_phase(state: TrainState) -> RunningPhase:
     return state.phases[0]
 
 
-def _folder(output_dir: str) -> Path:
-    return checkpoint_path(output_dir, 0).parent
-
-
-def _place(path: Path) -> tuple[int, int]:
-    """The finished epochs and steps in a checkpoint's file name."""
-    match = _NAME.fullmatch(path.name)
-    return (int(match[1]), int(match[2] or 0)) if match else (-1, 0)
-
-
-def _checkpoints(output_dir: str) -> list[tuple[tuple[int, int], Path]]:
-    """All checkpoints of a folder as ((epochs, steps), path), the latest first."""
-    paths = [path for path in _folder(output_dir).glob("checkpoint_epoch_*.pyth") if _NAME.fullmatch(path.name)]
-    return sorted(((_place(path), path) for path in paths), reverse=True)
-
-
 def is_training_checkpoint(checkpoint: Mapping[str, Any]) -> bool:
     """Whether a checkpoint, as read, is a training's, and not weights alone."""
     return checkpoint.keys() >= set(KEYS)
@@ -342,7 +318,7 @@ def _is_trainings(path: Path) -> bool:
 
 def _newest(output_dir: str, read: Callable[[str], dict[str, Any]]) -> tuple[Path, dict[str, Any]] | None:
     """The latest checkpoint that ``read`` can read, and what it gives."""
-    for _, path in _checkpoints(output_dir):
+    for _, path in find_checkpoints(output_dir):
         try:
             checkpoint = read(str(path))
         except WeightsError as error:

@@ -21,12 +21,13 @@ from ..data import (
     build_test_loader,
 )
 from ..data.lookup import check_attributes
-from ..data.sharding import Shard, assign_chunks, split_into_chunks
+from ..data.sharding import assign_chunks, split_into_chunks
 from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError
 from ..models.evaluation_mode import evaluation_mode
 from ..models.recognizer import Recognizer
 from ..needs import union
+from ..shard import Shard
 from .chunks import measure_chunks
 from .evaluator import Evaluator
 from .partial import ChunkResult, ChunkWriter, measurement_fingerprint, read_chunks

@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 
 from ..clips import ORIGINAL
 from ..config import complete, save_cfg
+from ..config.lists import configured_streams
 from ..data import (
     BadVideo,
     BadVideoLog,
@@ -23,8 +24,7 @@ from ..data import (
 )
 from ..data.labels import check_labels, check_same_kind
 from ..data.lookup import check_attributes
-from ..data.sharding import Shard
-from ..data.streams import build_stream, configured_streams, is_labelled
+from ..data.streams import build_stream, is_labelled
 from ..data.workers import refuse_in_import
 from ..distributed import barrier, is_main_process
 from ..engine import identify, newest_checkpoint, refuse_another_training, train
@@ -42,9 +42,10 @@ from ..report import TRAINING, read_training, write_report, write_results
 from ..report.console import headline_table
 from ..report.folder import read_document, remove_files
 from ..runtime import Settings, choose_settings
+from ..shard import Shard
 from .description import describe_run, describe_sampling, describe_views
 from .log import kept_log, log_known_issues
-from .paths import check_output_dir, check_paths
+from .paths import check_output_dir, check_paths, weights_source
 from .starting_weights import (
     RANDOM,
     TRAINED,
@@ -52,7 +53,6 @@ from .starting_weights import (
     load,
     load_and_account,
     num_classes_of,
-    weights_source,
     with_class_names,
 )
 

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 
 from fvcore.common.config import CfgNode
 
+from ..checkpoint_files import find_checkpoints
+from ..config.lists import configured_streams, stream_path, video_list
+from ..config.remembered import is_in_catalogue
 from ..errors import ConfigError, DataError, WeightsError
+from ..plugin_loading import load_plugins
 from ..storage.shards import expand_braces, is_shards
 
 if TYPE_CHECKING:
@@ -28,22 +32,21 @@ def check_paths(cfg: CfgNode, weights: str | None = None) -> None:
 
     Args:
         cfg: a checked configuration, not completed.
-        weights: what the run starts from (:func:`.starting_weights.weights_source`); None: that is found out.
+        weights: what the run starts from (:func:`weights_source`); None: that is found out.
 
     Raises:
         WeightsError, DataError, ConfigError: something is not there; the message names the key.
     """
     if weights is None:
-        from .starting_weights import weights_source  # with torch, for which `--help` does not wait
-
         weights = weights_source(cfg)
     tested = cfg.TEST.CHECKPOINT_FILE_PATH and not cfg.TRAIN.ENABLE
     key = "TEST.CHECKPOINT_FILE_PATH" if tested else "TRAIN.CHECKPOINT_FILE_PATH"
     if _is_missing(weights):
         raise WeightsError(f"{key} = {weights!r} does not exist{_here()}. Give a file, a folder or an address.")
-    if weights.startswith("zoo://"):
-        from ..zoo import find_weights
+    if weights.startswith("zoo://") and not is_in_catalogue(cfg, weights):
+        from ..zoo import find_weights  # with torch
 
+        load_plugins(cfg.PLUGINS)
         find_weights(weights)
     lists = list(_lists(cfg))
     for key, path in lists:
@@ -65,6 +68,19 @@ def check_paths(cfg: CfgNode, weights: str | None = None) -> None:
                 f"STUDENT.CHECKPOINT_FILE_PATH = {student!r} does not exist{_here()}. Give a file or an address; leave "
                 "the key empty where there is no student."
             )
+
+
+def weights_source(cfg: CfgNode) -> str:
+    """The checkpoint that the run starts from, or evaluates where it does not train; empty: none, random weights."""
+    if cfg.TRAIN.ENABLE:
+        return cfg.TRAIN.CHECKPOINT_FILE_PATH
+    if cfg.TEST.CHECKPOINT_FILE_PATH:
+        return cfg.TEST.CHECKPOINT_FILE_PATH
+    if find_checkpoints(cfg.OUTPUT_DIR):
+        from ..engine import newest_checkpoint  # with torch
+
+        return str(newest_checkpoint(cfg.OUTPUT_DIR) or cfg.TRAIN.CHECKPOINT_FILE_PATH)
+    return cfg.TRAIN.CHECKPOINT_FILE_PATH
 
 
 def check_list(path: str | Path | Address, key: str) -> None:
@@ -105,9 +121,6 @@ def check_output_dir(folder: str | os.PathLike) -> None:
 
 def _lists(cfg: CfgNode) -> Iterator[tuple[str, Path | Address]]:
     """The lists of videos that are read for certain, with their keys."""
-    from ..data.source import stream_path, video_list
-    from ..data.streams import configured_streams
-
     wanted = {
         "train": cfg.TRAIN.ENABLE,
         "val": cfg.TRAIN.ENABLE and cfg.TRAIN.EVAL_PERIOD > 0,

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 from ..data import build_source, count_classes
 from ..data.labels import check_first_label, check_order, checkpoint_names, same_names
 from ..distributed import is_main_process
-from ..engine import newest_checkpoint, otherwise_trained
+from ..engine import otherwise_trained
 from ..engine.checkpoint import is_training_checkpoint
 from ..errors import WeightsError
 from ..files import write_atomically
@@ -28,15 +28,6 @@ logger = logging.getLogger(__name__)
 TRAINED, RANDOM = "trained in this run", "random initialisation"
 
 _LOADED = "loaded_weights.json"
-
-
-def weights_source(cfg: CfgNode) -> str:
-    """The checkpoint that the run starts from, or evaluates where it does not train; empty: none, random weights."""
-    if cfg.TRAIN.ENABLE:
-        return cfg.TRAIN.CHECKPOINT_FILE_PATH
-    if cfg.TEST.CHECKPOINT_FILE_PATH:
-        return cfg.TEST.CHECKPOINT_FILE_PATH
-    return str(newest_checkpoint(cfg.OUTPUT_DIR) or cfg.TRAIN.CHECKPOINT_FILE_PATH)
 
 
 def _checksum(cfg: CfgNode, source: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 import re
 import secrets
@@ -76,6 +77,14 @@ def is_address(path: object) -> bool:
     """Whether a path is an address, ``scheme://...``, rather than that of a file on a disk."""
     text = str(path)
     return "://" in text and _SCHEME.match(text) is not None
+
+
+def expand(path: str | os.PathLike | Address) -> Path | Address:
+    """Expand ``~`` and ``~user`` at the beginning as the shell does; a name of no user's is left as it is, and so is an
+    address."""
+    if is_address(path):
+        return Address(str(path))
+    return Path(os.path.expanduser(path))  # type: ignore[arg-type]
 
 
 def on_a_disk(path: str) -> str:

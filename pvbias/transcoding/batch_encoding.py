@@ -32,10 +32,10 @@ from ..data.bad_videos import BadVideo, BadVideoLog, forget
 from ..data.lookup import look_up
 from ..data.manifest import FINISHED_FILE, Finished, list_folder, list_folders, read_finished
 from ..data.records import VideoRecord, VideoSource
-from ..data.sharding import Shard
 from ..data.workers import Crashes, Death, worker_context
 from ..errors import ConfigError, DataError
 from ..files import write_atomically
+from ..shard import Shard
 from ..storage import Address, is_address
 from ..storage.addresses import on_a_disk
 from ..storage.files import sizes

@@ -22,12 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from ..data.annotations import Annotation, Listed, json_lines, read_annotation, text_lines
-from ..data.annotations.files import expand
 from ..data.bad_videos import BadVideo, BadVideoLog, count_causes
 from ..data.manifest import Finished, list_folder
-from ..data.sharding import Shard
 from ..data.source import VideoFiles
-from ..storage import Address
+from ..shard import Shard
+from ..storage import Address, expand
 from ..storage.shards import is_shards
 from .batch_encoding import Job, check_overwriting, encode_all, output_folder, plan_jobs
 from .encoding import Encoding

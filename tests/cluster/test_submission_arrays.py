@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pvbias.config import load_cfg
-from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
 from pvbias.run import run_shard
+from pvbias.shard import Shard
 from pvbias.tools.main import main
 
 MEASURE = ("TRAIN.ENABLE", "False", "TEST.ENABLE", "True", "TEST.BATCH_SIZE", "4")

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pvbias.config import complete, load_cfg
+from pvbias.config.lists import configured_streams
 from pvbias.config.stream_keys import complete_streams, declare_stream
 from pvbias.data import VideoRecord, build_stream, build_train_loader
-from pvbias.data.streams import configured_streams
 from pvbias.errors import ConfigError, DataError
 from pvbias.registries import TRACK
 from pvbias.video import BadVideoError

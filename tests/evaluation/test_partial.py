@@ -18,12 +18,12 @@ import torch.distributed as dist
 
 import pvbias
 from pvbias.data.attributes import Attributes
-from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Accuracy, Evaluator, Result, SampleClips, measure_shard
 from pvbias.evaluation.partial import ChunkResult, ChunkWriter, read_chunks
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
+from pvbias.shard import Shard
 
 from .toys import SETTINGS, SPEC, Keep, NoiseSource, Small, assert_same_rows, config, measure, recognizer
 

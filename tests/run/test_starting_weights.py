@@ -8,7 +8,7 @@ import torch
 from pvbias.config import complete, load_cfg
 from pvbias.models import build_recognizer
 from pvbias.run import run
-from pvbias.run.starting_weights import weights_source
+from pvbias.run.paths import weights_source
 
 MODEL = "MODEL.MODEL_NAME r3d_small DATA.NUM_FRAMES 4 DATA.TRAIN_CROP_SIZE 16"
 

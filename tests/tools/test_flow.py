@@ -17,10 +17,10 @@ import pytest
 
 from pvbias.data.flow import FlowFiles
 from pvbias.data.records import VideoRecord
-from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError, DataError
 from pvbias.plugins.optical_flow import extract_flow
 from pvbias.registries import FLOW
+from pvbias.shard import Shard
 from pvbias.tools.benchmark_flow import moved_photograph
 from pvbias.tools.main import main
 from pvbias.video.decoding import FileVideo

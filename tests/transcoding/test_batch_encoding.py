@@ -13,8 +13,8 @@ import pytest
 from pvbias.data import VideoRecord
 from pvbias.data.bad_videos import BadVideoLog
 from pvbias.data.manifest import list_folder
-from pvbias.data.sharding import Shard
 from pvbias.errors import DataError
+from pvbias.shard import Shard
 from pvbias.transcoding.batch_encoding import encode_all, plan_jobs
 from pvbias.transcoding.encoding import Encoding
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pvbias.data.annotations import read_annotation
-from pvbias.data.sharding import Shard
 from pvbias.errors import ConfigError, DataError
+from pvbias.shard import Shard
 from pvbias.storage import local_cache
 from pvbias.storage.local_cache import LocalCache
 from pvbias.tools.prepare import main

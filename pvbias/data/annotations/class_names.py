@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from ...storage import Address
-from .files import expand
+from ...storage import Address, expand
 from .lines import VIDEO_LINE
 from .text import numbered_lines, read_text
 

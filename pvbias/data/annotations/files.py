@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ...errors import DataError
-from ...storage import Address, is_address
+from ...storage import Address, expand, is_address
 from ...storage.addresses import file_names
 from ...storage.local_cache import current_cache
 from ...storage.shards import Shards
@@ -38,14 +38,6 @@ def is_video(name: str) -> bool:
 def are_videos(names: Sequence[str]) -> bool:
     """Whether all file names have a video's suffix. Of many names there are few different ends to look at."""
     return all(map(is_video, {name[-_LOOKED_AT:] for name in names})) or all(map(is_video, names))
-
-
-def expand(path: str | os.PathLike | Address) -> Path | Address:
-    """Expand ``~`` and ``~user`` at the beginning as the shell does; a name of no user's is left as it is, and so is an
-    address."""
-    if is_address(path):
-        return Address(str(path))
-    return Path(os.path.expanduser(path))  # type: ignore[arg-type]
 
 
 class Files:

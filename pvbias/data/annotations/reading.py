@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, did_you_mean
-from ...storage import Address, is_address
+from ...storage import Address, expand, is_address
 from ...storage.local_cache import current_cache
 from ...storage.shards import Shards, is_shards
 from ..record_list import RecordList
 from .entries import Entries, Entry, Where
-from .files import Files, ShardFiles, are_videos, clip_name, expand, find_clips, is_video
+from .files import Files, ShardFiles, are_videos, clip_name, find_clips, is_video
 from .folders import folder_entries
 from .json_lists import is_json, json_entries
 from .lines import line_entries, read_rows, simple_entries, tsn_entries
