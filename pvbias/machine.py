@@ -7,7 +7,8 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 
@@ -37,24 +38,41 @@ def prepare_process(processes: int = 1) -> None:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, available_cores() // processes))
     _keep_memory()
-    _allow_tf32(False, False)
+    _allow_tf32(False)
 
 
-def _allow_tf32(convolutions: bool, products: bool) -> None:
-    # Not by torch's newer `fp32_precision`, which torch 2.6 does not have: it refuses a mixture of both.
-    torch.backends.cudnn.allow_tf32 = convolutions
-    torch.backends.cuda.matmul.allow_tf32 = products
+def _allow_tf32(allowed: bool) -> None:
+    for owner, name in _tf32_switches():
+        setattr(owner, name, allowed if name == "allow_tf32" else {True: "tf32", False: "ieee"}[allowed])
+
+
+def _tf32_switches() -> list[tuple[Any, str]]:
+    """(object, attribute) of torch's switches: those of all versions, and from 2.9 on those that then decide. With the
+    former alone, convolutions would follow ``torch.backends.fp32_precision``; after the latter alone, the former cannot
+    be read."""
+    switches: list[tuple[Any, str]] = [
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+    ]
+    if hasattr(torch.backends.cudnn, "conv"):
+        switches += [(torch.backends.cudnn.conv, "fp32_precision"), (torch.backends.cuda.matmul, "fp32_precision")]
+    return switches
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """Convolutions and matrix products of fp32 tensors on GPUs inside are made in TF32, or not; outside as before."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    _allow_tf32(allowed, allowed)
+    before = []
+    for owner, name in _tf32_switches():
+        # Where a program has used the newer ones, the others say nothing and cannot be read.
+        with suppress(RuntimeError):
+            before.append((owner, name, getattr(owner, name)))
+    _allow_tf32(allowed)
     try:
         yield
     finally:
-        _allow_tf32(*before)
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
 def _keep_memory() -> None:

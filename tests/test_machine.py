@@ -84,23 +84,46 @@ def test_on_a_gpu(gpu):
         choose_settings(configured(PRECISION="tf32"), CONVOLUTIONAL, training=False)
 
 
-@pytest.fixture
-def tf32_flags():
-    """torch's switches, which differ unless somebody sets them: (of cuDNN, of cuBLAS)."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
-    yield lambda: (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+TF32 = """
+import torch
+from pvbias.runtime import Settings
 
 
-@pytest.mark.filterwarnings("ignore:CUDA is not available")
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_tf32_is_used_inside_and_as_before_outside(precision, tf32_flags):
-    settings = Settings(device=torch.device("cuda"), memory_format="contiguous", precision=precision)
-    for context in (settings.tf32, settings.autocast):
-        with context():
-            assert tf32_flags() == (precision == "tf32",) * 2
-        assert tf32_flags() == (True, False)
+def products():
+    # Whether torch makes convolutions and matrix products of fp32 tensors in TF32.
+    if not hasattr(torch.backends.cudnn, "conv"):  # before 2.9
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    owners = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    return tuple(owner.fp32_precision == "tf32" for owner in owners)
+
+
+def check(before):
+    for precision in ("fp32", "tf32", "bf16"):
+        settings = Settings(device=torch.device("cuda"), memory_format="contiguous", precision=precision)
+        for context in (settings.tf32, settings.autocast):
+            with context():
+                assert products() == (precision == "tf32",) * 2, products()
+            assert products() == before, (before, products())
+
+
+check((True, False))  # as torch has it
+torch.backends.cuda.matmul.allow_tf32 = True
+check((True, True))
+assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
+if hasattr(torch.backends.cudnn, "conv"):
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # now the older switches cannot be read
+    check((False, True))
+    torch.backends.cudnn.conv.fp32_precision = "none"
+    torch.backends.cudnn.fp32_precision = "none"
+    torch.backends.fp32_precision = "tf32"
+    check((True, True))
+"""
+
+
+def test_tf32_is_used_inside_and_as_before_outside():
+    """Whichever of torch's switches a program has set; in a process of its own, as they are the process's."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", TF32], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("memory_format", ["channels_last_3d", "contiguous"])
