@@ -173,6 +173,10 @@ SOURCE = Registry("SOURCE")
 """Where weights come from: functions ``fetch(address) -> local path``, by what stands before ``://`` in the address;
 :func:`pvbias.zoo.fetch` knows paths, ``http(s)://`` and ``zoo://`` itself."""
 
+FAST_LAYER = Registry("FAST_LAYER")
+"""Faster forwards of kinds of layers on GPUs: :class:`pvbias.layers.FastLayer` instances. They change no number beyond
+rounding, no name and no key; LAYERS.OFF leaves them out."""
+
 ALL = {
     "models": MODEL,
     "model_families": MODEL_FAMILY,
@@ -190,4 +194,5 @@ ALL = {
     "sources": SOURCE,
     "metrics": METRIC,
     "sections": REPORT_SECTION,
+    "fast_layers": FAST_LAYER,
 }

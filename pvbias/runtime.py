@@ -16,8 +16,9 @@ from . import machine
 from .errors import ConfigError
 from .hardware import cpu_features, cpu_model
 from .known_issues import KnownIssue, known_issues
-from .layers import ExplicitPadding
+from .layers import ExplicitPadding, use_fast_layers
 from .models.recognizer import Recognizer
+from .registries import FAST_LAYER
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -47,20 +48,25 @@ class Settings:
         device: where.
         memory_format: ``channels_last_3d`` or ``contiguous``, of weights and clips.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the forward pass; weights stay in fp32.
+        layers_off: kinds of layers that are left to torch on a GPU (:mod:`pvbias.layers`).
     """
 
     device: torch.device
     memory_format: str
     precision: str
+    layers_off: tuple[str, ...] = ()
 
     def place(self, module: _Module) -> _Module:
-        """The module itself, moved to the device, the weights of its convolutions in the memory format."""
+        """The module itself, moved to the device, the weights of its convolutions in the memory format, its layers with
+        their fast forwards on a GPU."""
         module.to(self.device)
         formats = _WEIGHT_FORMATS[self.memory_format]
         for parameter in module.parameters():
             # Not module.to(memory_format=...): with a 3D format that fails on the first 2D convolution.
             if parameter.dim() in formats:
                 parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
+        if self.device.type == "cuda":
+            use_fast_layers(module, self.layers_off)
         return module
 
     def clips(self, clips: Tensor) -> Tensor:
@@ -122,7 +128,8 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
         training: or evaluation.
 
     Raises:
-        ConfigError: a precision that the device does not have, or that is known to be wrong on it.
+        ConfigError: a precision that the device does not have, or that is known to be wrong on it, or no such kind of
+            layer in ``LAYERS.OFF``.
     """
     device, precision = _choose_device(cfg), _choose_precision(cfg, training=training)
     if precision in ("tf32", "fp16") and device.type == "cpu":
@@ -134,7 +141,10 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
     memory_format = cfg.MEMORY_FORMAT
     if memory_format == "auto":
         memory_format = "channels_last_3d" if _is_convolutional(recognizer) else "contiguous"
-    return Settings(device=device, memory_format=memory_format, precision=precision)
+    layers_off = tuple(FAST_LAYER.names() if cfg.LAYERS.OFF == ["all"] else cfg.LAYERS.OFF)
+    for name in layers_off:
+        FAST_LAYER.get(name)  # an error that names those there are
+    return Settings(device=device, memory_format=memory_format, precision=precision, layers_off=layers_off)
 
 
 def issues_at_hand(cfg: CfgNode) -> list[KnownIssue]:

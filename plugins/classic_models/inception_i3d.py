@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import GoogLeNet_Weights
 
 from pvbias.clips import ClipSpec
+from pvbias.layers import concatenate, normalize
 from pvbias.models import Weights, ZooModel
 from pvbias.registries import KEY_LAYOUT, MODEL
 
@@ -97,7 +97,7 @@ class ConvUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.conv3d.stride != (1, 1, 1):
             x = pad_same(x, self.conv3d.kernel_size, self.conv3d.stride)
-        return F.relu(self.bn(self.conv3d(x)), inplace=True)
+        return normalize(self.bn, self.conv3d(x), activation="relu")
 
 
 class InceptionModule(nn.Module):
@@ -121,9 +121,8 @@ class InceptionModule(nn.Module):
         self.b3b = ConvUnit(in_channels, pooled, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat(
+        return concatenate(
             [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))],
-            dim=1,
         )
 
 
@@ -139,9 +138,10 @@ class SameMaxPool(nn.Module):
     def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
         super().__init__()
         self.kernel_size, self.stride = tuple(kernel_size), tuple(stride)
+        self.pool = nn.MaxPool3d(self.kernel_size, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool3d(pad_same(x, self.kernel_size, self.stride), self.kernel_size, self.stride)
+        return self.pool(pad_same(x, self.kernel_size, self.stride))
 
 
 class WindowPool(nn.Module):

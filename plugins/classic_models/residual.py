@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from pvbias.layers import normalize
+
 #: Channels inside the blocks of each stage.
 WIDTHS = (64, 128, 256, 512)
 
@@ -55,9 +57,8 @@ class BasicBlock(nn.Module):
         self.downsample = layers.downsample(in_channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.bn2(self.conv2(residual))
-        return self.relu(residual + self.downsample(x))
+        residual = normalize(self.bn1, self.conv1(x), activation=self.relu)
+        return normalize(self.bn2, self.conv2(residual), activation=self.relu, residual=self.downsample(x))
 
 
 class Bottleneck(nn.Module):
@@ -85,10 +86,9 @@ class Bottleneck(nn.Module):
         self.downsample = layers.downsample(in_channels, width * self.expansion, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.relu(self.bn2(self.conv2(residual)))
-        residual = self.bn3(self.conv3(residual))
-        return self.relu(residual + self.downsample(x))
+        residual = normalize(self.bn1, self.conv1(x), activation=self.relu)
+        residual = normalize(self.bn2, self.conv2(residual), activation=self.relu)
+        return normalize(self.bn3, self.conv3(residual), activation=self.relu, residual=self.downsample(x))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
 """The video classifiers of ``torchvision.models.video``, with clips and published weights."""
 
-from . import models, sampling
+from . import fast_layers, models, sampling
 
-__all__ = ["models", "sampling"]
+__all__ = ["fast_layers", "models", "sampling"]

@@ -95,6 +95,15 @@ def add_keys(cfg: CfgNode) -> None:
         one_of("auto", "channels_last_3d", "contiguous"),
         effect=Effect.NOTHING,
     )
+    declare(
+        cfg,
+        "LAYERS.OFF",
+        [],
+        "Kinds of layers that keep torch's own forward on a GPU: `pvbias list fast_layers`; [all] for all of them. The "
+        "fast ones give the same numbers to rounding.",
+        texts(),
+        effect=Effect.NOTHING,
+    )
     declare(cfg, "LOG_PERIOD", 10, "Steps between two log lines.", at_least(1), unit="steps", effect=Effect.NOTHING)
     declare(
         cfg,

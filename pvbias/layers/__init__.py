@@ -1,6 +1,26 @@
 """Faster or more exact implementations of torch's layers, with the same results and the same keys."""
 
+from .concatenate import concatenate
 from .explicit_padding import ExplicitPadding
+from .fast_layers import FastLayer, describe_fast_layers, use_fast_layers
 from .frozen_features import FrozenFeatures, repeat_frame
+from .layer_norm import layer_norm
+from .max_pool import max_pool
+from .normalize import FUSED_ACTIVATIONS, has_no_hooks, normalize
+from .stem import convolve_frames
 
-__all__ = ["ExplicitPadding", "FrozenFeatures", "repeat_frame"]
+__all__ = [
+    "FUSED_ACTIVATIONS",
+    "ExplicitPadding",
+    "FastLayer",
+    "FrozenFeatures",
+    "concatenate",
+    "convolve_frames",
+    "describe_fast_layers",
+    "has_no_hooks",
+    "layer_norm",
+    "max_pool",
+    "normalize",
+    "repeat_frame",
+    "use_fast_layers",
+]

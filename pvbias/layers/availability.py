@@ -1,0 +1,30 @@
+"""Whether Triton kernels run on a device."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from functools import cache
+
+import torch
+
+#: The least compute capability of a GPU that the kernels were written for: bf16, and Triton itself.
+_CAPABILITY = (8, 0)
+
+
+def kernels_run_on(device: torch.device) -> bool:
+    """Whether the Triton kernels of this package run on a device: a GPU of NVIDIA's from Ampere on, with Triton at
+    hand; a CPU in Triton's interpreter only (``TRITON_INTERPRET=1``), which is for tests."""
+    if device.type == "cuda":
+        return _has_triton() and torch.version.hip is None and _capability(device) >= _CAPABILITY
+    return device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1" and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)

@@ -1,0 +1,119 @@
+"""LayerNorm on a GPU: torch's kernels are slow for the few channels of a video transformer's heads and first stages."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .availability import kernels_run_on
+from .launch import Launch
+
+#: The most channels: torch's own kernels are good at many.
+_CHANNELS = 1024
+
+#: Values of a program's block, and programs of the backward pass, at most.
+_BLOCK, _PROGRAMS = 4096, 1024
+
+
+def is_layer_norm(module: nn.Module) -> bool:
+    """Whether a module is a LayerNorm over one dimension that :func:`forward_layer_norm` is for."""
+    return (
+        isinstance(module, nn.LayerNorm)
+        and type(module).forward is nn.LayerNorm.forward
+        and len(module.normalized_shape) == 1
+        and 1 < module.normalized_shape[0] <= _CHANNELS
+    )
+
+
+def forward_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """Forward of a LayerNorm; fp32 under autocast, as torch has it."""
+    return layer_norm(norm, x, torch.float32 if torch.is_autocast_enabled(x.device.type) else x.dtype)
+
+
+def layer_norm(norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A LayerNorm's output in a dtype: what ``norm(x).to(dtype)`` is, in one pass where the kernels run.
+
+    Args:
+        norm: over the last dimension.
+        x: ``(..., D)``.
+        dtype: of the result.
+    """
+    supported = (
+        type(x) is Tensor
+        and "forward" in vars(norm)
+        and x.numel() > 0
+        and x.shape[-1] == norm.normalized_shape[0]
+        and {x.dtype, dtype} <= {torch.float32, torch.bfloat16, torch.float16}
+        and all(each is None or each.dtype == torch.float32 for each in (norm.weight, norm.bias))
+        and kernels_run_on(x.device)
+    )
+    if not supported:
+        return type(norm).forward(norm, x).to(dtype)
+    return _LayerNorm.apply(x, norm.weight, norm.bias, norm.eps, dtype)
+
+
+class _Plan:
+    """Launches for a matrix of one shape."""
+
+    def __init__(self, rows: int, columns: int, eps: float, weight: bool, bias: bool) -> None:
+        from . import layer_norm_kernels as kernels
+
+        width = 1 << (columns - 1).bit_length()
+        height = max(1, _BLOCK // width)
+        blocks = {"BLOCK_ROWS": height, "BLOCK_COLUMNS": width}
+        self.normalize = Launch(
+            kernels.normalize,
+            (-(-rows // height), 1, 1),
+            (eps, rows),
+            {"COLUMNS": columns, "WEIGHT": weight, "BIAS": bias, **blocks},
+        )
+        split_rows = -(-rows // (_PROGRAMS * height)) * height
+        self.splits = -(-rows // split_rows)
+        self.propagate = Launch(
+            kernels.propagate, (self.splits, 1, 1), (rows, split_rows), {"COLUMNS": columns, "WEIGHT": weight, **blocks}
+        )
+
+
+@lru_cache(maxsize=1024)
+def _plan(dtypes: tuple[torch.dtype, torch.dtype], *shape_and_constants: Any) -> _Plan:
+    """The launches for an input and an output of two dtypes."""
+    return _Plan(*shape_and_constants)
+
+
+class _LayerNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dtype: torch.dtype
+    ) -> Tensor:
+        x = x.contiguous()
+        columns = x.shape[-1]
+        rows = x.numel() // columns
+        plan = _plan((x.dtype, dtype), rows, columns, eps, weight is not None, bias is not None)
+        y = torch.empty_like(x, dtype=dtype)
+        statistics = x.new_empty(2 * rows, dtype=torch.float32)
+        plan.normalize(x, y, statistics, x if weight is None else weight, x if bias is None else bias)
+        ctx.save_for_backward(x, weight, statistics)
+        ctx.plan = plan
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, statistics = ctx.saved_tensors
+        plan = ctx.plan
+        x_gradient = torch.empty_like(x)
+        parts = x.new_empty((2, plan.splits, x.shape[-1]), dtype=torch.float32)
+        plan.propagate(x, gradient.contiguous(), x_gradient, statistics, x if weight is None else weight, parts)
+        needs_weight, needs_bias = ctx.needs_input_grad[1:3]
+        weight_gradient, bias_gradient = parts.sum(1).unbind() if needs_weight or needs_bias else (None, None)
+        return (
+            x_gradient,
+            weight_gradient if needs_weight else None,
+            bias_gradient if needs_bias else None,
+            None,
+            None,
+        )
