@@ -13,6 +13,8 @@ SHOWN_GPUS = "PVBIAS_TEST_SHOWN_GPUS"
 if SHOWN_GPUS not in os.environ:
     os.environ.setdefault(HIDDEN_GPUS, os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # Triton's kernels run on the CPU, in its interpreter: Triton looks when it is imported, which torch does.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from fractions import Fraction
 from pathlib import Path
@@ -58,6 +60,7 @@ def pytest_pyfunc_call(pyfuncitem):
     if pyfuncitem.get_closest_marker("gpu") is None or SHOWN_GPUS in os.environ:
         return None
     environment = os.environ | {SHOWN_GPUS: "1", "CUDA_VISIBLE_DEVICES": os.environ[HIDDEN_GPUS]}
+    del environment["TRITON_INTERPRET"]
     if environment["CUDA_VISIBLE_DEVICES"] == "all":
         del environment["CUDA_VISIBLE_DEVICES"]
     gpus = "import sys, torch; sys.exit(not torch.cuda.is_available())"

@@ -66,7 +66,7 @@ def adds(block: nn.Module) -> bool:
         return False
     left, right = torch.tensor([1.0, 2.0, -3.0]), torch.tensor([5.0, -7.0, 11.0])
     try:
-        return torch.equal(block.branch_fusion(left, right), left + right)
+        return torch.equal(block.branch_fusion(left, right), left + right)  # type: ignore[operator]
     except (RuntimeError, TypeError, ValueError):  # a fusion of something else
         return False
 

@@ -85,10 +85,8 @@ def forward_as_4d(norm: _Norm, x: Tensor) -> Tensor:
         return forward(norm, x)  # type: ignore[arg-type]
     frames = x.shape[2]
     folded = x.permute(0, 2, 3, 4, 1).flatten(1, 2).permute(0, 3, 1, 2)
-    if isinstance(norm, nn.BatchNorm3d):
-        output = _native_batch_norm(norm, folded)
-    else:
-        output = forward(norm, folded)  # type: ignore[arg-type]
+    native = isinstance(norm, nn.BatchNorm3d)
+    output = _native_batch_norm(norm, folded) if native else forward(norm, folded)  # type: ignore[arg-type]
     return output.permute(0, 2, 3, 1).unflatten(1, (frames, -1)).permute(0, 4, 1, 2, 3)
 
 
@@ -219,7 +217,8 @@ class _BatchNorm(torch.autograd.Function):
                 mean if running_var is None else running_var,
             )
         else:
-            assert running_mean is not None and running_var is not None
+            assert running_mean is not None
+            assert running_var is not None
             mean, spread = running_mean, running_var
         parameters = (mean, spread, mean if weight is None else weight, mean if bias is None else bias)
         plan.normalize(x, x if residual is None else residual, y, *parameters)

@@ -7,8 +7,6 @@ channel. So that rows are wide enough for any number of channels, several positi
 Sums run over a fixed division of the rows (it depends on the shape alone), in fp32: the same input gives the same bits.
 """
 
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 import triton

@@ -4,8 +4,6 @@ Each is limited by the bytes it moves: a position of the output is read where it
 caches.
 """
 
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 import triton

@@ -1,7 +1,5 @@
 """Triton kernels of LayerNorm over the last dimension of a matrix, in fp32 inside."""
 
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 import triton

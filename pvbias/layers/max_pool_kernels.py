@@ -1,7 +1,5 @@
 """Triton kernels of 3D max pooling of activations in channels_last_3d."""
 
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 import triton

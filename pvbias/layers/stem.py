@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .availability import kernels_run_on
+from .frozen_features import FrozenFeatures
 from .launch import Launch
 
 #: Input channels that matrix units do not take as they are: RGB, flow, grey.
@@ -45,6 +46,9 @@ def forward_stem(module: nn.Conv3d, x: Tensor) -> Tensor:
     cuDNN has no kernel for matrix units that takes 3 channels in 3D; in 2D, with more of them, it has. Zeros fill the
     channels up to a multiple of 8.
     """
+    if isinstance(x, FrozenFeatures) and not torch.is_grad_enabled():
+        assert not isinstance(module.padding, str)
+        return x.slide(partial(forward_stem, module), module.kernel_size[0], module.stride[0], module.padding[0])
     if type(x) is not Tensor or x.dim() != 5 or x.device.type != "cuda" or x.shape[1] != module.in_channels:
         return type(module).forward(module, x)
     return convolve_frames(module, x)
@@ -52,7 +56,8 @@ def forward_stem(module: nn.Conv3d, x: Tensor) -> Tensor:
 
 def convolve_frames(module: nn.Conv3d, x: Tensor) -> Tensor:
     """The output of a stem convolution, computed by a 2D convolution; on any device."""
-    (span, *_), (step, *_), (padding, *_) = module.kernel_size, module.stride, module.padding
+    assert not isinstance(module.padding, str)
+    span, step, padding = module.kernel_size[0], module.stride[0], module.padding[0]
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
     count = (x.shape[2] + 2 * padding - span) // step + 1
     missing = -span * x.shape[1] % _GROUP

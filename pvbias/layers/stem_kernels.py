@@ -1,7 +1,5 @@
 """Triton kernel that puts the frames under a stem's kernel side by side as channels."""
 
-# mypy: disallow-untyped-defs=False
-
 from __future__ import annotations
 
 import triton

@@ -17,6 +17,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "DIST_BACKEND": ("mpi",),
     "PRECISION": ("fp64",),
     "MEMORY_FORMAT": ("channels_last",),
+    "LAYERS.OFF": ([3],),
     "LOG_PERIOD": (0,),
     "MODEL.NUM_CLASSES": (1,),
     "MODEL.EXTRA_HEADS": (["scene"], ["scene=1"]),

@@ -1,0 +1,34 @@
+"""What layers compute, beside the same in float64 by torch."""
+
+import torch
+
+
+def both(layer, plain, *given):
+    """Results and gradients by name, of a layer and of a plain one in float64.
+
+    Args:
+        layer: ``layer(*given)``; a module's parameters get gradients.
+        plain: the same, in float64.
+        given: fp32.
+    """
+    results = []
+    for called, dtype in ((layer, torch.float32), (plain, torch.float64)):
+        own = [values.to(dtype).detach().clone(memory_format=torch.preserve_format) for values in given]
+        own = [values.requires_grad_() for values in own]
+        output = called(*own)
+        output.backward(torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(dtype))
+        parameters = dict(called.named_parameters()) if isinstance(called, torch.nn.Module) else {}
+        gradients = {f"input {number}": values.grad for number, values in enumerate(own)}
+        gradients |= {name: parameter.grad for name, parameter in parameters.items()}
+        results.append({"output": output.detach()} | gradients)
+    return results
+
+
+def assert_same(layer, plain, *given, tolerance=2e-6):
+    """A layer's results and gradients are those of the plain one, relative to their size."""
+    found, expected = both(layer, plain, *given)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        difference = (found[name].double() - values).norm() / values.norm().clamp(min=1e-12)
+        assert found[name].shape == values.shape
+        assert difference < tolerance, f"{name}: {difference:.1e}"
