@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .availability import kernels_run_on
-from .frozen_features import FrozenFeatures
 from .launch import Launch
 from .rows import BLOCK_CHANNELS, geometry, output_sizes, row_blocks, row_grid, row_warps, vector
 
@@ -41,8 +40,6 @@ def forward_depthwise(module: nn.Conv3d, x: Tensor) -> Tensor:
     The output is in channels_last_3d then, as is the input that the kernels read: one that is not is copied.
     """
     assert not isinstance(module.padding, str)
-    if isinstance(x, FrozenFeatures) and not torch.is_grad_enabled():
-        return x.slide(partial(forward_depthwise, module), module.kernel_size[0], module.stride[0], module.padding[0])
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
     supported = (
         type(x) is Tensor

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .availability import kernels_run_on
-from .frozen_features import FrozenFeatures
 from .launch import Launch
 
 #: Input channels that matrix units do not take as they are: RGB, flow, grey.
@@ -46,9 +45,6 @@ def forward_stem(module: nn.Conv3d, x: Tensor) -> Tensor:
     cuDNN has no kernel for matrix units that takes 3 channels in 3D; in 2D, with more of them, it has. Zeros fill the
     channels up to a multiple of 8.
     """
-    if isinstance(x, FrozenFeatures) and not torch.is_grad_enabled():
-        assert not isinstance(module.padding, str)
-        return x.slide(partial(forward_stem, module), module.kernel_size[0], module.stride[0], module.padding[0])
     if type(x) is not Tensor or x.dim() != 5 or x.device.type != "cuda" or x.shape[1] != module.in_channels:
         return type(module).forward(module, x)
     return convolve_frames(module, x)
