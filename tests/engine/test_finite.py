@@ -130,6 +130,17 @@ def test_the_error_names_the_step_and_no_weight_has_changed(tmp_path, late, meth
     assert not any(bool(each.isnan().any()) for states in seen.after for each in states)
 
 
+def test_with_loss_scaling_the_step_after_it_changes_nothing_either(tmp_path, late):
+    """The scaler judges by the gradients of each step alone."""
+    seen = Weights()
+    trainer = trainer_of(tmp_path, BreaksAt, hooks=[seen], step=2, kind="loss")
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    with pytest.raises(TrainingError, match=r"loss = inf at epoch 1, iteration 2 of 6"):
+        trainer.train()
+    assert trainer.objective.left < 0  # one more was queued
+    assert torch.equal(weights(trainer.recognizer), seen.after[0][0])
+
+
 def test_a_phase_before_it_has_changed_its_own_weights_and_the_next_step_changes_none(tmp_path, late):
     class Broken(TeacherAndStudent):
         def _recognizer_loss(self, step):
