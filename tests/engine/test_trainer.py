@@ -1,5 +1,6 @@
 import json
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from pvbias.engine import CrossEntropy, Hook, Objective, Phase
 from pvbias.errors import TrainingError
+from pvbias.runtime import Settings
 
 from .toys import FakeLoader, TeacherAndStudent, make_cfg, make_trainer, tiny_recognizer, weights
 
@@ -185,6 +187,24 @@ def test_bf16_autocast_reaches_the_forward_and_not_the_weights(tmp_path):
     train(tmp_path, "PRECISION", "bf16", recognizer=recognizer)
     assert set(seen) == {torch.bfloat16}
     assert {parameter.dtype for parameter in recognizer.parameters()} == {torch.float32}
+
+
+def test_backward_passes_are_in_the_precision_too(tmp_path, monkeypatch):
+    """Where TF32 is switched on and off; there is none on a CPU."""
+    inside, seen = [], []
+
+    @contextmanager
+    def tf32(settings):
+        inside.append(settings.precision)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(Settings, "tf32", tf32)
+    recognizer = tiny_recognizer()
+    recognizer.module.proj.weight.register_hook(lambda gradient: seen.append(list(inside)))
+    train(tmp_path, recognizer=recognizer)
+    assert seen
+    assert all(precisions == ["fp32"] for precisions in seen)
 
 
 def test_json_is_readable(tmp_path):
