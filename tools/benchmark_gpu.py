@@ -22,7 +22,7 @@ from pvbias.config import load_cfg
 from pvbias.data.workers import worker_context
 from pvbias.errors import ConfigError
 from pvbias.files import write_atomically
-from pvbias.machine import prepare_process
+from pvbias.machine import cudnn_version, prepare_process
 from pvbias.storage.addresses import on_a_disk
 from pvbias.tools.roofline import Limits, Work, count_work, measure_limits, top_kernels
 from pvbias.tools.timed_steps import (
@@ -200,10 +200,8 @@ def _measure(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
     except (RuntimeError, AssertionError, AttributeError, TypeError) as error:  # by parts of torch that may change
         details = {"details_error": "".join(traceback.format_exception(error))}
     return {
-        "device": settings.describe()["device"],
-        "cudnn": torch.backends.cudnn.version(),
-        "precision": settings.precision,
-        "memory_format": settings.memory_format,
+        "settings": settings.describe(),
+        "cudnn": cudnn_version(),
         "best_plain": best.removeprefix("plain "),
         "step_ms": {name: [1000 * value for value in values] for name, values in seconds.items()},
         "evaluation_ms": {name: [1000 * value for value in values] for name, values in evaluation.items()},
