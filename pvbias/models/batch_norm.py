@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..distributed import get_world_size
 from ..errors import ConfigError
 from ..layers import FrozenFeatures
+from ..layers.fast_layers import is_fast
 
 #: torch's BatchNorms, SyncBatchNorm included; fvcore's own are subclasses.
 _BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -42,7 +43,8 @@ def synchronised(*modules: nn.Module) -> Iterator[None]:
 
     What one process would compute from all of these clips, up to rounding, gradients included; with torch's kernels on
     GPUs. All processes must send their clips through the same layers in the same order. Inside, the layers are of a
-    subclass of what they were, with the same parameters under the same names. In a single process nothing changes.
+    subclass of what they were, with the same parameters under the same names, and without their fast forwards. In a
+    single process nothing changes.
 
     Raises:
         ConfigError: a layer's forward has been replaced by another function, which would go on without the others.
@@ -55,11 +57,12 @@ def synchronised(*modules: nn.Module) -> Iterator[None]:
     ]
     kinds: dict[nn.Module, Any] = {layer: type(layer) for layer in layers if get_world_size() > 1}
     for layer, kind in kinds.items():
-        if "forward" in vars(layer):
+        if "forward" in vars(layer) and not is_fast(layer):
             raise ConfigError(
                 f"The forward of a {kind.__name__} of the model has been replaced: it cannot be synchronised. Set "
                 "BN.NORM_TYPE to 'batchnorm', and BN.USE_PRECISE_STATS to False."
             )
+    fast = {layer: vars(layer).pop("forward") for layer in kinds if is_fast(layer)}
     try:
         for layer, kind in kinds.items():
             layer.__class__ = _synchronised(kind)
@@ -67,6 +70,8 @@ def synchronised(*modules: nn.Module) -> Iterator[None]:
     finally:
         for layer, kind in kinds.items():
             layer.__class__ = kind
+        for layer, forward in fast.items():
+            layer.forward = forward
 
 
 @cache

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pvbias.errors import ConfigError
+from pvbias.layers import describe_fast_layers, use_fast_layers
 from pvbias.models import batch_norm
 from pvbias.models.batch_norm import freeze_running_stats, synchronised
 
@@ -75,6 +76,19 @@ def test_keys_and_kinds_stay_the_same_inside(several):
             pass
         assert isinstance(layers[0], nn.SyncBatchNorm)  # still
     assert [type(layer) for layer in layers] == [nn.BatchNorm3d, nn.SyncBatchNorm, nn.BatchNorm2d]
+
+
+def test_fast_forwards_know_of_one_process_and_are_put_aside(several):
+    layers = nn.Sequential(nn.Conv3d(3, 2, 1), nn.BatchNorm3d(2), nn.ReLU())
+    use_fast_layers(layers)
+    before = dict(describe_fast_layers(layers))
+    assert before["batch_norm"] == 1
+    with synchronised(layers):
+        assert "batch_norm" not in describe_fast_layers(layers)
+        use_fast_layers(layers)  # as placing it again does
+        assert "batch_norm" not in describe_fast_layers(layers)
+        assert "forward" not in vars(layers[1])
+    assert describe_fast_layers(layers) == before
 
 
 def test_a_forward_that_has_been_replaced_is_refused(several):
