@@ -22,7 +22,7 @@ from submitit.core.utils import FailedJobError
 from submitit.helpers import clean_env
 
 from ..checkpoint_files import find_checkpoints
-from ..config.remembered import import_all
+from ..config.loading import import_all
 from ..config.time_limit import minutes
 from ..errors import ClusterError
 from ..run.paths import check_output_dir, check_paths

@@ -84,6 +84,12 @@ def declare_all(modules: Sequence[ModuleType], family: str) -> tuple[CfgNode, di
     return cfg, foreign
 
 
+def import_all(cfg: CfgNode) -> None:
+    """Import the plugins of a configuration and declare its keys, in a process that has it from another one or by what
+    is remembered."""
+    declare_all(load_plugins(cfg.PLUGINS), cfg.MODEL.MODEL_NAME)
+
+
 def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
     """A file and its bases as (file, its own keys), bases first."""
     path = Path(os.path.expanduser(path)).resolve()

@@ -69,13 +69,8 @@ def check(cfg: CfgNode, origins: Mapping[str, str] | None = None) -> None:
             with suppress(ConfigError), memory.declared(cfg.MODEL.MODEL_NAME):
                 if memory.allows(cfg):
                     return
-        import_all(cfg)
+        loading.import_all(cfg)
     checks.check(cfg, origins)
-
-
-def import_all(cfg: CfgNode) -> None:
-    """Import and declare what a configuration has keys of, and may have been loaded without."""
-    loading.declare_all(load_plugins(cfg.PLUGINS), cfg.MODEL.MODEL_NAME)
 
 
 def is_in_catalogue(cfg: CfgNode, address: str) -> bool:

@@ -14,6 +14,7 @@ from fvcore.common.config import CfgNode
 from ..clips import ORIGINAL
 from ..config import complete, save_cfg
 from ..config.lists import configured_streams
+from ..config.loading import import_all
 from ..data import (
     BadVideo,
     BadVideoLog,
@@ -36,7 +37,6 @@ from ..errors import ConfigError
 from ..evaluation import Accuracy, Evaluator, Result, measure_shard, run_evaluators
 from ..evaluation.runner import check_needs
 from ..models import Recognizer, build_recognizer
-from ..plugin_loading import load_plugins
 from ..registries import EVALUATOR
 from ..report import TRAINING, read_training, write_report, write_results
 from ..report.console import headline_table
@@ -77,7 +77,7 @@ def run(cfg: CfgNode) -> None:
             another model.
     """
     refuse_in_import()
-    load_plugins(cfg.PLUGINS)  # a spawned process starts with empty registries
+    import_all(cfg)  # a process that has the configuration from another one knows none
     measuring = cfg.TEST.ENABLE or cfg.BIAS.ENABLE
     if not (cfg.TRAIN.ENABLE or measuring):
         raise ConfigError("TRAIN.ENABLE, TEST.ENABLE and BIAS.ENABLE are all False: there is nothing to do")
@@ -142,7 +142,7 @@ def run_shard(cfg: CfgNode, shard: Shard) -> None:
     Raises:
         PvbiasError: see :mod:`pvbias.errors`; ConfigError for a configuration that trains.
     """
-    load_plugins(cfg.PLUGINS)
+    import_all(cfg)
     if cfg.TRAIN.ENABLE or not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
         raise ConfigError(
             "Only a measurement is done in parts: set TRAIN.ENABLE to False, and TEST.ENABLE or BIAS.ENABLE to True."
@@ -183,7 +183,7 @@ def measure(cfg: CfgNode, recognizer: Recognizer) -> dict[str, Result]:
         PvbiasError: see :mod:`pvbias.errors`.
     """
     refuse_in_import()
-    load_plugins(cfg.PLUGINS)
+    import_all(cfg)
     started = time.time()
     if not (cfg.TEST.ENABLE or cfg.BIAS.ENABLE):
         raise ConfigError("TEST.ENABLE and BIAS.ENABLE are both False: there is nothing to measure")

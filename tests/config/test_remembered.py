@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from pvbias import config
-from pvbias.config import loading, remembered
+from pvbias.config import loading, remembered, solvers
 from pvbias.config.effects import flat
 from pvbias.errors import ConfigError
 
@@ -154,6 +154,18 @@ def test_a_plugin_that_the_configuration_names(login_node, imports, plugin):
     # Without it there are no such keys.
     with pytest.raises(ConfigError, match="unknown key MY_LAB"):
         remembered.load_cfg(overrides=["MY_LAB.ODD", "3"])
+
+
+def test_what_was_not_imported_is_declared_for_the_run(login_node, imports, plugin):
+    """As in a job's process, which has the configuration from the one that submitted it."""
+    named = ["PLUGINS", "[my_remembered_plugin]", "MODEL.MODEL_NAME", "x3d_s"]
+    remembered.load_cfg(overrides=named)
+    solvers.GROUPS.pop("MY_LAB.SOLVER")
+    login_node()
+    cfg = remembered.load_cfg(overrides=named)
+    assert "MY_LAB.SOLVER" not in solvers.GROUPS
+    loading.import_all(cfg)
+    assert config.complete(cfg, num_classes=2).MY_LAB.SOLVER.BASE_LR == cfg.SOLVER.BASE_LR
 
 
 def test_a_plugin_that_has_changed_is_imported_again(login_node, imports, plugin):
