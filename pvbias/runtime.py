@@ -16,7 +16,7 @@ from . import machine
 from .errors import ConfigError
 from .hardware import cpu_features, cpu_model
 from .known_issues import KnownIssue, known_issues
-from .layers import ExplicitPadding, use_fast_layers
+from .layers import ExplicitPadding, describe_fast_layers, use_fast_layers
 from .models.recognizer import Recognizer
 from .registries import FAST_LAYER
 
@@ -100,8 +100,12 @@ class Settings:
         fp32 where it is not. :meth:`autocast` does this for forward passes; backward passes need it, too."""
         return machine.tf32(self.precision == "tf32") if self.device.type == "cuda" else nullcontext()
 
-    def describe(self) -> dict[str, str]:
-        """The settings that a reader of results has to know."""
+    def describe(self, module: nn.Module | None = None) -> dict[str, str]:
+        """The settings that a reader of results has to know.
+
+        Args:
+            module: as it was placed; None: no model's layers are described.
+        """
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_model()
         return {
             "device": f"{self.device.type} ({device})",
@@ -110,7 +114,11 @@ class Settings:
             "threads": str(torch.get_num_threads()),
             "openmp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "system default"),
             "allocator": "glibc, keeps freed memory" if machine.keeps_memory() else "system default",
-        }
+        } | ({} if module is None else {"fast_layers": self._fast_layers(module)})
+
+    def _fast_layers(self, module: nn.Module) -> str:
+        counts = describe_fast_layers(module)
+        return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
 def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> Settings:

@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from fvcore.common.config import CfgNode
+from tabulate import tabulate
 
 from pvbias.config import complete, load_cfg
 from pvbias.engine.seeding import seed_everything
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Result
+from pvbias.layers import describe_fast_layers, use_fast_layers
 from pvbias.models import Recognizer, build_recognizer
 from pvbias.plugins.bias_metrics.report.profile import Architecture, Profile, write_profiles
-from pvbias.registries import EVALUATOR
+from pvbias.registries import EVALUATOR, FAST_LAYER
+from pvbias.runtime import choose_settings
 from pvbias.storage.addresses import on_a_disk
 from pvbias.versions import versions
 from pvbias.zoo import load_weights
@@ -31,6 +34,8 @@ EXAMPLES = """examples:
   pvbias profile slow_r50=slow.pyth x3d_s=zoo://pytorchvideo/x3d_s/kinetics400 --out profiles/
   # one architecture trained on two data sets; of another, only what it is born with
   pvbias profile slow_r50=kinetics.pyth slow_r50=ssv2.pyth x3d_s --out profiles/
+  # how many of a network's layers are computed faster on a GPU
+  pvbias profile x3d_m --layers
 
 Results: OUT/report.html, OUT/results.json."""
 
@@ -54,6 +59,12 @@ def main(argv: Sequence[str]) -> int:
             parser.error(f"{network!r} names no weights: give MODEL=WEIGHTS, or MODEL for random ones only")
         wanted.setdefault(model, []).extend([weights] if weights else [])
     cfgs = {model: _configure(model, sources, args) for model, sources in wanted.items()}
+    if args.layers:
+        for model, cfg in cfgs.items():
+            print(_layers(model, cfg))
+        return 0
+    if args.out is None:
+        parser.error("the page needs a folder: give --out, or --layers")
     architectures, not_applicable = [], {}
     for model, sources in wanted.items():
         found = _look_at(cfgs[model], sources, args.controls)
@@ -83,7 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a name from `pvbias list models` and a checkpoint (a path, an https URL or zoo://ZOO/MODEL/WEIGHTS); "
         "without one, random weights only",
     )
-    parser.add_argument("--out", required=True, type=on_a_disk, help="folder for the page and its figures")
+    parser.add_argument("--out", type=on_a_disk, help="folder for the page and its figures")
+    parser.add_argument(
+        "--layers", action="store_true", help="list instead the layers that have a faster forward on a GPU, by kind"
+    )
     parser.add_argument("--controls", type=int, default=3, help="seeds of the random weights (default 3)")
     parser.add_argument("--plugins", nargs="+", default=[], metavar="MODULE", help="plugins to import")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")
@@ -96,6 +110,21 @@ def _configure(model: str, sources: Sequence[str], args: argparse.Namespace) -> 
     for source in sources[:1]:
         overrides += ["TEST.CHECKPOINT_FILE_PATH", source]
     return complete(load_cfg(overrides=[*overrides, *args.keys]), num_classes=NUM_CLASSES)
+
+
+def _layers(model: str, cfg: CfgNode) -> str:
+    """A table of a network's layers that have a faster forward on a GPU."""
+    recognizer = build_recognizer(cfg)
+    settings = choose_settings(cfg, recognizer, training=True)
+    settings.place(recognizer)
+    where = settings.describe()["device"]
+    if settings.device.type == "cpu":
+        where += ", where they are not used"
+        use_fast_layers(recognizer, settings.layers_off)
+    counts = describe_fast_layers(recognizer)
+    rows = [(name, count, FAST_LAYER.get(name).description) for name, count in sorted(counts.items())]
+    table = tabulate(rows, headers=("kind", "layers", "what is done differently"))
+    return f"{model}, {where}, {settings.memory_format}\n{table}\n"
 
 
 def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int) -> Architecture | str:

@@ -142,7 +142,9 @@ def _pool(
         return tokens, thw_shape
     first, grid = (tokens[:, :, :1], tokens[:, :, 1:]) if has_cls_embed else (None, tokens)
     batch, heads, _, channels = grid.shape
-    pooled = pool(grid.reshape(batch * heads, *thw_shape, channels).permute(0, 4, 1, 2, 3))
+    # Dense, which the class token's place may leave it not.
+    dense = grid.reshape(batch * heads, *thw_shape, channels).contiguous()
+    pooled = pool(dense.permute(0, 4, 1, 2, 3))
     shape = list(pooled.shape[2:])
     grid = pooled.permute(0, 2, 3, 4, 1).reshape(batch, heads, -1, channels)
     if first is not None:
@@ -152,8 +154,18 @@ def _pool(
 
 for _name, _type, _forward, _description in (
     ("ptv_stem", ResNetBasicStem, forward_stem, "PyTorchVideo's stems, BatchNorm and activation in one pass"),
-    ("ptv_bottleneck", BottleneckBlock, forward_bottleneck, "PyTorchVideo's bottlenecks, likewise"),
-    ("ptv_conv2plus1d", Conv2plus1d, forward_factorised, "PyTorchVideo's (2+1)D convolutions, likewise"),
+    (
+        "ptv_bottleneck",
+        BottleneckBlock,
+        forward_bottleneck,
+        "PyTorchVideo's bottlenecks, BatchNorm and activation in one pass",
+    ),
+    (
+        "ptv_conv2plus1d",
+        Conv2plus1d,
+        forward_factorised,
+        "PyTorchVideo's (2+1)D convolutions, BatchNorm and activation in one pass",
+    ),
     ("ptv_swish", Swish, forward_swish, "PyTorchVideo's Swish, one kernel for each direction"),
     (
         "ptv_block",

@@ -68,7 +68,7 @@ class MetricLog(Hook):
         if sys.stderr.isatty():
             total = state.max_iterations
             self._bar = tqdm(total=total, initial=state.iteration, desc="training", unit="step", dynamic_ncols=True)
-        self.write(state, "start", {"settings": state.settings.describe()})
+        self.write(state, "start", {"settings": state.settings.describe(state.recognizer)})
 
     def after_step(self, state: TrainState) -> None:
         """Accumulate the step's metrics, and log them at the end of a period."""

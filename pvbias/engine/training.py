@@ -179,6 +179,6 @@ def train(
         resumed_from=resumed_from,
         history=trainer.history,
         bad_videos=bad_log.summary(),
-        settings=settings.describe(),
+        settings=settings.describe(recognizer),
         objective=described,
     )

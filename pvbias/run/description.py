@@ -20,7 +20,6 @@ from ..evaluation import Result
 from ..report import RunResults
 from ..report.breakdown import BREAKDOWN, break_down
 from ..report.words import counted
-from ..runtime import Settings
 from ..versions import versions
 
 
@@ -29,7 +28,7 @@ def describe_run(
     source: VideoSource,
     results: Mapping[str, Result],
     *,
-    settings: Settings,
+    settings: Mapping[str, str],
     measured: int,
     bad: Sequence[BadVideo],
     model: Mapping[str, Any],
@@ -41,7 +40,7 @@ def describe_run(
         cfg: completed configuration.
         source: the test videos.
         results: by evaluator.
-        settings: that the recognizer was measured with.
+        settings: that the recognizer was measured with (:meth:`pvbias.runtime.Settings.describe`).
         measured: number of videos.
         bad: those that were left out.
         model: further fields of :class:`RunResults`: what was measured, with which weights.
@@ -68,8 +67,8 @@ def describe_run(
         sampling=describe_sampling(cfg),
         clip_seconds=sampling_rule(cfg).span,
         views=describe_views(cfg),
-        precision=settings.describe()["precision"],
-        settings=settings.describe(),
+        precision=settings["precision"],
+        settings=dict(settings),
         seed=cfg.RNG_SEED,
         config=cfg.dump(),
         versions=versions(),
@@ -79,13 +78,13 @@ def describe_run(
         results=results,
         videos=videos,
         attributes=attributes if videos else {},
-        **{**model, "cautions": [*model.get("cautions", ()), *_of_modality(cfg), *_of_precision(settings)]},
+        **{**model, "cautions": [*model.get("cautions", ()), *_of_modality(cfg), *_of_precision(settings["precision"])]},
     )
 
 
-def _of_precision(settings: Settings) -> list[str]:
+def _of_precision(precision: str) -> list[str]:
     """A caution about figures in a number format that is measured in on purpose, in exchange for speed."""
-    if settings.precision != "tf32":
+    if precision != "tf32":
         return []
     return [
         "The forward passes were in TF32: fp32, but convolutions and matrix products round what they multiply to 11 "

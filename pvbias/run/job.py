@@ -274,7 +274,7 @@ def _measure_and_write(
     measured = counts["read"] - counts["bad"]
     if is_main_process():
         model = {"model": _model_name(cfg, recognizer), **weights}
-        _write(cfg, source, results, settings, measured, bad, model, started)
+        _write(cfg, source, results, settings.describe(recognizer), measured, bad, model, started)
         shutil.rmtree(_partial(cfg), ignore_errors=True)
     return results
 
@@ -387,7 +387,7 @@ def _write(
     cfg: CfgNode,
     source: VideoSource,
     results: dict[str, Result],
-    settings: Settings,
+    settings: Mapping[str, str],
     measured: int,
     bad: Sequence[BadVideo],
     model: Mapping[str, Any],

@@ -39,7 +39,7 @@ def described(precision="fp32"):
         load_cfg(None, ["DATA.NUM_FRAMES", "8", "DATA.SAMPLING_RATE", "4", "DATA.TARGET_FPS", "30"]),
         SimpleNamespace(records=records, class_names=(), description="four"),
         {},
-        settings=Settings(device=torch.device("cpu"), memory_format="contiguous", precision=precision),
+        settings=Settings(device=torch.device("cpu"), memory_format="contiguous", precision=precision).describe(),
         measured=3,
         bad=bad,
         model={"model": "r3d_18"},

@@ -179,3 +179,16 @@ def test_any_key_can_be_set(tmp_path):
     arguments = (f"toy_shallow={path}", "--controls", "1", "--set", "BIAS.SELF_CONVOLUTION_DELTA", "0.3")
     _, results = profile(tmp_path / "out", *arguments)
     assert [row["temporal_share"] for row in results["architectures"][0]["networks"][0]["layers"]] == [100] * 3
+
+
+def test_layers_with_a_faster_forward_are_listed(capsys):
+    assert main(["profile", "toy_deep", "--layers"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.startswith("toy_deep, cpu")
+    # Of six convolutions that of the clip's three channels, or all where each has few.
+    counts = {line.split()[0]: line.split()[1] for line in listed.splitlines()[3:] if line}
+    assert int(counts["stem"]) >= 1
+    assert main(["profile", "toy_deep", "--layers", "--set", "LAYERS.OFF", "[stem]"]) == 0
+    assert "stem" not in capsys.readouterr().out
+    assert main(["profile", "toy_deep", "--layers", "--set", "LAYERS.OFF", "[stam]"]) == 2
+    assert "Did you mean 'stem'" in capsys.readouterr().err
