@@ -54,6 +54,7 @@ def describe_run(
         labelled = [record.label is not None for record in records]
         bootstrap = {"samples": cfg.BIAS.BOOTSTRAP_SAMPLES, "seed": cfg.RNG_SEED}
         results[BREAKDOWN] = break_down(results, attributes, labelled, **bootstrap)
+    cautions = [*_of_modality(cfg), *_of_precision(settings["precision"])]
     videos = _told_apart(records)
     return RunResults(
         name=Path(cfg.OUTPUT_DIR).resolve().name,
@@ -78,7 +79,7 @@ def describe_run(
         results=results,
         videos=videos,
         attributes=attributes if videos else {},
-        **{**model, "cautions": [*model.get("cautions", ()), *_of_modality(cfg), *_of_precision(settings["precision"])]},
+        **{**model, "cautions": [*model.get("cautions", ()), *cautions]},
     )
 
 
