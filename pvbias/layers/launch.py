@@ -20,7 +20,7 @@ class Launch:
         kernel: a ``triton.jit`` function whose sizes come after its tensors, and its compile-time constants last.
         grid: numbers of programs.
         sizes: the arguments behind the tensors: integers and floats.
-        constants: the compile-time constants, in the kernel's order.
+        constants: the compile-time constants, by name.
         warps: of a program.
     """
 
@@ -34,7 +34,7 @@ class Launch:
         warps: int = 4,
     ) -> None:
         self._kernel, self._grid, self._sizes, self._constants, self._warps = kernel, grid, sizes, constants, warps
-        self._behind = (*sizes, *constants.values())
+        self._behind = (*sizes, *(constants[name] for name in kernel.arg_names if name in constants))
         #: The compiled kernel on a device, for aligned tensors.
         self._ready: dict[int, Any] = {}
 
