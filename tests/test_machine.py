@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from fvcore.common.config import CfgNode
 from torch import nn
 
 from pvbias.clips import ClipSpec
@@ -82,6 +83,33 @@ def test_on_a_gpu(gpu):
     gpu(cudnn=91002)  # in which it is known to be wrong
     with pytest.raises(ConfigError, match="167024"):
         choose_settings(configured(PRECISION="tf32"), CONVOLUTIONAL, training=False)
+
+
+@pytest.mark.parametrize(
+    ("capability", "off", "expected"),
+    [
+        ((9, 0), [], "channels_last_3d"),
+        ((9, 0), ["depthwise"], "contiguous"),
+        ((9, 0), ["all"], "contiguous"),
+        ((9, 0), ["stem"], "channels_last_3d"),
+        ((7, 0), [], "contiguous"),
+    ],
+)
+def test_depthwise_convolutions_of_torchs_on_a_gpu_are_contiguous(gpu, monkeypatch, capability, off, expected):
+    gpu(capability)
+    # Not the last answer of another pretended GPU.
+    monkeypatch.setattr("pvbias.layers.availability._capability", torch.cuda.get_device_capability)
+    monkeypatch.setattr("pvbias.layers.availability._has_triton", lambda: True)
+    depthwise = recognizer(nn.Sequential(nn.Conv3d(3, 8, 1), nn.Conv3d(8, 8, 3, groups=8)))
+    cfg = configured(LAYERS=CfgNode({"OFF": off}))
+    assert choose_settings(cfg, depthwise, training=True).memory_format == expected
+    assert choose_settings(cfg, CONVOLUTIONAL, training=True).memory_format == "channels_last_3d"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_kind_of_layer_that_there_is_not():
+    with pytest.raises(ConfigError, match="No FAST_LAYER is called 'stam'. Did you mean 'stem'"):
+        choose_settings(configured(LAYERS=CfgNode({"OFF": ["stam"]})), CONVOLUTIONAL, training=True)
 
 
 TF32 = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import logging
 import os
@@ -51,6 +53,9 @@ exit codes: 0 done, 1 bug, 2 command line or configuration, 3 data, 4 weights, 5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    if argv is None:
+        # The last thing that Python would do is to look through all objects of all modules, for a second.
+        atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         commands = "\n".join(f"  {name:11} {text}" for name, (_, text) in COMMANDS.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from pvbias.lazy import many_imports
 from pvbias.storage.addresses import absolute
 
 from .options import add_list_format
@@ -33,11 +34,13 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     args = _parser().parse_args(argv)
     # Imported here: `--help` and a mistake in the command line do not wait for torch.
-    from pvbias.config import load_cfg
-    from pvbias.engine import launch
-    from pvbias.run import run
+    with many_imports():
+        from pvbias.config import load_cfg
+        from pvbias.engine import launch
+        from pvbias.run import run
 
-    launch(run, load_cfg(overrides=_overrides(args)))
+        cfg = load_cfg(overrides=_overrides(args))
+    launch(run, cfg)
     return 0
 
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pvbias.lazy import many_imports
+
 EXAMPLES = """examples:
   pvbias run --cfg projects/quickstart/motion.yaml
   pvbias run --cfg my.yaml TRAIN.CHECKPOINT_FILE_PATH zoo://pytorchvideo/x3d_s/kinetics400 SOLVER.BASE_LR 0.01
@@ -29,11 +31,13 @@ def main(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(argv)
     # Imported here: `--help` and a mistake in the command line do not wait for torch.
-    from pvbias.config import load_cfg
-    from pvbias.engine import launch
-    from pvbias.run import run
+    with many_imports():
+        from pvbias.config import load_cfg
+        from pvbias.engine import launch
+        from pvbias.run import run
 
-    launch(run, load_cfg(args.cfg, args.overrides))
+        cfg = load_cfg(args.cfg, args.overrides)
+    launch(run, cfg)
     return 0
 
 
