@@ -128,8 +128,8 @@ def choose_settings(cfg: CfgNode, recognizer: Recognizer, *, training: bool) -> 
 
     - device: the current GPU where there is one and ``NUM_GPUS > 0``, else the CPU;
     - memory format: ``channels_last_3d`` for models whose weights are mostly convolutions, ``contiguous`` for
-      transformers, and on GPUs for depthwise convolutions that are left to torch. By this rule and not by timing both, which would make the last digits of a score depend on what
-      else the machine was doing;
+      transformers, and on GPUs for depthwise convolutions that are left to torch. By this rule and not by timing both,
+      which would make the last digits of a score depend on what else the machine was doing;
     - precision: fp32 for evaluation; for training bf16 on GPUs that compute in it, else fp32.
 
     Args:

@@ -108,7 +108,7 @@ def test_depthwise_convolutions_of_torchs_on_a_gpu_are_contiguous(gpu, monkeypat
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_kind_of_layer_that_there_is_not():
-    with pytest.raises(ConfigError, match="No FAST_LAYER is called 'stam'. Did you mean 'stem'"):
+    with pytest.raises(ConfigError, match=r"No FAST_LAYER is called 'stam'\. Did you mean 'stem'"):
         choose_settings(configured(LAYERS=CfgNode({"OFF": ["stam"]})), CONVOLUTIONAL, training=True)
 
 
