@@ -17,7 +17,8 @@ def is_asynchronous(device: torch.device) -> bool:
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """A tensor on a device. The host does not wait for the copy to a GPU: it is made from page-locked memory."""
     if device.type == "cuda" and values.device.type == "cpu" and not values.is_pinned():
-        values = values.pin_memory()
+        # Without gaps between the values, of which torch would make a copy elsewhere first.
+        values = torch.empty_like(values, pin_memory=True).copy_(values)
     return values.to(device, non_blocking=True)
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from pvbias.clips import ClipSpec
@@ -15,6 +16,8 @@ from pvbias.context import Context
 from pvbias.data import TestVideo, TrainBatch, VideoRecord
 from pvbias.engine import Trainer
 from pvbias.engine.composition import build_objective
+from pvbias.engine.finite import FiniteGuard, StepScalars
+from pvbias.engine.solver import clip_gradients
 from pvbias.engine.transform import build_transforms
 from pvbias.evaluation import Evaluator
 from pvbias.evaluation.chunks import measure_chunks
@@ -23,7 +26,7 @@ from pvbias.needs import Needs
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import OBJECTIVE, TRANSFORM
 from pvbias.runtime import Settings
-from pvbias.transfers import Span, to_device_joined, to_host
+from pvbias.transfers import Span, to_device, to_device_joined, to_host
 
 from .waits import DEVICE, Waits
 
@@ -166,6 +169,54 @@ def test_an_evaluation_waits_for_a_batch_when_the_next_one_is_queued(watched, fe
         *("wait", "4"),
     ]
     assert [(part.first, part.good, list(part.rows["look"])) for part in parts] == [(n, 1, [n]) for n in range(5)]
+
+
+def test_scalars_that_are_on_the_host_join_the_others(watched):
+    """Of gradients that are not there torch gives a norm on the CPU."""
+    scalars = StepScalars(DEVICE, FiniteGuard(DEVICE))
+    with watched:
+        scalars.add({"loss": torch.ones((), device=DEVICE)})
+        scalars.add({"grad_norm": clip_gradients(load_cfg(overrides=KEYS).SOLVER, [nn.Parameter(torch.ones(2))])})
+        scalars.end()
+    assert watched.waits == []
+    assert set(scalars.read()) == {"loss", "grad_norm"}
+
+
+class Copies(TorchFunctionMode):
+    """A GPU, whose memory is the host's; what is page-locked is noted, and which copies begin there, without gaps."""
+
+    def __init__(self):
+        super().__init__()
+        self.pinned, self.direct = [], []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is torch.Tensor.is_pinned:
+            return any(args[0] is each for each in self.pinned)
+        if function is torch.Tensor.to and torch.device(args[1]).type == "cuda":
+            (given,) = (each for each in self.pinned if each is args[0])
+            self.direct.append(kwargs["non_blocking"] and given.clone().stride() == given.stride())
+            return given
+        is_pinned = kwargs.pop("pin_memory", False)
+        made = function(*args, **kwargs)
+        if is_pinned:
+            self.pinned.append(made)
+        return made
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d], ids=str)
+def test_copies_to_a_gpu_begin_in_page_locked_memory_without_gaps(layout):
+    """torch would make a copy of what has gaps, elsewhere, and wait."""
+    clips = torch.randint(256, (3, 3, 4, 8, 8), dtype=torch.uint8).contiguous(memory_format=layout)
+    with Copies() as copies:
+        frames = to_device(torch.arange(12).reshape(3, 4)[:, :1], torch.device("cuda"))
+        whole = to_device(clips, torch.device("cuda"))
+        joined = to_device_joined([clips[:2], clips[2:]], torch.device("cuda"))
+    assert copies.direct == [True] * 3
+    assert frames.tolist() == [[0], [4], [8]]
+    for moved in (whole, joined):
+        assert torch.equal(moved, clips)
+        assert moved.stride() == clips.stride()
 
 
 @pytest.mark.gpu

@@ -197,7 +197,8 @@ def _measure(case: Case, overrides: Sequence[str]) -> dict[str, Any]:
     freeze_ratio = median_ratio(seconds["pvbias freeze"], seconds["pvbias"])
     try:
         details = _details(steps, seconds, plain[best.removeprefix("plain ")])
-    except (RuntimeError, AssertionError, AttributeError, TypeError) as error:  # by parts of torch that may change
+    except (RuntimeError, AssertionError, AttributeError, TypeError, ValueError, LookupError) as error:
+        # By parts of torch that may change; what was timed is not to be lost.
         details = {"details_error": "".join(traceback.format_exception(error))}
     return {
         "settings": settings.describe(),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.autograd import DeviceType
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -113,7 +114,7 @@ def top_kernels(step: Callable[[], object], steps: int, count: int = 10) -> list
     kernels = [
         Kernel(name=each.key, calls=each.count / steps, milliseconds=each.self_device_time_total / 1000 / steps)
         for each in profile.key_averages()
-        if each.self_device_time_total > 0 and not each.is_user_annotation
+        if each.device_type != DeviceType.CPU and each.self_device_time_total > 0 and not each.is_user_annotation
     ]
     return sorted(kernels, key=lambda kernel: -kernel.milliseconds)[:count]
 

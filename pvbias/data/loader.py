@@ -338,7 +338,7 @@ class _Loader:
         self._dataset = dataset
         self._keys = keys
         self._num_workers: int = cfg.DATA_LOADER.NUM_WORKERS
-        self._pin_memory = cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available()
+        self._pin_memory = cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0 and torch.cuda.is_available()
         self._persistent = persistent
         self._batched = batched
         self._running: tuple[DataLoader, WorkerContext | None] | None = None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..transfers import Span, is_asynchronous, to_host
+from ..transfers import Span, is_asynchronous, to_device, to_host
 
 #: Makes the error of scalars that are not finite, of their values by name.
 Refusal = Callable[[Mapping[str, float]], Exception]
@@ -85,7 +85,9 @@ class StepScalars:
             divisor: what they are divided by before they are summed.
             refusal: makes the error where one is not finite; None: that is nothing to worry about.
         """
-        stacked = torch.stack([value.detach().reshape(()) for value in values.values()])
+        # Of gradients that are not there torch gives a norm on the CPU.
+        scalars = [to_device(value.detach(), self._device).reshape(()) for value in values.values()]
+        stacked = torch.stack(scalars)
         part = _Part(tuple(values), stacked, divisor, refusal)
         if not is_asynchronous(self._device):
             self._take(part, stacked.tolist())

@@ -44,6 +44,16 @@ def epochs(cfg, *, rank=0, world_size=1):
     return [batch for epoch in (0, 1, 0) for batch in loader.epoch(epoch)], len(loader)
 
 
+def test_a_run_without_gpus_leaves_those_of_the_machine_alone(annotation, monkeypatch):
+    """Page-locked memory takes a context on a GPU, which may be somebody else's."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: pytest.fail("page-locked"))
+    cfg = data_cfg(annotation)
+    cfg.NUM_GPUS = 0
+    loader = build_train_loader(cfg, build_source(cfg, "train"), rank=0, world_size=1)
+    assert next(loader.epoch(0)).clips.shape[0] == 4
+
+
 def test_the_same_batches_for_any_number_of_workers_and_processes(annotation):
     cfg = data_cfg(annotation)
     random.seed(1)

@@ -1,11 +1,15 @@
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
+from torch.autograd import DeviceType
 
 from pvbias.clips import ClipSpec
 from pvbias.models import ZooModel
 from pvbias.registries import MODEL
-from pvbias.tools.roofline import Limits, Work, count_work, measure_limits
+from pvbias.tools.roofline import Limits, Work, count_work, measure_limits, top_kernels
 from pvbias.tools.timed_steps import PlainStep, TrainerStep
 
 SPEC = ClipSpec(num_frames=2, sampling_rate=1, crop_size=16, test_crop_size=16, short_side=16)
@@ -46,6 +50,28 @@ def test_the_work_of_a_linear_layer(plain):
 
 def test_shares_of_what_a_device_can_do():
     assert Work(flops=6e12, bytes=3e9).shares(2.0, Limits(flops=12e12, bytes=6e9)) == (0.25, 0.25)
+
+
+def test_the_kernels_that_take_most(monkeypatch):
+    """Not the calls that launch them, whose time torch may give, too; nor stretches that somebody has named."""
+
+    def event(key, device, microseconds, *, named=False):
+        times = {"self_device_time_total": microseconds, "is_user_annotation": named}
+        return SimpleNamespace(key=key, device_type=device, count=6, **times)
+
+    events = [
+        event("short", DeviceType.CUDA, 100.0),
+        event("long", DeviceType.CUDA, 9000.0),
+        event("cudaLaunchKernel", DeviceType.CPU, 9100.0),
+        event("Optimizer.step", DeviceType.CUDA, 200.0, named=True),
+        event("idle", DeviceType.CUDA, 0.0),
+    ]
+    profile = SimpleNamespace(key_averages=lambda: events)
+    monkeypatch.setattr(torch.profiler, "profile", lambda activities: nullcontext(profile))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    long, short = top_kernels(lambda: None, steps=3)
+    assert (long.name, long.calls, long.milliseconds) == ("long", 2, 3)
+    assert short.name == "short"
 
 
 def test_limits_are_measured():
