@@ -11,7 +11,7 @@ from pytorchvideo.models.stem import ResNetBasicStem
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pvbias.layers import FUSED_ACTIVATIONS, FastLayer, has_no_hooks, layer_norm, normalize
+from pvbias.layers import FUSED_ACTIVATIONS, FastLayer, has_no_hooks, is_fast, layer_norm, normalize
 from pvbias.registries import FAST_LAYER
 
 FUSED_ACTIVATIONS[Swish] = "silu"
@@ -37,7 +37,7 @@ def _before_last_norm(block: BottleneckBlock, x: Tensor) -> Tensor:
 def forward_residual(block: ResBlock, x: Tensor) -> Tensor:
     """A bottleneck whose last normalisation adds the shortcut and applies the activation."""
     branch = block.branch2
-    if type(branch) is not BottleneckBlock or branch.norm_c is None or not has_no_hooks(branch):
+    if type(branch) is not BottleneckBlock or branch.norm_c is None or not is_fast(branch) or not has_no_hooks(branch):
         return ResBlock.forward(block, x)
     shortcut = x
     if block.branch1_conv is not None:
@@ -62,7 +62,7 @@ def _normalize(norm: nn.Module | None, activation: nn.Module | None, x: Tensor) 
 
 def adds(block: nn.Module) -> bool:
     """Whether a residual block's fusion of its branches is their sum."""
-    if type(block) is not ResBlock:
+    if type(block) is not ResBlock or isinstance(block.branch_fusion, nn.Module):
         return False
     left, right = torch.tensor([1.0, 2.0, -3.0]), torch.tensor([5.0, -7.0, 11.0])
     try:
@@ -126,11 +126,13 @@ def _layer_norm(norm: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _is_identity(pool: nn.Module | None) -> bool:
-    """Whether a pooling's windows are single positions."""
+    """Whether a pooling's windows are single positions, and nobody looks at it."""
     if pool is None:
         return True
-    return isinstance(pool, nn.MaxPool3d) and all(
-        size in (1, (1, 1, 1), [1, 1, 1]) for size in (pool.kernel_size, pool.stride)
+    return (
+        isinstance(pool, nn.MaxPool3d)
+        and has_no_hooks(pool)
+        and all(size in (1, (1, 1, 1), [1, 1, 1]) for size in (pool.kernel_size, pool.stride))
     )
 
 

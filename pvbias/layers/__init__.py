@@ -2,6 +2,7 @@
 
 from .concatenate import concatenate
 from .explicit_padding import ExplicitPadding
+from .fast_forward import is_fast
 from .fast_layers import FastLayer, describe_fast_layers, use_fast_layers
 from .frozen_features import FrozenFeatures, repeat_frame
 from .layer_norm import layer_norm
@@ -18,6 +19,7 @@ __all__ = [
     "convolve_frames",
     "describe_fast_layers",
     "has_no_hooks",
+    "is_fast",
     "layer_norm",
     "max_pool",
     "normalize",

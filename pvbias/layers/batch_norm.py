@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .availability import kernels_run_on
+from .differentiation import once_differentiable
 from .launch import Launch
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 32, 128
@@ -56,38 +56,40 @@ def batch_norm(
     )
 
 
-def is_supported(x: Tensor, norm: nn.Module) -> bool:
-    """Whether :func:`batch_norm` computes a layer's output of ``x``: a dense BatchNorm3d in fp32, ``x`` in
-    channels_last_3d in fp32, bf16 or fp16, on a device that has the kernels."""
+def is_supported(x: Tensor, norm: nn.BatchNorm3d) -> bool:
+    """Whether :func:`batch_norm` computes a layer's output of ``x``: a dense BatchNorm3d in fp32, with weight and
+    bias or neither; ``x`` of as many channels, in channels_last_3d, fp32, bf16 or fp16, where the kernels run."""
+    weight, mean = norm.weight, norm.running_mean
     return (
         type(x) is Tensor
         and x.dim() == 5
         and x.numel() > 0
+        and x.shape[1] == norm.num_features
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
         and _is_channels_last(x)
         and kernels_run_on(x.device)
-        and (norm.weight is None or norm.weight.dtype == torch.float32)
-        and (norm.running_mean is None or norm.running_mean.dtype == torch.float32)
+        and (weight is None) == (norm.bias is None)
+        and (weight is None or weight.dtype == torch.float32)
+        and (mean is None or mean.dtype == torch.float32)
     )
 
 
-def forward_batch_norm(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
+def forward_batch_norm(norm: nn.BatchNorm3d, input: Tensor) -> Tensor:
     """Forward of a BatchNorm3d: by the kernels, else torch's own on the 4D view, else torch's own."""
-    if is_supported(x, norm):
-        return batch_norm(x, norm)
-    return forward_as_4d(norm, x)
+    if is_supported(input, norm):
+        return batch_norm(input, norm)
+    return forward_as_4d(norm, input)
 
 
-def forward_as_4d(norm: _Norm, x: Tensor) -> Tensor:
+def forward_as_4d(norm: _Norm, input: Tensor) -> Tensor:
     """Forward of a BatchNorm3d or SyncBatchNorm by torch, of channels_last_3d on a GPU as ``(N, C, T * H, W)``."""
-    forward = type(norm).forward
+    x, forward = input, type(norm).forward
     if type(x) is not Tensor or x.dim() != 5 or x.device.type != "cuda" or not _is_channels_last(x):
         return forward(norm, x)  # type: ignore[arg-type]
-    frames = x.shape[2]
     folded = x.permute(0, 2, 3, 4, 1).flatten(1, 2).permute(0, 3, 1, 2)
     native = isinstance(norm, nn.BatchNorm3d)
     output = _native_batch_norm(norm, folded) if native else forward(norm, folded)  # type: ignore[arg-type]
-    return output.permute(0, 2, 3, 1).unflatten(1, (frames, -1)).permute(0, 4, 1, 2, 3)
+    return output.permute(0, 2, 3, 1).unflatten(1, x.shape[2:4]).permute(0, 4, 1, 2, 3)
 
 
 def _native_batch_norm(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
@@ -219,7 +221,9 @@ class _BatchNorm(torch.autograd.Function):
         else:
             assert running_mean is not None
             assert running_var is not None
-            mean, spread = running_mean, running_var
+            mean, spread = running_mean.contiguous(), running_var.contiguous()
+        if weight is not None and bias is not None:
+            weight, bias = weight.contiguous(), bias.contiguous()
         parameters = (mean, spread, mean if weight is None else weight, mean if bias is None else bias)
         plan.normalize(x, x if residual is None else residual, y, *parameters)
         ctx.plan, ctx.batch_statistics, ctx.has_residual = plan, batch_statistics, has_residual

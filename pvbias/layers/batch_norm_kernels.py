@@ -195,7 +195,7 @@ def _through_activation(
             output = tl.load(y + place, mask=valid, other=0.0).to(tl.float32)
         else:
             output = deviation * (inverse * factor)[None, :] + shift[None, :]
-        value = tl.where(output > 0.0, value, 0.0)
+        value = tl.where(output <= 0.0, 0.0, value)  # and nan lets it through, as torch's
     elif ACTIVATION == 2:
         before = deviation * (inverse * factor)[None, :] + shift[None, :]
         gate = 1.0 / (1.0 + tl.exp(-before))

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .availability import kernels_run_on
+from .differentiation import once_differentiable
 from .launch import Launch
 from .rows import BLOCK_CHANNELS, geometry, output_sizes, row_blocks, row_grid, row_warps, vector
 
@@ -26,6 +26,7 @@ def is_depthwise(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.Conv3d)
         and type(module).forward is nn.Conv3d.forward
+        and type(module)._conv_forward is nn.Conv3d._conv_forward
         and module.groups == module.in_channels == module.out_channels > 1
         and 1 < max(module.kernel_size) <= _LONGEST
         and module.padding_mode == "zeros"
@@ -34,12 +35,13 @@ def is_depthwise(module: nn.Module) -> bool:
     )
 
 
-def forward_depthwise(module: nn.Conv3d, x: Tensor) -> Tensor:
+def forward_depthwise(module: nn.Conv3d, input: Tensor) -> Tensor:
     """Forward of a depthwise convolution; by the kernels for dense fp32, bf16 or fp16 on a GPU.
 
     The output is in channels_last_3d then, as is the input that the kernels read: one that is not is copied.
     """
     assert not isinstance(module.padding, str)
+    x = input
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
     supported = (
         type(x) is Tensor
@@ -118,7 +120,7 @@ class _Depthwise(torch.autograd.Function):
         plan = _plan(x.dtype, tuple(x.shape), tuple(weight.shape[2:]), stride, padding, bias is not None)
         y = torch.empty(plan.output_shape, device=x.device, dtype=x.dtype, memory_format=torch.channels_last_3d)
         taps = weight.detach().flatten(1).t().contiguous()  # (KT * KH * KW, C)
-        plan.convolve(x, taps, taps if bias is None else bias, y)
+        plan.convolve(x, taps, taps if bias is None else bias.contiguous(), y)
         ctx.save_for_backward(x, taps)
         ctx.plan, ctx.weight_shape = plan, weight.shape
         return y

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -12,6 +11,7 @@ from torch import nn
 from ..registries import FAST_LAYER
 from .batch_norm import forward_as_4d, forward_batch_norm
 from .depthwise import forward_depthwise, is_depthwise
+from .fast_forward import FastForward, is_fast, is_replaced
 from .layer_norm import forward_layer_norm, is_layer_norm
 from .max_pool import forward_max_pool, is_max_pool
 from .sequential import forward_sequence, is_normalized_sequence
@@ -46,19 +46,16 @@ def use_fast_layers(model: nn.Module, off: Sequence[str] = ()) -> None:
     for module in model.modules():
         name = kind_of(module)
         if name and name not in off:
-            module.forward = partial(FAST_LAYER.get(name).forward, module)
+            module.forward = FastForward(FAST_LAYER.get(name).forward, module)
         elif is_fast(module):
             del module.forward
 
 
 def kind_of(module: nn.Module) -> str:
-    """The name in FAST_LAYER of the kind of a module; empty: none."""
+    """The name in FAST_LAYER of the kind of a module; empty: none, or its forward has been replaced."""
+    if is_replaced(module):
+        return ""
     return next((name for name, kind in FAST_LAYER if kind.applies(module)), "")
-
-
-def is_fast(module: nn.Module) -> bool:
-    """Whether a module has the fast forward of its kind."""
-    return isinstance(vars(module).get("forward"), partial)
 
 
 def describe_fast_layers(model: nn.Module) -> Mapping[str, int]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .availability import kernels_run_on
+from .differentiation import once_differentiable
+from .fast_forward import is_fast
 from .launch import Launch
 
 #: The most channels: torch's own kernels are good at many.
@@ -29,9 +30,10 @@ def is_layer_norm(module: nn.Module) -> bool:
     )
 
 
-def forward_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+def forward_layer_norm(norm: nn.LayerNorm, input: Tensor) -> Tensor:
     """Forward of a LayerNorm; fp32 under autocast, as torch has it."""
-    return layer_norm(norm, x, torch.float32 if torch.is_autocast_enabled(x.device.type) else x.dtype)
+    dtype = torch.float32 if torch.is_autocast_enabled(input.device.type) else input.dtype
+    return _by_kernels(norm, input, dtype) if _is_supported(norm, input, dtype) else type(norm).forward(norm, input)
 
 
 def layer_norm(norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -42,17 +44,23 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
         x: ``(..., D)``.
         dtype: of the result.
     """
-    supported = (
+    if is_fast(norm) and _is_supported(norm, x, dtype):
+        return _by_kernels(norm, x, dtype)
+    return norm(x).to(dtype)
+
+
+def _is_supported(norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> bool:
+    return (
         type(x) is Tensor
-        and "forward" in vars(norm)
         and x.numel() > 0
         and x.shape[-1] == norm.normalized_shape[0]
         and {x.dtype, dtype} <= {torch.float32, torch.bfloat16, torch.float16}
         and all(each is None or each.dtype == torch.float32 for each in (norm.weight, norm.bias))
         and kernels_run_on(x.device)
     )
-    if not supported:
-        return type(norm).forward(norm, x).to(dtype)
+
+
+def _by_kernels(norm: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
     return _LayerNorm.apply(x, norm.weight, norm.bias, norm.eps, dtype)
 
 
@@ -90,6 +98,8 @@ class _LayerNorm(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dtype: torch.dtype
     ) -> Tensor:
         x = x.contiguous()
+        weight = None if weight is None else weight.contiguous()
+        bias = None if bias is None else bias.contiguous()
         columns = x.shape[-1]
         rows = x.numel() // columns
         plan = _plan((x.dtype, dtype), rows, columns, eps, weight is not None, bias is not None)

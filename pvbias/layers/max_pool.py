@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .availability import kernels_run_on
+from .differentiation import once_differentiable
 from .launch import Launch
 from .rows import geometry, output_sizes, row_blocks, row_grid, row_warps, vector
 
@@ -31,12 +31,12 @@ def is_max_pool(module: nn.Module) -> bool:
     )
 
 
-def forward_max_pool(module: nn.MaxPool3d, x: Tensor) -> Tensor:
+def forward_max_pool(module: nn.MaxPool3d, input: Tensor) -> Tensor:
     """Forward of a max pooling."""
-    if not is_supported(x):
-        return type(module).forward(module, x)
+    if not is_supported(input):
+        return type(module).forward(module, input)
     stride = module.kernel_size if module.stride is None else module.stride
-    return max_pool(x, module.kernel_size, stride, module.padding)
+    return max_pool(input, module.kernel_size, stride, module.padding)
 
 
 def max_pool(
@@ -63,8 +63,8 @@ def is_supported(x: Tensor) -> bool:
         and x.dim() == 5
         and x.numel() > 0
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
-        and x.is_contiguous(memory_format=torch.channels_last_3d)
         and kernels_run_on(x.device)
+        and x.is_contiguous(memory_format=torch.channels_last_3d)
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook
 
 from .batch_norm import batch_norm, is_supported
+from .fast_forward import is_fast
 
 #: Activations that a BatchNorm can apply itself, by type. Plugins add those of their zoo.
 FUSED_ACTIVATIONS: dict[type[nn.Module], str] = {nn.Identity: "", nn.ReLU: "relu", nn.SiLU: "silu"}
@@ -30,9 +32,8 @@ def normalize(
         residual: the shortcut's features, like the output.
     """
     code = _code(activation)
-    fits = residual is None or (code != "silu" and type(residual) is Tensor and residual.shape == x.shape)
-    if code is not None and fits and _is_free(norm) and is_supported(x, norm):
-        return batch_norm(x, norm, residual=residual, activation=code)  # type: ignore[arg-type]
+    if code is not None and _fits(residual, x, code) and _is_free(norm) and is_supported(x, norm):
+        return batch_norm(x, norm, residual=residual, activation=code)
     output = norm(x)
     if residual is not None:
         output = output + residual
@@ -50,13 +51,20 @@ def _code(activation: nn.Module | str | None) -> str | None:
     return FUSED_ACTIVATIONS.get(type(activation)) if has_no_hooks(activation) else None
 
 
-def _is_free(norm: nn.Module) -> bool:
-    return isinstance(norm, nn.BatchNorm3d) and "forward" in vars(norm) and has_no_hooks(norm)
+def _fits(residual: Tensor | None, x: Tensor, code: str) -> bool:
+    """Whether a BatchNorm can add a shortcut to its output of ``x``."""
+    if residual is None:
+        return True
+    return code != "silu" and type(residual) is Tensor and residual.shape == x.shape and residual.dtype == x.dtype
+
+
+def _is_free(norm: nn.Module) -> TypeGuard[nn.BatchNorm3d]:
+    return isinstance(norm, nn.BatchNorm3d) and is_fast(norm) and has_no_hooks(norm)
 
 
 def has_no_hooks(*modules: nn.Module) -> bool:
-    """Whether nobody has asked to see what goes into or comes out of modules."""
-    return not any(
+    """Whether nobody has asked to see what goes into or comes out of modules, or of all there are."""
+    return not _has_any_global_hook() and not any(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
         for module in modules
     )

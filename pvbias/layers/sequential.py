@@ -18,9 +18,9 @@ def is_normalized_sequence(module: nn.Module) -> bool:
     return any(_are_pair(*pair) for pair in pairwise(layers))
 
 
-def forward_sequence(module: nn.Sequential, x: Any) -> Any:
+def forward_sequence(module: nn.Sequential, input: Any) -> Any:
     """Forward of a sequence of layers, pairs of BatchNorm and activation in one pass."""
-    layers = list(module)
+    x, layers = input, list(module)
     while layers:
         layer, *layers = layers
         if layers and _are_pair(layer, layers[0]):

@@ -27,6 +27,7 @@ def is_stem(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.Conv3d)
         and type(module).forward is nn.Conv3d.forward
+        and type(module)._conv_forward is nn.Conv3d._conv_forward
         and module.in_channels <= _FEW_CHANNELS
         and module.groups == 1
         and module.padding_mode == "zeros"
@@ -35,7 +36,7 @@ def is_stem(module: nn.Module) -> bool:
     )
 
 
-def forward_stem(module: nn.Conv3d, x: Tensor) -> Tensor:
+def forward_stem(module: nn.Conv3d, input: Tensor) -> Tensor:
     """Forward of a stem convolution, with the frames that a kernel spans side by side as channels.
 
     ::
@@ -45,6 +46,7 @@ def forward_stem(module: nn.Conv3d, x: Tensor) -> Tensor:
     cuDNN has no kernel for matrix units that takes 3 channels in 3D; in 2D, with more of them, it has. Zeros fill the
     channels up to a multiple of 8.
     """
+    x = input
     if type(x) is not Tensor or x.dim() != 5 or x.device.type != "cuda" or x.shape[1] != module.in_channels:
         return type(module).forward(module, x)
     return convolve_frames(module, x)

@@ -42,6 +42,6 @@ def stack_frames(
     in_t = t * STEP + channel // CHANNELS - PADDING
     exists = (w < width) & (channel < TAPS * CHANNELS) & (in_t >= 0) & (in_t < frames)
     start = n.to(tl.int64) * sn + h * sh
-    value = tl.load(x + start + channel % CHANNELS * sc + in_t * st + w * sw, mask=exists, other=0.0)
+    value = tl.load(x + start + (channel % CHANNELS).to(tl.int64) * sc + in_t * st + w * sw, mask=exists, other=0.0)
     out = y + row.to(tl.int64) * width * OUT_CHANNELS + place
     tl.store(out, value.to(y.dtype.element_ty), mask=w < width)

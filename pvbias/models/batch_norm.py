@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..distributed import get_world_size
 from ..errors import ConfigError
 from ..layers import FrozenFeatures
-from ..layers.fast_layers import is_fast
+from ..layers.fast_forward import is_fast, is_replaced
 
 #: torch's BatchNorms, SyncBatchNorm included; fvcore's own are subclasses.
 _BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -57,7 +57,7 @@ def synchronised(*modules: nn.Module) -> Iterator[None]:
     ]
     kinds: dict[nn.Module, Any] = {layer: type(layer) for layer in layers if get_world_size() > 1}
     for layer, kind in kinds.items():
-        if "forward" in vars(layer) and not is_fast(layer):
+        if is_replaced(layer):
             raise ConfigError(
                 f"The forward of a {kind.__name__} of the model has been replaced: it cannot be synchronised. Set "
                 "BN.NORM_TYPE to 'batchnorm', and BN.USE_PRECISE_STATS to False."

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pvbias.layers.batch_norm import batch_norm, forward_as_4d, is_supported
 
-from .reference import assert_same
+from .reference import assert_same, both
 
 ACTIVATIONS = {"": lambda x: x, "relu": F.relu, "silu": F.silu}
 
@@ -100,14 +100,45 @@ def test_only_what_is_asked_for_gets_gradients(interpreter):
     assert torch.allclose(x.grad, expected.view(1, 6, 1, 1, 1).expand_as(x), rtol=1e-5)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_nan(interpreter, training, shortcut):
+    norm, x = layer(training=training), clip(2, 6, 1, 2, 2)
+    x[0, 1, 0, 1, 1] = float("nan")
+    plain = copy.deepcopy(norm).double()
+    given = [x, *([clip(2, 6, 1, 2, 2)] if shortcut else [])]
+    found, expected = both(Applied(norm, "relu", True), Applied(plain, "relu", False), *given)
+    for name, values in expected.items():
+        assert torch.allclose(found[name].double(), values, atol=1e-4, equal_nan=True), name
+
+
 def test_a_single_value_of_each_channel_has_no_statistics(interpreter):
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         batch_norm(clip(1, 6, 1, 1, 1), layer())
 
 
-@pytest.mark.parametrize("x", [torch.rand(2, 6, 2, 3, 3), clip(2, 6, 2, 3, 3).double(), torch.rand(2, 6, 3, 3)])
+@pytest.mark.parametrize(
+    "x", [torch.rand(2, 6, 2, 3, 3), clip(2, 6, 2, 3, 3).double(), torch.rand(2, 6, 3, 3), clip(2, 8, 2, 3, 3)]
+)
 def test_what_is_left_to_torch(interpreter, x):
     assert not is_supported(x, layer())
+
+
+def test_parameters_that_are_left_to_torch(interpreter):
+    x, norm = clip(2, 6, 2, 3, 3), layer()
+    norm.bias = None
+    assert not is_supported(x, norm)
+    assert not is_supported(x, layer().bfloat16())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_parameters_that_lie_apart(interpreter, training):
+    norm = layer(training=training)
+    plain = copy.deepcopy(norm).double()
+    norm.weight = nn.Parameter(torch.stack([norm.weight.detach()] * 2, dim=1)[:, 0])
+    if not training:
+        norm.running_var = torch.stack([norm.running_var] * 2, dim=1)[:, 0]
+    assert_same(Applied(norm, "silu", True), Applied(plain, "silu", False), clip(2, 6, 1, 2, 3))
 
 
 def test_nothing_is_done_otherwise_on_a_cpu(monkeypatch):

@@ -8,6 +8,7 @@ from torch import nn
 
 from pvbias.layers import use_fast_layers
 from pvbias.layers.depthwise import is_depthwise
+from pvbias.layers.stem import is_stem
 
 from .reference import assert_same
 
@@ -47,3 +48,12 @@ def test_results_and_gradients(interpreter, channels, kernel, stride, padding, b
 )
 def test_which_convolutions(options, depthwise):
     assert is_depthwise(nn.Conv3d(4, 4, **options)) is depthwise
+
+
+def test_a_convolution_of_its_own_kind():
+    class Standardised(nn.Conv3d):
+        def _conv_forward(self, input, weight, bias):
+            return super()._conv_forward(input, weight - weight.mean(), bias)
+
+    assert not is_depthwise(Standardised(4, 4, 3, groups=4))
+    assert not is_stem(Standardised(3, 8, 3))

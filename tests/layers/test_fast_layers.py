@@ -56,6 +56,28 @@ def test_kinds_are_left_out(interpreter):
     assert all("forward" not in vars(module) for module in fast.modules())
 
 
+def test_a_forward_of_somebody_else_stays(interpreter):
+    fast = model()
+    fast[1].forward = torch.zeros_like
+    fast[6].forward = torch.ones_like
+    use_fast_layers(fast)
+    assert describe_fast_layers(fast) == {"sequence": 1, "stem": 1, "depthwise": 1, "max_pool": 1}
+    seen = []
+    fast[3].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    assert fast(clip()).all()
+    assert not seen[0].any()
+
+
+def test_inputs_have_torchs_names(interpreter):
+    plain, fast = model(), model()
+    use_fast_layers(fast)
+    x = given = clip()
+    assert fast(input=x).shape == plain(input=x).shape
+    for own, other in zip(fast, plain, strict=True):
+        x, given = own(input=x), other(input=given)
+    assert torch.allclose(x, given, atol=1e-4)
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
 def test_copies_use_their_own_weights(interpreter, copied):
     fast = model()

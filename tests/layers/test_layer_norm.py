@@ -36,6 +36,21 @@ def test_results_and_gradients(interpreter, shape, options):
     assert_same(norm, plain, x)
 
 
+def test_a_weight_that_lies_apart(interpreter):
+    norm = layer(12)
+    plain = copy.deepcopy(norm).double()
+    norm.weight = nn.Parameter(torch.stack([norm.weight.detach()] * 2, dim=1)[:, 0])
+    use_fast_layers(norm)
+    assert_same(norm, plain, torch.randn(2, 12))
+
+
+def test_float64_under_autocast(interpreter):
+    norm, x = layer(12).double(), torch.randn(4, 12, dtype=torch.float64)
+    use_fast_layers(norm)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert norm(x).dtype == torch.float64
+
+
 def test_the_precision_that_is_asked_for(interpreter):
     norm, x = layer(12), torch.randn(4, 12)
     for _ in range(2):  # by torch, then by the kernels

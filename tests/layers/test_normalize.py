@@ -46,6 +46,24 @@ def test_hooks_see_what_each_layer_gives(interpreter, watched):
     assert torch.allclose(result, before.relu(), atol=1e-5)
 
 
+def test_hooks_on_all_modules(interpreter):
+    layers = nn.Sequential(nn.BatchNorm3d(4), nn.ReLU())
+    use_fast_layers(layers)
+    seen = []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(module))
+    layers(features())
+    handle.remove()
+    assert seen == [*layers, layers]
+
+
+def test_a_shortcut_keeps_its_precision(interpreter):
+    norm, x, residual = nn.BatchNorm3d(4), features().bfloat16(), features().flip(0)
+    use_fast_layers(norm)
+    result = normalize(norm, x, residual=residual)
+    assert result.dtype == torch.float32
+    assert torch.allclose(result, expected(nn.BatchNorm3d(4), None, x, residual), atol=0.05)
+
+
 def test_other_normalisations_go_their_own_way(interpreter):
     norm, x = nn.GroupNorm(2, 4), features()
     assert torch.equal(normalize(norm, x, activation="relu"), norm(x).relu())

@@ -108,6 +108,30 @@ def test_a_hook_inside_a_block_sees_its_module():
         assert torch.allclose(seen["fast", name], seen["plain", name]), name
 
 
+def test_a_bottleneck_that_is_left_to_torch():
+    block = resnet().double().blocks[1].res_blocks[0]
+    use_fast_layers(block, off=["ptv_bottleneck"])
+    block.branch2.forward = lambda x: torch.zeros_like(block.branch1_conv(x))  # seen by ResBlock's own forward
+    x = torch.rand(1, 8, 2, 4, 4, dtype=torch.float64)
+    assert torch.equal(block(x), block.branch1_norm(block.branch1_conv(x)).relu())
+
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.open = nn.Parameter(torch.ones(1))
+
+    def forward(self, left, right):
+        return left + self.open * right
+
+
+def test_a_fusion_that_learns_is_left_alone():
+    block = resnet().blocks[1].res_blocks[0]
+    block.branch_fusion = Gate()  # a sum to begin with
+    use_fast_layers(block)
+    assert "ptv_residual" not in describe_fast_layers(block)
+
+
 def test_a_fusion_that_is_no_sum_is_left_alone():
     network = resnet()
     block = network.blocks[1].res_blocks[0]
