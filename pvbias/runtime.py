@@ -205,7 +205,8 @@ def _choose_memory_format(recognizer: Recognizer, device: torch.device, layers_o
     - H200, torch 2.11, bf16, with the layers of :mod:`pvbias.layers`: x3d_m 129 ms in channels_last_3d, torch's own 277
       contiguous;
     - two cores of an AMD EPYC without AVX-512, torch 2.14, fp32, 112 pixels, load 3: r3d_18 1.06 (0.92), r3d_50 1.13
-      (1.03), torchvision_r3d_18 1.05 (1.06), inception_i3d 1.17 (1.14), csn_r101 1.6 (4.1).
+      (1.03), torchvision_r3d_18 1.05 (1.06), torchvision_r2plus1d_18 0.85 (0.95), inception_i3d 1.17 (1.14), slow_r50
+      1.12 (1.48), x3d_s 2.2 (2.0), csn_r101 1.6 (4.1). With AVX-512, r3d_18 is said to train 0.85.
     """
     if not _is_convolutional(recognizer):
         return "contiguous"
