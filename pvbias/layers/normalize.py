@@ -6,13 +6,22 @@ from typing import Literal, TypeGuard
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as torch_module
 
 from .batch_norm import batch_norm, is_supported
 from .fast_forward import is_fast
 
 #: Activations that a BatchNorm can apply itself, by type. Plugins add those of their zoo.
 FUSED_ACTIVATIONS: dict[type[nn.Module], str] = {nn.Identity: "", nn.ReLU: "relu", nn.SiLU: "silu"}
+
+
+#: The hooks of all modules, by kind; torch changes them in place.
+_GLOBAL_HOOKS = (
+    torch_module._global_forward_hooks,
+    torch_module._global_forward_pre_hooks,
+    torch_module._global_backward_hooks,
+    torch_module._global_backward_pre_hooks,
+)
 
 
 def normalize(
@@ -64,7 +73,7 @@ def _is_free(norm: nn.Module) -> TypeGuard[nn.BatchNorm3d]:
 
 def has_no_hooks(*modules: nn.Module) -> bool:
     """Whether nobody has asked to see what goes into or comes out of modules, or of all there are."""
-    return not _has_any_global_hook() and not any(
+    return not any(_GLOBAL_HOOKS) and not any(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
         for module in modules
     )
