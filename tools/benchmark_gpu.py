@@ -65,7 +65,7 @@ FREEZE = 1.35
 TURNS = 5
 
 #: What an H100 (SXM) was measured to do in bf16, and its memory: what --work sets the steps' work beside.
-H100 = Limits(flops=745e12, bytes=3e12)
+H100 = Limits(flops=745e12, traffic=3e12)
 
 EPILOG = """Each model in a process of its own, bf16: a loop written by hand in PyTorch (autocast, cross-entropy,
 backward, SGD with momentum; its clips on the device from the start) in both memory formats, the trainer's step with
@@ -313,8 +313,8 @@ def _work_table(results: Sequence[dict[str, Any]]) -> str:
             rows.append(_failed(result))
             continue
         work = Work(**result["work"])
-        at_arithmetic, at_memory = 1000 * work.flops / H100.flops, 1000 * work.bytes / H100.bytes
-        rows.append((_name(result), work.flops / 1e12, at_arithmetic, work.bytes / 1e9, at_memory))
+        at_arithmetic, at_memory = 1000 * work.flops / H100.flops, 1000 * work.traffic / H100.traffic
+        rows.append((_name(result), work.flops / 1e12, at_arithmetic, work.traffic / 1e9, at_memory))
     headers = ("", "TFLOP", "ms at an H100's arithmetic", "GB", "ms at its memory")
     return tabulate(rows, headers=headers, floatfmt=("", ".3f", ".1f", ".1f", ".1f"))
 

@@ -224,7 +224,7 @@ def _rows(comparison: Comparison, first: float) -> list[tuple]:
         if plain and comparison.work and comparison.limits:
             arithmetic, memory = comparison.work.shares(case.median, comparison.limits)
             row += (median_ratio(case.seconds, plain.seconds), comparison.work.flops / 1e12, 100 * arithmetic)
-            row += (comparison.work.bytes / 1e9, 100 * memory)
+            row += (comparison.work.traffic / 1e9, 100 * memory)
         rows.append(row)
     return rows
 
@@ -233,7 +233,7 @@ def _print_details(comparison: Comparison) -> None:
     base = comparison.cases[0]
     if comparison.limits:
         what = (
-            f"{comparison.limits.flops / 1e12:.3g} TFLOP/s {base.precision}, {comparison.limits.bytes / 1e9:.3g} GB/s"
+            f"{comparison.limits.flops / 1e12:.3g} TFLOP/s {base.precision}, {comparison.limits.traffic / 1e9:.3g} GB/s"
         )
         print(f"\n{base.model}: the device does {what}")
     for case in comparison.cases:

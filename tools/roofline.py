@@ -34,11 +34,11 @@ class Limits:
 
     Attributes:
         flops: operations a second of a large matrix product, a multiply-add being two.
-        bytes: read and written a second in copying a large tensor.
+        traffic: bytes read and written a second in copying a large tensor.
     """
 
     flops: float
-    bytes: float
+    traffic: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +48,16 @@ class Work:
     Attributes:
         flops: in convolutions and matrix products, a multiply-add being two: three times those of its forward (the
             gradients of inputs and of weights take one more each).
-        bytes: read and written where each of PyTorch's operators, in forward, backward and optimizer, reads the tensors
-            that it is given once and writes its result once. Fused operators can do with less.
+        traffic: bytes read and written where each of PyTorch's operators, in forward, backward and optimizer, reads the
+            tensors that it is given once and writes its result once. Fused operators can do with less.
     """
 
     flops: float
-    bytes: float
+    traffic: float
 
     def shares(self, seconds: float, limits: Limits) -> tuple[float, float]:
         """How much of the device's arithmetic and of its memory traffic a step that takes so long makes use of."""
-        return self.flops / seconds / limits.flops, self.bytes / seconds / limits.bytes
+        return self.flops / seconds / limits.flops, self.traffic / seconds / limits.traffic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def measure_limits(device: torch.device, precision: str) -> Limits:
     with tf32(precision == "tf32"):
         product = min(timed(lambda: one @ other, device, at_once) for _ in range(4))  # the first one warms up
     copy = min(timed(lambda: target.copy_(source), device, at_once) for _ in range(4))
-    return Limits(flops=2 * side**3 / product, bytes=2 * source.nbytes / copy)
+    return Limits(flops=2 * side**3 / product, traffic=2 * source.nbytes / copy)
 
 
 def count_work(plain: PlainStep) -> Work:
@@ -95,9 +95,9 @@ def count_work(plain: PlainStep) -> Work:
         plain.module.train()
         if not plain.optimizer.state:
             plain.step()  # the first one has no momenta
-        with _ByteCounter() as traffic:
+        with _ByteCounter() as counted:
             plain.step()
-    return Work(flops=3 * counter.get_total_flops() * len(plain.batch), bytes=traffic.bytes)
+    return Work(flops=3 * counter.get_total_flops() * len(plain.batch), traffic=counted.traffic)
 
 
 def top_kernels(step: Callable[[], object], steps: int, count: int = 10) -> list[Kernel]:
@@ -124,7 +124,7 @@ class _ByteCounter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.traffic = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -133,7 +133,7 @@ class _ByteCounter(TorchDispatchMode):
         if library == "aten" and not is_view and not name.startswith(_ALLOCATING):
             given = {id(each): each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
             made = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
-            self.bytes += sum(map(_in_memory, [*given.values(), *made]))
+            self.traffic += sum(map(_in_memory, [*given.values(), *made]))
         return result
 
 

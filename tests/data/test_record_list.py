@@ -169,7 +169,7 @@ def test_workers_read_one_memory():
     process.join()
     assert texts == [338 * len(each) for each in lists]
     assert last == [names[-1], names[-1], names[99], names[-1]]
-    assert grown < 4e6
+    assert grown < 8e6  # 3 to 6 MB, whatever the number of lines: modules
     assert all(
         record.name == name for record, name in zip(listed, names, strict=True)
     )  # here it lies in the shared memory, too, from now on

@@ -30,7 +30,7 @@ def test_the_work_of_a_step_beside_what_an_h100_can_do(tmp_path, capsys):
     # Two for a multiply-add, three forwards' worth, two clips; of one fvcore counts 4,311,040 in convolutions and
     # 102,400 in the linear layer.
     assert result["work"]["flops"] == 2 * 3 * 2 * (4_311_040 + 102_400)
-    assert float(row[4]) == pytest.approx(result["work"]["bytes"] / 1e9, abs=0.1)
+    assert float(row[4]) == pytest.approx(result["work"]["traffic"] / 1e9, abs=0.1)
 
 
 @pytest.mark.parametrize("case", ["r3d_18:2x4", "r3d_small"])

@@ -41,15 +41,15 @@ def test_the_work_of_a_linear_layer(plain):
     # The weights are by far the largest: read in the forward; their gradient is written; momentum *= m reads and writes
     # it, momentum += gradient and weights -= rate * momentum read two and write one each.
     weights = 4 * INPUTS * CLASSES
-    assert work.bytes == pytest.approx((1 + 1 + 2 + 3 + 3) * weights, rel=0.1)
-    assert work.bytes > 10 * weights
+    assert work.traffic == pytest.approx((1 + 1 + 2 + 3 + 3) * weights, rel=0.1)
+    assert work.traffic > 10 * weights
     assert all(torch.equal(old, new) for old, new in zip(before, plain.module.parameters(), strict=True))
     plain()
     assert count_work(plain) == work
 
 
 def test_shares_of_what_a_device_can_do():
-    assert Work(flops=6e12, bytes=3e9).shares(2.0, Limits(flops=12e12, bytes=6e9)) == (0.25, 0.25)
+    assert Work(flops=6e12, traffic=3e9).shares(2.0, Limits(flops=12e12, traffic=6e9)) == (0.25, 0.25)
 
 
 def test_the_kernels_that_take_most(monkeypatch):
@@ -77,4 +77,4 @@ def test_the_kernels_that_take_most(monkeypatch):
 def test_limits_are_measured():
     limits = measure_limits(torch.device("cpu"), "fp32")
     assert 1e8 < limits.flops < 1e14
-    assert 1e8 < limits.bytes < 1e13
+    assert 1e8 < limits.traffic < 1e13
