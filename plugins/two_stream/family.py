@@ -8,9 +8,10 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from pvbias.clips import RGB_AND_FLOW, single_pathway
+from pvbias.clips import single_pathway
 from pvbias.config.keys import Rule, are_numbers, at_least, declare
 from pvbias.errors import ConfigError, did_you_mean
+from pvbias.modalities import RGB_AND_FLOW
 from pvbias.models import ModelFamily, ZooModel
 from pvbias.registries import MODEL, MODEL_FAMILY
 from pvbias.video.flow_coding import CODED_MEAN, CODED_STD

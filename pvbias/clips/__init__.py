@@ -4,7 +4,6 @@ A clip is one tensor ``(N, C, T, H, W)``, RGB, or optical flow behind it or in i
 uint8 from the loader, float in [0, 1] on the device.
 """
 
-from ..modalities import RGB_AND_FLOW
 from .modulations import (
     ORIGINAL,
     Modulation,
@@ -22,7 +21,6 @@ from .spec import ClipSpec
 __all__ = [
     "FREEZE_FRAMES",
     "ORIGINAL",
-    "RGB_AND_FLOW",
     "ClipSpec",
     "Freeze",
     "Modulation",

@@ -14,10 +14,11 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from ..clips import ORIGINAL, RGB_AND_FLOW, Modulation, modulation
+from ..clips import ORIGINAL, Modulation, modulation
 from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
 from ..machine import give_back_memory
+from ..modalities import RGB_AND_FLOW
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
 from .flow import FlowClips, RgbAndFlowClips, find_flow

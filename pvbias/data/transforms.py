@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from fvcore.common.config import CfgNode
 
-from ..clips import RGB_AND_FLOW
+from ..modalities import RGB_AND_FLOW
 from ..video.flow_coding import mirror_coded_flow
 
 #: Longer frames than this many times their short side are squeezed to it: a ribbon of 8 x 10,000 pixels would

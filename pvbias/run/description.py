@@ -13,10 +13,11 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from ..clips import ORIGINAL, RGB_AND_FLOW
+from ..clips import ORIGINAL
 from ..data import BadVideo, RecordSubset, VideoRecord, VideoSource, set_fingerprints, video_key
 from ..data.sampling import sampling_rule
 from ..evaluation import Result
+from ..modalities import RGB_AND_FLOW
 from ..report import RunResults
 from ..report.breakdown import BREAKDOWN, break_down
 from ..report.words import counted
