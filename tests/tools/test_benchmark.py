@@ -91,7 +91,7 @@ def test_training_is_timed_beside_a_plain_loop(tmp_path, capsys):
     (comparison,) = json.loads(path.read_text())["comparisons"]
     for row, case in zip(rows, comparison["cases"], strict=True):
         (seconds,) = case["seconds"]
-        share = comparison["work"]["bytes"] / comparison["limits"]["bytes"] / seconds
+        share = comparison["work"]["traffic"] / comparison["limits"]["traffic"] / seconds
         assert float(row["% memory"]) == pytest.approx(100 * share, abs=0.06)
         assert float(row["peak MiB"]) == pytest.approx(case["peak_mib"], abs=0.6)
 
