@@ -43,7 +43,7 @@ class Kept:
         self._further = further
 
     def read(self) -> Any:
-        """What was kept; None: nothing."""
+        """Read the kept value; None: none is kept."""
         with contextlib.suppress(OSError, ValueError):
             return json.loads(self._file.read_bytes())
         return None

@@ -25,7 +25,8 @@ from .registries import FAST_LAYER
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-_FORMATS = {"channels_last_3d": torch.channels_last_3d, "contiguous": torch.contiguous_format}
+#: Of clips, by name.
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last_3d": torch.channels_last_3d}
 
 
 #: By a weight's number of dimensions: 2D convolutions (spatial students) follow the 3D ones.
@@ -35,8 +36,8 @@ _WEIGHT_FORMATS = {
 }
 
 
-#: Of the forward passes that run under autocast.
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+#: Of the forward passes that run under autocast, by precision.
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -74,7 +75,7 @@ class Settings:
     def clips(self, clips: Tensor) -> Tensor:
         """uint8 clips ``(N, C, T, H, W)`` as float in [0, 1], on the device, in the memory format."""
         moved = clips.to(self.device, non_blocking=True)  # one byte a value until it is there
-        return moved.to(torch.float32, memory_format=_FORMATS[self.memory_format]).div_(255)
+        return moved.to(torch.float32, memory_format=MEMORY_FORMATS[self.memory_format]).div_(255)
 
     def tracks(self, tracks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tracks of a mini-batch on the device: float16 as float32, integers as they are."""
@@ -93,7 +94,7 @@ class Settings:
             if self.device.type == "cpu" and torch.is_grad_enabled():
                 contexts.enter_context(ExplicitPadding())
             contexts.enter_context(self.tf32())
-            dtype, enabled = _DTYPES.get(self.precision), self.precision in _DTYPES
+            dtype, enabled = DTYPES.get(self.precision), self.precision in DTYPES
             contexts.enter_context(torch.autocast(self.device.type, dtype, enabled=enabled, cache_enabled=False))
             yield
 

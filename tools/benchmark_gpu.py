@@ -23,10 +23,10 @@ from pvbias.data.workers import worker_context
 from pvbias.errors import ConfigError
 from pvbias.files import write_atomically
 from pvbias.machine import cudnn_version, prepare_process
+from pvbias.runtime import MEMORY_FORMATS
 from pvbias.storage.addresses import on_a_disk
 from pvbias.tools.roofline import Limits, Work, count_work, measure_limits, top_kernels
 from pvbias.tools.timed_steps import (
-    MEMORY_FORMATS,
     STEPS_AT_ONCE,
     PlainStep,
     TrainerStep,

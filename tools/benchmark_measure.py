@@ -25,9 +25,9 @@ from pvbias.files import write_atomically
 from pvbias.machine import prepare_process
 from pvbias.models import Outputs, build_recognizer
 from pvbias.needs import Needs
-from pvbias.runtime import Settings, choose_settings
+from pvbias.runtime import MEMORY_FORMATS, Settings, choose_settings
 from pvbias.storage.addresses import on_a_disk
-from pvbias.tools.timed_steps import MEMORY_FORMATS, PlainNetwork, median_ratio, synchronize, take_turns
+from pvbias.tools.timed_steps import PlainNetwork, median_ratio, synchronize, take_turns
 from pvbias.versions import versions
 
 ONE_PASS, FORWARDS = "one pass, 4 variants", "forwards alone"

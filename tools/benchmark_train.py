@@ -22,10 +22,10 @@ from pvbias.config import load_cfg
 from pvbias.data.workers import worker_context
 from pvbias.files import write_atomically
 from pvbias.machine import prepare_process
+from pvbias.runtime import MEMORY_FORMATS
 from pvbias.storage.addresses import on_a_disk
 from pvbias.tools.roofline import Kernel, Limits, Work, count_work, measure_limits, top_kernels
 from pvbias.tools.timed_steps import (
-    MEMORY_FORMATS,
     STEPS_AT_ONCE,
     PlainStep,
     StudentStep,

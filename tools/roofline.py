@@ -16,13 +16,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from pvbias.machine import tf32
+from pvbias.runtime import DTYPES
 from pvbias.tools.timed_steps import STEPS_AT_ONCE, PlainStep, timed
 
 #: Side of the matrices multiplied and bytes copied to find out what a device can do: enough to keep it busy.
 _SIDE = {"cuda": 8192, "cpu": 512}
 _COPIED = {"cuda": 2**31, "cpu": 2**27}
-
-_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 #: Operators that give memory and write nothing into it.
 _ALLOCATING = ("empty", "new_empty")
@@ -72,7 +71,7 @@ class Kernel:
 def measure_limits(device: torch.device, precision: str) -> Limits:
     """Measure what a device does at most: a large matrix product in the number format, and a large copy."""
     side, count = _SIDE[device.type], _COPIED[device.type] // 4
-    one, other = torch.randn(2, side, side, device=device).to(_DTYPES[precision])
+    one, other = torch.randn(2, side, side, device=device).to(DTYPES.get(precision, torch.float32))
     source = torch.zeros(count, device=device)
     target = torch.empty_like(source)
     at_once = STEPS_AT_ONCE[device.type]

@@ -25,18 +25,14 @@ from pvbias.machine import tf32
 from pvbias.models import Recognizer, build_recognizer, find_model
 from pvbias.models.outputs import first_head
 from pvbias.registries import TRACK
-from pvbias.runtime import Settings, choose_settings
+from pvbias.runtime import DTYPES, MEMORY_FORMATS, Settings, choose_settings
 
 #: Steps between two looks at the clock. A GPU's are queued, as in a training: each alone would be timed with the wait
 #: for the first of its kernels.
 STEPS_AT_ONCE = {"cuda": 3, "cpu": 1}
 
-MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last_3d": torch.channels_last_3d}
-
 #: Values of keys that make a step another one than the plain loop's.
 PLAIN = {"TRAIN.ACCUMULATE_STEPS": 1, "SOLVER.OPTIMIZING_METHOD": "sgd", "BN.FREEZE": False}
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def synchronize(device: torch.device) -> None:
@@ -175,7 +171,7 @@ class PlainNetwork:
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Forward passes inside run in the precision."""
-        dtype = _DTYPES.get(self.precision)
+        dtype = DTYPES.get(self.precision)
         with tf32(self.precision == "tf32"), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             yield
 

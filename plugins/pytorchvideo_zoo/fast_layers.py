@@ -11,7 +11,15 @@ from pytorchvideo.models.stem import ResNetBasicStem
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pvbias.layers import FUSED_ACTIVATIONS, FastLayer, has_no_hooks, is_fast, layer_norm, normalize
+from pvbias.layers import (
+    FUSED_ACTIVATIONS,
+    FastLayer,
+    computed_dtype,
+    has_no_hooks,
+    is_fast,
+    layer_norm,
+    normalize,
+)
 from pvbias.registries import FAST_LAYER
 
 FUSED_ACTIVATIONS[Swish] = "silu"
@@ -79,14 +87,13 @@ def forward_swish(swish: Swish, x: Tensor) -> Tensor:
 def forward_attention(attention: MultiScaleAttention, x: Tensor, thw_shape: list[int]) -> tuple[Tensor, list[int]]:
     """Attention without the matrix of all pairs in memory; tokens ``(B, N, C)``, of a grid ``thw_shape``."""
     batch, tokens, channels = x.shape
-    dtype = _dtype(x)
+    dtype = computed_dtype(x)
     x = x.to(dtype)  # once for all three projections
     if attention.pool_first:
         heads = attention.num_heads
         split = x.reshape(batch, tokens, heads, channels // heads).transpose(1, 2)
         q, q_shape, k, k_shape, v, v_shape = attention._qkv_pool(split, split, split, thw_shape)
-        lengths = attention._get_qkv_length(q_shape, k_shape, v_shape)
-        q_length, k_length, v_length = lengths
+        q_length, k_length, v_length = attention._get_qkv_length(q_shape, k_shape, v_shape)
         q, k, v = attention._reshape_qkv_to_seq(q, k, v, q_length, v_length, k_length, batch, channels)
         q, k, v = attention._qkv_proj(q, q_length, k, k_length, v, v_length, batch, channels)
     else:
@@ -102,7 +109,7 @@ def forward_attention(attention: MultiScaleAttention, x: Tensor, thw_shape: list
 
 def forward_block(block: MultiScaleBlock, x: Tensor, thw_shape: list[int]) -> tuple[Tensor, list[int]]:
     """A block of MViT: attention and MLP, each after a LayerNorm, with their shortcuts; tokens ``(B, N, C)``."""
-    dtype = _dtype(x)
+    dtype = computed_dtype(x)
     mixed, shape = block.attn(_layer_norm(block.norm1, x, dtype), thw_shape)
     if not _is_identity(block.pool_skip):
         x = _pool(x.unsqueeze(1), block.pool_skip, None, thw_shape, block.has_cls_embed)[0].squeeze(1)
@@ -112,11 +119,6 @@ def forward_block(block: MultiScaleBlock, x: Tensor, thw_shape: list[int]) -> tu
     if block.dim != block.dim_out:
         x = block.proj(normal)
     return x + block.drop_path(mixed), shape
-
-
-def _dtype(x: Tensor) -> torch.dtype:
-    """That in which a linear layer computes."""
-    return torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
 
 
 def _layer_norm(norm: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -151,7 +153,7 @@ def _pool(
     grid = pooled.permute(0, 2, 3, 4, 1).reshape(batch, heads, -1, channels)
     if first is not None:
         grid = torch.cat((first, grid), dim=2)
-    return (grid if norm is None else _layer_norm(norm, grid, _dtype(grid))), shape
+    return (grid if norm is None else _layer_norm(norm, grid, computed_dtype(grid))), shape
 
 
 for _name, _type, _forward, _description in (

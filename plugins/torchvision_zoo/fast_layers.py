@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.models.video.mvit import MultiscaleAttention, _add_rel_pos
 from torchvision.models.video.resnet import BasicBlock, Bottleneck
 
-from pvbias.layers import FastLayer, has_no_hooks, normalize
+from pvbias.layers import FastLayer, computed_dtype, has_no_hooks, normalize
 from pvbias.registries import FAST_LAYER
 
 
@@ -45,7 +45,7 @@ def forward_attention(
     k, k_thw = (k, thw) if attention.pool_k is None else attention.pool_k(k, thw)
     v = v if attention.pool_v is None else attention.pool_v(v, thw)[0]
     q, q_thw = (q, thw) if attention.pool_q is None else attention.pool_q(q, thw)
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else q.dtype
+    dtype = computed_dtype(q)
     bias = None
     if attention.rel_pos_h is not None:
         empty = q.new_zeros(*q.shape[:3], k.shape[2], dtype=dtype)

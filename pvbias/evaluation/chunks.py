@@ -139,12 +139,13 @@ def _take(
     position = 0
     for part in queued.parts:
         end = position + part.stop - part.start
-        places = _places(features_of(len(part.video.clips)), part)
+        kept = features_of(len(part.video.clips))
+        places = _places(kept, part)
         chunk.collected.append({name: _with_features(batch[position:end], places) for name, batch in outputs.items()})
         position = end
         if part.stop == len(part.video.clips):
             whole = {name: Outputs.cat([some[name] for some in chunk.collected]) for name in outputs}
-            _hand_over(part.video, whole, evaluators)
+            _hand_over(part.video, whole, evaluators, kept)
             chunk.collected = []
             chunk.result.good += 1
 
@@ -196,7 +197,12 @@ def _wanted(evaluators: Iterable[Evaluator]) -> dict[str, tuple[str, ...]]:
     return dict(sorted(wanted.items()))
 
 
-def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Sequence[Evaluator]) -> None:
+def _hand_over(
+    video: TestVideo,
+    outputs: Mapping[str, Outputs],
+    evaluators: Sequence[Evaluator],
+    kept: Mapping[str, Sequence[int]],
+) -> None:
     record = video.record
     for name, output in outputs.items():
         broken = [head for head, logits in output.heads.items() if not logits.isfinite().all()]
@@ -216,7 +222,6 @@ def _hand_over(video: TestVideo, outputs: Mapping[str, Outputs], evaluators: Seq
         name: values.map(_floats) if isinstance(values, Views) else _floats(values)
         for name, values in video.tracks.items()
     }
-    kept = _views_of_features(evaluators, len(video.clips))
     for evaluator in evaluators:
         needs = evaluator.needs
         taken = [*needs.modulations, *(name for name in evaluator.kept if name in outputs)]

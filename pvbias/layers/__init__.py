@@ -8,6 +8,7 @@ from .frozen_features import FrozenFeatures, repeat_frame
 from .layer_norm import layer_norm
 from .max_pool import max_pool
 from .normalize import FUSED_ACTIVATIONS, has_no_hooks, normalize
+from .precision import computed_dtype
 from .stem import convolve_frames
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ExplicitPadding",
     "FastLayer",
     "FrozenFeatures",
+    "computed_dtype",
     "concatenate",
     "convolve_frames",
     "describe_fast_layers",

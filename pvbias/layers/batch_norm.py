@@ -8,7 +8,6 @@ here (:mod:`.batch_norm_kernels`) also add a shortcut and apply ReLU or SiLU whi
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from .availability import kernels_run_on
 from .differentiation import once_differentiable
-from .launch import Launch
+from .launch import Launch, kept_by_dtype
 
 _BLOCK_ROWS, _BLOCK_COLUMNS = 32, 128
 
@@ -180,10 +179,7 @@ class _Plan:
         )
 
 
-@lru_cache(maxsize=1024)
-def _plan(dtype: torch.dtype, *shape_and_constants: Any) -> _Plan:
-    """The launches for activations of a dtype: whatever a compiled kernel depends on is in the arguments."""
-    return _Plan(*shape_and_constants)
+_plan = kept_by_dtype(_Plan)
 
 
 class _BatchNorm(torch.autograd.Function):

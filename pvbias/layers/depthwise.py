@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .availability import kernels_run_on
+from .convolution import is_plain_conv3d
 from .differentiation import once_differentiable
-from .launch import Launch
-from .rows import BLOCK_CHANNELS, geometry, output_sizes, row_blocks, row_grid, row_warps, vector
+from .launch import kept_by_dtype
+from .precision import computed_dtype
+from .windows import Windows, output_sizes
 
 #: The longest side of a kernel: taps are unrolled.
 _LONGEST = 5
@@ -21,17 +22,12 @@ _PROGRAMS = 4096
 
 
 def is_depthwise(module: nn.Module) -> bool:
-    """Whether a module is a depthwise 3D convolution that :func:`forward_depthwise` is for: a filter for each channel,
-    kernels of at most 5 in each dimension (one of 1x1x1 is not worth it), zeros as padding, no dilation."""
+    """Whether a module is a plain 3D convolution with a filter for each channel that :func:`forward_depthwise` is for:
+    kernels of at most 5 in each dimension (one of 1x1x1 is not worth it)."""
     return (
-        isinstance(module, nn.Conv3d)
-        and type(module).forward is nn.Conv3d.forward
-        and type(module)._conv_forward is nn.Conv3d._conv_forward
+        is_plain_conv3d(module)
         and module.groups == module.in_channels == module.out_channels > 1
         and 1 < max(module.kernel_size) <= _LONGEST
-        and module.padding_mode == "zeros"
-        and not isinstance(module.padding, str)
-        and set(module.dilation) == {1}
     )
 
 
@@ -42,7 +38,7 @@ def forward_depthwise(module: nn.Conv3d, input: Tensor) -> Tensor:
     """
     assert not isinstance(module.padding, str)
     x = input
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    dtype = computed_dtype(x)
     supported = (
         type(x) is Tensor
         and x.dim() == 5
@@ -72,43 +68,18 @@ class _Plan:
     ) -> None:
         from . import depthwise_kernels as kernels
 
-        batch, channels, *sizes = shape
-        outside = output_sizes(sizes, kernel_size, stride, padding)
-        self.output_shape = (batch, channels, *outside)
-        constants = geometry(kernel_size, stride, padding)
-        lengths = (*sizes, *outside)
-        vectors = vector(channels)
-        self.convolve = Launch(
-            kernels.convolve,
-            row_grid(self.output_shape),
-            (*lengths, channels // vectors),
-            {**constants, "BIAS": bias, "VECTOR": vectors, **row_blocks(outside[-1])},
-            warps=row_warps(outside[-1]),
-        )
-        self.propagate = Launch(
-            kernels.propagate,
-            row_grid(shape),
-            (*lengths, channels // vectors),
-            {**constants, "VECTOR": vectors, **row_blocks(sizes[-1])},
-            warps=row_warps(sizes[-1]),
-        )
-        rows, channel_blocks = batch * outside[0] * outside[1], -(-channels // BLOCK_CHANNELS)
-        programs = kernel_size[0] * kernel_size[1] * channel_blocks
-        split_rows = -(-rows // max(1, _PROGRAMS // programs))
+        windows = Windows(shape, kernel_size, stride, padding)
+        self.output_shape = batch, _, frames, height, _ = windows.output_shape
+        self.convolve = windows.launch(kernels.convolve, self.output_shape, BIAS=bias)
+        self.propagate = windows.launch(kernels.propagate, shape)
+        rows, taps = batch * frames * height, kernel_size[0] * kernel_size[1]
+        split_rows = -(-rows // max(1, _PROGRAMS // (taps * windows.channel_blocks)))
         self.splits = -(-rows // split_rows)
-        self.correlate = Launch(
-            kernels.correlate,
-            (kernel_size[0] * kernel_size[1], channel_blocks, self.splits),
-            (*lengths, rows, split_rows, channels // vectors),
-            {**constants, "VECTOR": vectors, **row_blocks(outside[-1])},
-            warps=row_warps(outside[-1]),
-        )
+        grid = (taps, windows.channel_blocks, self.splits)
+        self.correlate = windows.launch(kernels.correlate, self.output_shape, rows, split_rows, grid=grid)
 
 
-@lru_cache(maxsize=1024)
-def _plan(dtype: torch.dtype, *shape_and_constants: Any) -> _Plan:
-    """The launches for activations of a dtype: whatever a compiled kernel depends on is in the arguments."""
-    return _Plan(*shape_and_constants)
+_plan = kept_by_dtype(_Plan)
 
 
 class _Depthwise(torch.autograd.Function):

@@ -189,7 +189,7 @@ def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any], kind: type[_Kind]) 
 
 
 def _elementwise(func: Any, *args: Any, **kwargs: Any) -> Any:
-    """What is at a position of the results depends on what is there in the arguments, in all of which frames repeat."""
+    """Elementwise operations of any number of arguments, in all of which frames repeat."""
     in_place = func._schema.is_mutable
     if in_place and not (func._schema.name.endswith("_") and isinstance(args[0], FrozenFeatures)):
         return NotImplemented  # into an ordinary tensor

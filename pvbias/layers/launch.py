@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -65,6 +66,20 @@ class Launch:
     def _compile(self, *tensors: Tensor) -> Any:
         """Launch by Triton's own way, which finds or compiles the kernel; the compiled one."""
         return self._kernel[self._grid](*tensors, *self._sizes, **self._constants, num_warps=self._warps)
+
+
+_Plan = TypeVar("_Plan")
+
+
+def kept_by_dtype(plan: Callable[..., _Plan]) -> Callable[..., _Plan]:
+    """Keep what makes launches: ``kept(dtypes, *arguments)`` is ``plan(*arguments)``, the same for the same dtypes of
+    the tensors that they will be called with. Whatever else a compiled kernel depends on has to be in the arguments."""
+
+    @lru_cache(maxsize=1024)
+    def kept(dtypes: Any, *arguments: Any) -> _Plan:
+        return plan(*arguments)
+
+    return kept
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from .availability import kernels_run_on
 from .differentiation import once_differentiable
 from .fast_forward import is_fast
-from .launch import Launch
+from .launch import Launch, kept_by_dtype
 
 #: The most channels: torch's own kernels are good at many.
 _CHANNELS = 1024
@@ -86,10 +85,7 @@ class _Plan:
         )
 
 
-@lru_cache(maxsize=1024)
-def _plan(dtypes: tuple[torch.dtype, torch.dtype], *shape_and_constants: Any) -> _Plan:
-    """The launches for an input and an output of two dtypes."""
-    return _Plan(*shape_and_constants)
+_plan = kept_by_dtype(_Plan)
 
 
 class _LayerNorm(torch.autograd.Function):

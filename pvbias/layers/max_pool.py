@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,8 +11,8 @@ from torch.nn import functional as F
 
 from .availability import kernels_run_on
 from .differentiation import once_differentiable
-from .launch import Launch
-from .rows import geometry, output_sizes, row_blocks, row_grid, row_warps, vector
+from .launch import kept_by_dtype
+from .windows import Windows, output_sizes
 
 #: Taps are kept as bytes, and 255 is none of them.
 _MOST_TAPS = 128
@@ -33,8 +32,6 @@ def is_max_pool(module: nn.Module) -> bool:
 
 def forward_max_pool(module: nn.MaxPool3d, input: Tensor) -> Tensor:
     """Forward of a max pooling."""
-    if not is_supported(input):
-        return type(module).forward(module, input)
     stride = module.kernel_size if module.stride is None else module.stride
     return max_pool(input, module.kernel_size, stride, module.padding)
 
@@ -57,7 +54,8 @@ def max_pool(
 
 
 def is_supported(x: Tensor) -> bool:
-    """Whether the kernels take an input: dense, in channels_last_3d, fp32, bf16 or fp16, on a device that has them."""
+    """Whether the kernels can pool an input: dense, in channels_last_3d, fp32, bf16 or fp16, on a device that has
+    them."""
     return (
         type(x) is Tensor
         and x.dim() == 5
@@ -85,31 +83,13 @@ class _Plan:
     ) -> None:
         from . import max_pool_kernels as kernels
 
-        batch, channels, *sizes = shape
-        outside = output_sizes(sizes, kernel_size, stride, padding)
-        self.shape, self.output_shape = shape, (batch, channels, *outside)
-        constants = geometry(kernel_size, stride, padding)
-        lengths = (*sizes, *outside, channels // vector(channels))
-        self.pool = Launch(
-            kernels.pool,
-            row_grid(self.output_shape),
-            lengths,
-            {**constants, "TAPS": keeps_taps, "VECTOR": vector(channels), **row_blocks(outside[-1])},
-            warps=row_warps(outside[-1]),
-        )
-        self.propagate = Launch(
-            kernels.propagate,
-            row_grid(shape),
-            lengths,
-            {**constants, "VECTOR": vector(channels), **row_blocks(sizes[-1])},
-            warps=row_warps(sizes[-1]),
-        )
+        windows = Windows(shape, kernel_size, stride, padding)
+        self.shape, self.output_shape = shape, windows.output_shape
+        self.pool = windows.launch(kernels.pool, self.output_shape, TAPS=keeps_taps)
+        self.propagate = windows.launch(kernels.propagate, shape)
 
 
-@lru_cache(maxsize=1024)
-def _plan(dtype: torch.dtype, *shape_and_constants: Any) -> _Plan:
-    """The launches for activations of a dtype: whatever a compiled kernel depends on is in the arguments."""
-    return _Plan(*shape_and_constants)
+_plan = kept_by_dtype(_Plan)
 
 
 class _MaxPool(torch.autograd.Function):

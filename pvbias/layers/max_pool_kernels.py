@@ -5,16 +5,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-#: Sizes: not to be compiled anew for each that is 1 or a multiple of 16. What alignment there is, VECTOR says.
-_SIZES = [
-    "frames",
-    "height",
-    "width",
-    "out_frames",
-    "out_height",
-    "out_width",
-    "channel_vectors",
-]
+from .windows import SIZES
+
+_SIZES = [*SIZES, "channel_vectors"]
 
 
 @triton.jit(do_not_specialize=_SIZES)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .availability import kernels_run_on
-from .launch import Launch
+from .convolution import is_plain_conv3d
+from .launch import Launch, kept_by_dtype
+from .precision import computed_dtype
 
 #: Input channels that matrix units do not take as they are: RGB, flow, grey.
 _FEW_CHANNELS = 4
@@ -22,18 +22,9 @@ _BLOCK = 1024
 
 
 def is_stem(module: nn.Module) -> bool:
-    """Whether a module is a 3D convolution of at most 4 input channels that :func:`forward_stem` is for: no groups, no
-    dilation, zeros as padding."""
-    return (
-        isinstance(module, nn.Conv3d)
-        and type(module).forward is nn.Conv3d.forward
-        and type(module)._conv_forward is nn.Conv3d._conv_forward
-        and module.in_channels <= _FEW_CHANNELS
-        and module.groups == 1
-        and module.padding_mode == "zeros"
-        and not isinstance(module.padding, str)
-        and set(module.dilation) == {1}
-    )
+    """Whether a module is a plain 3D convolution of at most 4 input channels, without groups, that
+    :func:`forward_stem` is for."""
+    return is_plain_conv3d(module) and module.in_channels <= _FEW_CHANNELS and module.groups == 1
 
 
 def forward_stem(module: nn.Conv3d, input: Tensor) -> Tensor:
@@ -56,7 +47,7 @@ def convolve_frames(module: nn.Conv3d, x: Tensor) -> Tensor:
     """The output of a stem convolution, computed by a 2D convolution; on any device."""
     assert not isinstance(module.padding, str)
     span, step, padding = module.kernel_size[0], module.stride[0], module.padding[0]
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    dtype = computed_dtype(x)
     count = (x.shape[2] + 2 * padding - span) // step + 1
     missing = -span * x.shape[1] % _GROUP
     stack = _stack_by_kernel if not _learns(x) and kernels_run_on(x.device) else _stack
@@ -87,14 +78,12 @@ def _stack_by_kernel(
     """As :func:`_stack`, in one pass, without a gradient."""
     shape = (x.shape[0] * count, span * x.shape[1] + missing, *x.shape[3:])
     stacked = torch.empty(shape, device=x.device, dtype=dtype, memory_format=torch.channels_last)
-    stack = _launch((x.dtype, dtype), tuple(x.shape), x.stride(), span, step, padding, count, shape[1])
+    stack = _kept((x.dtype, dtype), tuple(x.shape), x.stride(), span, step, padding, count, shape[1])
     stack(x.detach(), stacked)
     return stacked
 
 
-@lru_cache(maxsize=1024)
-def _launch(
-    dtypes: tuple[torch.dtype, torch.dtype],
+def _stacking(
     shape: tuple[int, ...],
     strides: tuple[int, ...],
     span: int,
@@ -103,7 +92,7 @@ def _launch(
     count: int,
     out_channels: int,
 ) -> Launch:
-    """The launch for clips of one shape and memory format, of two dtypes before and after."""
+    """The launch for clips of one shape and memory format."""
     from . import stem_kernels as kernels
 
     batch, channels, frames, height, width = shape
@@ -114,3 +103,6 @@ def _launch(
         (frames, height, width, count, *strides),
         {**constants, "BLOCK": _BLOCK},
     )
+
+
+_kept = kept_by_dtype(_stacking)

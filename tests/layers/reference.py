@@ -32,3 +32,19 @@ def assert_same(layer, plain, *given, tolerance=2e-6):
         difference = (found[name].double() - values).norm() / values.norm().clamp(min=1e-12)
         assert found[name].shape == values.shape
         assert difference < tolerance, f"{name}: {difference:.1e}"
+
+
+def assert_same_network(fast, plain, clip):
+    """A network with fast forwards gives the logits, gradients and running statistics of the same one without; both in
+    float64 and training mode."""
+    expected, found = plain(clip), fast(clip)
+    assert torch.allclose(found, expected, rtol=1e-9)
+    expected.square().sum().backward()
+    found.square().sum().backward()
+    gradients = dict(fast.named_parameters())
+    # Some are zero but for rounding: adding the same to all keys changes no attention.
+    largest = max(parameter.grad.abs().max() for parameter in plain.parameters())
+    for key, parameter in plain.named_parameters():
+        assert torch.allclose(gradients[key].grad, parameter.grad, rtol=1e-6, atol=1e-11 * largest), key
+    for key, value in plain.named_buffers():
+        assert torch.allclose(fast.get_buffer(key), value), key
