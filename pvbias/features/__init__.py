@@ -1,0 +1,23 @@
+"""Features of videos on disk: extracted once by a network, read back as memory maps."""
+
+from .array import FeatureArray
+from .folder import (
+    LOGITS,
+    Features,
+    Fingerprint,
+    check_same_network,
+    check_same_videos,
+    read_features,
+    write_features,
+)
+
+__all__ = [
+    "LOGITS",
+    "FeatureArray",
+    "Features",
+    "Fingerprint",
+    "check_same_network",
+    "check_same_videos",
+    "read_features",
+    "write_features",
+]
