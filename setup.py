@@ -38,7 +38,7 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=FOLDERS,
-    package_data={"pvbias": ["py.typed"], "": ["templates/*"]},
+    package_data={"pvbias": ["py.typed"], "": ["templates/*", "maps/*"]},
     install_requires=[
         "torch>=2.6",  # before, torch.load(weights_only=True) could be made to run code (CVE-2025-32434)
         "torchvision>=0.21",
@@ -93,6 +93,7 @@ setup(
             "attribution = pvbias.plugins.attribution",
             "bias_metrics = pvbias.plugins.bias_metrics",
             "classic_models = pvbias.plugins.classic_models",
+            "datasets = pvbias.plugins.datasets",
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "drl = pvbias.plugins.drl",

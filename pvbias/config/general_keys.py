@@ -170,7 +170,8 @@ def add_keys(cfg: CfgNode) -> None:
         "Annotation of each split, relative to PATH_TO_DATA_DIR or absolute: a list of `path label` lines (space, "
         'comma, semicolon or tab), a table with a heading, a .jsonl with {"path": ..., "label": ...} lines or '
         "another form of JSON, a folder (one subfolder a class; or videos alone, which then have no labels), or tar "
-        "files (train-{0000..0099}.tar): pvbias/data/annotations/reading.py. Empty: there is no such split.",
+        "files (train-{0000..0099}.tar): pvbias/data/annotations/reading.py. The suffix .csv or .jsonl may be left "
+        "out: ucf101/train1. Empty: there is no such split.",
         effect=Effect.VIDEOS,
     )
     declare(
@@ -239,8 +240,8 @@ def add_keys(cfg: CfgNode) -> None:
         "",
         "Text file with one class name a line, in label order (or with the numbers, or JSON), or weights that know "
         "the names of their classes: zoo://pytorchvideo/x3d_s/kinetics400, a checkpoint of pvbias. Empty: those of "
-        "the weights where they are known (when measuring), else of the training split, else the annotation's own, "
-        "sorted.",
+        "the weights where they are known (when measuring), else of the training split, else those of class_names.txt "
+        "beside the annotation, else its own, sorted.",
         effect=Effect.VIDEOS,
     )
     declare(

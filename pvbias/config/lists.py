@@ -9,6 +9,9 @@ from fvcore.common.config import CfgNode
 from ..errors import DataError
 from ..storage import Address, expand
 
+#: Of lists, which a configuration may leave out.
+_SUFFIXES = (".csv", ".jsonl")
+
 
 def video_list(cfg: CfgNode, split: str) -> Path | Address:
     """Path of the annotation of "train", "val" or "test".
@@ -24,7 +27,22 @@ def video_list(cfg: CfgNode, split: str) -> Path | Address:
 
 def stream_path(cfg: CfgNode, path: str) -> Path | Address:
     """Path of the annotation of another stream."""
-    return expand(cfg.DATA.PATH_TO_DATA_DIR) / expand(path)
+    return find_list(expand(cfg.DATA.PATH_TO_DATA_DIR) / expand(path))
+
+
+def find_list(path: Path | Address) -> Path | Address:
+    """A list by its path, from which the suffix may be left out: ``ucf101/train1`` is ``ucf101/train1.csv``, where
+    nothing has just that name. An address is taken as it is.
+
+    Raises:
+        DataError: two lists may be meant.
+    """
+    if isinstance(path, Address) or not path.name or path.exists():
+        return path
+    found = [each for suffix in _SUFFIXES if (each := path.with_name(path.name + suffix)).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{path} may be {found[0].name} or {found[1].name}: give the suffix, too.")
+    return found[0] if found else path
 
 
 def split_path(cfg: CfgNode, split: str) -> Path | Address | None:
@@ -35,7 +53,7 @@ def split_path(cfg: CfgNode, split: str) -> Path | Address | None:
     """
     name, folder = cfg.DATA[f"{split.upper()}_SPLIT"], cfg.DATA.PATH_TO_DATA_DIR
     unnamed = split == "train" and not cfg.TRAIN.ENABLE and not folder and is_default(cfg, split)
-    return None if not name or unnamed else expand(folder) / expand(name)
+    return None if not name or unnamed else find_list(expand(folder) / expand(name))
 
 
 def is_default(cfg: CfgNode, split: str) -> bool:

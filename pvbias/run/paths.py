@@ -24,6 +24,9 @@ from ..storage.shards import expand_braces, is_shards
 if TYPE_CHECKING:
     from ..storage.addresses import Address
 
+#: What lists are mostly called.
+_LISTS = (".csv", ".jsonl", ".txt")
+
 
 def check_paths(cfg: CfgNode, weights: str | None = None) -> None:
     """Check the files and folders that :func:`.job.run` will read, as far as its configuration alone tells which:
@@ -93,9 +96,12 @@ def check_list(path: str | Path | Address, key: str) -> None:
     parts = expand_braces(str(path)) if is_shards(path) else [str(path)]
     missing = next((part for part in parts if _is_missing(part)), None)
     if missing is not None:
+        folder = os.path.dirname(os.path.expanduser(missing)) or "."
+        lists = sorted(name for name in os.listdir(folder) if name.endswith(_LISTS)) if os.path.isdir(folder) else []
+        there = f" In {folder} there are {', '.join(lists[:8])}{', ...' * (len(lists) > 8)}." if lists else ""
         raise DataError(
             f"There is no annotation {missing} ({key}){_here()}. Give a CSV of `path label` lines, a .jsonl, or a "
-            "folder of videos."
+            f"folder of videos; `pvbias data prepare` writes those of data sets that are known by name.{there}"
         )
 
 

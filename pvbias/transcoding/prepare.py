@@ -7,6 +7,7 @@ frames close together.
 
     DATA (folder, .csv, .jsonl) -> OUT/same/names.mp4      H.264, no sound, upright, frames at the times they had
                                    OUT/<annotation>        with the new paths, where DATA is a file (.jsonl for .json)
+                                   OUT/class_names.txt     where it lies beside the annotation
                                    OUT/prepared.jsonl      one line a finished file; what a later run goes on from
                                    OUT/bad_videos.jsonl    what could not be used, and why
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.annotations import Annotation, Listed, json_lines, read_annotation, text_lines
+from ..data.annotations import CLASS_NAMES, Annotation, Listed, json_lines, read_annotation, text_lines
 from ..data.bad_videos import BadVideo, BadVideoLog, count_causes
 from ..data.manifest import Finished, list_folder
 from ..data.source import VideoFiles
@@ -156,6 +157,9 @@ def _write_annotation(path: Path, annotation: Annotation, jobs: Sequence[Job], d
             videos.append(Listed(targets[record.path], label, record))
     lines = json_lines(videos) if path.suffix in {".jsonl", ".ndjson"} else text_lines(videos)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+    if annotation.class_names and not annotation.own_names:
+        names = "".join(f"{name}\n" for name in annotation.class_names)
+        (path.parent / CLASS_NAMES).write_text(names, encoding="utf-8")
 
 
 def _decibels(squared_error: float) -> float:

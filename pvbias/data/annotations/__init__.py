@@ -11,10 +11,11 @@ A file of another form is an error that says what it looks like and what to do.
 from .class_names import read_class_names
 from .files import VIDEO_SUFFIXES
 from .names import loosely
-from .reading import Annotation, read_annotation
+from .reading import CLASS_NAMES, Annotation, read_annotation
 from .writing import Listed, json_lines, text_lines
 
 __all__ = [
+    "CLASS_NAMES",
     "VIDEO_SUFFIXES",
     "Annotation",
     "Listed",

@@ -16,6 +16,7 @@ from ...storage import Address, expand, is_address
 from ...storage.local_cache import current_cache
 from ...storage.shards import Shards, is_shards
 from ..record_list import RecordList
+from .class_names import read_class_names
 from .entries import Entries, Entry, Where
 from .files import Files, ShardFiles, are_videos, clip_name, find_clips, is_video
 from .folders import folder_entries
@@ -27,6 +28,9 @@ from .tables import has_heading, table_entries
 from .text import numbered_lines, read_text
 
 logger = logging.getLogger(__name__)
+
+#: The file beside a list that has the names of its classes in order.
+CLASS_NAMES = "class_names.txt"
 
 #: HMDB51's files of splits: which part of split 1, 2 or 3 each video of a class belongs to.
 _SPLIT_CODES = re.compile(r"(?P<class>.+)_test_split[0-9]+")
@@ -96,9 +100,10 @@ def read_annotation(
     A name without a suffix is a folder of frames, or the one video of that name with one. Anything else is an error
     that names the line and the form it looks like: three columns, several labels, a list of class names, split codes.
 
-    Labels that are names get numbers: their position in ``class_names``, else in the names of the training split,
-    else in the sorted names found here. A subset that lacks a class thus keeps the numbers of the training. Case,
-    spaces, underscores and punctuation do not matter where no two classes would then be one.
+    Labels that are names get numbers: their position in ``class_names``, else in the names of the training split, else
+    in the file ``class_names.txt`` beside the list, where there is one, else in the sorted names found here. A subset
+    that lacks a class thus keeps the numbers of the training. Case, spaces, underscores and punctuation do not matter
+    where no two classes would then be one.
 
     Attributes (:mod:`pvbias.data.attributes`) of JSON have the types that JSON gives them: text, number, true or false;
     null is none, lists and objects are left out. A column of a table is whole numbers where all its cells are, numbers
@@ -143,6 +148,8 @@ def read_annotation(
     own_names = False
     if own and not names:
         names = tuple(training_names())
+        if not names and (beside := _names_beside(path)) is not None:
+            names, names_from = read_class_names(beside), str(beside)
         if not names:
             _check_sentences(entries, own, path)
             _check_spelling(entries)
@@ -161,6 +168,12 @@ def read_annotation(
     )
     _warn_of_missing_labels(entries)
     return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
+
+
+def _names_beside(path: Path | Address) -> Path | None:
+    """The file of class names that lies beside a list."""
+    beside = path.parent / CLASS_NAMES if isinstance(path, Path) and path.is_file() else None
+    return beside if beside is not None and beside.is_file() else None
 
 
 def _file_entries(file: Path | Address, list_format: str) -> Entries:
