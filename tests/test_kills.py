@@ -69,7 +69,7 @@ def tell(command, number, progress, generator, within):
     code = command.tell_at_work(number, progress, generator, within)
     said = command.log.read_text()
     assert not command.left_behind(), said
-    if code == 0 or "I Results:" in said:
+    if code == 0 or "I Results:" in said or "I Features of" in said:
         return ""
     if number == signal.SIGKILL:
         assert code == -signal.SIGKILL
@@ -116,6 +116,24 @@ def test_a_measurement(tmp_path, weights):
     assert results(killed) == results(alone)
     lines = [sorted((folder / "bad_videos.jsonl").read_text().splitlines()) for folder in (killed, alone)]
     assert lines[0] == lines[1]
+
+
+def test_an_extraction_of_features(tmp_path, weights):
+    def arguments(folder):
+        options = "--modulations original shuffle --layers embedding conv --pool space --dtype float16"
+        return f"features --model slow_net --weights {weights} --out {folder} {options} --set {KEYS}".split()
+
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    assert main([*arguments(alone), "DATA_LOADER.NUM_WORKERS", "0"]) == 0
+
+    def kept():
+        return sum(file.stat().st_size for file in (killed / "partial").glob("*/*.parts"))
+
+    interrupt(arguments(killed), killed, kept, seed=2, within=1.0)
+    written = [{file.relative_to(each): file.read_bytes() for file in each.rglob("*.npy")} for each in (killed, alone)]
+    assert written[0] == written[1]
+    assert len(written[0]) == 6
+    assert (killed / "videos.jsonl").read_text() == (alone / "videos.jsonl").read_text()
 
 
 def training(folder):

@@ -61,7 +61,14 @@ def check_values(cfg: CfgNode, origins: Mapping[str, str]) -> None:
 
 
 #: Keys whose modulations :func:`check_objects` makes, and those that have to go with them.
-OF_MODULATIONS = ("BIAS.MODULATIONS", "BIAS.FREEZE_DRAWS", "BIAS.FREEZE_FRAME", "DATA.MODULATION", "DATA.NUM_FRAMES")
+OF_MODULATIONS = (
+    "BIAS.MODULATIONS",
+    "BIAS.FREEZE_DRAWS",
+    "BIAS.FREEZE_FRAME",
+    "DATA.MODULATION",
+    "DATA.NUM_FRAMES",
+    "FEATURES.MODULATIONS",
+)
 
 
 def check_objects(cfg: CfgNode, origins: Mapping[str, str]) -> None:
@@ -116,7 +123,11 @@ def _check_modulations(cfg: CfgNode, origins: Mapping[str, str]) -> None:
     if cfg.BIAS.FREEZE_DRAWS > 1 and cfg.BIAS.FREEZE_FRAME != "random" and random not in compared:
         fail("BIAS.FREEZE_DRAWS", f"needs random frames, and BIAS.FREEZE_FRAME = {cfg.BIAS.FREEZE_FRAME!r}")
     if cfg.DATA.NUM_FRAMES is not None:
-        for key, made in (("DATA.MODULATION", [modulation(cfg.DATA.MODULATION)]), ("BIAS.MODULATIONS", compared)):
+        for key, made in (
+            ("DATA.MODULATION", [modulation(cfg.DATA.MODULATION)]),
+            ("BIAS.MODULATIONS", compared),
+            ("FEATURES.MODULATIONS", [modulation(spec) for spec in cfg.FEATURES.MODULATIONS]),
+        ):
             for each in made:
                 with _found_for(key, origins):
                     if isinstance(each, Rearrangement):

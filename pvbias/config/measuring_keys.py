@@ -111,6 +111,47 @@ def add_keys(cfg: CfgNode) -> None:
         texts(),
         effect=Effect.FIGURES,
     )
+    declare(
+        cfg,
+        "FEATURES.LAYERS",
+        ["embedding"],
+        'Layers that `pvbias features` keeps the outputs of, beside the logits: "embedding" (what the final projection '
+        "sees), or dotted names of inner modules.",
+        texts(),
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "FEATURES.MODULATIONS",
+        ["original"],
+        "Modulations of the clips that they are of (`pvbias list modulations`).",
+        modulation_spec(),
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "FEATURES.POOL",
+        "all",
+        'Positions of a layer that are averaged: "all"; "space", which leaves time; "none".',
+        one_of("all", "space", "none"),
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "FEATURES.DTYPE",
+        "float32",
+        'Numbers on disk: "float32", or "float16" in half the room.',
+        one_of("float32", "float16"),
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "FEATURES.SPLIT",
+        "test",
+        'Split whose videos features are of: "train", "val" or "test".',
+        one_of("train", "val", "test"),
+        effect=Effect.MEASURING,
+    )
     # What `pvbias submit` asks Slurm for. With `--cluster local`: TIME, GPUS_PER_NODE, TASKS_PER_NODE, SETUP.
     declare(cfg, "SLURM.PARTITION", "", "Partition; empty: Slurm's default.", effect=Effect.NOTHING)
     declare(cfg, "SLURM.ACCOUNT", "", "Account; empty: Slurm's default.", effect=Effect.NOTHING)

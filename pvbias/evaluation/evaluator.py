@@ -138,6 +138,11 @@ class Evaluator(abc.ABC):
                 :meth:`views_of_features`, the features asked for, float32 on the CPU.
         """
 
+    def is_there(self, row: Any) -> bool:
+        """Whether all that a row of an earlier attempt refers to, such as a file, is still there; its videos are
+        measured again where not. A row that is all there is to it is."""
+        return True
+
     @property
     def bootstrap(self) -> dict[str, int]:
         """Keyword arguments of the functions in :mod:`.statistics`."""

@@ -179,6 +179,14 @@ def _is_plain(kind: type) -> bool:
     return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
 
 
+def weights_fingerprint(module: nn.Module) -> str:
+    """Fingerprint of a network's weights, their names and shapes, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for content in _weights(module):
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
 def measurement_fingerprint(
     cfg: CfgNode,
     recognizer: Recognizer,
@@ -207,7 +215,8 @@ def measurement_fingerprint(
         digest.update(repr(part).encode(errors="surrogatepass"))
     for content in (*_weights(recognizer), *_held(recognizer, evaluators)):
         digest.update(content)
-    things = [*recognizer.modules(), source, *evaluators.values()]
+    wrapped = [each for each in getattr(source, "__dict__", {}).values() if hasattr(each, "open")]
+    things = [*recognizer.modules(), source, *wrapped, *evaluators.values()]
     things += [modulation(spec).registered for spec in needs.modulations] + [TRACK.get(name) for name in needs.tracks]
     for name, code in _code({kind.__module__ for thing in things for kind in (thing, *type(thing).__mro__)}):
         digest.update(name.encode() + code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,7 +166,7 @@ def measure_shard(
     # Not of what is left: how much that is changes while the jobs begin.
     assigned = assign_chunks(cfg, source.records, split_into_chunks(cfg, source.records), shard.count)
     others = {chunk.start for index, chunks in enumerate(assigned) if index != shard.index for chunk in chunks}
-    done = others | {part.first for part in read_chunks(folder)}
+    done = others | {part.first for part in _kept_parts(folder, consumers, others)}
     needs = union(evaluator.needs for evaluator in consumers.values())
     recognizer.check_features(needs.features)
     loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=needs.tracks, done=done)
@@ -210,7 +210,7 @@ def _take_up(
     done: set[int] = set()
     good = 0
     if folder is not None:
-        for part in read_chunks(folder):
+        for part in _kept_parts(folder, evaluators):
             done.add(part.first)
             for name, rows in part.rows.items():
                 evaluators[name].rows.update(rows)
@@ -222,6 +222,21 @@ def _take_up(
             logger.info("%s is of other weights, videos, keys or code: measuring starts anew.", folder.parent)
     folder, done = all_gather_objects((folder, done))[0]
     return folder, done, good
+
+
+def _kept_parts(
+    folder: Path, evaluators: Mapping[str, Evaluator], others: Collection[int] = ()
+) -> Iterator[ChunkResult]:
+    """The chunks that an earlier attempt has kept and that are still whole.
+
+    Args:
+        others: first indices of chunks that are not asked for.
+    """
+    for part in read_chunks(folder):
+        if part.first not in others and all(
+            evaluators[name].is_there(row) for name, rows in part.rows.items() for row in rows.values()
+        ):
+            yield part
 
 
 def _note(part: ChunkResult, bad_log: BadVideoLog) -> None:

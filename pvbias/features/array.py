@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,11 @@ class FeatureArray:
     def ndim(self) -> int:
         """The number of dimensions, those of videos and views included."""
         return self._shards[0].ndim + (self.views is not None)
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the shards' files."""
+        return [Path(shard.filename).name for shard in self._shards if isinstance(shard, np.memmap) and shard.filename]
 
     @property
     def nbytes(self) -> int:

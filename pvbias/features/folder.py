@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -55,8 +56,7 @@ class Fingerprint:
         weights_digest: of the network and its weights; empty where they are not known (features of other programs).
         videos: the list, in words.
         videos_digest: of the list: names, parts, sizes, order; not of the labels.
-        settings: of clips and computation, in words: sampling, views, precision, ...
-        settings_digest: of these and of the code.
+        settings: of clips and computation: sampling, views, precision, ...
     """
 
     model: str = ""
@@ -65,7 +65,6 @@ class Fingerprint:
     videos: str = ""
     videos_digest: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
-    settings_digest: str = ""
 
     @property
     def network(self) -> tuple[str, str]:
@@ -83,6 +82,8 @@ class Features:
         labels: int64 ``(N,)``, -1: none; or, where videos may have several, bool ``(N, K)``.
         attributes: of the videos, by name; None where a video has none.
         class_names: in label order; empty: they have none.
+        logit_names: names of the classes that the logits are of, in order; empty: they are not known.
+        numbers: of the videos in their list, ascending, int64 ``(N,)``.
         fingerprint: what the features are of.
         arrays: ``(N, V, D)`` by layer and modulation: ``arrays["embedding", "original"]``. Of a layer whose positions
             are kept ``(N, V, ...)`` as the layer gives them.
@@ -93,6 +94,8 @@ class Features:
     labels: np.ndarray
     attributes: Mapping[str, list[Attribute | None]]
     class_names: list[str]
+    logit_names: list[str]
+    numbers: np.ndarray
     fingerprint: Fingerprint
     arrays: Mapping[Key, FeatureArray]
 
@@ -147,10 +150,12 @@ def read_features(path: str | Path) -> Features:
     """
     folder = Path(path)
     manifest = _read_manifest(folder)
+    numbers = array("q")
     names: list[str] = []
     labels: list[Label] = []
     rows: list[Mapping[str, Attribute]] = []
     for line in _lines(folder):
+        numbers.append(line["number"])
         names.append(line["name"])
         labels.append(line.get("label"))
         rows.append(line.get("attributes", {}))
@@ -163,15 +168,17 @@ def read_features(path: str | Path) -> Features:
         )
         for each in manifest["arrays"]
     }
-    for key, array in arrays.items():
-        if len(array) != len(names):
-            raise DataError(f"{folder}: {len(array)} videos' features {key}, and {len(names)} videos in {VIDEOS}.")
+    for key, found in arrays.items():
+        if len(found) != len(names):
+            raise DataError(f"{folder}: {len(found)} videos' features {key}, and {len(names)} videos in {VIDEOS}.")
     return Features(
         folder=folder,
         names=names,
         labels=_label_array(labels, manifest["num_classes"]),
         attributes={name: [row.get(name) for row in rows] for name in named},
         class_names=manifest["class_names"],
+        logit_names=manifest["logit_names"],
+        numbers=np.array(numbers, np.int64),
         fingerprint=Fingerprint(**{each.name: manifest["fingerprint"][each.name] for each in fields(Fingerprint)}),
         arrays=arrays,
     )
@@ -185,6 +192,7 @@ def write_features(
     labels: Sequence[Label] | np.ndarray | None = None,
     attributes: Mapping[str, Sequence[Attribute | None]] | None = None,
     class_names: Sequence[str] = (),
+    logit_names: Sequence[str] = (),
     fingerprint: Fingerprint | None = None,
 ) -> Features:
     """Write features that are in memory, such as another program's.
@@ -197,6 +205,7 @@ def write_features(
         labels: class index of each, -1 or None: none; or bool ``(N, K)`` where they may have several.
         attributes: by name, one value a video.
         class_names: in label order.
+        logit_names: names of the classes that the logits are of.
         fingerprint: what they are of.
 
     Returns:
@@ -213,22 +222,22 @@ def write_features(
     ).items():
         if len(column) != len(names) or not names:
             raise DataError(f"{len(names)} names of videos, and {len(column)} of {what}.")
-    for key, array in arrays.items():
-        if array.dtype not in (np.float16, np.float32):
-            raise DataError(f"Features {key} are {array.dtype}: give float16 or float32.")
-        if not all(np.isfinite(video).all() for video in array):
+    for key, each in arrays.items():
+        if each.dtype not in (np.float16, np.float32):
+            raise DataError(f"Features {key} are {each.dtype}: give float16 or float32.")
+        if not all(np.isfinite(video).all() for video in each):
             raise DataError(f"Features {key} are not all finite.")
     (folder / MANIFEST).unlink(missing_ok=True)
-    shards = {
-        key: write_shards(folder, key, array[:, None] if array.ndim == 2 else array) for key, array in arrays.items()
-    }
-    write_videos(folder, zip(names, given, map(_present(columns), range(len(names))), strict=True))
+    shards = {key: write_shards(folder, key, each[:, None] if each.ndim == 2 else each) for key, each in arrays.items()}
+    numbers = range(len(names))
+    write_videos(folder, zip(numbers, names, given, map(_present(columns), numbers), strict=True))
     several = isinstance(labels, np.ndarray) and labels.ndim == 2
     write_manifest(
         folder,
         shards,
         num_classes=labels.shape[1] if isinstance(labels, np.ndarray) and several else 0,
         class_names=class_names,
+        logit_names=logit_names,
         fingerprint=fingerprint or Fingerprint(),
     )
     return read_features(folder)
@@ -347,12 +356,12 @@ def _write_shard(videos: Iterator[np.ndarray], left: list[np.ndarray], uneven: b
     header(rows)
 
 
-def write_videos(folder: Path, videos: Iterable[tuple[str, Label, Mapping[str, Attribute]]]) -> None:
-    """Write names, labels and attributes."""
+def write_videos(folder: Path, videos: Iterable[tuple[int, str, Label, Mapping[str, Attribute]]]) -> None:
+    """Write number in the list, name, label and attributes of each video."""
 
     def write(file: Any) -> None:
-        for name, label, attributes in videos:
-            line: dict[str, Any] = {"name": name}
+        for number, name, label, attributes in videos:
+            line: dict[str, Any] = {"number": number, "name": name}
             if label is not None:
                 line["label"] = label
             if attributes:
@@ -362,12 +371,18 @@ def write_videos(folder: Path, videos: Iterable[tuple[str, Label, Mapping[str, A
     write_atomically(folder / VIDEOS, write)
 
 
+def write_views(folder: Path, views: np.ndarray) -> None:
+    """Write the number of views of each video, int64 ``(N,)``."""
+    write_atomically(folder / VIEWS, partial(np.save, arr=views))
+
+
 def write_manifest(
     folder: Path,
     shards: Mapping[Key, Sequence[str]],
     *,
     num_classes: int,
     class_names: Sequence[str],
+    logit_names: Sequence[str],
     fingerprint: Fingerprint,
     uneven: bool = False,
 ) -> None:
@@ -378,6 +393,7 @@ def write_manifest(
         shards: names of the files of each array.
         num_classes: K where videos may have several labels, else 0.
         class_names: in label order.
+        logit_names: names of the classes that the logits are of.
         fingerprint: of the features.
         uneven: videos have different numbers of views.
     """
@@ -389,6 +405,7 @@ def write_manifest(
         ],
         "num_classes": num_classes,
         "class_names": list(class_names),
+        "logit_names": list(logit_names),
         "uneven": uneven,
         "fingerprint": asdict(fingerprint),
     }

@@ -66,16 +66,22 @@ def num_classes_of(cfg: CfgNode, source: str) -> int:
         counted = count_classes(videos)
         check_first_label(cfg, videos, counted - 1)
         return counted
-    entry = find_model(cfg)
-    path = fetch(source, _checksum(cfg, source))
-    classes = count_head_classes(model_weights(peek_checkpoint(path), path, cfg.CHECKPOINT.STATE_KEY), entry)
+    classes = head_classes(cfg, source)
     if classes is None:
+        head = find_model(cfg).head
         raise WeightsError(
-            f"{source!r} has no final projection for {cfg.MODEL.MODEL_NAME} ({entry.head}.weight), so nothing says how "
+            f"{source!r} has no final projection for {cfg.MODEL.MODEL_NAME} ({head}.weight), so nothing says how "
             "many classes it tells apart. `pvbias inspect` shows which models it fits. A backbone alone is something "
             "to train from (`pvbias run`)."
         )
     return classes
+
+
+def head_classes(cfg: CfgNode, source: str) -> int | None:
+    """The number of classes of a checkpoint's final projection; None: it has none for this model."""
+    path = fetch(source, _checksum(cfg, source))
+    weights = model_weights(peek_checkpoint(path), path, cfg.CHECKPOINT.STATE_KEY)
+    return count_head_classes(weights, find_model(cfg))
 
 
 def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judged_by: Sequence[str]) -> dict[str, Any]:
@@ -91,7 +97,11 @@ def load_and_account(cfg: CfgNode, recognizer: Recognizer, source: str, *, judge
         if is_main_process():
             (Path(cfg.OUTPUT_DIR) / _LOADED).unlink(missing_ok=True)
         return {"weights": RANDOM, "load_summary": "", "cautions": []}
-    report = load(cfg, recognizer, source, judged_by=judged_by)
+    return account(cfg, load(cfg, recognizer, source, judged_by=judged_by), source)
+
+
+def account(cfg: CfgNode, report: LoadReport, source: str) -> dict[str, Any]:
+    """Record what became of each key of a checkpoint; return what the results say of the weights."""
     if is_main_process():
         logger.info("%s", report)
         text = json.dumps(report.to_dict(), indent=1) + "\n"
