@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from tabulate import tabulate
 
+from pvbias.config.lists import find_list
+from pvbias.data.annotations import read_annotation
+from pvbias.errors import DataError
+from pvbias.hardware import available_cores
+from pvbias.plugins.datasets.checking import check_list
 from pvbias.plugins.datasets.known import DATA_SETS
+from pvbias.plugins.datasets.mapping import find_map, known_maps, map_list
 from pvbias.plugins.datasets.preparing import prepare_lists
+from pvbias.storage import expand
+from pvbias.storage.addresses import absolute, on_a_disk
+
+from .options import add_list_format
 
 EXAMPLES = """examples:
   # lists/ucf101/train1.csv, test1.csv, ..., class_names.txt in official order, and what is missing
   pvbias data prepare ucf101 --videos /data/UCF101 --annotations /data/ucfTrainTestlist --out lists/ucf101
   pvbias run --cfg my.yaml DATA.PATH_TO_DATA_DIR lists DATA.TRAIN_SPLIT ucf101/train1 DATA.TEST_SPLIT ucf101/test1
+  # can the first frame of each video be decoded?
+  pvbias data check lists/ucf101/train1.csv --workers 8
+  # the first clips that a training with this configuration sees
+  pvbias data show lists/ucf101/train1.csv --out clips.html --cfg my.yaml
+  # UCF101's test videos of the 12 classes that HMDB51 has, too, with HMDB51's names
+  pvbias data map lists/ucf101/test1.csv --map ucf101_hmdb51 --out lists/ucf_hmdb/ucf101_test1.csv
   # what is known: names, splits, published counts and where they are from, official files
   pvbias data list
-  pvbias data list jester"""
+  pvbias data list jester
+
+The exit code is 3 where official files are refused, and where `check` finds a bad video."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
+    _add_check(commands)
+    _add_show(commands)
+    _add_map(commands)
     _add_list(commands)
     return parser
 
@@ -70,6 +92,86 @@ def _prepare(args: argparse.Namespace) -> int:
             other_counts=args.other_counts,
         )
     )
+    return 0
+
+
+def _add_check(commands: argparse._SubParsersAction) -> None:
+    check = commands.add_parser(
+        "check",
+        help="decode the first frame of each video of a list",
+        description="Decode the first frame of each video of a list (of the part that is meant).",
+    )
+    check.add_argument("list", help="a list in any form, or a folder of videos")
+    check.add_argument("--out", type=on_a_disk, help="folder for bad_videos.jsonl (default: they are printed only)")
+    check.add_argument("--path-prefix", default="", help="folder that relative paths in the list start from")
+    add_list_format(check)
+    check.add_argument("--fps", type=float, default=30.0, help="of folders of frame images (default %(default)s)")
+    check.add_argument("--frame-prefix", help="what the names of their images begin with, before the number")
+    check.add_argument(
+        "--workers", type=int, default=available_cores(), help="processes (default: one a core, here %(default)s)"
+    )
+    check.set_defaults(program=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    annotation = read_annotation(
+        find_list(expand(args.list)), path_prefix=args.path_prefix, list_format=args.list_format
+    )
+    checked = check_list(annotation, out=args.out, workers=args.workers, fps=args.fps, frame_prefix=args.frame_prefix)
+    print(checked)
+    return DataError.exit_code if checked.bad else 0
+
+
+def _add_show(commands: argparse._SubParsersAction) -> None:
+    show = commands.add_parser(
+        "show",
+        help="write a page of training clips of a list, after augmentation",
+        description="Write a page of the first training clips of a list, after augmentation, with their labels.",
+    )
+    show.add_argument("list", help="a list in any form, or a folder of videos")
+    show.add_argument("--out", required=True, type=on_a_disk, metavar="PAGE.html", help="the page")
+    show.add_argument("--clips", type=int, default=12, help="how many (default %(default)s)")
+    show.add_argument("--cfg", help="configuration of the training (default: none but --model and --set)")
+    show.add_argument("--model", help="whose clips are shown (default: that of --cfg, else x3d_s)")
+    show.add_argument("--path-prefix", default="", help="folder that relative paths in the list start from")
+    show.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", dest="keys", help="any configuration keys")
+    show.set_defaults(program=_show, parser=show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    if args.clips < 1:
+        args.parser.error(f"--clips {args.clips}: give one or more")
+    from pvbias.config import load_cfg
+    from pvbias.plugins.datasets.showing import write_clips  # with torch
+
+    model = args.model or ("" if args.cfg else "x3d_s")
+    own = {
+        "DATA.TRAIN_SPLIT": absolute(args.list),
+        "DATA.PATH_PREFIX": args.path_prefix,
+        "DATA_LOADER.NUM_WORKERS": "0",
+        **({"MODEL.MODEL_NAME": model} if model else {}),
+    }
+    overrides = [text for item in own.items() for text in item]
+    print(write_clips(load_cfg(args.cfg, [*overrides, *args.keys]), Path(args.out), count=args.clips))
+    return 0
+
+
+def _add_map(commands: argparse._SubParsersAction) -> None:
+    mapped = commands.add_parser(
+        "map",
+        help="write the videos of a list that have a class which another data set has, too",
+        description="Write the videos of a list that have a shared class of two data sets, with that class.",
+    )
+    mapped.add_argument("list", help="a list whose labels have names")
+    mapped.add_argument(
+        "--map", required=True, help=f"class map: {', '.join(known_maps())}, or a CSV of `class,class` lines"
+    )
+    mapped.add_argument("--out", required=True, type=on_a_disk, metavar="LIST.csv", help="the new list")
+    mapped.set_defaults(program=_map)
+
+
+def _map(args: argparse.Namespace) -> int:
+    print(map_list(read_annotation(find_list(expand(args.list))), find_map(args.map), args.out))
     return 0
 
 

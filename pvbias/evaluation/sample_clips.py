@@ -50,7 +50,7 @@ class SampleClips(SampleEvaluator):
         cells, images = [], {}
         for variant in self.needs.modulations:
             image = f"sample_{video.index:06d}_{variant}.jpg"
-            images[image] = _strip(modulation(variant)(video.clips[view : view + 1], [seed])[0])
+            images[image] = clip_strip(modulation(variant)(video.clips[view : view + 1], [seed])[0])
             probability, predicted = outputs[variant].logits[view].softmax(0).max(0)
             cells.append(
                 {
@@ -66,7 +66,7 @@ class SampleClips(SampleEvaluator):
         return Sample(label=video.label, rows=cells, images=images)
 
 
-def _strip(clip: Tensor) -> bytes:
+def clip_strip(clip: Tensor) -> bytes:
     """A JPEG file of a few frames of a clip, uint8 ``(C, T, H, W)``: of what it shows first, RGB or flow."""
     clip = clip[:3]
     _, num_frames, height, width = clip.shape

@@ -1,0 +1,31 @@
+"""`pvbias data` from the command line."""
+
+from pvbias.tools.main import main
+
+from ..plugins.datasets.official_files import touch, write
+
+
+def test_from_official_files_to_a_checked_list(tmp_path, capsys):
+    write(
+        tmp_path / "official",
+        {"jester-v1-labels.csv": "".join(f"Gesture {n}\n" for n in range(27)), "jester-v1-train.csv": "7;Gesture 3\n"},
+    )
+    touch(tmp_path / "videos", "7.mp4")
+    command = ["data", "prepare", "jester", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "lists")]
+    assert main([*command, "--annotations", str(tmp_path / "official")]) == 3
+    assert "118,562 are published" in capsys.readouterr().err
+    assert main([*command, "--annotations", str(tmp_path / "official"), "--other-counts"]) == 0
+    printed = capsys.readouterr().out
+    assert "118,562 (-118,561)" in printed
+    assert "absent     val: there is no jester-v1-validation.csv" in printed
+    assert main(["data", "check", str(tmp_path / "lists/train"), "--workers", "0"]) == 3  # an empty file
+    assert "1 videos, 0 good, 1 bad" in capsys.readouterr().out
+
+
+def test_what_is_known(capsys):
+    assert main(["data", "list"]) == 0
+    assert "Something-Something v2" in capsys.readouterr().out
+    assert main(["data", "list", "hmdb51"]) == 0
+    assert "3,570" in capsys.readouterr().out
+    assert main(["data", "list", "hmdb52"]) == 3
+    assert "Did you mean 'hmdb51'" in capsys.readouterr().err
