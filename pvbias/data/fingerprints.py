@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .annotations import loosely
+from .attributes import Attributes
 from .extents import extents
 from .record_list import field_of
 from .records import VideoRecord, VideoSource
@@ -43,11 +44,17 @@ def attributes_fingerprint(source: VideoSource, names: Sequence[str] | None = No
         source: the videos.
         names: of the attributes that count; None: all.
     """
-    lines = []
-    for own in field_of(source.records, "attributes"):
+
+    def line(own: Attributes) -> str:
         found = own.items() if names is None else [(name, own[name]) for name in names if name in own]
-        lines.append(repr(sorted(found, key=itemgetter(0))))
-    return _digest_in_order(lines) if any(line != "[]" for line in lines) else ""
+        return repr(sorted(found, key=itemgetter(0)))
+
+    attributes = field_of(source.records, "attributes")
+    different = {id(own): own for own in attributes}  # a million records without any share one object
+    lines = {key: line(own) for key, own in different.items()}
+    if not {*lines.values()} - {"[]"}:
+        return ""
+    return _digest_in_order([lines[id(own)] for own in attributes])
 
 
 def list_fingerprints(source: VideoSource) -> dict[str, str]:

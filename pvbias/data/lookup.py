@@ -10,7 +10,7 @@ from ..distributed import all_gather_objects, is_main_process
 from ..errors import DataError, did_you_mean
 from ..video.video import BadVideoError
 from .bad_videos import BadVideo, BadVideoLog, count_causes
-from .record_list import field_of
+from .record_list import RecordSubset, field_of
 from .records import VideoSource, check_label, is_possible
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ def _bad_videos(source: VideoSource, split: str, num_classes: int | None) -> Ite
     # Of a million labels there are few different ones.
     wrong = set() if num_classes is None else {label for label in {*labels} if not is_possible(label, num_classes)}
     mislabelled = [index for index, label in enumerate(labels) if label in wrong] if wrong else []
-    for index in sorted({*missing, *mislabelled}):
-        record = records[index]
+    bad = sorted({*missing, *mislabelled})
+    for index, record in zip(bad, RecordSubset(records, bad), strict=True):
         try:
             if index in missing:
                 raise BadVideoError("missing", f"there is no file {record.path}")
