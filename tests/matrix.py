@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,18 +197,20 @@ def main(argv: Sequence[str]) -> int:
         print("None of the Pythons that were asked for is here.")
         return 2
     ran, good = [], True
-    for environment in chosen:
-        begin = time.monotonic()
-        environment.make()
-        ready = time.monotonic()
-        passed, summary = environment.test()
-        good &= passed
-        ran.append((environment, summary))
-        seconds = f"{ready - begin:.0f} s to install, {time.monotonic() - ready:.0f} s to test"
-        print(f"{environment.name}: {'passed' if passed else 'FAILED'} ({summary}; {seconds})", flush=True)
-        if args.ends:
-            print("  " + ", ".join(f"{name} {version}" for name, version in environment.versions().items()))
-            shutil.rmtree(environment.folder)
+    with ThreadPoolExecutor(1) as pool:  # one is installed while the one before it is tested
+        made = [pool.submit(environment.make) for environment in chosen]
+        for environment, installed in zip(chosen, made, strict=True):
+            begin = time.monotonic()
+            installed.result()
+            ready = time.monotonic()
+            passed, summary = environment.test()
+            good &= passed
+            ran.append((environment, summary))
+            seconds = f"waited {ready - begin:.0f} s for it to be installed, {time.monotonic() - ready:.0f} s to test"
+            print(f"{environment.name}: {'passed' if passed else 'FAILED'} ({summary}; {seconds})", flush=True)
+            if args.ends:
+                print("  " + ", ".join(f"{name} {version}" for name, version in environment.versions().items()))
+                shutil.rmtree(environment.folder)
     if good and not args.names and not args.ends:
         write_table(ran)
     return 0 if good else 1
