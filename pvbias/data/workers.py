@@ -41,6 +41,9 @@ _UNKNOWN = 255
 _SERVED = "forkserver" in multiprocessing.get_all_start_methods()
 _Context: Any = type(multiprocessing.get_context("forkserver" if _SERVED else "spawn"))
 
+#: In which the end of a worker gets known after it has closed its connections.
+_SECONDS_TO_END = 10.0
+
 #: At no record.
 _NOWHERE = -1
 #: In a worker: the number of the record that it is at, for the main process to see.
@@ -279,11 +282,17 @@ class _Queue(queues.Queue):
         self._workers = workers
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        ends = [worker.sentinel for worker in self._workers if worker.pid is not None]
         if block and timeout is not None:
             # torch's loader looks for dead workers only when its five seconds have gone without an item.
-            ends = [worker.sentinel for worker in self._workers if worker.pid is not None]
             block = bool(connection.wait([self._reader, *ends], timeout)) and self._reader.poll()  # type: ignore[attr-defined]
-        return super().get(block, timeout)
+        try:
+            return super().get(block, timeout)
+        except (OSError, EOFError, RuntimeError):  # the last: a descriptor that was promised and did not come
+            # A worker has ended between sending an item and handing over its memory. That it has ended is known a
+            # little later, and torch's loader asks at once.
+            connection.wait(ends, _SECONDS_TO_END)
+            raise
 
 
 def _of_main_script(sent: object) -> list[str]:

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
+from multiprocessing import resource_sharer
 
 import numpy as np
 import pytest
@@ -116,6 +118,27 @@ def test_a_file_is_bad_only_if_it_crashes_again(tmp_path):
     found = list(build_test_loader(config(1), CrashesOnce(tmp_path / "flag"), rank=0, world_size=1))
     assert (tmp_path / "flag").exists()
     assert causes(video for video in found if isinstance(video, BadVideo)) == CAUSES
+
+
+def send_and_close(queue, sent):
+    """Send a tensor, stop handing over memory, and end a little later: what a crash looks like from outside."""
+    queue.put(torch.ones(3))
+    queue.close()
+    queue.join_thread()
+    resource_sharer._resource_sharer._listener.close()
+    sent.set()
+    time.sleep(0.3)
+    os._exit(9)
+
+
+def test_a_worker_that_ends_before_its_memory_is_taken_over_is_known_to_have_ended():
+    context = worker_context(sent=send_and_close)
+    queue, sent = context.Queue(), context.Event()
+    context.Process(target=send_and_close, args=(queue, sent)).start()
+    assert sent.wait(60)
+    with pytest.raises(OSError, match=r"refused|No such file"):
+        queue.get(timeout=60)
+    assert [death.exitcode for death in context.deaths()] == [9]
 
 
 class TooLarge(Videos):
