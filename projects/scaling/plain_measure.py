@@ -1,7 +1,7 @@
 """Top-1 accuracy of x3d_xs on original, shuffled, reversed and frozen clips, as one writes it by hand, without pvbias.
 
-What whole_command.py sets `pvbias measure` beside: torchcodec, torchvision's v2 transforms, one loader, four forwards of
-a batch.
+What whole_command.py sets `pvbias measure` beside: torchcodec, torchvision's v2 transforms, one loader, four
+forwards of a batch.
 """
 
 from __future__ import annotations
