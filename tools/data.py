@@ -188,11 +188,18 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     data_set = DATA_SETS.get(args.name)
     counts = [
-        (each.split, f"{each.count:,}", "" if each.exact else "about", "yes" if each.read else "no", each.source)
+        (
+            each.split,
+            f"{each.count:,}",
+            "" if each.exact else "about",
+            each.file,
+            "yes" if each.read else "",
+            each.source,
+        )
         for each in data_set.published
     ]
     print(f"{data_set.title}: {data_set.classes} classes, {data_set.url}")
     print(f"files:  {data_set.files}")
     print(f"videos: {data_set.on_disk}\n")
-    print(tabulate(counts, headers=("split", "published", "", "file was read", "source"), disable_numparse=True))
+    print(tabulate(counts, headers=("split", "published", "", "of", "was read", "source"), disable_numparse=True))
     return 0

@@ -100,7 +100,7 @@ class Account:
         for split, listed in official.splits.items():
             times = Counter(video.name for video in listed)
             twice = sorted(name for name, count in times.items() if count > 1)
-            splits[split] = SplitAccount(split=split, published=data_set.published_of(split), twice=twice)
+            splits[split] = SplitAccount(split=split, published=data_set.published_of(split, listed), twice=twice)
         return cls(
             name=data_set.name,
             title=data_set.title,

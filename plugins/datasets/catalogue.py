@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pvbias.errors import DataError, did_you_mean
 
-from .official import Official, OfficialFiles
+from .official import Official, OfficialFiles, OfficialVideo
 
 if TYPE_CHECKING:
     from .locating import VideoIndex
@@ -27,6 +28,7 @@ class Published:
         source: where the number is published.
         per_class: how many each class has, where all have as many.
         exact: the official file has just as many. False: lists of different years differ, as videos vanish.
+        file: its name, where releases of the data set differ; empty: whatever it is called.
         read: the official file was read with pvbias, and has this count.
     """
 
@@ -35,6 +37,7 @@ class Published:
     source: str
     per_class: int | None = None
     exact: bool = True
+    file: str = ""
     read: bool = False
 
 
@@ -66,9 +69,10 @@ class DataSet:
     read: Callable[[OfficialFiles | None, VideoIndex], Official]
     has_files: bool = True
 
-    def published_of(self, split: str) -> Published | None:
-        """The published count of a split, if there is one."""
-        return next((count for count in self.published if count.split == split), None)
+    def published_of(self, split: str, videos: Sequence[OfficialVideo]) -> Published | None:
+        """The published count of a split, if there is one of the release that its official file is of."""
+        name = getattr(_file_of(videos), "name", "")
+        return next((each for each in self.published if each.split == split and each.file in ("", name)), None)
 
 
 def check_counts(data_set: DataSet, official: Official, *, other_counts: bool = False) -> None:
@@ -92,7 +96,7 @@ def check_counts(data_set: DataSet, official: Official, *, other_counts: bool = 
     if other_counts:
         return
     for split, videos in official.splits.items():
-        published = data_set.published_of(split)
+        published = data_set.published_of(split, videos)
         if published is None:
             continue
         low, high = (1.0, 1.0) if published.exact else (_FEWEST, _MOST)
@@ -103,11 +107,9 @@ def check_counts(data_set: DataSet, official: Official, *, other_counts: bool = 
                 f"({published.source}). The file is cut off, of another release or of another data set. If it is what "
                 "you want, say --other-counts."
             )
-        if published.per_class is not None and count == wanted:
-            counts = dict.fromkeys(official.class_names, 0)
-            for video in videos:
-                counts[str(video.label)] += 1
-            odd = next((name for name, each in counts.items() if each != published.per_class), None)
+        if published.per_class is not None and count == wanted and all(video.label for video in videos):
+            counts = Counter(str(video.label) for video in videos)
+            odd = next((name for name in official.class_names if counts[name] != published.per_class), None)
             if odd is not None:
                 raise DataError(
                     f"{data_set.title}, {split}: the class {odd!r} has {counts[odd]} videos, and each has "
@@ -115,7 +117,7 @@ def check_counts(data_set: DataSet, official: Official, *, other_counts: bool = 
                 )
 
 
-def _file_of(videos: Sequence) -> object:
+def _file_of(videos: Sequence[OfficialVideo]) -> object:
     where = videos[0].where if videos else None
     return getattr(where, "file", where) or "its file"
 

@@ -67,6 +67,15 @@ def test_what_is_not_there(run, tmp_path, command, keys, kind, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_lists_that_are_there_are_named(run, tmp_path):
+    for name in ("train1.csv", "test1.csv", "class_names.txt"):
+        (tmp_path / "ucf101").mkdir(exist_ok=True)
+        (tmp_path / "ucf101" / name).touch()
+    _, said = run("run", TRAIN | {"DATA.TRAIN_SPLIT": "ucf101/train4"})
+    assert "There is no annotation ucf101/train4 (DATA.TRAIN_SPLIT)" in said
+    assert "In ucf101 there are class_names.txt, test1.csv, train1.csv." in said
+
+
 def test_what_cannot_be_known_or_is_not_read(run, tmp_path):
     unread = {"DATA.VAL_SPLIT": "gone.csv", "DATA.TEST_SPLIT": "gone.csv", "TEST.CHECKPOINT_FILE_PATH": "gone.pyth"}
     address = {"TRAIN.CHECKPOINT_FILE_PATH": "https://example.org/net.pyth", "DATA.CLASS_NAMES_FILE": "names.txt"}

@@ -148,6 +148,17 @@ def test_annotations_are_written_anew(tmp_path):
     assert [len(read(tmp_path / "out2" / entry["path"])[0]) for entry in written] == [5, 5], "the whole files"
 
 
+def test_class_names_beside_an_annotation_stay_beside_it(tmp_path):
+    """Or the same lists would have other numbers: those of sorted names."""
+    write_video(tmp_path / "in/a.avi")
+    (tmp_path / "in/train.csv").write_text("a.avi,zebra\n")
+    (tmp_path / "in/class_names.txt").write_text("zebra\nape\n")
+    run(tmp_path / "in/train.csv", tmp_path / "out")
+    old, new = (read_annotation(tmp_path / folder / "train.csv") for folder in ("in", "out"))
+    assert old.class_names == new.class_names == ("zebra", "ape")
+    assert [record.label for record in new.records] == [0]
+
+
 def test_tar_shards_become_files_and_a_list(tmp_path, monkeypatch):
     monkeypatch.setattr(local_cache, "_current", LocalCache(str(tmp_path / "cache")))
     for number in range(2):

@@ -77,7 +77,7 @@ def _categories(path: Path, sets: Path | None) -> list[tuple[str, dict[str, str 
 _SOURCE = "FineGym's page, features of v1.0: {} and {} instances of training and validation"
 
 
-def _gym(number: str, train: int, val: int, read_splits: tuple[str, ...]) -> DataSet:
+def _gym(number: str, train: int, val: int, read_splits: tuple[str, ...], *newer: Published) -> DataSet:
     source = _SOURCE.format(f"{train:,}", f"{val:,}")
     return DataSet(
         name=f"gym{number}",
@@ -86,8 +86,14 @@ def _gym(number: str, train: int, val: int, read_splits: tuple[str, ...]) -> Dat
         classes=int(number),
         splits=("train", "val"),
         published=(
-            # Version 1.1 lists some more.
-            Published(split="train", count=train, source=source, exact=False, read="train" in read_splits),
+            Published(
+                split="train",
+                count=train,
+                source=source,
+                file=f"gym{number}_train_element_v1.0.txt",
+                read="train" in read_splits,
+            ),
+            *newer,
             Published(split="val", count=val, source=source, read="val" in read_splits),
         ),
         files=f"gym{number}_categories.txt, set_categories.txt, gym{number}_train_element_v1.1.txt (or v1.0), "
@@ -99,5 +105,14 @@ def _gym(number: str, train: int, val: int, read_splits: tuple[str, ...]) -> Dat
 
 FINEGYM = (
     _gym("99", 20_484, 8_521, ("train", "val")),
-    _gym("288", 22_671, 9_646, ("val",)),
+    _gym(
+        *("288", 22_671, 9_646, ("val",)),
+        Published(
+            split="train",
+            count=29_334,
+            source="Hara et al. 2021 count 38,980 clips of Gym288, which is v1.1, and 9,646 of them are for validation",
+            exact=False,
+            file="gym288_train_element_v1.1.txt",
+        ),
+    ),
 )

@@ -26,6 +26,10 @@ def read(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     if not folders:
         raise DataError(f"{videos.folder} has no videos class/class_000.mp4, which is HAA500's form.")
     official = Official(class_names=tuple(sorted(folders)))
+    official.notes.append(
+        "The distribution has no lists: of each class numbers 000 to 015 are taken as training, 016 as validation, and "
+        "017 to 019 as testing."
+    )
     for split, numbers in _SPLITS.items():
         official.splits[split] = [
             OfficialVideo(

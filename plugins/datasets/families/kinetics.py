@@ -119,14 +119,18 @@ def read_mini(files: OfficialFiles | None, videos: VideoIndex) -> Official:
         bad = next(((where, line) for where, line in listed if len(line) != 11), None)
         if bad is not None:
             raise wrong_line(*bad, "the identifier of a YouTube video")
-        official.splits[split] = [known[line] for _, line in listed if line in known]
-        unknown = len(listed) - len(official.splits[split])
+        # Of those that nothing is known of, no file is looked for: nothing says what it would show.
+        official.splits[split] = [
+            known.get(line) or OfficialVideo(where=where, name=line, source=line) for where, line in listed
+        ]
+        unknown = sum(video.label is None for video in official.splits[split])
         if unknown:
             official.notes.append(
                 f"{split}: {unknown} of the {len(listed)} identifiers of {path.name} are not in these lists of "
-                "Kinetics-400, so nothing says what they show."
+                "Kinetics-400, and so without a label; they are counted as missing."
             )
-    official.class_names = tuple(sorted({str(each.label) for found in official.splits.values() for each in found}))
+    named = {video.label for found in official.splits.values() for video in found} - {None}
+    official.class_names = tuple(sorted(map(str, named)))
     return official
 
 
@@ -204,7 +208,6 @@ MINI_KINETICS = DataSet(
             count=200 * each,
             source="Xie et al., ECCV 2018, and the README beside the lists: 400 and 25 of each of 200 classes",
             per_class=each,
-            exact=False,
             read=True,
         )
         for split, each in (("train", 400), ("val", 25))

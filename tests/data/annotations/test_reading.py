@@ -50,6 +50,26 @@ def test_csv_without_labels_and_with_names(tmp_path):
     assert annotation.class_names == ("Swiping Left", "jump")
 
 
+def test_class_names_beside_a_list_number_its_labels(tmp_path):
+    """Where nothing else does: neither names that are given nor those of the training split."""
+    (tmp_path / "names.csv").write_text("a.mp4,Swiping Left\nb.mp4 jump\n")
+    (tmp_path / "numbers.csv").write_text("a.mp4 1\n")
+    (tmp_path / "class_names.txt").write_text("sit\njump\nSwiping Left\n")
+    annotation = read_annotation(tmp_path / "names.csv")
+    assert labels(annotation) == [("a.mp4", 2), ("b.mp4", 1)]
+    assert (annotation.class_names, annotation.own_names) == (("sit", "jump", "Swiping Left"), False)
+    assert labels(read_annotation(tmp_path / "names.csv", class_names=["jump", "swiping left"])) == [
+        ("a.mp4", 1),
+        ("b.mp4", 0),
+    ]
+    training = read_annotation(tmp_path / "names.csv", training_names=lambda: ["jump", "swiping left"])
+    assert labels(training) == [("a.mp4", 1), ("b.mp4", 0)]
+    assert read_annotation(tmp_path / "numbers.csv").class_names == ()
+    (tmp_path / "class_names.txt").write_text("sit\njump\n")
+    with pytest.raises(DataError, match=r"no class 'Swiping Left' among the 2 of .*class_names\.txt"):
+        read_annotation(tmp_path / "names.csv")
+
+
 def test_json_lines(tmp_path):
     file = tmp_path / "a.jsonl"
     lines = [{"path": "a.mp4", "label": 1, "start": 1.5, "end": 3, "note": "x"}, {"path": "b.mp4"}]

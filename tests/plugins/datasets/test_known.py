@@ -45,7 +45,7 @@ def test_the_official_files_have_the_published_counts(name):
     assert {split: len(videos) for split, videos in official.splits.items()} == PUBLISHED[name]
     assert len(official.class_names) == DATA_SETS.get(name).classes
     for split, videos in official.splits.items():
-        published = DATA_SETS.get(name).published_of(split)
+        published = DATA_SETS.get(name).published_of(split, videos)
         assert published.read
         assert not published.exact or published.count == len(videos)
         labels = {video.label for video in videos}

@@ -60,4 +60,4 @@ def test_lists_that_others_made_of_it_have_as_many_lines():
     assert {split: len(found) for split, found in rows.items()} == {"train": 15_027, "test": 1_970}
     assert {int(label) for found in rows.values() for _, label in found} == {*range(48)} - {30}
     for split, found in rows.items():
-        assert DATA_SETS.get("diving48").published_of(split).count == len(found)
+        assert DATA_SETS.get("diving48").published_of(split, []).count == len(found)
