@@ -102,6 +102,7 @@ setup(
             "optical_flow = pvbias.plugins.optical_flow",
             "rev2net = pvbias.plugins.rev2net",
             "transformers_zoo = pvbias.plugins.transformers_zoo",
+            "transfer = pvbias.plugins.transfer",
             "two_stream = pvbias.plugins.two_stream",
         ],
     },

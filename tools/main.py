@@ -21,6 +21,7 @@ COMMANDS = {
     "features": ("features", "extract features of a list of videos once, for probes and whatever else reads arrays"),
     "compare": ("compare", "put two or more measured runs side by side on one page"),
     "decoded": ("decoded", "show what the decoders of a training make of test clips"),
+    "transfer": ("transfer", "judge features of frozen networks on other data: probes, few-shot episodes"),
     "fuse": ("fuse", "average what several runs say of the same videos (late fusion, as of RGB and flow)"),
     "join": ("join", "join a model on RGB and one on optical flow to one two-stream network"),
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),

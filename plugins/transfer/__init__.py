@@ -1,0 +1,1 @@
+"""Transfer: protocols on features of frozen networks."""
