@@ -14,8 +14,7 @@ from pvbias.features import Features
 from pvbias.report import RunResults, write_results
 from pvbias.versions import versions
 
-#: Name of the result among those of a run.
-EVALUATOR = "transfer"
+from .metrics import EVALUATOR
 
 
 def write_record(
