@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="one class name a line: their order numbers the classes of a list with names (default: sorted)",
     )
+    parser.add_argument(
+        "--labels-from",
+        metavar="ATTRIBUTE",
+        help="that names all classes of a video, with ; between them, where videos may have several",
+    )
     parser.add_argument("--clips", type=int, help="clips of a video (default 1; of a run, those of its tests)")
     parser.add_argument("--crops", type=int, choices=(1, 3), help="crops of a clip (default 1; of a run, likewise)")
     parser.add_argument("--batch-size", type=int, help="views in a forward pass")
@@ -138,6 +143,7 @@ def _configuration(args: argparse.Namespace) -> CfgNode:
         "FEATURES.MODULATIONS": args.modulations,
         "FEATURES.POOL": args.pool,
         "FEATURES.DTYPE": args.dtype,
+        "FEATURES.LABELS_FROM": args.labels_from,
         "DATA.LABELS_START_AT": args.labels_start_at,
         "TEST.NUM_ENSEMBLE_VIEWS": args.clips,
         "TEST.NUM_SPATIAL_CROPS": args.crops,

@@ -152,6 +152,14 @@ def add_keys(cfg: CfgNode) -> None:
         one_of("train", "val", "test"),
         effect=Effect.MEASURING,
     )
+    declare(
+        cfg,
+        "FEATURES.LABELS_FROM",
+        "",
+        "Attribute that names the classes of a video, with ; between them, where videos may have several (`pvbias data "
+        "prepare` writes `classes`); empty: each has its one label.",
+        effect=Effect.MEASURING,
+    )
     # What `pvbias submit` asks Slurm for. With `--cluster local`: TIME, GPUS_PER_NODE, TASKS_PER_NODE, SETUP.
     declare(cfg, "SLURM.PARTITION", "", "Partition; empty: Slurm's default.", effect=Effect.NOTHING)
     declare(cfg, "SLURM.ACCOUNT", "", "Account; empty: Slurm's default.", effect=Effect.NOTHING)

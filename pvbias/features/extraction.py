@@ -38,11 +38,13 @@ from .folder import (
     Features,
     Fingerprint,
     Key,
+    Label,
     read_features,
     write_manifest,
     write_videos,
     write_views,
 )
+from .labels import Labels, labels_of
 from .writer import FeatureWriter
 
 logger = logging.getLogger(__name__)
@@ -103,7 +105,8 @@ class _Work:
     Attributes:
         cfg: completed.
         recognizer: with its weights, on its device.
-        source: of the videos, with their labels.
+        source: of the videos.
+        labels: of them.
         settings: of this machine.
         fingerprint: of the features.
         logit_names: names of the classes that the logits are of; empty: not known.
@@ -114,6 +117,7 @@ class _Work:
     cfg: CfgNode
     recognizer: Recognizer
     source: VideoSource
+    labels: Labels
     settings: Settings
     fingerprint: Fingerprint
     logit_names: Sequence[str]
@@ -144,6 +148,7 @@ def _prepare(cfg: CfgNode) -> _Work:
     has_head = not weights or cfg.MODEL.NUM_CLASSES is not None or head_classes(cfg, weights) is not None
     cfg = complete(cfg, num_classes=num_classes_of(cfg, weights) if has_head else 2)
     source = build_source(cfg, cfg.FEATURES.SPLIT)
+    labels = labels_of(source, cfg.FEATURES.LABELS_FROM)
     seed_everything(cfg.RNG_SEED)  # the weights where nothing is loaded
     recognizer = build_recognizer(cfg)
     if weights:
@@ -171,6 +176,7 @@ def _prepare(cfg: CfgNode) -> _Work:
         cfg=cfg,
         recognizer=recognizer,
         source=source,
+        labels=labels,
         settings=settings,
         fingerprint=fingerprint,
         logit_names=checkpoint_names(weights) if weights and has_head else (),
@@ -217,12 +223,12 @@ def _extract(work: _Work) -> None:
     if is_main_process():
         if views is not None:
             write_views(folder, views)
-        write_videos(folder, _lines(work.source, numbers))
+        write_videos(folder, _lines(work, numbers))
         write_manifest(
             folder,
             shards,
-            num_classes=0,
-            class_names=work.source.class_names,
+            num_classes=work.labels.num_classes,
+            class_names=work.labels.class_names,
             logit_names=work.logit_names,
             fingerprint=work.fingerprint,
             uneven=views is not None,
@@ -232,10 +238,10 @@ def _extract(work: _Work) -> None:
     barrier()
 
 
-def _lines(source: VideoSource, numbers: np.ndarray) -> Iterator[tuple[int, str, int | None, Mapping[str, Attribute]]]:
-    records = RecordSubset(source.records, numbers)
+def _lines(work: _Work, numbers: np.ndarray) -> Iterator[tuple[int, str, Label, Mapping[str, Attribute]]]:
+    records = RecordSubset(work.source.records, numbers)
     for number, record in zip(numbers.tolist(), records, strict=True):
-        yield number, record.name, record.label, record.attributes
+        yield number, record.name, work.labels.of(record), record.attributes
 
 
 def _listed(keys: Sequence[Key]) -> str:

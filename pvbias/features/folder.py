@@ -297,6 +297,30 @@ def check_same_videos(*features: Features) -> None:
             raise DataError(f"{first.folder} and {other.folder} give the same videos other labels.")
 
 
+def check_same_classes(*features: Features) -> None:
+    """Check that labels of features mean the same classes, so that what is learnt on some can be tested on the others.
+
+    Raises:
+        DataError: they do not; the message names both.
+    """
+    first = features[0]
+    for other in features[1:]:
+        mine, others = first.class_names, other.class_names
+        if mine != others:
+            differing = [
+                f": {ours!r} and {theirs!r}" for ours, theirs in zip(mine, others, strict=False) if ours != theirs
+            ]
+            raise DataError(
+                f"{first.folder} has {len(mine)} class names and {other.folder} {len(others)}{''.join(differing[:1])}. "
+                "Their labels do not mean the same: extract both with the same --class-names FILE, or from "
+                "lists beside one class_names.txt."
+            )
+        if first.labels.shape[1:] != other.labels.shape[1:]:
+            raise DataError(
+                f"Videos have one label in one of {first.folder} and {other.folder}, and several in the other."
+            )
+
+
 def _network(fingerprint: Fingerprint) -> str:
     known = f" (digest {fingerprint.weights_digest})" if fingerprint.weights_digest else ""
     return f"{fingerprint.model or 'a network'} with the weights {fingerprint.weights!r}{known}"

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from pvbias.errors import DataError
-from pvbias.features import Fingerprint, check_same_network, check_same_videos, folder, read_features, write_features
+from pvbias.features import (
+    Fingerprint,
+    check_same_classes,
+    check_same_network,
+    check_same_videos,
+    folder,
+    read_features,
+    write_features,
+)
 
 NAMES = [f"{number}.mp4" for number in range(7)]
 KEY = ("embedding", "freeze(frame=first)")
@@ -122,5 +130,7 @@ def test_features_of_other_networks_and_videos_are_refused_by_name(tmp_path):
         check_same_network(first, written("fifth", replace(ours, settings={"views": "3"})))
     with pytest.raises(DataError, match=r"first has 7 videos of 'a.csv', and .*sixth 7.*differs is '1.mp4'"):
         check_same_videos(first, written("sixth", ours, [NAMES[0], "b.mp4", *NAMES[2:]]))
+    with pytest.raises(DataError, match=r"first has 0 class names and .*eighth 2\. Their labels do not mean the same"):
+        check_same_classes(first, write_features(tmp_path / "eighth", {KEY: some(7, 2)}, NAMES, class_names=["a", "b"]))
     with pytest.raises(DataError, match="other labels"):
         check_same_videos(first, written("seventh", ours, labels=[1] * 7))
