@@ -71,8 +71,8 @@ def add_config(cfg: CfgNode) -> None:
         "DECOUPLED.CONTEXT",
         "balanced",
         "The same for validation and test videos: all pairs equally likely (balanced), tied pairs only (in "
-        "context), or all pairs but those (out of context).",
-        one_of("balanced", "in", "out"),
+        "context), all pairs but those (out of context), or tied with probability RHO, as in training (train).",
+        one_of("balanced", "in", "out", "train"),
         effect=Effect.MEASURING,
     )
     declare(

@@ -14,7 +14,7 @@ from pvbias.errors import ConfigError
 #: Their positions are the split numbers in the videos' seeds.
 SPLITS = ("train", "val", "test")
 LABELS = ("joint", "motion", "appearance")
-CONTEXTS = ("balanced", "in", "out")
+CONTEXTS = ("balanced", "in", "out", "train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class Plan:
         seed: DECOUPLED.SEED.
         videos: how many, >= 1.
         rho: of a training split, [0, 1].
-        context: of another split: "balanced"; "in": tied pairs only; "out": all pairs but those. Both go through the
-            appearances of a motion in turn.
+        context: of another split: "balanced"; "in": tied pairs only; "out": all pairs but those, both going through the
+            appearances of a motion in turn; "train": tied with probability ``rho``, as a training split.
 
     Raises:
         ConfigError: a value out of its range, or "out" where every pair is tied (A or M is 1).
@@ -107,7 +107,7 @@ class Plan:
         if not 0 <= index < self.videos:
             raise IndexError(index)
         motion = index % self.motions
-        if self.split == "train":
+        if "train" in (self.split, self.context):
             draws = _draws(self)
             if draws is not None and draws[index, 0] < self.rho:
                 tied = self._appearances_of(motion, tied=True)

@@ -141,7 +141,7 @@ class DecoupledVideos:
     def _digest(self, name: str) -> str:
         """8 hexadecimal digits that differ where pixels or times do."""
         plan = self._plan
-        tie = (plan.rho or "") if plan.split == "train" else plan.context.replace("balanced", "")
+        tie = (plan.rho or "") if "train" in (plan.split, plan.context) else plan.context.replace("balanced", "")
         parts = (ALGORITHM, name, plan.seed, plan.appearances, plan.motions, tie, self._format)
         identity = (*parts, _mnist_identity(self._mnist[0]), *self._scene.identity)
         return hashlib.sha256(repr(identity).encode(errors="surrogateescape")).hexdigest()[:8]
@@ -163,7 +163,12 @@ class DecoupledVideos:
     def description(self) -> str:
         """A description of the videos in a line."""
         plan, format = self._plan, self._format
-        ties = {"in": ", in context", "out": ", out of context"}.get(plan.context, "") if plan.split != "train" else ""
+        contexts = {
+            "in": ", in context",
+            "out": ", out of context",
+            "train": f", tied as in training (rho {plan.rho:g})",
+        }
+        ties = contexts.get(plan.context, "") if plan.split != "train" else ""
         return (
             f"{self._folder}: {plan.appearances} appearances x {plan.motions} motions{ties}, {self._label} labels, "
             f"{format.frames} frames of {format.size} x {format.size} pixels at {format.fps:g} frames per second"

@@ -1,10 +1,13 @@
 """The runs of the paper's tables: train what each table needs, then put what came out beside the paper's figures.
 
 python projects/drl/study.py table2 --data videos --out runs/drl
+python projects/drl/study.py table3 --data videos --weights kinetics_r3d_18_drl_freeze=mine.pyth
 python projects/drl/study.py table2 table3 table5 --data videos --out runs/drl --dry-run
+python projects/drl/study.py table3                                # of the runs that are there
 
 `--data` has one folder a data set: `kinetics`, `minikinetics`, `ucf101`, `hmdb51`, `diving48`, `mimetics`, each with
-its `train.csv` and `test.csv`. A run is one file, `run.yaml` in its folder, put together from those of this project.
+its `train.csv` and `test.csv`; without it nothing is run. A run is one file, `run.yaml` in its folder, put together
+from those of this project. `--weights` takes the place of pre-trainings: such weights are tested, and transferred.
 
 A run whose results are there is not repeated, so an interrupted study goes on where it was. `--dry-run` starts nothing:
 it writes the runs' files and prints their commands, one a line, for whoever wants to give them to a cluster. Runs that
@@ -15,18 +18,20 @@ from __future__ import annotations
 
 import argparse
 import functools
-import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import yaml
+from matplotlib import pyplot
 
 from pvbias.config import load_cfg
 from pvbias.report.results import RunResults
 from pvbias.run.study import Run, Study, add_arguments, figure_value
+from pvbias.run.study_tables import Pair, add_data_arguments, read_weights, side_by_side, spread, write_tables
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -97,6 +102,12 @@ PAPER_FINETUNE = {
     ("tsm_r50", DRL): (95.03, 72.29, 79.04),
 }
 TARGETS = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "diving48": "Diving-48"}
+#: Paper, Table 6: dynamic score (nats), then percent: Kinetics, and the linear evaluations of TARGETS.
+PAPER_TWO_STREAM = {"baseline": (0.289, 55.78, 84.35, 55.75, 10.30), DRL: (0.421, 54.76, 84.30, 57.06, 12.34)}
+TWO_STREAM = "two_stream_r18"
+#: Paper, Figure 4: methods, and weights of the dynamic score between cross-entropy's 0 and the largest.
+SWEPT = {"drl_distill": "DRL Distill", "drl_freeze": "DRL Freeze", "drl_shuffle": "DRL Shuffle"}
+LAMBDAS = (0.25, 0.5, 0.75, 1.0)
 #: Paper, Table 5, percent: 3D ResNet-18, 10 classes of Mimetics. None: a method that pvbias does not have yet.
 PAPER_MIMETICS: dict[str, tuple[str | None, float]] = {
     "Baseline": ("baseline", 18.9),
@@ -118,6 +129,8 @@ class Stage:
         method: in ``methods/``.
         start: the stage whose last weights it starts from; None: what the model's file says.
         keys: more of the configuration.
+        weight: of the dynamic score, DRL.LAMBDA, where several are tried, as runs of one sweep (`pvbias submit
+            --sweep`); None: the method's.
     """
 
     name: str
@@ -126,12 +139,25 @@ class Stage:
     method: str = "baseline"
     start: Stage | None = None
     keys: Mapping[str, Any] = field(default_factory=dict)
+    weight: float | None = None
+
+    def folder(self, seed: int) -> str:
+        """The folder of its run; that of a sweep is named as `pvbias submit --sweep` does."""
+        if self.weight is None:
+            return f"{self.name}_seed{seed}"
+        return f"{self.name}/DRL.LAMBDA={self.weight:g},RNG_SEED={seed}"
 
 
 def pretraining(model: str, method: str) -> Stage:
     """Kinetics. 3D ResNets start from random weights; TSM starts from ImageNet's and has the schedule for that."""
     stage = "finetune" if model.startswith("tsm") else "pretrain"
     return Stage(name=f"kinetics_{model}_{method}", schedule=f"kinetics/{stage}", model=model, method=method)
+
+
+def linear(target: str, start: Stage, after: str) -> Stage:
+    """Linear evaluation of what a stage has trained; ``after``: what to call that."""
+    name = f"{target}_linear_{start.model}_after_{after}"
+    return Stage(name=name, schedule=f"{target}/linear", model=start.model, start=start)
 
 
 def transfer(target: str, stage: str, model: str, start: str) -> Stage:
@@ -149,18 +175,22 @@ class Tables:
 
     Attributes:
         study: where the runs are, and how they are made.
-        data: folder of the data sets' folders.
+        data: folder of the data sets' folders; None: nothing is run.
         seeds: of the trainings.
+        weights: of pre-trained networks by the name of their stage, which is then a test of them.
     """
 
     study: Study
-    data: Path
+    data: Path | None
     seeds: tuple[int, ...]
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def results(self, stage: Stage) -> list[RunResults]:
         """The results of a stage with each seed; what is missing is run first, what it starts from before it."""
+        if self.data is None:
+            return self.study.finish([run for seed in self.seeds if self.study.is_done(run := self._run(stage, seed))])
         missing = tuple(seed for seed in self.seeds if not self.study.is_done(self._run(stage, seed)))
-        if stage.start and missing:
+        if stage.start and missing and stage.start.name not in self.weights:
             replace(self, seeds=missing).results(stage.start)
         ready = [seed for seed in self.seeds if seed not in missing or not stage.start or self._weights(stage, seed)]
         for seed in ready:
@@ -169,24 +199,33 @@ class Tables:
         return self.study.finish([self._run(stage, seed) for seed in ready])
 
     def _run(self, stage: Stage, seed: int) -> Run:
-        config = self.study.out / f"{stage.name}_seed{seed}" / "run.yaml"
-        return Run(name=stage.name, seed=seed, config=config)
+        folder = stage.folder(seed)
+        config = self.study.out / (folder if stage.weight is None else stage.name) / "run.yaml"
+        keys = () if stage.weight is None else ("DRL.LAMBDA", f"{stage.weight:g}")
+        return Run(name=stage.name, seed=seed, config=config, overrides=keys, folder=folder)
 
     def _weights(self, stage: Stage, seed: int) -> str:
         """What a stage starts from; empty where it is not there yet."""
-        return self.study.checkpoint(self._run(stage.start, seed)) if stage.start else ""
+        if not stage.start:
+            return ""
+        return self.weights.get(stage.start.name) or self.study.checkpoint(self._run(stage.start, seed))
 
     def _write(self, stage: Stage, seed: int) -> None:
         """Put a run's configuration together."""
+        assert self.data is not None
+        folder = self.data.resolve() / stage.schedule.split("/")[0]
+        flow = {"FLOW_DIR": str(folder / "flow")} if stage.model == TWO_STREAM else {}
         parts = (f"{stage.schedule}.yaml", f"models/{stage.model}.yaml", f"methods/{stage.method}.yaml")
         tree: dict[str, Any] = {
             "_BASE_": [str(HERE / part) for part in parts],
-            "DATA": {"PATH_TO_DATA_DIR": str(self.data.resolve() / stage.schedule.split("/")[0])},
+            "DATA": {"PATH_TO_DATA_DIR": str(folder), **flow},
             "SOLVER": {"BASE_LR": learning_rate(stage.schedule, stage.model)},
             **stage.keys,
         }
         if stage.start:
             tree["TRAIN"] = {"CHECKPOINT_FILE_PATH": self._weights(stage, seed)}
+        elif stage.name in self.weights:
+            tree["TRAIN"] = {"CHECKPOINT_FILE_PATH": self.weights[stage.name], "ENABLE": False}
         path = self._run(stage, seed).config
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
@@ -198,10 +237,6 @@ def learning_rate(schedule: str, model: str) -> float:
     cfg = load_cfg(HERE / f"{schedule}.yaml")
     options = yaml.safe_load((HERE / "models" / f"{model}.yaml").read_text(encoding="utf-8"))
     return cfg.SOLVER.BASE_LR * options.get("TRAIN", {}).get("BATCH_SIZE", cfg.TRAIN.BATCH_SIZE) / cfg.TRAIN.BATCH_SIZE
-
-
-#: A paper's figure, and ours of each seed.
-Pair = tuple[float, Sequence[float]]
 
 
 def table2(tables: Tables) -> str:
@@ -259,22 +294,62 @@ def table5(tables: Tables) -> str:
     return side_by_side("method", ("accuracy (%)",), rows, digits=1)
 
 
-def side_by_side(first: str, columns: Sequence[str], rows: Mapping[str, Sequence[Pair]], *, digits: int = 2) -> str:
-    """A Markdown table: for each column the paper's figure and ours (mean and range over seeds; empty: not run)."""
-    heads = [first, *(head for column in columns for head in (column, "ours"))]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for name, pairs in rows.items():
-        cells = [cell for paper, ours in pairs for cell in (f"{paper:.{digits}f}", spread(ours, digits))]
-        lines.append(f"| {' | '.join([name, *cells])} |")
+def table6(tables: Tables) -> str:
+    """A two-stream network: pre-training on Kinetics, then linear evaluation."""
+    rows: dict[str, list[Pair]] = {}
+    for method, paper in PAPER_TWO_STREAM.items():
+        start = pretraining(TWO_STREAM, method)
+        found = tables.results(start)
+        ours = [[dynamic_score(each, "freeze_random") for each in found], [top1(each) for each in found]]
+        ours += [[top1(each) for each in tables.results(linear(target, start, method))] for target in TARGETS]
+        rows["Baseline" if method == "baseline" else "DRL"] = list(zip(paper, ours, strict=True))
+    columns = ("dynamic score", "Kinetics acc. (%)", *(f"{name} (%)" for name in TARGETS.values()))
+    return side_by_side("method", columns, rows, digits=(3, 2, 2, 2, 2))
+
+
+def figure4(tables: Tables) -> str:
+    """Linear evaluation of 3D ResNet-18 pre-trained on miniKinetics with several weights of the dynamic score."""
+    schedule = "minikinetics/pretrain"
+    baseline = Stage(name="minikinetics_r3d_18_baseline", schedule=schedule, model="r3d_18")
+    reached = {0.0: _linear_accuracies(tables, baseline, "minikinetics_baseline")}
+    curves: dict[str, dict[float, list[list[float]]]] = {}
+    for method in SWEPT:
+        curves[method] = dict(reached)
+        for weight in LAMBDAS:
+            start = Stage(name=f"figure4_{method}", schedule=schedule, model="r3d_18", method=method, weight=weight)
+            curves[method][weight] = _linear_accuracies(tables, start, f"minikinetics_{method}_lambda{weight:g}")
+    lines = [f"| method, lambda | {' | '.join(f'{name} (%)' for name in TARGETS.values())} |", "|---" * 4 + "|"]
+    lines += [
+        f"| {SWEPT[method]}, {weight:g} | {' | '.join(spread(values, 2) for values in accuracies)} |"
+        for method, points in curves.items()
+        for weight, accuracies in points.items()
+    ]
+    if any(values for points in curves.values() for accuracies in points.values() for values in accuracies):
+        draw_curves(tables.study.out / "figure4.png", curves)
+        lines += ["", "![linear evaluation against lambda](figure4.png)"]
     return "\n".join(lines)
 
 
-def spread(values: Sequence[float], digits: int) -> str:
-    """Mean and range over seeds."""
-    if not values:
-        return ""
-    mean, low, high = (f"{value:.{digits}f}" for value in (statistics.mean(values), min(values), max(values)))
-    return mean if len(values) == 1 else f"{mean} ({low} to {high})"
+def _linear_accuracies(tables: Tables, start: Stage, after: str) -> list[list[float]]:
+    """Percent, for each of TARGETS and seed."""
+    tables.results(start)
+    return [[top1(each) for each in tables.results(linear(target, start, after))] for target in TARGETS]
+
+
+def draw_curves(path: Path, curves: Mapping[str, Mapping[float, Sequence[Sequence[float]]]]) -> None:
+    """Draw Figure 4: a panel a target, accuracy against lambda; lines are means over seeds, dots the seeds."""
+    matplotlib.use("agg")
+    canvas, axes = pyplot.subplots(1, len(TARGETS), figsize=(13, 4), layout="constrained")
+    for number, (axis, title) in enumerate(zip(axes, TARGETS.values(), strict=True)):
+        for colour, (method, points) in enumerate(curves.items()):
+            there = {weight: accuracies[number] for weight, accuracies in points.items() if accuracies[number]}
+            axis.plot(list(there), [sum(each) / len(each) for each in there.values()], label=SWEPT[method])
+            for weight, each in there.items():
+                axis.plot([weight] * len(each), each, ".", color=f"C{colour}")
+        axis.set(title=title, xlabel="lambda (0: cross-entropy)", ylabel="linear evaluation (%)")
+    axes[0].legend()
+    canvas.savefig(path, dpi=110)
+    pyplot.close(canvas)
 
 
 def top1(run: RunResults) -> float:
@@ -288,23 +363,30 @@ def dynamic_score(run: RunResults, variant: str) -> float:
     return figure_value(run, evaluator, "dynamic_score", variant)
 
 
-TABLES: dict[str, Callable[[Tables], str]] = {"table2": table2, "table3": table3, "table5": table5}
+TABLES: dict[str, Callable[[Tables], str]] = {
+    "table2": table2,
+    "table3": table3,
+    "table5": table5,
+    "table6": table6,
+    "figure4": figure4,
+}
+#: The pre-trainings that weights may take the place of.
+PRETRAININGS = [
+    pretraining(*key).name for key in (*PAPER_PRETRAINING, *((TWO_STREAM, key) for key in PAPER_TWO_STREAM))
+]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", choices=TABLES)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets' folders")
+    add_data_arguments(parser)
     add_arguments(parser, out="runs/drl", seeds=(0,))
     arguments = parser.parse_args(argv)
-    tables = Tables(study=Study.from_args(arguments), data=arguments.data, seeds=tuple(arguments.seeds))
-    for name in arguments.tables:
-        text = TABLES[name](tables)
-        if not arguments.dry_run:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            (arguments.out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-            print(f"\n{name}\n\n{text}", flush=True)
+    study = Study.from_args(arguments)
+    weights = read_weights(arguments.weights, PRETRAININGS)
+    tables = Tables(study=study, data=arguments.data, seeds=tuple(arguments.seeds), weights=weights)
+    write_tables(study, {name: functools.partial(TABLES[name], tables) for name in arguments.tables})
     return 0
 
 

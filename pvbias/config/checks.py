@@ -98,6 +98,8 @@ def _check_relations(cfg: CfgNode, fail: Callable[[str, str], None]) -> None:
     areas = cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
     if areas and not pair(1e-6, 1).holds(areas):
         fail("DATA.TRAIN_JITTER_SCALES_RELATIVE", "must be empty or [min, max] with 0 < min <= max <= 1")
+    if areas and cfg.DATA.TRAIN_CORNER_SCALES:
+        fail("DATA.TRAIN_CORNER_SCALES", "excludes DATA.TRAIN_JITTER_SCALES_RELATIVE: leave one of the two empty")
     if cfg.TRAIN.CHECKPOINT_BEST and not cfg.TRAIN.EVAL_PERIOD:
         fail("TRAIN.CHECKPOINT_BEST", "needs validations: set TRAIN.EVAL_PERIOD")
     if None not in (cfg.DATA.MODALITY, cfg.DATA.MEAN, cfg.DATA.STD):

@@ -379,6 +379,15 @@ def add_keys(cfg: CfgNode) -> None:
     )
     declare(
         cfg,
+        "DATA.TRAIN_CORNER_SCALES",
+        [],
+        "Multi-scale corner crops instead: a square whose side is one of these fractions of the frame's short side, "
+        "at one of the four corners or in the centre, all equally likely; empty: off.",
+        _fractions(),
+        unit="of the short side",
+    )
+    declare(
+        cfg,
         "DATA.RANDOM_FLIP",
         True,
         "Mirror training clips left to right, half of the time. Turn off where labels tell left from right.",
@@ -427,6 +436,14 @@ def add_keys(cfg: CfgNode) -> None:
         "Copy batches through page-locked memory (GPU only).",
         effect=Effect.NOTHING,
     )
+
+
+@maker
+def _fractions() -> Rule:
+    def holds(value: Any) -> bool:
+        return not value or (are_numbers(value) and 0.1 <= min(value) <= max(value) <= 1)
+
+    return Rule(holds, "must be a list of numbers in [0.1, 1]", "numbers in [0.1, 1]")
 
 
 @maker

@@ -20,6 +20,10 @@ MAX_ASPECT = 8.0
 _HORIZONTAL = {"flow": slice(0, 1), RGB_AND_FLOW: slice(3, None, 2)}
 
 
+#: Where a corner crop lies, as shares of the room that it has: the four corners and the centre.
+_CORNERS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
+
+
 @dataclass(frozen=True)
 class TestViews:
     """Resizing of the short side, then one centre crop or three crops along the long side.
@@ -71,6 +75,8 @@ class TrainAugmentation:
         areas: [min, max] of the crop's area as a fraction of the frame's (Inception-style); empty: ``short_sides``
             instead.
         aspects: [min, max] of that crop's width / height, drawn uniformly on a logarithmic scale.
+        corner_scales: sides of a square crop as fractions of the frame's short side, one of which is drawn, as is one
+            of the four corners and the centre (multi-scale corner crops); empty: one of the others instead.
         flip: mirror left to right half of the time.
         horizontal: channels that are horizontal components of optical flow, as :func:`.encode_flow` codes it; None:
             there are none.
@@ -80,6 +86,7 @@ class TrainAugmentation:
     short_sides: tuple[int, int]
     areas: tuple[float, ...] = ()
     aspects: tuple[float, float] = (0.75, 1.3333)
+    corner_scales: tuple[float, ...] = ()
     flip: bool = True
     horizontal: slice | None = None
 
@@ -92,6 +99,7 @@ class TrainAugmentation:
             short_sides=tuple(data.TRAIN_JITTER_SCALES),
             areas=tuple(data.TRAIN_JITTER_SCALES_RELATIVE),
             aspects=tuple(data.TRAIN_JITTER_ASPECT_RELATIVE),
+            corner_scales=tuple(data.TRAIN_CORNER_SCALES),
             flip=data.RANDOM_FLIP,
             horizontal=_HORIZONTAL.get(data.MODALITY),
         )
@@ -112,12 +120,15 @@ class TrainView:
         self._augmentation = augmentation
         low, high = augmentation.short_sides
         self._short_side = int(rng.integers(low, high, endpoint=True))
-        self._corner = rng.random(2)
+        self._corner = tuple(rng.random(2))
         areas, (narrow, wide) = augmentation.areas or (1.0, 1.0), augmentation.aspects
         # As torchvision's random resized crop: the first of ten shapes that fits into the frame.
         self._areas = rng.uniform(areas[0], areas[1], 10)
         self._aspects = np.exp(rng.uniform(math.log(narrow), math.log(wide), 10))
         self._flip = augmentation.flip and rng.random() < 0.5
+        if augmentation.corner_scales:
+            self._short_side = round(augmentation.crop_size / rng.choice(augmentation.corner_scales))
+            self._corner = _CORNERS[rng.integers(len(_CORNERS))]
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Size that frames of ``height`` x ``width`` are decoded to; no side is below the crop's."""

@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from pvbias.engine import newest_checkpoint
-from pvbias.errors import DataError, TrainingError
+from pvbias.config import load_cfg
+from pvbias.engine import launch, newest_checkpoint
+from pvbias.errors import ConfigError, DataError, TrainingError
 from pvbias.evaluation import Figure
 from pvbias.hardware import available_cores
 from pvbias.report.results import FILE_NAME, RunResults, read_results
+from pvbias.run.job import run as run_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +36,14 @@ class Run:
         seed: RNG_SEED.
         config: the YAML file.
         overrides: ``KEY VALUE KEY VALUE ...`` on top of it.
+        folder: its folder, below the study's; empty: ``NAME_seedSEED``.
     """
 
     name: str
     seed: int
     config: Path
     overrides: tuple[str, ...] = ()
+    folder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +55,33 @@ class Study:
         extra: ``KEY VALUE ...`` for every run.
         jobs: runs at a time, >= 1; each gets its share of the cores.
         dry_run: print the commands of missing runs instead of running them.
+        in_process: one after another in this process. For many runs of seconds each: it starts once, and what it keeps
+            of the videos serves all of them. The figures are those of runs of their own.
+
+    Raises:
+        ConfigError: several runs at a time in one process.
     """
 
     out: Path
     extra: tuple[str, ...] = ()
     jobs: int = 1
     dry_run: bool = False
+    in_process: bool = False
     _printed: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.in_process and self.jobs > 1:
+            raise ConfigError(f"--in-process and --jobs {self.jobs}: in one process there is one run at a time.")
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Study:
         """The study for the options of :func:`add_arguments`."""
-        return cls(out=args.out, extra=tuple(args.set), jobs=args.jobs, dry_run=args.dry_run)
+        extra = tuple(args.set)
+        return cls(out=args.out, extra=extra, jobs=args.jobs, dry_run=args.dry_run, in_process=args.in_process)
 
     def folder(self, run: Run) -> Path:
         """The folder of a run's results."""
-        return self.out / f"{run.name}_seed{run.seed}"
+        return self.out / (run.folder or f"{run.name}_seed{run.seed}")
 
     def is_done(self, run: Run) -> bool:
         """Whether a run's results are there."""
@@ -99,6 +114,10 @@ class Study:
                     print(shlex.join(self._command(run)))
                     self._printed.add(self.folder(run))
             return
+        if self.in_process:  # in the main thread, which signals are for
+            for run in missing:
+                self._make(run)
+            return
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(self._make, run) for run in missing]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
@@ -107,11 +126,14 @@ class Study:
             for future in done:
                 future.result()
 
+    def _keys(self, run: Run) -> list[str]:
+        """All that is set on top of the run's file."""
+        return [*run.overrides, *self.extra, "RNG_SEED", str(run.seed), "OUTPUT_DIR", str(self.folder(run))]
+
     def _command(self, run: Run) -> list[str]:
         # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
         program = str(Path(sysconfig.get_path("scripts")) / "pvbias")
-        keys = [*run.overrides, *self.extra, "RNG_SEED", str(run.seed), "OUTPUT_DIR", str(self.folder(run))]
-        return [program, "run", "--cfg", str(run.config), *keys]
+        return [program, "run", "--cfg", str(run.config), *self._keys(run)]
 
     def _make(self, run: Run) -> None:
         if self.is_done(run):  # by another process, meanwhile
@@ -119,6 +141,9 @@ class Study:
         folder, command = self.folder(run), self._command(run)
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{folder} ...", flush=True)
+        if self.in_process:
+            launch(run_job, load_cfg(run.config, self._keys(run)))
+            return
         threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self.jobs))} if self.jobs > 1 else {}
         environment = threads | os.environ
         with open(folder / "log.txt", "w", encoding="utf-8") as log:
@@ -140,6 +165,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the runs and tables (default {out})")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="of the trainings")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores (default 1)")
+    parser.add_argument("--in-process", action="store_true", help="runs in this process: for many that take seconds")
     parser.add_argument("--dry-run", action="store_true", help="print the commands of the runs that are missing")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
 
@@ -190,6 +216,31 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     if len(values) < 2:
         return float(np.mean(values)), float("nan")
     return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Spearman's rank correlation and its two-sided p value, over all orders (exact up to 9 pairs, else 100,000 drawn).
+
+    Args:
+        first, second: a pair at each place; infinite values are ranked as such, ties share their mean rank.
+
+    Returns:
+        (correlation, p value); nan where one of the two is the same everywhere, or there are fewer than three pairs.
+    """
+    ranks = [stats.rankdata(values) for values in (first, second)]
+    if len(ranks[0]) < 3 or min(map(np.ptp, ranks)) == 0:
+        return float("nan"), float("nan")
+    one, two = (each - each.mean() for each in ranks)
+    scale = np.sqrt((one**2).sum() * (two**2).sum())
+    found = stats.permutation_test(
+        [one],
+        lambda shuffled, axis=-1: (shuffled * two).sum(axis) / scale,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=400_000 if len(one) <= 9 else 100_000,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.statistic), float(found.pvalue)
 
 
 def text(values: Sequence[float], digits: int, *, sign: str = "") -> str:

@@ -40,6 +40,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "DATA.TEST_SHORT_SIDE": (0,),
     "DATA.TRAIN_JITTER_SCALES": ([0, 4], [5, 4], [4], [4, 5, 6]),
     "DATA.TRAIN_JITTER_ASPECT_RELATIVE": ([0.0, 1.0], [1.5, 0.5]),
+    "DATA.TRAIN_CORNER_SCALES": ([0.0, 1.0], [1.5], ["half"]),
     "DATA.MEAN": ([0.5, 0.5], [0.5, 0.5, 1.01], [-0.01, 0.5, 0.5], [114.75, 114.75, 114.75], [0.5] * 4),
     "DATA.STD": ([0.5, 0.5], [0.5, 0.5, 1.01], [0.0, 0.5, 0.5], [57.4, 57.4, 57.4]),
     "DATA.CACHE_DIR": ("s3://bucket/cache",),

@@ -91,6 +91,27 @@ def test_multi_scale_crops_have_the_areas_and_aspects_asked_for():
     assert wide.size(300, 400) == (245, 163)  # of 122.5 x 244.9 pixels
 
 
+def test_corner_crops_are_squares_at_the_corners_and_in_the_centre():
+    """20 pixels of a frame of 60 x 90: the short side becomes 20 or 40, which leaves 10, or 20 and 40, to lie in."""
+    rng = np.random.default_rng(3)
+    augmentation = TrainAugmentation(crop_size=20, short_sides=(20, 20), corner_scales=(1.0, 0.5), flip=False)
+    drawn = Counter()
+    for _ in range(2000):
+        view = augmentation.draw(rng)
+        height, width = view.size(60, 90)
+        rows, columns = np.indices((height, width), dtype=np.uint8)
+        clip = view.clip(np.stack([rows, columns, rows], axis=-1)[None])
+        assert clip.shape == (1, 20, 20, 3)
+        drawn[(height, *clip[0, 0, 0, :2].tolist())] += 1
+    whole, half = {(20, 0, left) for left in (0, 5, 10)}, {(40, *corner) for corner in corners(20, 40)}
+    assert drawn.keys() == whole | half
+    assert all(150 < drawn[each] < 250 for each in half)  # 200 on average, 13 of standard deviation
+
+
+def corners(down, right):
+    return [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+
+
 def test_flip_is_half_of_the_time_and_can_be_turned_off():
     def first_columns(flip):
         rng = np.random.default_rng(0)

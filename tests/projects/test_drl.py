@@ -12,10 +12,12 @@ import yaml
 from pvbias.config import complete, load_cfg
 from pvbias.engine.checkpoint import KEYS, checkpoint_path
 from pvbias.engine.solver import build_lr_schedule
+from pvbias.errors import ConfigError
 from pvbias.evaluation import Figure, Result
 from pvbias.models import build_recognizer
 from pvbias.report.results import RunResults, write_results
 from pvbias.run.study import Study
+from pvbias.tools.main import main
 
 from .studies import script
 
@@ -173,6 +175,63 @@ def finished(folder, **values):
     path.parent.mkdir(parents=True)
     torch.save(dict.fromkeys(KEYS, 0), path)
     return path
+
+
+def test_the_two_stream_network_is_scored_and_trained_as_one(study, tmp_path, capsys):
+    weights = finished(tmp_path / "kinetics_two_stream_r18_baseline_seed0")
+    runs = planned(study, tmp_path, capsys, "table6")
+    drl = runs["kinetics_two_stream_r18_drl_freeze"]
+    assert (drl.OBJECTIVE.NAME, drl.TWO_STREAM.FLOW_FRAMES, drl.DATA.MODALITY) == ("DRLFreeze", 5, "rgb+flow")
+    assert len(drl.DATA.MEAN) == 3 + 2 * 5
+    assert str(tmp_path / "videos" / "kinetics" / "flow") == drl.DATA.FLOW_DIR
+    linear = runs["hmdb51_linear_two_stream_r18_after_baseline"]
+    assert (str(weights), [drl.MODEL.MODEL_NAME]) == (linear.TRAIN.CHECKPOINT_FILE_PATH, ["TwoStream"])
+    assert str(tmp_path / "videos" / "hmdb51" / "flow") == linear.DATA.FLOW_DIR
+
+
+def test_weights_are_swept_as_submit_does(study, tmp_path, capsys):
+    """The study goes on from the folders that `pvbias submit --sweep` fills."""
+    options = ["figure4", "--data", str(tmp_path / "videos"), "--out", str(tmp_path), "--dry-run"]
+    study.main(options)
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 1 + 3 * 4
+    folders = {Path(words[-1]).relative_to(tmp_path).as_posix() for words in lines}
+    assert "figure4_drl_freeze/DRL.LAMBDA=0.25,RNG_SEED=0" in folders
+    config = tmp_path / "figure4_drl_freeze" / "run.yaml"
+    keys = ["OUTPUT_DIR", str(config.parent), "SLURM.GPUS_PER_NODE", "0", "--cluster", "local", "--files-elsewhere"]
+    main(["submit", "--cfg", str(config), *keys, "--dry-run", "--sweep", "DRL.LAMBDA=0.25,1", "RNG_SEED=0"])
+    assert "/figure4_drl_freeze/DRL.LAMBDA=0.25,RNG_SEED=0" in capsys.readouterr().out
+    weights = finished(tmp_path / "figure4_drl_freeze" / "DRL.LAMBDA=1,RNG_SEED=0")
+    study.main(options)
+    starting = [line for line in capsys.readouterr().out.splitlines() if "_after_" in line]
+    assert len(starting) == 3
+    linear = read(tmp_path / "hmdb51_linear_r3d_18_after_minikinetics_drl_freeze_lambda1_seed0" / "run.yaml")
+    assert str(weights) == linear.TRAIN.CHECKPOINT_FILE_PATH
+
+
+def test_weights_take_the_place_of_a_pre_training(study, tmp_path, capsys):
+    given = tmp_path / "mine.pyth"
+    given.touch()
+    options = ["table3", "--data", str(tmp_path), "--out", str(tmp_path), "--dry-run"]
+    study.main([*options, "--weights", f"kinetics_r3d_18_drl_freeze={given}"])
+    capsys.readouterr()
+    tested = read(tmp_path / "kinetics_r3d_18_drl_freeze_seed0" / "run.yaml")
+    assert (False, str(given)) == (tested.TRAIN.ENABLE, tested.TRAIN.CHECKPOINT_FILE_PATH)
+    linear = read(tmp_path / "ucf101_linear_r3d_18_after_drl_freeze_seed0" / "run.yaml")
+    assert (True, str(given)) == (linear.TRAIN.ENABLE, linear.TRAIN.CHECKPOINT_FILE_PATH)
+    with pytest.raises(ConfigError, match=r"no training is called 'kinetics_r3d_18'"):
+        study.main([*options, "--weights", f"kinetics_r3d_18={given}"])
+
+
+def test_figure_4_draws_what_was_run(study, tmp_path):
+    for method, accuracy in (("baseline", 40.0), ("drl_freeze_lambda1", 45.0)):
+        finished(tmp_path / f"hmdb51_linear_r3d_18_after_minikinetics_{method}_seed0", top1=accuracy)
+    study.main(["figure4", "--out", str(tmp_path)])
+    table = (tmp_path / "figure4.md").read_text(encoding="utf-8")
+    assert "| DRL Freeze, 0 |  | 40.00 |  |" in table
+    assert "| DRL Freeze, 1 |  | 45.00 |  |" in table
+    assert "| DRL Shuffle, 1 |  |  |  |" in table
+    assert (tmp_path / "figure4.png").exists()
 
 
 def test_every_run_of_the_study_is_a_valid_configuration(study, tmp_path, capsys):

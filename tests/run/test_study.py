@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from scipy import stats
 
-from pvbias.run.study import interval, text, verdict
+from pvbias.errors import ConfigError
+from pvbias.run.study import Run, Study, interval, rank_correlation, text, verdict
 
 
 def test_intervals_are_students():
@@ -26,3 +28,34 @@ def test_intervals_are_students():
 )
 def test_verdicts(gained, said):
     assert verdict(gained).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rho", "p"),
+    [
+        ((1, 2, 3, 4, 5), (10, 20, 30, 40, 50), 1.0, 2 / 120),  # of the 120 orders the same and the reverse
+        ((1, 2, 3, 4), (1, 2, 4, 3), 0.8, 8 / 24),  # 1 - 6 * 2 / 60; orders: 1 of +-1, 3 of +-0.8, on both sides
+        ((0.5, 3.0, math.inf), (3, 2, 1), -1.0, 2 / 6),
+    ],
+)
+def test_rank_correlations_are_exact(first, second, rho, p):
+    assert rank_correlation(first, second) == (pytest.approx(rho), pytest.approx(p))
+
+
+def test_rank_correlations_share_ranks_as_scipy_does():
+    first, second = (1, 2, 2, 4, 5, 7), (3, 1, 1, 8, 2, 8)
+    assert rank_correlation(first, second)[0] == pytest.approx(stats.spearmanr(first, second).statistic)
+    assert all(math.isnan(value) for value in rank_correlation((1, 1, 1), (1, 2, 3)))
+
+
+def test_one_process_makes_the_runs_one_after_another(tmp_path):
+    keys = "TRAIN.DATASET brush_mnist TEST.DATASET brush_mnist DECOUPLED.SIZE 16 DECOUPLED.FRAMES 4 TRAIN.ENABLE False "
+    keys += "DECOUPLED.TEST_VIDEOS 2 DATA.NUM_FRAMES 2 DATA.TRAIN_CROP_SIZE 16 DATA_LOADER.NUM_WORKERS 0 "
+    keys += "DATA.TEMPORAL_SAMPLING rate BIAS.ENABLE False"
+    config = tmp_path / "config.yaml"
+    config.write_text("MODEL: {MODEL_NAME: r3d_small}\n")
+    study = Study(out=tmp_path, extra=tuple(keys.split()), in_process=True)
+    found = study.finish([Run(name="test", seed=seed, config=config) for seed in (0, 1)])
+    assert [run.num_videos for run in found] == [2, 2]
+    with pytest.raises(ConfigError, match="--in-process and --jobs 2"):
+        Study(out=tmp_path, jobs=2, in_process=True)

@@ -83,6 +83,13 @@ def test_context_is_for_tests_and_rho_for_training():
     assert pairs(10, 10, 200, split="test", rho=1.0) == pairs(10, 10, 200, split="test")
 
 
+def test_tests_tied_as_in_training():
+    drawn = pairs(10, 10, 10_000, split="test", context="train", rho=0.5)
+    assert sum(appearance == motion for appearance, motion in drawn) / 10_000 == pytest.approx(0.55, abs=0.02)
+    assert drawn != pairs(10, 10, 10_000, rho=0.5), "other videos than those of training"
+    assert pairs(10, 10, 300, split="test", context="train") == pairs(10, 10, 300, split="test")
+
+
 def test_a_pure_function_of_seed_split_and_index():
     drawn = pairs(10, 10, 300, rho=0.5)
     assert pairs(10, 10, 100, rho=0.5) == drawn[:100], "whatever the number of videos"
@@ -106,7 +113,7 @@ def test_generators_of_videos_differ():
     [
         ({"rho": 1.5}, r"DECOUPLED\.RHO = 1\.5 must lie in \[0, 1\]"),
         ({"rho": -0.1}, r"DECOUPLED\.RHO"),
-        ({"context": "outside"}, r"DECOUPLED\.CONTEXT = 'outside' must be one of 'balanced', 'in', 'out'"),
+        ({"context": "outside"}, r"DECOUPLED\.CONTEXT = 'outside' must be one of 'balanced', 'in', 'out', 'train'"),
         ({"videos": 0}, r"DECOUPLED\.TEST_VIDEOS = 0"),
         ({"seed": -1}, r"DECOUPLED\.SEED = -1"),
         ({"context": "out", "appearances": 1}, "every appearance is tied to every motion"),

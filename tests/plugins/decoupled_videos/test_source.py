@@ -176,6 +176,9 @@ def test_names_tell_videos_apart_whose_pixels_differ():
     assert folders(RHO=0.5)[1] == base[1], "the test videos are the same"
     assert folders(CONTEXT="out")[0] == base[0]
     assert folders(CONTEXT="out")[1] != base[1]
+    assert folders(CONTEXT="train") == base, "nothing is tied"
+    tied = folders(CONTEXT="train", RHO=0.5)
+    assert tied[0] == tied[1] == folders(RHO=0.5)[0]
     assert fingerprint(source_of("brush_mnist")) != fingerprint(source_of("brush_mnist", SEED=1))
 
 
