@@ -5,9 +5,10 @@ python projects/drl/study.py table3 --data videos --weights kinetics_r3d_18_drl_
 python projects/drl/study.py table2 table3 table5 --data videos --out runs/drl --dry-run
 python projects/drl/study.py table3                                # of the runs that are there
 
-`--data` has one folder a data set: `kinetics`, `minikinetics`, `ucf101`, `hmdb51`, `diving48`, `mimetics`, each with
-its `train.csv` and `test.csv`; without it nothing is run. A run is one file, `run.yaml` in its folder, put together
-from those of this project. `--weights` takes the place of pre-trainings: such weights are tested, and transferred.
+`--data` has one folder a data set: `kinetics`, `minikinetics`, `ucf101`, `hmdb51`, `diving48`, `mimetics`,
+`something_v2`, `jester`, each with its `train.csv` and `test.csv`; without it nothing is run. A run is one file,
+`run.yaml` in its folder, put together from those of this project. `--weights` takes the place of pre-trainings: such
+weights are tested, and transferred.
 
 A run whose results are there is not repeated, so an interrupted study goes on where it was. `--dry-run` starts nothing:
 it writes the runs' files and prints their commands, one a line, for whoever wants to give them to a cluster. Runs that
@@ -29,7 +30,7 @@ import yaml
 from matplotlib import pyplot
 
 from pvbias.config import load_cfg
-from pvbias.report.results import RunResults
+from pvbias.report.results import FILE_NAME, RunResults, read_results
 from pvbias.run.study import Run, Study, add_arguments, figure_value
 from pvbias.run.study_tables import Pair, add_data_arguments, read_weights, side_by_side, spread, write_tables
 from pvbias.tools.main import guard
@@ -108,6 +109,19 @@ TWO_STREAM = "two_stream_r18"
 #: Paper, Figure 4: methods, and weights of the dynamic score between cross-entropy's 0 and the largest.
 SWEPT = {"drl_distill": "DRL Distill", "drl_freeze": "DRL Freeze", "drl_shuffle": "DRL Shuffle"}
 LAMBDAS = (0.25, 0.5, 0.75, 1.0)
+#: Paper, Table 4, percent: 5-way accuracy, 1-shot and 5-shot, on each of FEW_SHOT_TARGETS.
+PAPER_FEW_SHOT = {
+    ("r3d_18", "baseline"): (30.34, 40.72, 27.42, 39.12),
+    ("r3d_18", DRL): (31.24, 43.46, 31.79, 44.60),
+    ("r3d_50", "baseline"): (31.79, 44.40, 27.90, 43.01),
+    ("r3d_50", DRL): (33.85, 46.75, 33.24, 47.58),
+    ("tsm_r18", "baseline"): (30.96, 41.67, 28.21, 39.07),
+    ("tsm_r18", DRL): (31.90, 44.00, 32.44, 47.00),
+    ("tsm_r50", "baseline"): (31.32, 42.29, 27.38, 38.71),
+    ("tsm_r50", DRL): (32.28, 45.02, 31.85, 47.04),
+}
+FEW_SHOT_TARGETS = {"something_v2": "Sth-Sth v2", "jester": "Jester"}
+SHOTS = (1, 5)
 #: Paper, Table 5, percent: 3D ResNet-18, 10 classes of Mimetics. None: a method that pvbias does not have yet.
 PAPER_MIMETICS: dict[str, tuple[str | None, float]] = {
     "Baseline": ("baseline", 18.9),
@@ -198,6 +212,27 @@ class Tables:
                 self._write(stage, seed)
         return self.study.finish([self._run(stage, seed) for seed in ready])
 
+    def few_shot(self, start: Stage, target: str) -> list[RunResults]:
+        """Few-shot episodes on a data set of the features of what a stage has trained, by seed: its videos go through
+        the network once (``pvbias features``)."""
+        self.results(start)
+        found = []
+        for seed in self.seeds:
+            run = self._run(start, seed)
+            name = f"{target}_{run.name}_seed{seed}"
+            features, record = self.study.out / "features" / name, self.study.out / "few_shot" / name
+            if self.data and self.study.is_done(run):
+                videos = self.data.resolve() / target
+                extracting = ("features", str(self.study.folder(run)), "--data", str(videos / "test.csv"))
+                extracting += ("--path-prefix", str(videos), "--out", str(features))
+                self.study.produce(features / "features.json", *extracting)
+                episodes = ("transfer", "few-shot", str(features), "--classifier", "baseline", "--ways", "5")
+                episodes += ("--shots", *map(str, SHOTS), "--name", run.name, "--out", str(record))
+                self.study.produce(record / FILE_NAME, *episodes)
+            if (record / FILE_NAME).exists():
+                found.append(read_results(record))
+        return found
+
     def _run(self, stage: Stage, seed: int) -> Run:
         folder = stage.folder(seed)
         config = self.study.out / (folder if stage.weight is None else stage.name) / "run.yaml"
@@ -279,6 +314,21 @@ def _row(model: str, start: str) -> str:
     """What the paper calls a network of Table 3."""
     names = {"none": "ImageNet" if model.startswith("tsm") else "Scratch", "baseline": "Baseline", DRL: "DRL"}
     return f"{MODELS[model]}, {names[start]}"
+
+
+def table4(tables: Tables) -> str:
+    """Cross-domain few-shot recognition: 5-way accuracy of a linear classifier of each episode's own."""
+    rows: dict[str, list[Pair]] = {}
+    for (model, method), paper in PAPER_FEW_SHOT.items():
+        start = pretraining(model, method)
+        ours = [
+            [figure_value(each, "transfer", f"5way_{shots}shot", levels=("video",)) for each in found]
+            for found in [tables.few_shot(start, target) for target in FEW_SHOT_TARGETS]
+            for shots in SHOTS
+        ]
+        rows[_row(model, method)] = list(zip(paper, ours, strict=True))
+    columns = [f"{name}, {shots}-shot (%)" for name in FEW_SHOT_TARGETS.values() for shots in SHOTS]
+    return side_by_side("model, pre-training", columns, rows)
 
 
 def table5(tables: Tables) -> str:
@@ -366,6 +416,7 @@ def dynamic_score(run: RunResults, variant: str) -> float:
 TABLES: dict[str, Callable[[Tables], str]] = {
     "table2": table2,
     "table3": table3,
+    "table4": table4,
     "table5": table5,
     "table6": table6,
     "figure4": figure4,

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,14 +126,35 @@ class Study:
             for future in done:
                 future.result()
 
+    def produce(self, made: Path, *arguments: str) -> bool:
+        """Make a file with another command of ``pvbias``, where it is missing; with ``dry_run`` print the command.
+
+        Args:
+            made: what the command writes last, in a folder of its own.
+            arguments: the command.
+
+        Returns:
+            Whether the file is there.
+
+        Raises:
+            TrainingError: as :meth:`make`; the log is beside the folder.
+        """
+        if made.exists():
+            return True
+        command = [_program(), *arguments]
+        if not self.dry_run:
+            _execute(command, made.parent.with_name(f"{made.parent.name}.log"))
+        elif made not in self._printed:
+            print(shlex.join(command))
+            self._printed.add(made)
+        return made.exists()
+
     def _keys(self, run: Run) -> list[str]:
         """All that is set on top of the run's file."""
         return [*run.overrides, *self.extra, "RNG_SEED", str(run.seed), "OUTPUT_DIR", str(self.folder(run))]
 
     def _command(self, run: Run) -> list[str]:
-        # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
-        program = str(Path(sysconfig.get_path("scripts")) / "pvbias")
-        return [program, "run", "--cfg", str(run.config), *self._keys(run)]
+        return [_program(), "run", "--cfg", str(run.config), *self._keys(run)]
 
     def _make(self, run: Run) -> None:
         if self.is_done(run):  # by another process, meanwhile
@@ -145,13 +166,22 @@ class Study:
             launch(run_job, load_cfg(run.config, self._keys(run)))
             return
         threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self.jobs))} if self.jobs > 1 else {}
-        environment = threads | os.environ
-        with open(folder / "log.txt", "w", encoding="utf-8") as log:
-            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
-        if done.returncode:
-            raise TrainingError(
-                f"{shlex.join(command)}\nended with exit code {done.returncode}; see {folder / 'log.txt'}"
-            )
+        _execute(command, folder / "log.txt", threads)
+
+
+def _program() -> str:
+    # Not "python -m": from a clone's folder that finds the clone's pvbias/, which has no pvbias.tools in it.
+    return str(Path(sysconfig.get_path("scripts")) / "pvbias")
+
+
+def _execute(command: Sequence[str], log: Path, defaults: Mapping[str, str] | None = None) -> None:
+    """Run a command that writes into a log, with these variables where they are not set."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8") as file:
+        environment = {**(defaults or {}), **os.environ}
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
+    if done.returncode:
+        raise TrainingError(f"{shlex.join(command)}\nended with exit code {done.returncode}; see {log}")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[int]) -> None:

@@ -189,6 +189,29 @@ def test_the_two_stream_network_is_scored_and_trained_as_one(study, tmp_path, ca
     assert str(tmp_path / "videos" / "hmdb51" / "flow") == linear.DATA.FLOW_DIR
 
 
+def test_few_shot_episodes_are_of_features_extracted_once(study, tmp_path, capsys):
+    finished(tmp_path / "kinetics_r3d_18_baseline_seed0")
+    options = ["table4", "--data", str(tmp_path / "videos"), "--out", str(tmp_path)]
+    study.main([*options, "--dry-run"])
+    lines = [shlex.split(line)[1:] for line in capsys.readouterr().out.splitlines() if " run --cfg " not in line]
+    assert [words[0] for words in lines] == ["features", "transfer", "features", "transfer"]
+    features = str(tmp_path / "features" / "jester_kinetics_r3d_18_baseline_seed0")
+    assert lines[2][1:] == [
+        *(str(tmp_path / "kinetics_r3d_18_baseline_seed0"), "--data", str(tmp_path / "videos" / "jester" / "test.csv")),
+        *("--path-prefix", str(tmp_path / "videos" / "jester"), "--out", features),
+    ]
+    assert lines[3][1:3] == ["few-shot", features]
+    for target, accuracy in (("something_v2", 31.0), ("jester", 28.0)):
+        run = RunResults(name="few", model="r3d_18", num_classes=5, num_videos=10, data_fingerprint="0")
+        shots = ((1, accuracy), (5, accuracy + 10))
+        figures = [Figure(name=f"5way_{k}shot", value=value, unit="%", level="video") for k, value in shots]
+        run.results = {"transfer": Result(figures=figures)}
+        write_results(tmp_path / "few_shot" / f"{target}_kinetics_r3d_18_baseline_seed0", run)
+    study.main(["table4", "--out", str(tmp_path)])
+    table = (tmp_path / "table4.md").read_text(encoding="utf-8")
+    assert "| 3D ResNet-18, Baseline | 30.34 | 31.00 | 40.72 | 41.00 | 27.42 | 28.00 | 39.12 | 38.00 |" in table
+
+
 def test_weights_are_swept_as_submit_does(study, tmp_path, capsys):
     """The study goes on from the folders that `pvbias submit --sweep` fills."""
     options = ["figure4", "--data", str(tmp_path / "videos"), "--out", str(tmp_path), "--dry-run"]
