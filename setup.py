@@ -51,7 +51,7 @@ setup(
         "pillow>=10",
         "scikit-image>=0.22",
         "scikit-learn>=1.3",
-        "scipy>=1.11.1",
+        "scipy>=1.15.0",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "fsspec>=2024.2",
