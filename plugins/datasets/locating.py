@@ -34,7 +34,7 @@ class VideoIndex:
             raise DataError(f"{folder} has no videos in it, nor folders of frame images (--videos).")
         self._names: dict[str, list[str]] = {}
         for name in self.paths:
-            self._names.setdefault(stem_of(PurePosixPath(name).name), []).append(name)
+            self._names.setdefault(stem_of(name.rpartition("/")[2]), []).append(name)
 
     def find(self, video: OfficialVideo, split: str) -> tuple[str, bool] | None:
         """The name of the file (or folder of frames) of a video, and whether it may be that of a whole video, of which
@@ -51,7 +51,7 @@ class VideoIndex:
         return None
 
     def _choose(self, name: str, video: OfficialVideo, split: str) -> str | None:
-        found = self._names.get(PurePosixPath(name).name, [])
+        found = self._names.get(name.rpartition("/")[2], [])
         if len(found) < 2:
             return found[0] if found else None
         wanted = loosely(video.label) if video.label else ""

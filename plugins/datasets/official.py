@@ -23,7 +23,7 @@ from pvbias.errors import DataError, did_you_mean
 _DEPTH = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OfficialVideo:
     """A video as an official file lists it.
 

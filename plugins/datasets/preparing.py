@@ -140,7 +140,7 @@ def _locate(
 
 
 def _cut(video: OfficialVideo) -> OfficialVideo:
-    return replace(video, start=None, end=None)
+    return video if video.start is video.end is None else replace(video, start=None, end=None)
 
 
 def _are_whole(found: Sequence[tuple[OfficialVideo, str]], index: VideoIndex) -> bool:
