@@ -15,26 +15,25 @@ from pvbias.evaluation import Figure, Predictions, Result
 from pvbias.evaluation.statistics import mean_figures
 from pvbias.features import Features, check_same_network
 
+from .embedding import Tsne
 from .few_shot import CLASSIFIERS, episode_accuracies, episode_interval, episodes
+from .generalization import DomainGeneralization
+from .measured import Measured
 from .probes import PROBES, Fitted, Probe
-from .scores import evaluate_scores, mean_credits
-
-#: Resamples and seed of intervals, as for :func:`pvbias.evaluation.statistics.resampled_means`.
-BOOTSTRAP = {"samples": 2000, "seed": 0}
+from .scores import BOOTSTRAP, evaluate_scores, mean_credits
 
 
 class TransferProtocol(Protocol):
     """A way to judge features."""
 
-    #: Whether it looks at features of training videos.
-    trains: bool
+    #: What it looks at: "train", "test".
+    needs: tuple[str, ...]
 
-    def evaluate(self, train: Features | None, test: Features) -> Result:
+    def evaluate(self, train: Features | None, test: Features | None) -> Result:
         """The result on the test videos.
 
         Args:
-            train: features of training videos; None where the protocol has no use for them.
-            test: of the same network.
+            train, test: features of training and test videos of one network; None where there is no need for them.
 
         Raises:
             DataError: the features lack what the protocol needs.
@@ -59,7 +58,7 @@ class ProbeAccuracy:
             empty: videos are held out one by one.
     """
 
-    trains = True
+    needs = ("train", "test")
 
     probe: str = "lbfgs"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -68,9 +67,10 @@ class ProbeAccuracy:
     seeds: Sequence[int] = (0,)
     group_by: str = ""
 
-    def evaluate(self, train: Features | None, test: Features) -> Result:
+    def evaluate(self, train: Features | None, test: Features | None) -> Result:
         """See :class:`TransferProtocol`."""
         assert train is not None
+        assert test is not None
         check_same_network(train, test)
         num_classes = _shared_classes(train, test)
         probe = make(PROBES, self.probe, self.settings, "probe")
@@ -144,7 +144,7 @@ class ArrowOfTime:
         reverse: the modulation.
     """
 
-    trains = True
+    needs = ("train", "test")
 
     probe: str = "lbfgs"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -153,9 +153,10 @@ class ArrowOfTime:
     seeds: Sequence[int] = (0,)
     group_by: str = ""
 
-    def evaluate(self, train: Features | None, test: Features) -> Result:
+    def evaluate(self, train: Features | None, test: Features | None) -> Result:
         """See :class:`TransferProtocol`."""
         assert train is not None
+        assert test is not None
         check_same_network(train, test)
         probe = make(PROBES, self.probe, self.settings, "probe")
         groups = _groups(train, self.group_by)
@@ -189,7 +190,7 @@ class FewShot:
         seed: of the episodes.
     """
 
-    trains = False
+    needs = ("test",)
 
     classifier: str = "baseline"
     ways: int = 5
@@ -201,8 +202,9 @@ class FewShot:
     normalize: bool | None = None
     seed: int = 0
 
-    def evaluate(self, train: Features | None, test: Features) -> Result:
+    def evaluate(self, train: Features | None, test: Features | None) -> Result:
         """See :class:`TransferProtocol`."""
+        assert test is not None
         if self.classifier not in CLASSIFIERS:
             raise ConfigError(
                 f"No few-shot classifier {self.classifier!r}. {did_you_mean(self.classifier, CLASSIFIERS)}"
@@ -339,4 +341,11 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 
 
 #: By the name under which configurations have them.
-PROTOCOLS: dict[str, type] = {"probe": ProbeAccuracy, "arrow_of_time": ArrowOfTime, "few_shot": FewShot}
+PROTOCOLS: dict[str, type] = {
+    "probe": ProbeAccuracy,
+    "arrow_of_time": ArrowOfTime,
+    "few_shot": FewShot,
+    "generalization": DomainGeneralization,
+    "measured": Measured,
+    "tsne": Tsne,
+}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +17,15 @@ from .metrics import EVALUATOR
 
 
 def write_record(
-    folder: Path, result: Result, train: Features | None, test: Features, *, name: str, config: str, command: str = ""
+    folder: Path,
+    result: Result,
+    train: Features | None,
+    test: Features,
+    *,
+    name: str,
+    config: str,
+    episodes: int = 0,
+    command: str = "",
 ) -> None:
     """Write the result of one protocol on the features of one network.
 
@@ -31,10 +38,10 @@ def write_record(
         train, test: the features.
         name: of the network, for readers.
         config: the protocol and its settings, YAML.
+        episodes: how many episodes figures are means over; 0: they are over videos.
         command: the command line.
     """
     found, first = test.fingerprint, next(iter(test.arrays.values()))
-    units = [len(figure.values) for figure in result.figures if figure.values is not None]
     write_results(
         folder,
         RunResults(
@@ -47,23 +54,23 @@ def write_record(
             data=found.videos + (f" (fitted to {train.fingerprint.videos})" if train is not None else ""),
             data_fingerprint=_digest(train, test),
             label_fingerprints=[_digest_of(test.labels.tolist()), ""],
-            views=str(first.views is None and first.shape[1]),
+            views=f"{first.shape[1]} of each video" if first.views is None else "as many as a video has",
             settings=dict(found.settings),
             config=config,
             versions=versions(),
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
             command=command,
             results={EVALUATOR: result},
-            videos=_units(units, test),
+            videos=_units(episodes, test),
         ),
     )
 
 
-def _units(counts: Sequence[int], test: Features) -> dict[str, bool]:
+def _units(episodes: int, test: Features) -> dict[str, bool]:
     """Keys of what figures are means over: the videos, and whether they have labels; or the episodes."""
-    labelled = np.asarray(test.labels.any(axis=1) if test.labels.ndim == 2 else test.labels >= 0)
-    if counts and set(counts).isdisjoint({len(test), int(labelled.sum())}):
-        return {f"episode {number}": True for number in range(max(counts))}
+    if episodes:
+        return {f"episode {number}": True for number in range(episodes)}
+    labelled = np.ones(len(test), np.bool_) if test.labels.ndim == 2 else test.labels >= 0
     keys = dict(zip(test.names, labelled.tolist(), strict=True))
     return keys if len(keys) == len(test) else {f"{name}\t{n}": bool(labelled[n]) for n, name in enumerate(test.names)}
 

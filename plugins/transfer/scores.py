@@ -12,6 +12,9 @@ from pvbias.evaluation import Figure
 from pvbias.evaluation.accuracy import top_k_credit
 from pvbias.evaluation.statistics import mean_figures, percentile_interval
 
+#: Resamples and seed of the bootstrap, as for :func:`pvbias.evaluation.statistics.resampled_means`.
+BOOTSTRAP = {"samples": 2000, "seed": 0}
+
 #: Entries of a matrix of resamples that are in memory at a time.
 _CHUNK = 1 << 22
 

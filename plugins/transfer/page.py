@@ -1,0 +1,146 @@
+"""The page of a table of networks x data sets x protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pvbias.clips import ORIGINAL, modulation_label
+from pvbias.evaluation import Predictions
+from pvbias.files import write_atomically
+from pvbias.report import plots, words
+from pvbias.report.metric import metric_of
+from pvbias.report.results import PREDICTIONS, read_predictions
+from pvbias.report.tables import Block, Cell, FigureTable, Row, image_uri, text_table
+from pvbias.report.templating import render_template
+
+from .metrics import EVALUATOR
+from .table import TransferTable
+
+_TEMPLATE = Path(__file__).with_name("templates") / "transfer.html"
+
+#: Videos that one network has right and another wrong that are listed of each kind.
+_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Videos that one of two networks has right and the other wrong, the clearest first.
+
+    Attributes:
+        title: which networks, on what.
+        counts: videos that only the first, only the second, both and none have right.
+        rows: for a table, those that only one has right.
+    """
+
+    title: str
+    counts: tuple[int, int, int, int]
+    rows: list[dict[str, Any]]
+
+
+def write_page(
+    table: TransferTable, rows: Sequence[Mapping[str, Any]], path: Path, *, about: Mapping[str, str]
+) -> Path:
+    """Write the page.
+
+    Args:
+        table: all of whose cells are there.
+        rows: :meth:`.TransferTable.rows`.
+        path: of the page.
+        about: how it was made, by heading.
+    """
+    pictures: dict[str, list[tuple[str, str]]] = {}
+    for cell, result in table.results():
+        for image in result.images.values():
+            pictures.setdefault(f"{cell.name}, {cell.data}", []).append((cell.model, image_uri(image)))
+    context = {
+        "models": list(table.models),
+        "colors": plots.COLORS,
+        "runs": (),
+        "figures": figure_table(list(table.models), rows),
+        "pictures": pictures,
+        "disagreements": [
+            (each, text_table("videos that only one has right", each.rows) if each.rows else None)
+            for each in disagreements(table)
+        ],
+        "about": about,
+    }
+    return write_atomically(path, render_template(_TEMPLATE, context))
+
+
+def figure_table(models: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> FigureTable:
+    """The figures of all cells: a block for each protocol and data set, a column for each network."""
+    found = FigureTable([(model, column) for column, model in enumerate(models)], [])
+    for place in dict.fromkeys((row["protocol"], row["data"]) for row in rows):
+        mine = [row for row in rows if (row["protocol"], row["data"]) == place]
+        block = Block(", ".join(place), "%", [])
+        for name, clips in dict.fromkeys((row["figure"], row["clips"]) for row in mine):
+            of_models = {row["model"]: row for row in mine if (row["figure"], row["clips"]) == (name, clips)}
+            title = metric_of(EVALUATOR, name).title.replace(" of the probe", "")
+            words_of_clips, direction = ("", "higher") if clips == ORIGINAL else (f", {modulation_label(clips)}", "")
+            cells = [_cell(of_models.get(model)) for model in models]
+            block.rows.append(Row(title + words_of_clips, cells, direction))
+        found.blocks.append(block)
+    return found
+
+
+def _cell(row: Mapping[str, Any] | None) -> Cell:
+    if row is None:
+        return Cell()
+    ends, changes = [
+        None if row[low] is None else (row[low], row[high])
+        for low, high in (("low", "high"), ("difference_low", "difference_high"))
+    ]
+    change = "" if row["difference"] is None else words.number(row["difference"], "points", signed=True)
+    return Cell(
+        value=words.number(row["value"], "%"),
+        interval=words.interval(ends, "%"),
+        change=change,
+        change_interval=words.interval(changes, "points", signed=True),
+        note=row["note"],
+    )
+
+
+def disagreements(table: TransferTable) -> list[Disagreement]:
+    """Where each of the other networks and the first differ, for each protocol and data set that has predictions."""
+    first: dict[tuple[str, str], tuple[str, Predictions]] = {}
+    found = []
+    for cell in table.cells:
+        if not (cell.folder / PREDICTIONS).exists():
+            continue
+        name, ours = first.setdefault(
+            (cell.data, cell.name), (cell.model, predictions := read_predictions(cell.folder))
+        )
+        if ours is not predictions and ours.names == predictions.names:
+            found.append(_disagreement(f"{cell.name}, {cell.data}", name, ours, cell.model, predictions))
+    return found
+
+
+def _disagreement(title: str, first: str, ours: Predictions, second: str, theirs: Predictions) -> Disagreement:
+    labels, names = ours.labels, ours.class_names
+    chosen = [np.asarray(each.probabilities).argmax(1) for each in (ours, theirs)]
+    of_label = [np.asarray(each.probabilities)[np.arange(len(labels)), labels] for each in (ours, theirs)]
+    right = [each == labels for each in chosen]
+    margin = of_label[1] - of_label[0]
+    rows: list[dict[str, Any]] = []
+    for only, sign in ((second, 1), (first, -1)):
+        mask = (right[1] & ~right[0]) if sign == 1 else (right[0] & ~right[1])
+        for number in sorted(np.flatnonzero(mask).tolist(), key=lambda video: -sign * margin[video])[:_LISTED]:
+            row = {"right": only, "video": ours.names[number], "class": _named(names, labels[number])}
+            for model, classes, probabilities in zip((first, second), chosen, of_label, strict=True):
+                row |= {
+                    f"{model} says": _named(names, classes[number]),
+                    f"{model}: p(class)": float(probabilities[number]),
+                }
+            rows.append(row)
+    both = int((right[0] & right[1]).sum())
+    counts = (int(right[0].sum()) - both, int(right[1].sum()) - both, both, int((~right[0] & ~right[1]).sum()))
+    return Disagreement(f"{title}: {first} and {second}", counts, rows)
+
+
+def _named(names: Sequence[str], label: int) -> str:
+    return names[label] if len(names) > label else str(label)

@@ -1,0 +1,147 @@
+"""The table: figures, paired differences, kills, parts, its page."""
+
+import multiprocessing
+import random
+from functools import partial
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from pvbias.errors import ConfigError
+from pvbias.features import write_features
+from pvbias.plugins.transfer.page import disagreements, write_page
+from pvbias.plugins.transfer.table import read_table
+from pvbias.shard import Shard
+
+from ...kills import kill_at_work
+
+PROTOCOLS = {
+    "linear probe": {"protocol": "probe", "settings": {"penalties": [0.01, 0.1]}, "seeds": [0, 1]},
+    "nearest neighbours": {"protocol": "probe", "probe": "knn"},
+    "5-way": {"protocol": "few_shot", "classifier": "centroid", "ways": 3, "shots": [1], "queries": 5, "episodes": 30},
+}
+
+
+def write_table(folder):
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    for model, strength in (("plain", 0.4), ("better", 1.0)):
+        for part in ("train", "test"):
+            embeddings = strength * np.eye(3, 8)[labels] + generator.normal(size=(60, 8)) / 2
+            write_features(
+                folder / model / part,
+                {("embedding", "original"): embeddings.astype(np.float32)},
+                [f"{number}.mp4" for number in range(60)],
+                labels=labels,
+            )
+    content = {
+        "models": {name: str(folder / name) for name in ("plain", "better")},
+        "data": {"one": {"train": "train", "test": "test"}},
+        "protocols": PROTOCOLS,
+    }
+    (folder / "table.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return partial(read_table, folder / "table.yaml")
+
+
+@pytest.fixture(scope="module")
+def table_of(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def alone(table_of, tmp_path_factory):
+    table = table_of(tmp_path_factory.mktemp("alone"))
+    table.compute()
+    return table
+
+
+def test_differences_are_paired(alone):
+    rows = {(row["model"], row["protocol"], row["figure"]): row for row in alone.rows()}
+    first, second = (rows[model, "5-way", "3way_1shot"] for model in ("plain", "better"))
+    assert second["difference"] == second["value"] - first["value"] > 0
+    values = [
+        next(iter(np.load(cell.folder / "per_video.npz")[name] for name in ["transfer/3way_1shot/video/original"]))
+        for cell in alone.cells
+        if cell.name == "5-way"
+    ]
+    test = stats.ttest_rel(values[1], values[0]).confidence_interval()
+    np.testing.assert_allclose([second["difference_low"], second["difference_high"]], [100 * test.low, 100 * test.high])
+    probe = rows["better", "linear probe", "top1"]
+    assert probe["difference_low"] < probe["difference"] < probe["difference_high"]
+    assert first["difference"] is None
+
+
+def test_ten_kills_change_no_digit(table_of, alone, tmp_path):
+    table, generator, kills = table_of(tmp_path), random.Random(0), 0
+
+    def start():
+        process = multiprocessing.get_context("fork").Process(target=table.compute)
+        process.start()
+        return process
+
+    def progress():
+        return sorted(path.parent.name for path in tmp_path.rglob("*.*"))
+
+    while kills < 10:
+        if kill_at_work(start, progress, generator, within=0.15):
+            kills += 1
+        else:
+            for cell in table.cells:
+                (cell.folder / "results.json").unlink()
+    table.compute()
+    assert table.rows() == alone.rows()
+
+
+def test_parts_come_together(table_of, alone, tmp_path):
+    table = table_of(tmp_path)
+    for index in (1, 0):
+        table.compute(Shard(index, 2))
+    assert all(cell.is_done() for cell in table.cells)
+    assert table.rows() == alone.rows()
+
+
+def test_a_cell_of_other_settings_or_features_is_made_anew(table_of, tmp_path):
+    path = tmp_path / "table.yaml"
+    content = {
+        "models": {"plain": str(table_of.args[0].parent / "plain")},
+        "data": {"one": {"train": "train", "test": "test"}},
+        "protocols": {"neighbours": {"protocol": "probe", "probe": "knn"}},
+    }
+    path.write_text(yaml.safe_dump(content))
+    read_table(path, tmp_path).compute()
+    assert read_table(path, tmp_path).cells[0].is_done()
+    content["protocols"]["neighbours"]["settings"] = {"neighbours": 3}
+    path.write_text(yaml.safe_dump(content))
+    assert not read_table(path, tmp_path).cells[0].is_done()
+
+
+def test_the_page_shows_where_networks_differ(alone, tmp_path):
+    differing = disagreements(alone)
+    assert [each.title for each in differing] == [
+        "linear probe, one: plain and better",
+        "nearest neighbours, one: plain and better",
+    ]
+    for each in differing:
+        assert sum(each.counts) == 60
+        assert {row["right"] for row in each.rows} == {"plain", "better"}
+        assert all(row["better says"] == row["class"] for row in each.rows if row["right"] == "better")
+        assert all(row["plain says"] != row["class"] for row in each.rows if row["right"] == "better")
+    page = write_page(alone, alone.rows(), tmp_path / "report.html", about={"Command": "<none>"}).read_text()
+    assert "3way 1shot" in page
+    assert "&lt;none&gt;" in page
+
+
+def test_a_configuration_with_a_mistake_is_refused(tmp_path):
+    path = tmp_path / "table.yaml"
+    for content, message in (
+        ({"models": {}}, "a table has models, data, protocols"),
+        ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "prob"}}}, "Did you mean 'probe'"),
+        ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "probe"}}}, "no 'train'"),
+        ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "tsne", "data": ["y"]}}}, "has 'y'"),
+        ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {}, "dta": 1}, "Did you mean 'data'"),
+    ):
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(ConfigError, match=message):
+            read_table(path, tmp_path)
