@@ -72,7 +72,7 @@ def draw(places: np.ndarray, groups: list[str]) -> bytes:
     axes = picture.subplots()
     for number, group in enumerate(sorted(set(groups))):
         mine = places[[other == group for other in groups]]
-        axes.scatter(*mine.T, s=14, color=f"C{number}" if number < _COLOURS else "0.7", label=group)
+        axes.scatter(mine[:, 0], mine[:, 1], s=14, color=f"C{number}" if number < _COLOURS else "0.7", label=group)
     axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     if len(set(groups)) <= 2 * _COLOURS:
         picture.legend(loc="outside right center", frameon=False, fontsize=7)

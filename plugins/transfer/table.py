@@ -132,7 +132,12 @@ class TransferTable:
             first = firsts.setdefault((cell.data, cell.name), run)
             for figure in run.results[EVALUATOR].figures:
                 low, high = figure.interval or (None, None)
-                row = {"data": cell.data, "protocol": cell.name, "figure": figure.name, "clips": figure.variant}
+                row: dict[str, Any] = {
+                    "data": cell.data,
+                    "protocol": cell.name,
+                    "figure": figure.name,
+                    "clips": figure.variant,
+                }
                 row |= {"model": cell.model, "value": figure.value, "low": low, "high": high, "count": figure.count}
                 row |= _difference(first, run, figure) if first is not run else _NO_DIFFERENCE
                 found.append(row | {"note": figure.note})
@@ -253,7 +258,7 @@ def _difference(first: RunResults, run: RunResults, figure: Figure) -> dict[str,
     if next(iter(run.videos)).startswith("episode "):
         changes = mine - theirs
         half = float(stats.t.ppf(0.975, len(changes) - 1) * stats.sem(changes))
-        interval = (float(changes.mean()) - half, float(changes.mean()) + half)
+        interval: tuple[float, float] | None = (float(changes.mean()) - half, float(changes.mean()) + half)
     else:
         interval = paired_difference(theirs[known], mine[known], proportion=True, **BOOTSTRAP).interval
     if interval is not None:
