@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import DataError
 from ..storage import expand
@@ -36,12 +37,16 @@ class ClassMap:
 
     def find(self, name: str) -> str | None:
         """The shared class of a class of either data set, in any spelling; None: it is not shared."""
-        targets = self.classes
-        number = ClassNumbers(targets).find(name)
+        targets, sources = self._numbers
+        number = targets.find(name)
         if number is not None:
-            return targets[number]
-        number = ClassNumbers([source for source, _ in self.pairs]).find(name)
+            return targets.names[number]
+        number = sources.find(name)
         return None if number is None else self.pairs[number][1]
+
+    @cached_property
+    def _numbers(self) -> tuple[ClassNumbers, ClassNumbers]:
+        return ClassNumbers(self.classes), ClassNumbers([source for source, _ in self.pairs])
 
 
 def read_class_map(path: str | os.PathLike) -> ClassMap:

@@ -1,6 +1,7 @@
 """Counts of the official files at hand, by the catalogue and by what is published, written down here once more."""
 
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -31,6 +32,7 @@ FOLDERS = {
 }
 
 
+@cache
 def read(name):
     data_set = DATA_SETS.get(name)
     official = data_set.read(OfficialFiles(ANNOTATIONS / FOLDERS.get(name, name)), None)
