@@ -176,7 +176,9 @@ def _map(args: argparse.Namespace) -> int:
 
 
 def _add_list(commands: argparse._SubParsersAction) -> None:
-    known = commands.add_parser("list", help="name the data sets that are known", description="Name known data sets.")
+    known = commands.add_parser(
+        "list", help="name the data sets and class maps that are known", description="Name known data sets."
+    )
     known.add_argument("name", nargs="?", help="one of them: its official files, counts and their sources")
     known.set_defaults(program=_list)
 
@@ -185,6 +187,8 @@ def _list(args: argparse.Namespace) -> int:
     if args.name is None:
         rows = [(each.name, each.title, each.classes, " ".join(each.splits)) for each in DATA_SETS]
         print(tabulate(rows, headers=("name", "data set", "classes", "splits")))
+        maps = [(name, len(found.classes), found.path) for name in known_maps() for found in [find_map(name)]]
+        print("\n" + tabulate(maps, headers=("class map", "classes", "file")))
         return 0
     data_set = DATA_SETS.get(args.name)
     counts = [

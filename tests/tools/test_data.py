@@ -1,5 +1,8 @@
 """`pvbias data` from the command line."""
 
+import re
+
+from pvbias.data.class_map import read_class_map
 from pvbias.tools.main import main
 
 from ..plugins.datasets.official_files import touch, write
@@ -24,7 +27,10 @@ def test_from_official_files_to_a_checked_list(tmp_path, capsys):
 
 def test_what_is_known(capsys):
     assert main(["data", "list"]) == 0
-    assert "Something-Something v2" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Something-Something v2" in printed
+    (path,) = re.findall(r"mimetics10_kinetics400 +10 +(\S+)", printed)
+    assert len(read_class_map(path).classes) == 10
     assert main(["data", "list", "hmdb51"]) == 0
     assert "3,570" in capsys.readouterr().out
     assert main(["data", "list", "hmdb52"]) == 3
