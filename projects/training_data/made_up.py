@@ -86,6 +86,8 @@ SMALLER = {
     for source in SOURCES
     if source.kind == "fine-grained"
 }
+#: Those whose videos are of the targets' kind.
+OVER_PLACES = tuple(source for source in SOURCES if source.dataset == PLACES)
 SETS = {"matched": SOURCES, "unmatched": tuple(SMALLER.get(source.name, source) for source in SOURCES)}
 
 #: Labels of the targets, and their training videos: enough for random weights to learn something of them. The videos
@@ -240,7 +242,9 @@ def sources_table(measured: Mapping[str, Measured]) -> str:
     return "\n".join(lines)
 
 
-def correlations(measured: Mapping[str, Measured]) -> dict[tuple[str, str], Values]:
+def correlations(
+    measured: Mapping[str, Measured], sets: Mapping[str, Sequence[Source]]
+) -> dict[tuple[str, str], Values]:
     """Spearman's correlation over the sources of log ratio and accuracy on a target, for each seed; by set and target.
 
     Sources whose shuffled clips are never recognized come first in rank.
@@ -255,7 +259,7 @@ def correlations(measured: Mapping[str, Measured]) -> dict[tuple[str, str], Valu
                 for number in range(len(measured[SCRATCH].transfer[target]))
             ]
         )
-        for name, sources in SETS.items()
+        for name, sources in sets.items()
         for target in TARGETS
     }
 
@@ -263,10 +267,11 @@ def correlations(measured: Mapping[str, Measured]) -> dict[tuple[str, str], Valu
 def correlations_table(measured: Mapping[str, Measured]) -> str:
     """Rank correlations: mean over the seeds with its interval, and that of the seeds' means with its p value."""
     lines = _head("sources", "target", "by seed", "of the seeds' means", "p (exact)")
-    for (name, target), values in correlations(measured).items():
+    sets = SETS | {"matched, over places": OVER_PLACES}
+    for (name, target), values in correlations(measured, sets).items():
         rho, p = rank_correlation(
-            [measured[source.name].log_ratio.mean() for source in SETS[name]],
-            [measured[source.name].transfer[target].mean() for source in SETS[name]],
+            [measured[source.name].log_ratio.mean() for source in sets[name]],
+            [measured[source.name].transfer[target].mean() for source in sets[name]],
         )
         lines.append(_row(name, target, text(values, 2, sign="+"), f"{rho:+.2f}", f"{p:.3f}"))
     return "\n".join(lines)
@@ -277,7 +282,7 @@ def conclusions(measured: Mapping[str, Measured]) -> list[tuple[str, Values]]:
 
     (i) to (iii) are the paper's, of its two kinds of sources; the others are of the log ratio itself, and of size.
     """
-    correlated = correlations(measured)
+    correlated = correlations(measured, SETS)
     scratch = measured[SCRATCH].transfer
     claims: list[tuple[str, Values]] = []
     for name, sources in SETS.items():
