@@ -86,7 +86,9 @@ def fit_penalized(
     """Fit a logistic regression, with the L2 penalty that is best on a fifth of the videos, held out.
 
     Penalties are tried from strong to weak, each from where the one before ended, until three in a row are no better;
-    the best (of equals the strongest) is that of the highest top-1 accuracy, or of several labels of the smallest loss.
+    the best is that of the highest top-1 accuracy, of equals that of the smallest loss (of several labels of the
+    smallest loss alone). Few videos have few accuracies: among the strongest penalties, which all say the most
+    frequent class, the loss tells where to go.
     The classifier is then fitted to all videos.
 
     Args:
@@ -106,7 +108,7 @@ def fit_penalized(
     if len(penalties) > 1 and held_out.any():
         problem = _Problem(inputs[~held_out], labels[~held_out], num_classes)
         tested = _Problem(inputs[held_out], labels[held_out], num_classes, problem.classes)
-        least, waited = np.inf, 0
+        least, waited = (np.inf, np.inf), 0
         for c in sorted(penalties):
             start = problem.solve(c, start, _ROUGH, torch.float32)
             loss = tested.errors(*start)
@@ -194,13 +196,12 @@ class _Problem:
         )
         return unpack(found.x)
 
-    def errors(self, weight: Tensor, bias: Tensor) -> float:
-        """The share of videos that are classified wrongly, or, of several labels, the mean loss."""
+    def errors(self, weight: Tensor, bias: Tensor) -> tuple[float, float]:
+        """The share of videos that are classified wrongly (0 of several labels), and the mean loss."""
         scores = self.features.to(weight.dtype) @ weight + bias
-        if self.several:
-            return float(self._losses(scores, self.targets.to(scores.dtype)).mean())
+        loss = float(self._losses(scores, self.targets.to(scores.dtype)).mean())
         right = self.targets.gather(1, scores.argmax(1, keepdim=True))
-        return 1 - float(right.double().mean())
+        return 0.0 if self.several else 1 - float(right.double().mean()), loss
 
     def classifier(self, weight: Tensor, bias: Tensor, mean: np.ndarray, scale: np.ndarray) -> LinearClassifier:
         """The classifier of all K classes."""

@@ -236,7 +236,7 @@ class FewShot:
                     variant=self.modulation,
                     interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
                     count=len(found),
-                    note=f"{self.classifier}; interval over {len(found)} episodes of {self.queries} queries a class",
+                    note=f"{self.classifier}; interval over {len(found)} episodes, all of these {len(test)} videos",
                     values=found,
                 )
             )

@@ -1,5 +1,7 @@
 """A linear probe: how well a linear classifier tells the classes by the network's embeddings alone.
 
+An example for authors of plugins. The probes to use are those of ``pvbias transfer`` (``plugins/transfer``).
+
 G. Alain, Y. Bengio, *Understanding intermediate layers using linear classifier probes*, 2016,
 https://arxiv.org/abs/1610.01644.
 """

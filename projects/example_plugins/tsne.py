@@ -1,5 +1,7 @@
 """A t-SNE picture of the test videos' embeddings, coloured by class or by an attribute, in a section of its own.
 
+An example for authors of plugins. The pictures to use are those of ``pvbias transfer table`` (``plugins/transfer``).
+
 L. van der Maaten, G. Hinton, *Visualizing Data using t-SNE*, JMLR 9 (2008).
 """
 

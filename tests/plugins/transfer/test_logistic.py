@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from pvbias.plugins.transfer.logistic import fit_logistic, fit_penalized, held_out_part
@@ -47,12 +48,23 @@ def test_the_penalty_is_the_one_that_scikit_learn_is_best_with(videos):
 
     def right(c):
         fitted = LogisticRegression(C=c, max_iter=10_000, tol=1e-6).fit(scaled[~held_out], labels[~held_out])
-        return fitted.score(scaled[held_out], labels[held_out])
+        loss = log_loss(labels[held_out], fitted.predict_proba(scaled[held_out]))
+        return fitted.score(scaled[held_out], labels[held_out]), -loss
 
     found, c = fit_penalized(features, labels, 5, penalties=penalties, seed=3)
-    assert c == max(penalties, key=right)  # of equals the first
+    assert c == max(penalties, key=right)
     expected = fit_logistic(features, labels, 5, c).scores(features)
     assert (found.scores(features).argmax(1) == expected.argmax(1)).all()
+
+
+def test_few_videos_do_not_end_the_search_before_anything_is_learnt():
+    """Of 30 videos, all strong penalties have the accuracy of the most frequent class: no reason to stop."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [12, 9, 9])
+    features = (np.eye(3, 6)[labels] + generator.normal(size=(30, 6)) / 5).astype(np.float32)
+    found, c = fit_penalized(features, labels, 3, penalties=[10.0**power for power in range(-8, 3)], seed=0)
+    assert c > 1e-3
+    assert (found.scores(features).argmax(1) == labels).all()
 
 
 def test_a_fifth_of_each_class_or_whole_groups_are_held_out():
