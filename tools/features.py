@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
         parser.error("give the folder of a run, or --model")
     if args.run and args.weights:
         parser.error("a run has weights of its own: give --model with other --weights")
+    if args.data and args.split != "test":
+        parser.error("--split is of a run's own videos: with --data, leave it out")
     if args.array is not None:
         return submit_parts(_configuration(args), args, part=_PART, last=_LAST)
     # Imported here: `--help` and a mistake in the command line do not wait for torch.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -378,6 +379,8 @@ def _write_shard(videos: Iterator[np.ndarray], left: list[np.ndarray], uneven: b
         file.write(np.ascontiguousarray(video).tobytes())
         rows, size = rows + (len(video) if uneven else 1), size + video.nbytes
     header(rows)
+    file.flush()
+    os.fsync(file.fileno())  # what it is made of is removed next
 
 
 def write_videos(folder: Path, videos: Iterable[tuple[int, str, Label, Mapping[str, Attribute]]]) -> None:

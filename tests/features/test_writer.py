@@ -10,9 +10,11 @@ import torch
 from pvbias.clips import modulation, view_seeds
 from pvbias.data import BadVideo, build_test_loader
 from pvbias.errors import DataError
-from pvbias.evaluation import measure_shard
+from pvbias.evaluation import VideoViews, measure_shard
+from pvbias.features import folder as on_disk
 from pvbias.features.folder import directory_of
 from pvbias.features.writer import FeatureWriter
+from pvbias.models.outputs import Features, Outputs
 from pvbias.models.recognizer import Recognizer
 from pvbias.shard import Shard
 
@@ -116,6 +118,31 @@ def test_what_a_machine_took_with_it_is_computed_again(whole, tmp_path):
     _, opened = write(tmp_path)
     assert len(opened) == NUM_VIDEOS - 60 + 2 + 2
     assert files(tmp_path) == files(whole[0])
+
+
+def test_videos_may_have_different_numbers_of_views(tmp_path, monkeypatch):
+    """As windows do; in shards of any size."""
+    monkeypatch.setattr(on_disk, "SHARD_BYTES", 5 * 4 * 4)
+    writer = FeatureWriter(config(), recognizer(), KEYS[:1], tmp_path / "arrays", tmp_path)
+    values = [torch.randn(views, 4, generator=torch.Generator().manual_seed(views)) for views in (2, 7, 1, 3)]
+    for number, value in enumerate(values):
+        outputs = {"original": Outputs({"": value}, Features({"embedding": value}))}
+        writer.process(VideoViews(index=3 * number, name="a.mp4", label=None, clips=value), outputs)
+    writer.evaluate()
+    assert writer.videos.tolist() == [0, 3, 6, 9]
+    assert [np.load(file).shape for file in sorted(tmp_path.glob("embedding/*/*.npy"))] == [(2, 4), (7, 4), (4, 4)]
+    on_disk.write_views(tmp_path, writer.views)
+    on_disk.write_videos(tmp_path, ((number, f"{number}.mp4", None, {}) for number in writer.videos.tolist()))
+    named = {"class_names": (), "logit_names": (), "fingerprint": on_disk.Fingerprint()}
+    on_disk.write_manifest(tmp_path, writer.shards, num_classes=0, uneven=True, **named)
+    features = on_disk.read_features(tmp_path)
+    for found, value in zip(features.arrays[KEYS[0]], values, strict=True):
+        np.testing.assert_array_equal(found, value)
+    means = torch.stack([value.mean(0) for value in values])
+    torch.testing.assert_close(torch.tensor(features.videos()), means)
+    for index in (slice(None), [0, 1]):
+        with pytest.raises(ValueError, match="1 to 7 views"):
+            features.arrays[KEYS[0]][index]
 
 
 def test_positions_can_be_kept_and_numbers_be_short(whole, tmp_path):
