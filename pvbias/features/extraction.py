@@ -145,8 +145,11 @@ def _prepare(cfg: CfgNode) -> _Work:
         raise ConfigError(f"OUTPUT_DIR = {cfg.OUTPUT_DIR!r} is the folder of a run ({taken}): give features their own.")
     weights = weights_source(cfg)
     check_paths(cfg, weights)
-    has_head = not weights or cfg.MODEL.NUM_CLASSES is not None or head_classes(cfg, weights) is not None
-    cfg = complete(cfg, num_classes=num_classes_of(cfg, weights) if has_head else 2)
+    classes = cfg.MODEL.NUM_CLASSES
+    if classes is None:
+        classes = head_classes(cfg, weights) if weights else num_classes_of(cfg, weights)
+    has_head = classes is not None
+    cfg = complete(cfg, num_classes=classes or 2)  # of a head that nothing is made of
     source = build_source(cfg, cfg.FEATURES.SPLIT)
     labels = labels_of(source, cfg.FEATURES.LABELS_FROM)
     seed_everything(cfg.RNG_SEED)  # the weights where nothing is loaded
