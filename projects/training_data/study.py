@@ -105,9 +105,8 @@ class Tables:
 
     def transfer(self) -> dict[tuple[str, str], list[RunResults]]:
         """Fine-tuning on each of TARGETS from each of the other data sets, by (source, target) and seed."""
-        self._finish(
-            {name: [self._trained(name, seed) for seed in self.seeds] for name in DATA_SETS.keys() - self.weights}
-        )
+        untrained = [name for name in DATA_SETS if name not in self.weights]
+        self._finish({name: [self._trained(name, seed) for seed in self.seeds] for name in untrained})
         runs = {
             (source, target): [
                 self._run(f"{target}_after_{source}", target, seed, *start(weights), "BIAS.ENABLE", "False")
