@@ -16,10 +16,11 @@ from .hardware import available_cores
 
 #: mallopt's parameters, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+#: Of M_MMAP_MAX: glibc's default.
+_MMAP_MAX = 65536
 
-
-#: Whether glibc keeps freed memory in this process; for the record.
-_keeps_memory = False
+#: Whether glibc keeps freed memory in this process, for the record; and whether it does at the moment.
+_keeps_memory = _keeping = False
 
 
 def prepare_process(processes: int = 1) -> None:
@@ -76,21 +77,30 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def _keep_memory() -> None:
-    global _keeps_memory
+    global _keeps_memory, _keeping
     if platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    _keeps_memory = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    _keeps_memory = _keeping = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def give_back_memory() -> None:
-    """Give freed memory back to the system, where glibc keeps it in this process.
+def keep_freed_memory(kept: bool) -> None:
+    """Let glibc keep freed memory in this process as :func:`prepare_process` has made it, or take large blocks from the
+    system and give them back, one by one.
 
-    For work whose sizes change: until glibc 2.37 what has been freed is not found again by an aligned request of the
-    same size, torch's are aligned, and so the process would grow to many times what is in use.
+    The latter is for work whose sizes change, and takes what was kept back at once. Kept memory would grow to many
+    times what is in use: until glibc 2.37 what has been freed is not found again by an aligned request of the same
+    size, and torch's are aligned. (To give it back now and then is not enough: NumPy asks for huge pages for its large
+    arrays, and the kernel then fills again, some megabytes a second, what was given back from between them.)
     """
-    if _keeps_memory:
-        ctypes.CDLL(None).malloc_trim(0)
+    global _keeping
+    if not _keeps_memory or kept == _keeping:
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_MAX, 0 if kept else _MMAP_MAX)
+    if not kept:
+        libc.malloc_trim(0)
+    _keeping = kept
 
 
 def peak_memory(device: torch.device) -> int:

@@ -117,15 +117,16 @@ def _time_row(what: str, size: int, small: float, large: float) -> Row:
 
 
 def _files(folder: Path, args: argparse.Namespace) -> list[Row]:
-    def seconds(count: int) -> float:
-        log = BadVideoLog(folder / f"bad_{count}", max_fraction=1.0)
+    def once(count: int) -> float:
+        log = BadVideoLog(tempfile.mkdtemp(dir=folder), max_fraction=1.0)
         start = time.process_time()
         for index in range(count):
             log.add(BadVideo(index=index, path=f"videos/{index}.mp4", name=f"{index}.mp4", cause="missing"))
         log.summary()
         return time.process_time() - start
 
-    return [_growth("bad files", args.files, seconds)]
+    # A second or two: the best of three, since other work on the machine counts for more than in the other parts.
+    return [_growth("bad files", args.files, lambda count: min(once(count) for _ in range(3)))]
 
 
 def _views(folder: Path, args: argparse.Namespace) -> list[Row]:

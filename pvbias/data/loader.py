@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..clips import ORIGINAL, Modulation, modulation
 from ..errors import ConfigError, DataError
 from ..interruption import undisturbed
-from ..machine import give_back_memory
+from ..machine import keep_freed_memory
 from ..modalities import RGB_AND_FLOW
 from .bad_videos import BadVideo
 from .dataset import SourceDataset, TestDataset, TrainDataset, TrainStream
@@ -127,7 +127,7 @@ class TestLoader:
         crops = len(first.video.clips) // size
 
         def part(start: int, stop: int) -> TestVideo:
-            give_back_memory()  # of what was read before
+            keep_freed_memory(False)
             clips = (start // crops, -(-stop // crops))
             key = (index, *clips)
             found = self._dataset[key]

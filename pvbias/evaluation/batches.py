@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..clips import Modulation, Rearrangement, gather_frames, modulation, view_seeds
 from ..data import TestVideo, Views
-from ..machine import give_back_memory
+from ..machine import keep_freed_memory
 from ..models.outputs import EMBEDDING, Outputs
 from ..models.recognizer import Recognizer
 from ..transfers import Span, to_device_joined, to_host
@@ -94,17 +94,14 @@ def forward(
     modulations = {name: modulation(name) for name in wanted}
     shared = _sharing_frame_stages(recognizer, modulations, wanted)
     outputs = {}
-    is_long = isinstance(parts[-1].video.clips, Views)  # with batches of many sizes, and never all of it in memory
+    # A long video comes in batches of many sizes, and is never all in memory.
+    keep_freed_memory(not isinstance(parts[-1].video.clips, Views))
     for name in [name for name in wanted if name not in shared]:
-        if is_long:
-            give_back_memory()
         # Modulated while still one byte a value: four times less to move than after the conversion.
         clips = settings.clips(modulations[name](views, seeds))
         with settings.autocast():
             outputs[name] = recognizer.outputs(clips, wanted[name])
     if shared:
-        if is_long:
-            give_back_memory()
         # The stages that see one frame at a time run once for all modulations that show the same frames.
         with settings.autocast():
             features = recognizer.frame_features(settings.clips(views))
