@@ -261,11 +261,18 @@ def make(known: Mapping[str, Any], name: str, settings: Mapping[str, Any], what:
 def tokens(features: Features, layer: str, modulation: str) -> np.ndarray:
     """The tokens of each video, float32 ``(N, tokens, D)``: views where positions were pooled, else those of all views.
 
-    Maps ``(N, V, D, T, H, W)`` have channels first, as convolutions do, sequences ``(N, V, tokens, D)`` last.
+    Channels are last, of maps ``(N, V, T, H, W, D)`` as of sequences ``(N, V, L, D)``.
+
+    Raises:
+        DataError: videos have different numbers of views.
     """
-    found = np.asarray(features.array(layer, modulation), dtype=np.float32)
-    if found.ndim > 4:
-        found = np.moveaxis(found, 2, -1)
+    array = features.array(layer, modulation)
+    if array.views is not None:
+        raise DataError(
+            f"{features.folder}: videos have {array.views.min()} to {array.views.max()} views, and an attentive probe "
+            "takes as many of each."
+        )
+    found = np.asarray(array, dtype=np.float32)
     return np.ascontiguousarray(found.reshape(len(found), -1, found.shape[-1]))
 
 

@@ -87,7 +87,7 @@ class Features:
         numbers: of the videos in their list, ascending, int64 ``(N,)``.
         fingerprint: what the features are of.
         arrays: ``(N, V, D)`` by layer and modulation: ``arrays["embedding", "original"]``. Of a layer whose positions
-            are kept ``(N, V, ...)`` as the layer gives them.
+            are kept ``(N, V, ..., D)``, channels last whatever the layer gives.
     """
 
     folder: Path

@@ -52,3 +52,27 @@ def test_a_map_that_does_not_fit_is_refused(features, tmp_path):
     (tmp_path / "map.csv").write_text("ours,theirs\nski,ski\n")
     with pytest.raises(DataError, match="no class 'ski'"):
         DomainGeneralization(class_map=str(tmp_path / "map.csv")).evaluate(None, features)
+
+
+def test_classes_are_found_by_name_however_they_are_numbered(features, tmp_path):
+    """A list numbers its classes itself: here in another order, and without the class that no video is of."""
+    outputs = [*NAMES, "ski", "run"]
+    names = ["Tennis", "golf", "climb rope", "climb rock"]
+    labels = [-1 if label < 0 else 3 - label for label, _ in VIDEOS]
+    logits = np.concatenate([np.asarray(features.logits()), np.full((len(VIDEOS), 1, 2), -30, np.float32)], axis=2)
+    known = {"names": features.names, "labels": labels, "class_names": names}
+    other = write_features(tmp_path / "G", {("logits", "original"): logits}, **known, logit_names=outputs)
+    (tmp_path / "map.csv").write_text("ours,theirs\nclimb rock,climb\nclimb rope,climb\ngolf,golf\n")
+    for class_map in ("", str(tmp_path / "map.csv")):
+        protocol = DomainGeneralization(class_map=class_map)
+        expected = {each.name: each.value for each in protocol.evaluate(None, features).figures}
+        found = {each.name: each.value for each in protocol.evaluate(None, other).figures}
+        for name in ("top1_among_shared", "top1_among_all"):
+            assert found[name] == pytest.approx(expected[name])
+    unnamed = write_features(tmp_path / "H", {("logits", "original"): logits}, **known)
+    with pytest.raises(DataError, match="6 outputs, of which 0 have names, and the list has names of 4"):
+        DomainGeneralization().evaluate(None, unnamed)
+    known["class_names"] = ["Tennis", "golf", "climb rope", "boulder"]
+    foreign = write_features(tmp_path / "I", {("logits", "original"): logits}, **known, logit_names=outputs)
+    with pytest.raises(DataError, match="'boulder' is no class of the network"):
+        DomainGeneralization().evaluate(None, foreign)

@@ -5,7 +5,7 @@ import pytest
 
 from pvbias.errors import ConfigError, DataError
 from pvbias.features import write_features
-from pvbias.plugins.transfer.protocols import PROTOCOLS, ArrowOfTime, FewShot, ProbeAccuracy, make
+from pvbias.plugins.transfer.protocols import PROTOCOLS, ArrowOfTime, FewShot, ProbeAccuracy, make, tokens
 
 CLASSES = ["run", "walk", "jump"]
 ONE = {"penalties": [0.1]}
@@ -82,3 +82,11 @@ def test_other_classes_and_missing_features_are_refused(tmp_path):
         make(PROTOCOLS, "prob", {}, "protocol")
     with pytest.raises(ConfigError, match="no setting 'shot'"):
         make(PROTOCOLS, "few_shot", {"shot": 1}, "protocol")
+
+
+def test_tokens_of_kept_maps_are_their_positions_channels_last(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(4, 2, 2, 3, 3, 8)).astype(np.float32)  # (N, V, T, H, W, D)
+    kept = write_features(tmp_path, {("blocks.4", "original"): maps}, list("abcd"))
+    found = tokens(kept, "blocks.4", "original")
+    assert found.shape == (4, 36, 8)
+    np.testing.assert_array_equal(found[1, 18 + 9 + 3 + 2], maps[1, 1, 1, 1, 2])
