@@ -48,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
 def _protocol(args: argparse.Namespace, argv: Sequence[str]) -> int:
     # Imported here: `--help` and a mistake in the command line do not wait for torch.
     from pvbias.features import read_features
-    from pvbias.plugins.transfer.protocols import PROTOCOLS, make
+    from pvbias.plugins.transfer.protocols import PROTOCOLS
     from pvbias.plugins.transfer.records import write_record
+    from pvbias.plugins.transfer.settings import make
     from pvbias.report.words import interval, number
 
     settings = {key: value for key, value in vars(args).items() if key not in _NOT_SETTINGS and value is not None}
@@ -110,7 +111,8 @@ def _finish(cfg: CfgNode | None = None, *, path: str, out: str, command: str) ->
     table.compute()
     rows = table.rows()
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    fields = list(rows[0]) if rows else []  # of pictures alone
+    writer = csv.DictWriter(text, fieldnames=fields, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(Path(out, "transfer.csv"), text.getvalue().encode())

@@ -28,12 +28,14 @@ class LinearClassifier:
         weight: float64 ``(D, K)``.
         bias: float64 ``(K,)``; -infinity for a class without a training video.
         mean, scale: of the features, ``(D,)``.
+        converged: the fit ended at the optimum, and not for want of iterations.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
+    converged: bool
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Class scores float64 ``(n, K)`` of features ``(n, D)``."""
@@ -70,8 +72,7 @@ def fit_logistic(
     """
     mean, scale = mean_and_scale(features)
     problem = _Problem(standardized(features, mean, scale), labels, num_classes)
-    weight, bias = problem.solve(c, None, tolerance, torch.float64)
-    return problem.classifier(weight, bias, mean, scale)
+    return problem.classifier(*problem.solve(c, None, tolerance, torch.float64), mean, scale)
 
 
 def fit_penalized(
@@ -110,7 +111,8 @@ def fit_penalized(
         tested = _Problem(inputs[held_out], labels[held_out], num_classes, problem.classes)
         least, waited = (np.inf, np.inf), 0
         for c in sorted(penalties):
-            start = problem.solve(c, start, _ROUGH, torch.float32)
+            weight, bias, _ = problem.solve(c, start, _ROUGH, torch.float32)
+            start = weight, bias
             loss = tested.errors(*start)
             least, chosen, waited = (loss, (c, start), 0) if loss < least else (least, chosen, waited + 1)
             if waited == _PATIENCE:
@@ -155,8 +157,8 @@ class _Problem:
 
     def solve(
         self, c: float, start: tuple[Tensor, Tensor] | None, tolerance: float, dtype: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        """Weights ``(D, k)`` and biases ``(k,)`` of the k classes that occur."""
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Weights ``(D, k)`` and biases ``(k,)`` of the k classes that occur, and whether the gradient is small."""
         count, dims = self.features.shape
         if self._covariance is None:
             self._covariance = self.features.T @ self.features / count
@@ -194,7 +196,8 @@ class _Problem:
         found = minimize(
             loss_and_gradient, begin, jac=True, method="L-BFGS-B", callback=stop_where_flat, options=options
         )
-        return unpack(found.x)
+        loss_and_gradient(found.x)  # which need not be what was evaluated last
+        return *unpack(found.x), steepest < tolerance
 
     def errors(self, weight: Tensor, bias: Tensor) -> tuple[float, float]:
         """The share of videos that are classified wrongly (0 of several labels), and the mean loss."""
@@ -203,11 +206,13 @@ class _Problem:
         right = self.targets.gather(1, scores.argmax(1, keepdim=True))
         return 0.0 if self.several else 1 - float(right.double().mean()), loss
 
-    def classifier(self, weight: Tensor, bias: Tensor, mean: np.ndarray, scale: np.ndarray) -> LinearClassifier:
+    def classifier(
+        self, weight: Tensor, bias: Tensor, converged: bool, mean: np.ndarray, scale: np.ndarray
+    ) -> LinearClassifier:
         """The classifier of all K classes."""
         weights, biases = np.zeros((len(weight), self.num_classes)), np.full(self.num_classes, -np.inf)
         weights[:, self.classes], biases[self.classes] = weight.double().numpy(), bias.double().numpy()
-        return LinearClassifier(weights, biases, mean, scale)
+        return LinearClassifier(weights, biases, mean, scale, converged)
 
     def _probabilities(self, scores: Tensor) -> Tensor:
         return scores.sigmoid() if self.several else scores.softmax(1)

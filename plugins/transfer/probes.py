@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import AttentivePooler
-from .logistic import fit_penalized
+from .logistic import fit_penalized, held_out_part
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,12 @@ class LogisticProbe:
     ) -> Fitted:
         """See :class:`Probe`."""
         found, c = fit_penalized(features, labels, num_classes, penalties=self.penalties, seed=seed, groups=groups)
-        chosen = f", chosen of {len(self.penalties)} on a held-out fifth" if len(self.penalties) > 1 else ""
-        return Fitted(found.scores, f"L-BFGS, C = {c:g}{chosen}")
+        count, words = len(self.penalties), f"L-BFGS, C = {c:g}"
+        if count > 1 and held_out_part(labels, seed, groups).any():
+            words += f", chosen of {count} on a held-out fifth"
+        elif count > 1:
+            words += f", the least of {count}: there are no videos to hold out"
+        return Fitted(found.scores, words if found.converged else f"{words}, NOT CONVERGED")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from pvbias.clips import ORIGINAL
 from pvbias.errors import ConfigError, DataError, did_you_mean
 from pvbias.evaluation import Figure, Predictions, Result
 from pvbias.evaluation.statistics import mean_figures
-from pvbias.features import Features, check_same_network
+from pvbias.features import Features, check_same_classes, check_same_network
 
 from .embedding import Tsne
 from .few_shot import CLASSIFIERS, episode_accuracies, episode_interval, episodes
@@ -21,6 +21,7 @@ from .generalization import DomainGeneralization
 from .measured import Measured
 from .probes import PROBES, Fitted, Probe
 from .scores import BOOTSTRAP, evaluate_scores, mean_credits
+from .settings import make
 
 
 class TransferProtocol(Protocol):
@@ -75,6 +76,7 @@ class ProbeAccuracy:
         num_classes = _shared_classes(train, test)
         probe = make(PROBES, self.probe, self.settings, "probe")
         groups = _groups(train, self.group_by)
+        overlap = _overlap(train, test)
         result = Result(tables={"fits": []})
         own: list[Fitted] = []
         for modulation in dict.fromkeys([ORIGINAL, *self.modulations]):
@@ -82,9 +84,9 @@ class ProbeAccuracy:
             own = own or fitted
             if modulation not in self.modulations:
                 continue
-            self._add(result, fitted, test, modulation)
+            self._add(result, fitted, test, modulation, overlap)
             if modulation != ORIGINAL:
-                self._add(result, own, test, modulation, suffix="_fitted_to_original")
+                self._add(result, own, test, modulation, overlap, suffix="_fitted_to_original")
         return result
 
     def _fit(
@@ -107,12 +109,20 @@ class ProbeAccuracy:
             )
         return found
 
-    def _add(self, result: Result, fitted: Sequence[Fitted], test: Features, modulation: str, suffix: str = "") -> None:
+    def _add(
+        self,
+        result: Result,
+        fitted: Sequence[Fitted],
+        test: Features,
+        modulation: str,
+        overlap: str,
+        suffix: str = "",
+    ) -> None:
         chosen = _labelled(test)
         labels = test.labels[chosen]
         features = self._features(test, modulation)[chosen]
         scores = np.stack([each.scores(features) for each in fitted])
-        note = "; ".join(dict.fromkeys(each.description for each in fitted))
+        note = "; ".join(dict.fromkeys(each.description for each in fitted)) + overlap
         figures = evaluate_scores(scores, labels, variant=modulation, note=note, **BOOTSTRAP)
         singles = [evaluate_scores(each, labels, variant=modulation, samples=1, seed=0) for each in scores]
         rows = result.tables["fits"]
@@ -166,7 +176,7 @@ class ArrowOfTime:
         tested, truth = self._both(test)
         credits = mean_credits(np.stack([each.scores(tested) for each in fitted]), truth, 1)
         note = "forward against backward clips; " + "; ".join(dict.fromkeys(each.description for each in fitted))
-        figure = Figure(name="top1", value=None, unit="%", level="video", note=note)
+        figure = Figure(name="top1", value=None, unit="%", level="video", note=note + _overlap(train, test))
         by_video = credits.reshape(2, -1).mean(0)
         return Result(figures=mean_figures([figure], by_video[:, None], **BOOTSTRAP))
 
@@ -243,21 +253,6 @@ class FewShot:
         return Result(figures=figures)
 
 
-def make(known: Mapping[str, Any], name: str, settings: Mapping[str, Any], what: str) -> Any:
-    """Build what a configuration names, with its settings.
-
-    Raises:
-        ConfigError: there is no such name or setting.
-    """
-    if name not in known:
-        raise ConfigError(f"No {what} {name!r}. {did_you_mean(name, known)}")
-    names = [each.name for each in fields(known[name])]
-    for setting in settings:
-        if setting not in names:
-            raise ConfigError(f"{what} {name!r} has no setting {setting!r}. {did_you_mean(setting, names)}")
-    return known[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
-
-
 def tokens(features: Features, layer: str, modulation: str) -> np.ndarray:
     """The tokens of each video, float32 ``(N, tokens, D)``: views where positions were pooled, else those of all views.
 
@@ -315,21 +310,17 @@ def _shared_classes(train: Features, test: Features) -> int:
     Raises:
         DataError: their labels are not the same classes.
     """
-    if train.labels.ndim != test.labels.ndim:
-        raise DataError(f"{train.folder} and {test.folder}: only one of them has several labels a video.")
-    for number, (ours, theirs) in enumerate(zip(train.class_names, test.class_names, strict=False)):
-        if ours != theirs:
-            raise DataError(
-                f"Class {number} is {ours!r} in {train.folder} and {theirs!r} in {test.folder}: extract both with the "
-                "same class names."
-            )
+    check_same_classes(train, test)
     if train.labels.ndim == 2:
-        if train.labels.shape[1] != test.labels.shape[1]:
-            raise DataError(
-                f"{train.folder} has {train.labels.shape[1]} classes, and {test.folder} {test.labels.shape[1]}."
-            )
         return int(train.labels.shape[1])
     return max(len(train.class_names), len(test.class_names), int(max(train.labels.max(), test.labels.max())) + 1)
+
+
+def _overlap(train: Features, test: Features) -> str:
+    """What is to be said of test videos that are training videos, too; empty: nothing."""
+    known = set(train.names)
+    count = sum(name in known for name in test.names)
+    return f"; {count} of {len(test)} test videos have names of training videos" if count else ""
 
 
 def _groups(features: Features, attribute: str) -> np.ndarray | None:

@@ -69,7 +69,8 @@ def write_record(
 def _units(episodes: int, test: Features) -> dict[str, bool]:
     """Keys of what figures are means over: the videos, and whether they have labels; or the episodes."""
     if episodes:
-        return {f"episode {number}": True for number in range(episodes)}
+        videos = _digest_of(test.names)[:8]  # episodes of other videos are others
+        return {f"episode {number} of {videos}": True for number in range(episodes)}
     labelled = np.ones(len(test), np.bool_) if test.labels.ndim == 2 else test.labels >= 0
     keys = dict(zip(test.names, labelled.tolist(), strict=True))
     return keys if len(keys) == len(test) else {f"{name}\t{n}": bool(labelled[n]) for n, name in enumerate(test.names)}

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy import stats
 
+from pvbias.data.class_map import read_class_map
 from pvbias.errors import ConfigError, DataError, did_you_mean
 from pvbias.evaluation import Figure, Result
 from pvbias.evaluation.statistics import paired_difference
@@ -23,11 +23,14 @@ from pvbias.report import RunResults, write_results
 from pvbias.report.results import FILE_NAME, read_results, read_videos
 from pvbias.shard import Shard
 
+from .few_shot import episode_interval
+from .generalization import DomainGeneralization
 from .measured import Measured
 from .metrics import EVALUATOR
-from .protocols import PROTOCOLS, TransferProtocol, make
+from .protocols import PROTOCOLS, TransferProtocol
 from .records import write_record
 from .scores import BOOTSTRAP
+from .settings import make
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +62,12 @@ class Cell:
             if folder is not None:
                 asked[part] = {"features": str(folder), "fingerprint": _digest(folder)}
         if isinstance(self.protocol, Measured):
-            asked["run"] = hashlib.sha256((Path(self.protocol.run) / FILE_NAME).read_bytes()).hexdigest()
+            file = Path(self.protocol.run, FILE_NAME)
+            if not file.is_file():
+                raise DataError(f"{self.protocol.run} has no {FILE_NAME}: measure it with TEST.ENABLE.")
+            asked["run"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        if isinstance(self.protocol, DomainGeneralization) and self.protocol.class_map:
+            asked["class_map"] = list(map(list, read_class_map(self.protocol.class_map).pairs))
         return yaml.safe_dump(asked)
 
     def is_done(self) -> bool:
@@ -256,9 +264,7 @@ def _difference(first: RunResults, run: RunResults, figure: Figure) -> dict[str,
         raise DataError(f"{first.name} and {run.name} give the same videos of {run.data} other labels.")
     known = ~np.isnan(mine)
     if next(iter(run.videos)).startswith("episode "):
-        changes = mine - theirs
-        half = float(stats.t.ppf(0.975, len(changes) - 1) * stats.sem(changes))
-        interval: tuple[float, float] | None = (float(changes.mean()) - half, float(changes.mean()) + half)
+        interval = episode_interval(mine - theirs)
     else:
         interval = paired_difference(theirs[known], mine[known], proportion=True, **BOOTSTRAP).interval
     if interval is not None:

@@ -16,8 +16,8 @@ class FeatureArray:
     """One read-only array ``(N, V, ...)`` over shards, memory-mapped ``.npy`` files of consecutive videos.
 
     Indexed as a NumPy array is; what is asked for is read, and nothing else: ``array[3]`` of a video, ``array[3:7]``,
-    ``array[[5, 2]]``, ``array[mask]``, ``array[:, 0]``. ``numpy.asarray(array)`` is all of it in memory, and
-    :meth:`blocks` a part after another.
+    ``array[[5, 2]]``, ``array[mask]``, ``array[:, 0]``, ``array[..., 0]``. New axes and several arrays of indices are
+    an IndexError. ``numpy.asarray(array)`` is all of it in memory, and :meth:`blocks` a part after another.
 
     Where videos have different numbers of views ("windows" of videos of any length) there is no V: ``array[3]`` is of
     one video ``(V_i, ...)``, and the rest is an error that says so.
@@ -67,7 +67,8 @@ class FeatureArray:
         return int(self._starts[-1]) if self.views is None else len(self.views)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        first, *others = self._expanded(key if isinstance(key, tuple) else (key,))
+        rest = tuple(others)
         every = (slice(None), *rest)
         if self._offsets is not None:
             number = range(len(self))[first] if isinstance(first, (int, np.integer)) else self._check_even()
@@ -85,6 +86,16 @@ class FeatureArray:
                 return found[every] if rest else found
         numbers = np.arange(len(self))[first]
         return self._taken(numbers, every)
+
+    def _expanded(self, key: tuple[Any, ...]) -> list[Any]:
+        """Indices without an ellipsis, one at least."""
+        found = [int(each) if isinstance(each, np.ndarray) and not each.ndim else each for each in key]
+        if sum(np.ndim(each) > 0 for each in found) > 1 or any(each is None or np.ndim(each) > 1 for each in found):
+            raise IndexError("One list or mask of indices at most, no new axes: index numpy.asarray(array) instead.")
+        dots = [place for place, each in enumerate(found) if each is Ellipsis]
+        for place in dots[:1]:
+            found[place : place + 1] = [slice(None)] * (self.ndim - len(found) + 1)
+        return found or [slice(None)]
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         """Consecutive rows of the shards: a map of a file where one has them all, else a copy."""

@@ -37,11 +37,16 @@ def test_arrays_are_read_back_as_they_were(tmp_path, dtype, monkeypatch):
     for index in (3, -1, slice(None), slice(2, 5), slice(6, 1, -2), slice(4, 2), [5, 0, 5], np.arange(7) % 2 == 0):
         np.testing.assert_array_equal(found[index], values[index])
         np.testing.assert_array_equal(found[index, ..., 1], values[index, ..., 1])
+    for index in (..., (..., 1), (slice(1, 6), ..., 1, 0), (np.array(4), slice(None), [3, 0]), (slice(2), [1, 0, 1])):
+        np.testing.assert_array_equal(found[index], values[index])
     np.testing.assert_array_equal(np.asarray(found), values)
     np.testing.assert_array_equal(np.concatenate(list(found.blocks())), values)
     np.testing.assert_array_equal(read_features(tmp_path).logits(), values[..., :3])
     with pytest.raises(IndexError):
         found[7]
+    for index in (None, ([0, 1], [1, 0]), values[:, 0] > 0):
+        with pytest.raises(IndexError, match="no new axes"):
+            found[index]
 
 
 def test_files_are_plain_npy(tmp_path):

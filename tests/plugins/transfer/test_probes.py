@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from pvbias.plugins.transfer.probes import PROBES, NearestNeighbours
+from pvbias.plugins.transfer import logistic
+from pvbias.plugins.transfer.probes import PROBES, LogisticProbe, NearestNeighbours
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +46,13 @@ def test_a_probe_of_several_labels(videos, name):
     settings = {"attentive": {"epochs": 10, "lr": 0.003}, "sgd": {"epochs": 20}}.get(name, {})
     scores = PROBES[name](**settings).fit(inputs[:160], several[:160], 2, seed=0).scores(inputs[160:])
     assert ((scores > 0) == several[160:]).mean() > 0.8
+
+
+def test_what_went_otherwise_than_usual_is_said(videos, monkeypatch):
+    features, labels = videos
+    assert LogisticProbe(penalties=(0.1,)).fit(features, labels, 4, seed=0).description == "L-BFGS, C = 0.1"
+    one_group = LogisticProbe().fit(features, labels, 4, seed=0, groups=np.zeros(len(labels), np.int64))
+    assert one_group.description == "L-BFGS, C = 1e-06, the least of 9: there are no videos to hold out"
+    monkeypatch.setattr(logistic, "_MAX_ITERATIONS", 2)
+    ended = LogisticProbe(penalties=(100.0,)).fit(features, labels, 4, seed=0)
+    assert ended.description == "L-BFGS, C = 100, NOT CONVERGED"

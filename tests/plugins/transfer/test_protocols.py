@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pvbias.errors import ConfigError, DataError
+from pvbias.errors import DataError
 from pvbias.features import write_features
-from pvbias.plugins.transfer.protocols import PROTOCOLS, ArrowOfTime, FewShot, ProbeAccuracy, make, tokens
+from pvbias.plugins.transfer.protocols import ArrowOfTime, FewShot, ProbeAccuracy, tokens
 
 CLASSES = ["run", "walk", "jump"]
 ONE = {"penalties": [0.1]}
@@ -72,16 +72,14 @@ def test_few_shot_accuracies_have_values_of_each_episode(tmp_path):
 
 def test_other_classes_and_missing_features_are_refused(tmp_path):
     train = write(tmp_path / "train", 0)
-    with pytest.raises(DataError, match=r"Class 0 is 'run' in .* and 'walk'"):
+    with pytest.raises(DataError, match=r"3 class names and .*other 3: 'run' and 'walk'"):
         ProbeAccuracy().evaluate(train, write(tmp_path / "other", 1, classes=["walk", "run", "jump"]))
     with pytest.raises(DataError, match="no features 'embedding' on 'blur' clips"):
         ProbeAccuracy(modulations=["blur"]).evaluate(train, train)
     with pytest.raises(DataError, match="no attribute 'group'"):
         ProbeAccuracy(group_by="group").evaluate(train, train)
-    with pytest.raises(ConfigError, match="Did you mean 'probe'"):
-        make(PROTOCOLS, "prob", {}, "protocol")
-    with pytest.raises(ConfigError, match="no setting 'shot'"):
-        make(PROTOCOLS, "few_shot", {"shot": 1}, "protocol")
+    with pytest.raises(DataError, match=r"3 class names and .*unnamed 0"):
+        ProbeAccuracy().evaluate(train, write(tmp_path / "unnamed", 1, classes=[]))
 
 
 def test_tokens_of_kept_maps_are_their_positions_channels_last(tmp_path):

@@ -117,6 +117,45 @@ def test_a_cell_of_other_settings_or_features_is_made_anew(table_of, tmp_path):
     assert not read_table(path, tmp_path).cells[0].is_done()
 
 
+def test_a_class_map_that_was_mended_is_read_again(table_of, tmp_path):
+    features, names = table_of.args[0].parent / "mimetics", list("abc")
+    logits = {("logits", "original"): np.eye(3, dtype=np.float32)}
+    write_features(features / "test", logits, names, labels=[0, 1, 2], class_names=names)
+    (tmp_path / "map.csv").write_text("ours,theirs\na,a\nb,b\n")
+    content = {
+        "models": {"plain": str(features)},
+        "data": {"mimetics": {"test": "test"}},
+        "protocols": {"shared": {"protocol": "generalization", "class_map": str(tmp_path / "map.csv")}},
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(content))
+    table = read_table(tmp_path / "table.yaml", tmp_path)
+    table.compute()
+    assert table.cells[0].is_done()
+    (tmp_path / "map.csv").write_text("ours,theirs\na,a\nc,c\n")
+    assert not table.cells[0].is_done()
+
+
+def test_episodes_of_other_videos_are_not_paired(tmp_path):
+    """A network that could not use one of the videos is given other episodes."""
+    generator = np.random.default_rng(0)
+    for model, videos in (("all", 30), ("fewer", 27)):
+        embeddings = generator.normal(size=(videos, 4)).astype(np.float32)
+        names, labels = [f"{number}.mp4" for number in range(videos)], np.arange(videos) % 3
+        write_features(tmp_path / model / "test", {("embedding", "original"): embeddings}, names, labels=labels)
+    few = {"protocol": "few_shot", "classifier": "centroid", "ways": 3, "shots": 1, "queries": 2, "episodes": 4}
+    content = {
+        "models": {name: str(tmp_path / name) for name in ("all", "fewer")},
+        "data": {"one": {"test": "test"}},
+        "protocols": {"3-way": few},
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(content))
+    table = read_table(tmp_path / "table.yaml", tmp_path)
+    table.compute()
+    _, row = table.rows()
+    assert row["difference"] is not None
+    assert row["difference_low"] is None
+
+
 def test_the_page_shows_where_networks_differ(alone, tmp_path):
     differing = disagreements(alone)
     assert [each.title for each in differing] == [
@@ -141,6 +180,10 @@ def test_a_configuration_with_a_mistake_is_refused(tmp_path):
         ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "probe"}}}, "no 'train'"),
         ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "tsne", "data": ["y"]}}}, "has 'y'"),
         ({"models": {"a": "b"}, "data": {"x": {}}, "protocols": {}, "dta": 1}, "Did you mean 'data'"),
+        (
+            {"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "tsne", "seed": "x"}}},
+            "seed is 'x'",
+        ),
     ):
         path.write_text(yaml.safe_dump(content))
         with pytest.raises(ConfigError, match=message):
