@@ -14,6 +14,7 @@ from pvbias.data.class_map import read_class_map
 from pvbias.errors import DataError, did_you_mean
 from pvbias.evaluation import Result
 from pvbias.features import Features
+from pvbias.report.per_video import spread
 
 from .scores import BOOTSTRAP, evaluate_scores
 
@@ -59,7 +60,10 @@ class DomainGeneralization:
                 of_videos = logsumexp(logs, axis=1) - np.log(logs.shape[1])
                 note = f"{len(names)} shared classes, told apart among {scores.shape[2]}; nothing trained"
                 figures = evaluate_scores(of_videos, labels[chosen], variant=modulation, note=note, **BOOTSTRAP)
-                result.figures += [replace(each, name=f"{each.name}_among_{among}") for each in figures]
+                result.figures += [
+                    replace(each, name=f"{each.name}_among_{among}", values=spread(each.values, chosen))
+                    for each in figures
+                ]
         return result
 
     def _shared(self, test: Features) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -210,10 +210,9 @@ def _cell(
     splits: Mapping[str, str],
     out: Path,
 ) -> Cell:
-    asked = {
-        key: value.format(model=model, data=data) if key == "run" and isinstance(value, str) else value
-        for key, value in settings.items()
-    }
+    asked = dict(settings)
+    if isinstance(asked.get("run"), str):
+        asked["run"] = asked["run"].replace("{model}", model).replace("{data}", data)
     protocol: TransferProtocol = make(PROTOCOLS, kind, asked, "protocol")
     parts = {}
     for part in ("train", "test"):
