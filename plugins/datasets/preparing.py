@@ -36,9 +36,7 @@ from .official import Official, OfficialFiles, OfficialVideo
 #: Names in the folder of lists, beside CLASS_NAMES.
 LINK, REPORT, MISSING = "videos", "report.json", "missing.csv"
 
-#: Of files that may be whole videos or cut ones, how many are opened to see which.
-_OPENED = 5
-#: Seconds that a cut file may be longer than the part that it holds.
+#: Seconds that a cut file may be longer than the part that it holds, and a whole one end before it.
 _MARGIN = 2.0
 
 
@@ -146,26 +144,36 @@ def _cut(video: OfficialVideo) -> OfficialVideo:
 def _are_whole(found: Sequence[tuple[OfficialVideo, str]], index: VideoIndex) -> bool:
     """Whether files that have the name of a whole video are whole, or hold just the part that is meant.
 
+    Each of them is opened. One that may be either, a whole video that is hardly longer than its part, is as the others.
+
     Raises:
         DataError: some are, and others not.
     """
     kinds: dict[bool, str] = {}
-    for video, name in found[:: max(len(found) // _OPENED, 1)]:
-        path = index.paths[name]
-        if video.end is None or os.path.isdir(path):
-            kinds[False] = name
-            continue
-        try:
-            with closing(open_file(path, current_cache())) as opened:
-                kinds[opened.duration > video.end - (video.start or 0.0) + _MARGIN] = name
-        except BadVideoError:
-            continue  # `pvbias data check` tells
+    for video, name in found:
+        whole = _is_whole(video, index.paths[name])
+        if whole is not None:
+            kinds.setdefault(whole, name)
     if len(kinds) > 1:
         raise DataError(
             f"{kinds[True]!r} in {index.folder} is longer than the clip that is listed, and {kinds[False]!r} is not: "
             "are these whole videos or the clips cut from them? Put the two kinds into folders of their own."
         )
     return True in kinds
+
+
+def _is_whole(video: OfficialVideo, path: str) -> bool | None:
+    """Whether a file is a whole video, by its length; None: that does not tell."""
+    if video.end is None or os.path.isdir(path):
+        return False
+    try:
+        with closing(open_file(path, current_cache())) as opened:
+            duration = opened.duration
+    except BadVideoError:
+        return None  # `pvbias data check` tells
+    if duration < video.end - _MARGIN:
+        return False
+    return True if duration > video.end - (video.start or 0.0) + _MARGIN else None
 
 
 def _write(

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..errors import DataError
 from ..storage import expand
-from .annotations.names import ClassNumbers
+from .annotations.names import ClassNumbers, loosely
 from .annotations.text import read_text
 
 
@@ -79,7 +79,8 @@ def read_class_map(path: str | os.PathLike) -> ClassMap:
         if ours in known:
             raise DataError(f"{file}: the class {ours!r} of {source} is there twice.")
         known[ours] = theirs
-    mixed = next((name for name in known if name in known.values() and known[name] != name), None)
+    targets = set(map(loosely, known.values()))
+    mixed = next((name for name in known if loosely(name) in targets - {loosely(known[name])}), None)
     if mixed is not None:
         raise DataError(
             f"{file}: {mixed!r} is {known[mixed]!r} as a class of {source}, and itself as one of {target}: there is no "

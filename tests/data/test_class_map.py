@@ -23,6 +23,7 @@ def test_classes_of_either_data_set(tmp_path):
         ("ours,theirs\na,\n", "is no class map, .*'a,'"),
         ("ours,theirs\na,x\na,y\n", "the class 'a' of ours is there twice"),
         ("ours,theirs\na,b\nb,c\n", "'b' is 'c' as a class of ours, and itself as one of theirs"),
+        ("ours,theirs\na,golf\nGolf,c\n", "'Golf' is 'c' as a class of ours, and itself as one of theirs"),
     ],
 )
 def test_other_files(tmp_path, text, said):

@@ -66,6 +66,8 @@ def read_v2(files: OfficialFiles | None, videos: VideoIndex) -> Official:
                 raise wrong_line(where, str(item), '{"id": "123", "template": "Doing [something]", ...}')
             identifier = str(item["id"])
             label = answers.get(identifier)
+            if answers and label is None:
+                raise DataError(f"{where}: test-answers.csv has no line of the video {identifier}. It is cut off.")
             if "template" in item:
                 label = classes.named(item["template"].replace("[", "").replace("]", ""), where)
             objects = ", ".join(map(str, item.get("placeholders", ())))

@@ -98,10 +98,23 @@ def test_whole_videos_are_told_from_clips_by_their_length(tmp_path):
     write_video(tmp_path / "videos" / "00000000004.mp4", 20, fps=2)
     with pytest.raises(DataError, match=r"is longer than the clip that is listed, and .* is not"):
         prepare("mimetics", tmp_path, other_counts=True)
-    (tmp_path / "videos" / "00000000003.mp4").unlink()
+    # A whole one among many clips is seen, too.
+    for number in (2, *range(5, 17)):
+        write_video(tmp_path / "videos" / f"{number:011d}.mp4", 2, fps=2)
+    with pytest.raises(DataError, match=r"'00000000003.mp4' in .* is longer than the clip that is listed"):
+        prepare("mimetics", tmp_path, other_counts=True)
+    for number in (2, 3, *range(5, 17)):
+        (tmp_path / "videos" / f"{number:011d}.mp4").unlink()
     prepare("mimetics", tmp_path, other_counts=True)
     (record,) = read_annotation(tmp_path / "lists" / "mimetics" / "test.csv").records
     assert (record.start, record.end) == (None, None)
+    # Of 1 to 11 s, 12 s are the whole video or its clip: as the others are.
+    (tmp_path / "videos" / "00000000004.mp4").unlink()
+    write_video(tmp_path / "videos" / "00000000001.mp4", 24, fps=2)
+    write_video(tmp_path / "videos" / "00000000003.mp4", 28, fps=2)
+    prepare("mimetics", tmp_path, other_counts=True)
+    records = read_annotation(tmp_path / "lists" / "mimetics" / "test.csv").records
+    assert [(record.start, record.end) for record in records] == [(1.0, 11.0), (3.0, 13.0)]
 
 
 def test_a_video_that_may_be_one_of_two_is_an_error(tmp_path):

@@ -30,13 +30,13 @@ def test_the_class_is_the_template_without_brackets(tmp_path):
                 "placeholders": ["cup", "a, b"],
             }
         ],
-        **{"test.json": '[{"id": "5"}, {"id": "6"}]', "test-answers.csv": "6;Letting something roll, so it stops\n"},
+        **{"test.json": '[{"id": "6"}]', "test-answers.csv": "6;Letting something roll, so it stops\n"},
     )
     assert official.class_names == ("Letting something roll, so it stops", "Putting something on a surface")
     (video,) = official.splits["train"]
     assert (video.name, video.label) == ("74225", "Putting something on a surface")
     assert video.attributes == {"objects": "cup, a, b"}
-    assert [video.label for video in official.splits["test"]] == [None, "Letting something roll, so it stops"]
+    assert [video.label for video in official.splits["test"]] == ["Letting something roll, so it stops"]
     assert "there is no validation.json or something-something-v2-validation.json" in official.absent["val"]
 
 
@@ -85,3 +85,6 @@ def test_json_of_other_files(tmp_path):
         read("ssv2", tmp_path / "b", {"labels.json": '["a", "b"]'})
     with pytest.raises(DataError, match="there is no class 'Waving something'"):
         v2(tmp_path / "c", [{"id": "1", "template": "Waving [something]"}])
+    answers = "5;Letting something roll, so it stops\n"
+    with pytest.raises(DataError, match=r"test\.json: entry 2: test-answers\.csv has no line of the video 6"):
+        v2(tmp_path / "d", [], **{"test.json": '[{"id": "5"}, {"id": "6"}]', "test-answers.csv": answers})
