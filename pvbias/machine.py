@@ -15,12 +15,12 @@ import torch
 from .hardware import available_cores
 
 #: mallopt's parameters, from malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-#: Of M_MMAP_MAX: glibc's default.
-_MMAP_MAX = 65536
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+#: What glibc starts with: at most so many blocks of so many bytes or more come from the system one by one.
+_MMAP_MAX, _MMAP_THRESHOLD = 65536, 128 << 10
 
-#: Whether glibc keeps freed memory in this process, for the record; and whether it does at the moment.
-_keeps_memory = _keeping = False
+#: Whether glibc keeps freed memory in this process, for the record; and whether it does not for the moment.
+_keeps_memory = _gives_back = False
 
 
 def prepare_process(processes: int = 1) -> None:
@@ -77,30 +77,32 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def _keep_memory() -> None:
-    global _keeps_memory, _keeping
+    global _keeps_memory
     if platform.libc_ver()[0] != "glibc":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    _keeps_memory = _keeping = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    _keeps_memory = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def keep_freed_memory(kept: bool) -> None:
-    """Let glibc keep freed memory in this process as :func:`prepare_process` has made it, or take large blocks from the
-    system and give them back, one by one.
+    """Let glibc keep freed memory in this process as far as it does, or take large blocks from the system and give them
+    back, one by one.
 
-    The latter is for work whose sizes change, and takes what was kept back at once. Kept memory would grow to many
-    times what is in use: until glibc 2.37 what has been freed is not found again by an aligned request of the same
-    size, and torch's are aligned. (To give it back now and then is not enough: NumPy asks for huge pages for its large
-    arrays, and the kernel then fills again, some megabytes a second, what was given back from between them.)
+    The latter is for work whose sizes change, and gives back at once what was kept. Kept memory, and glibc by itself
+    keeps blocks of up to 32 MiB, would grow to many times what is in use: until glibc 2.37 what has been freed is not
+    found again by an aligned request of the same size, and torch's are aligned.
     """
-    global _keeping
-    if not _keeps_memory or kept == _keeping:
+    global _gives_back
+    if kept is not _gives_back or platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(_M_MMAP_MAX, 0 if kept else _MMAP_MAX)
     if not kept:
+        libc.mallopt(_M_MMAP_MAX, _MMAP_MAX)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
         libc.malloc_trim(0)
-    _keeping = kept
+    elif _keeps_memory:
+        libc.mallopt(_M_MMAP_MAX, 0)
+    _gives_back = not kept
 
 
 def peak_memory(device: torch.device) -> int:
