@@ -15,7 +15,7 @@ from .logistic import fit_penalized, held_out_part
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedProbe:
     """A probe that has been fitted.
 
     Attributes:
@@ -33,7 +33,7 @@ class Probe(Protocol):
 
     def fit(
         self, features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, groups: np.ndarray | None = None
-    ) -> Fitted:
+    ) -> FittedProbe:
         """Fit a classifier.
 
         Args:
@@ -59,7 +59,7 @@ class LogisticProbe:
 
     def fit(
         self, features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, groups: np.ndarray | None = None
-    ) -> Fitted:
+    ) -> FittedProbe:
         """See :class:`Probe`."""
         found, c = fit_penalized(features, labels, num_classes, penalties=self.penalties, seed=seed, groups=groups)
         count, words = len(self.penalties), f"L-BFGS, C = {c:g}"
@@ -67,7 +67,7 @@ class LogisticProbe:
             words += f", chosen of {count} on a held-out fifth"
         elif count > 1:
             words += f", the least of {count}: there are no videos to hold out"
-        return Fitted(found.scores, words if found.converged else f"{words}, NOT CONVERGED")
+        return FittedProbe(found.scores, words if found.converged else f"{words}, NOT CONVERGED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class SgdProbe:
 
     def fit(
         self, features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, groups: np.ndarray | None = None
-    ) -> Fitted:
+    ) -> FittedProbe:
         """See :class:`Probe`."""
         generator = torch.Generator().manual_seed(seed)
         layer = _seeded(lambda: nn.Linear(features.shape[1], num_classes), generator)
@@ -107,7 +107,7 @@ class SgdProbe:
             _train_epoch(layer, optimizer, features, labels, self.batch_size, generator)
             schedule.step()
         words = f"SGD, {self.epochs} epochs from {self.lr:g}, a tenth every {self.lr_step}, decay {self.weight_decay:g}"
-        return Fitted(lambda tested: _scores(layer, tested), words)
+        return FittedProbe(lambda tested: _scores(layer, tested), words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class NearestNeighbours:
 
     def fit(
         self, features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, groups: np.ndarray | None = None
-    ) -> Fitted:
+    ) -> FittedProbe:
         """See :class:`Probe`."""
         known = nn.functional.normalize(torch.from_numpy(features), dim=1)
         targets = labels if labels.ndim == 2 else labels[:, None] == np.arange(num_classes)
@@ -142,7 +142,7 @@ class NearestNeighbours:
             # Of several labels the sigmoid, not the softmax, gives the shares back.
             return (found.logit() if labels.ndim == 2 else found.log()).numpy()
 
-        return Fitted(scores, f"{count} nearest neighbours by cosine, temperature {self.temperature:g}")
+        return FittedProbe(scores, f"{count} nearest neighbours by cosine, temperature {self.temperature:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ class AttentiveProbe:
 
     def fit(
         self, features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, groups: np.ndarray | None = None
-    ) -> Fitted:
+    ) -> FittedProbe:
         """See :class:`Probe`."""
         generator = torch.Generator().manual_seed(seed)
         dims = features.shape[-1]
@@ -178,7 +178,7 @@ class AttentiveProbe:
             _train_epoch(network, optimizer, features, labels, self.batch_size, generator)
             schedule.step()
         words = f"one cross-attention block of {heads} heads, AdamW, {self.epochs} epochs from {self.lr:g}"
-        return Fitted(lambda tested: _scores(network, tested), words)
+        return FittedProbe(lambda tested: _scores(network, tested), words)
 
 
 #: By the name under which configurations have them.

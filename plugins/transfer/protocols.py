@@ -19,7 +19,7 @@ from .embedding import Tsne
 from .few_shot import CLASSIFIERS, episode_accuracies, episode_interval, episodes
 from .generalization import DomainGeneralization
 from .measured import Measured
-from .probes import PROBES, Fitted, Probe
+from .probes import PROBES, FittedProbe, Probe
 from .scores import BOOTSTRAP, evaluate_scores, mean_credits
 from .settings import make
 
@@ -78,7 +78,7 @@ class ProbeAccuracy:
         groups = _groups(train, self.group_by)
         overlap = _overlap(train, test)
         result = Result(tables={"fits": []})
-        own: list[Fitted] = []
+        own: list[FittedProbe] = []
         for modulation in dict.fromkeys([ORIGINAL, *self.modulations]):
             fitted = self._fit(probe, train, modulation, num_classes, groups)
             own = own or fitted
@@ -91,7 +91,7 @@ class ProbeAccuracy:
 
     def _fit(
         self, probe: Probe, train: Features, modulation: str, num_classes: int, groups: np.ndarray | None
-    ) -> list[Fitted]:
+    ) -> list[FittedProbe]:
         chosen = _labelled(train)
         features, labels = self._features(train, modulation)[chosen], train.labels[chosen]
         _check_two_classes(labels, train)
@@ -112,7 +112,7 @@ class ProbeAccuracy:
     def _add(
         self,
         result: Result,
-        fitted: Sequence[Fitted],
+        fitted: Sequence[FittedProbe],
         test: Features,
         modulation: str,
         overlap: str,
