@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pvbias.config import load_cfg
-from pvbias.plugin_loading import load_plugins
+from pvbias.config.keys import DECLARED
 from pvbias.registries import ALL
 
 PROJECTS = Path(__file__).parents[2] / "projects"
@@ -26,9 +26,10 @@ TENSORBOARD: {ENABLE: False}
 
 @contextmanager
 def importable():
-    """The example plugins where Python finds them; afterwards nothing of them is registered."""
-    load_plugins()  # what the built-in ones register stays
+    """The example plugins where Python finds them; afterwards nothing of them is registered or declared."""
+    load_cfg()  # what the built-in ones register and declare stays
     restore = [registry.snapshot() for registry in ALL.values()]
+    declared = dict(DECLARED)
     sys.path.insert(0, str(PROJECTS))
     try:
         yield
@@ -36,6 +37,8 @@ def importable():
         sys.path.remove(str(PROJECTS))
         for undo in restore:
             undo()
+        for key in DECLARED.keys() - declared.keys():
+            del DECLARED[key]
         for name in [name for name in sys.modules if name.partition(".")[0] == "example_plugins"]:
             del sys.modules[name]
 
