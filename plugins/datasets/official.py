@@ -110,15 +110,29 @@ class OfficialFiles:
         return None
 
     def require(self, *names: str) -> Path:
-        """As :meth:`find`.
+        """The first of some alternative names that is there.
 
         Raises:
-            DataError: none of them is there.
+            DataError: none of them is there, or two different files have it.
         """
         path = self.find(*names)
         if path is None:
             raise DataError(self.absent(*names))
         return path
+
+    def of_splits(self, official: Official, names: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Path]]:
+        """The splits whose files are there, and their files; ``official.absent`` says why others are not.
+
+        Args:
+            official: gets the reasons.
+            names: alternative names of each split's file.
+        """
+        for split, known in names.items():
+            path = self.find(*known)
+            if path is None:
+                official.absent[split] = self.absent(*known)
+            else:
+                yield split, path
 
     def absent(self, *names: str) -> str:
         """The sentence that says that none of some alternative names is there, and what is."""

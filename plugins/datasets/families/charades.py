@@ -20,12 +20,7 @@ def read(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     assert files is not None
     names = _classes(files.require("Charades_v1_classes.txt"))
     official = Official(class_names=Classes([*names.values()], "Charades_v1_classes.txt").names)
-    for split in ("train", "test"):
-        name = f"Charades_v1_{split}.csv"
-        path = files.find(name)
-        if path is None:
-            official.absent[split] = files.absent(name)
-            continue
+    for split, path in files.of_splits(official, {split: [f"Charades_v1_{split}.csv"] for split in ("train", "test")}):
         official.splits[split] = []
         for where, row in table_of(path, ("id", "subject", "scene", "actions", "length")):
             found: dict[str, None] = {}

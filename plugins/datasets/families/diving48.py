@@ -24,12 +24,8 @@ def read(files: OfficialFiles | None, videos: VideoIndex, *, prefix: str) -> Off
     classes = Classes(["+".join(map(str, each)) for each in vocabulary], path)
     parts = {"+".join(map(str, each)): dict(zip(_PARTS, map(str, each), strict=True)) for each in vocabulary}
     official = Official(class_names=classes.names)
-    for split in ("train", "test"):
-        name = f"{prefix}_{split}.json"
-        own = files.find(name)
-        if own is None:
-            official.absent[split] = files.absent(name)
-            continue
+    names = {split: [f"{prefix}_{split}.json"] for split in ("train", "test")}
+    for split, own in files.of_splits(official, names):
         document = json_of(own)
         if not isinstance(document, list):
             raise DataError(f"{own} is no JSON array of clips, which is Diving48's form.")

@@ -25,14 +25,11 @@ def read(files: OfficialFiles | None, videos: VideoIndex, *, number: str) -> Off
     categories = _categories(files.require(f"gym{number}_categories.txt"), files.find("set_categories.txt"))
     classes = Classes([name for name, _ in categories], f"gym{number}_categories.txt")
     official = Official(class_names=classes.names)
-    for split, names in {
+    names = {
         "train": (f"gym{number}_train_element_v1.1.txt", f"gym{number}_train_element_v1.0.txt"),
         "val": (f"gym{number}_val_element.txt",),
-    }.items():
-        path = files.find(*names)
-        if path is None:
-            official.absent[split] = files.absent(*names)
-            continue
+    }
+    for split, path in files.of_splits(official, names):
         official.splits[split] = []
         for where, line in lines_of(path):
             match = _CLIP.fullmatch(line)

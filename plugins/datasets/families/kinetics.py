@@ -31,13 +31,8 @@ def read(files: OfficialFiles | None, videos: VideoIndex, *, number: str) -> Off
     """
     assert files is not None
     official = Official(class_names=())
-    for split in _SPLITS:
-        names = _file_names(split, number)
-        path = files.find(*names)
-        if path is None:
-            official.absent[split] = files.absent(*names)
-        else:
-            official.splits[split] = [*clips(path)]
+    names = {split: _file_names(split, number) for split in _SPLITS}
+    official.splits = {split: [*clips(path)] for split, path in files.of_splits(official, names)}
     if not official.splits:
         raise DataError(f"Kinetics: {official.absent['train']}")
     named = {video.label for found in official.splits.values() for video in found} - {None}
@@ -101,7 +96,7 @@ def read_mini(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     """Read mini-Kinetics-200: lists of identifiers, whose labels and times are in those of Kinetics-400."""
     assert files is not None
     official = Official(class_names=())
-    lists = {split: files.find(f"{split}_ytid_list.txt") for split in ("train", "val")}
+    lists = dict(files.of_splits(official, {split: [f"{split}_ytid_list.txt"] for split in ("train", "val")}))
     known: dict[str, OfficialVideo] = {}
     for split in _SPLITS:
         path = files.find(*_file_names(split, "400"))
@@ -112,9 +107,6 @@ def read_mini(files: OfficialFiles | None, videos: VideoIndex) -> Official:
             f"{files.absent('train.csv')}. Put Kinetics-400's files beside them."
         )
     for split, path in lists.items():
-        if path is None:
-            official.absent[split] = files.absent(f"{split}_ytid_list.txt")
-            continue
         listed = [(where, line) for where, line in lines_of(path)]
         bad = next(((where, line) for where, line in listed if len(line) != 11), None)
         if bad is not None:

@@ -16,11 +16,7 @@ def read(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     assert files is not None
     classes = _classes(files.require("moments_categories.txt"))
     official = Official(class_names=classes.names)
-    for split, name in (("train", "trainingSet.csv"), ("val", "validationSet.csv")):
-        path = files.find(name)
-        if path is None:
-            official.absent[split] = files.absent(name)
-            continue
+    for split, path in files.of_splits(official, {"train": ["trainingSet.csv"], "val": ["validationSet.csv"]}):
         official.splits[split] = []
         for where, line in lines_of(path):
             (cells,) = csv.reader([line])

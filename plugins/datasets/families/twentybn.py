@@ -23,12 +23,8 @@ def read(files: OfficialFiles | None, videos: VideoIndex, *, prefix: str) -> Off
     path = files.require(f"{prefix}-labels.csv")
     classes = Classes([line for _, line in lines_of(path)], path)
     official = Official(class_names=classes.names)
-    for split, word in _SPLITS.items():
-        name = f"{prefix}-{word}.csv"
-        own = files.find(name)
-        if own is None:
-            official.absent[split] = files.absent(name)
-            continue
+    names = {split: [f"{prefix}-{word}.csv"] for split, word in _SPLITS.items()}
+    for split, own in files.of_splits(official, names):
         official.splits[split] = []
         for where, line in lines_of(own):
             identifier, _, label = line.partition(";")
@@ -45,12 +41,8 @@ def read_v2(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     path = files.require("labels.json", "something-something-v2-labels.json")
     classes = _numbered_classes(path)
     official = Official(class_names=classes.names)
-    for split, word in _SPLITS.items():
-        names = (f"{word}.json", f"something-something-v2-{word}.json")
-        own = files.find(*names)
-        if own is None:
-            official.absent[split] = files.absent(*names)
-            continue
+    names = {split: [f"{word}.json", f"something-something-v2-{word}.json"] for split, word in _SPLITS.items()}
+    for split, own in files.of_splits(official, names):
         answers = _answers(files, classes) if split == "test" else {}
         if split == "test" and not answers:
             official.notes.append("test: there is no test-answers.csv, so its videos have no labels.")

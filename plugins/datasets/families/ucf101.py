@@ -20,14 +20,8 @@ def read(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     assert files is not None
     classes = _classes(files.require("classInd.txt"))
     official = Official(class_names=classes.names)
-    for kind in ("train", "test"):
-        for number in (1, 2, 3):
-            name = f"{kind}list{number:02d}.txt"
-            path = files.find(name)
-            if path is None:
-                official.absent[f"{kind}{number}"] = files.absent(name)
-            else:
-                official.splits[f"{kind}{number}"] = [*_videos(path, classes)]
+    names = {f"{kind}{number}": [f"{kind}list{number:02d}.txt"] for kind in ("train", "test") for number in (1, 2, 3)}
+    official.splits = {split: [*_videos(path, classes)] for split, path in files.of_splits(official, names)}
     return official
 
 
