@@ -154,8 +154,8 @@ def _baseline(features: np.ndarray, drawn: Sequence[Episode]) -> Iterator[np.nda
     initial, bias, order = torch.stack(weights), torch.stack(biases), torch.stack(orders)
     # Everything that the steps need: products of support and support, and of initial weights and support.
     gram, first_scores = support @ support.mT, support @ initial.mT
-    factor, combined = torch.ones(len(drawn), 1, 1), torch.zeros(len(drawn), count, ways, dtype=torch.float64)
-    factor = factor.double()
+    factor = torch.ones(len(drawn), 1, 1, dtype=torch.float64)
+    combined = torch.zeros(len(drawn), count, ways, dtype=torch.float64)
     moments = [torch.zeros_like(each) for each in (factor, combined, bias)]
     episode_of = torch.arange(len(drawn))[:, None]
     step = 0

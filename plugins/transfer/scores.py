@@ -10,13 +10,10 @@ import torch
 
 from pvbias.evaluation import Figure
 from pvbias.evaluation.accuracy import top_k_credit
-from pvbias.evaluation.statistics import mean_figures, percentile_interval
+from pvbias.evaluation.statistics import mean_figures, percentile_interval, resampled_counts
 
 #: Resamples and seed of the bootstrap, as for :func:`pvbias.evaluation.statistics.resampled_means`.
 BOOTSTRAP = {"samples": 2000, "seed": 0}
-
-#: Entries of a matrix of resamples that are in memory at a time.
-_CHUNK = 1 << 22
 
 
 def evaluate_scores(
@@ -109,12 +106,7 @@ def _average_precision(scores: np.ndarray, positive: np.ndarray, counts: np.ndar
 def _resampled_counts(videos: int, samples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each video is drawn, float64 ``(b, n)``, some at a time: first each once, then in B resamples."""
     yield np.ones((1, videos))
-    generator = np.random.default_rng(seed)
-    at_once = max(_CHUNK // videos, 1)
-    for start in range(0, samples, at_once):
-        rows = min(at_once, samples - start)
-        drawn = generator.integers(videos, size=(rows, videos)) + np.arange(rows)[:, None] * videos
-        yield np.bincount(drawn.ravel(), minlength=rows * videos).reshape(rows, videos).astype(np.float64)
+    yield from resampled_counts(np.random.default_rng(seed), videos, samples)
 
 
 def _from_draws(template: Figure, draws: np.ndarray) -> Figure:

@@ -11,7 +11,7 @@ The videos are the sample, and never their clips, which are not independent of o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -58,17 +58,22 @@ def resampled_means(columns: np.ndarray, *, samples: int, seed: int) -> np.ndarr
         first = np.linspace(0, len(columns), _GROUPS, endpoint=False).astype(np.int64)
         sizes = np.diff(first, append=len(columns)).astype(np.float64)
         columns = np.add.reduceat(columns[order], first)
-    units = len(columns)
-    rows_at_once = max(_CHUNK // units, 1)
     means = np.empty((samples, columns.shape[1]))
+    start = 0
+    for drawn in resampled_counts(generator, len(columns), samples):
+        means[start : start + len(drawn)] = drawn @ columns / (drawn @ sizes)[:, None]
+        start += len(drawn)
+    return means
+
+
+def resampled_counts(generator: np.random.Generator, units: int, samples: int) -> Iterator[np.ndarray]:
+    """How often each of n units is drawn in each of B resamples, float64 ``(b, n)``, some resamples at a time: a matrix
+    product then serves all columns at once."""
+    rows_at_once = max(_CHUNK // units, 1)
     for start in range(0, samples, rows_at_once):
         rows = min(rows_at_once, samples - start)
-        drawn = generator.integers(units, size=(rows, units))
-        # How often each unit was drawn: a matrix product then serves all columns at once.
-        drawn += np.arange(rows)[:, None] * units
-        counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-        means[start : start + rows] = counts @ columns / (counts @ sizes)[:, None]
-    return means
+        drawn = generator.integers(units, size=(rows, units)) + np.arange(rows)[:, None] * units
+        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
