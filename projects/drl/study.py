@@ -32,7 +32,15 @@ from matplotlib import pyplot
 from pvbias.config import load_cfg
 from pvbias.report.results import FILE_NAME, RunResults, read_results
 from pvbias.run.study import Run, Study, add_arguments, figure_value
-from pvbias.run.study_tables import Pair, add_data_arguments, read_weights, side_by_side, spread, write_tables
+from pvbias.run.study_tables import (
+    Pair,
+    StudyTables,
+    add_data_arguments,
+    read_weights,
+    side_by_side,
+    spread,
+    write_tables,
+)
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -183,21 +191,8 @@ def transfer(target: str, stage: str, model: str, start: str) -> Stage:
     return Stage(name=name, schedule=f"{target}/{stage}", model=model, start=pretraining(model, start))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """What the tables are made from.
-
-    Attributes:
-        study: where the runs are, and how they are made.
-        data: folder of the data sets' folders; None: nothing is run.
-        seeds: of the trainings.
-        weights: of pre-trained networks by the name of their stage, which is then a test of them.
-    """
-
-    study: Study
-    data: Path | None
-    seeds: tuple[int, ...]
-    weights: Mapping[str, str] = field(default_factory=dict)
+class Tables(StudyTables):
+    """The runs of the paper's tables, by what they are made from."""
 
     def results(self, stage: Stage) -> list[RunResults]:
         """The results of a stage with each seed; what is missing is run first, what it starts from before it."""

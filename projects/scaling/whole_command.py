@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import statistics
 import subprocess
 import sys
@@ -80,7 +79,7 @@ def _pvbias(file: Path, folder: Path) -> float:
 
 def _timed(command: list[str]) -> float:
     begun = time.perf_counter()
-    done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return time.perf_counter() - begun

@@ -17,7 +17,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +29,14 @@ from scipy import stats
 
 from pvbias.report.results import RunResults
 from pvbias.run.study import Run, Study, add_arguments, figure_value, rank_correlation, start
-from pvbias.run.study_tables import add_data_arguments, read_weights, side_by_side, spread, write_tables
+from pvbias.run.study_tables import (
+    StudyTables,
+    add_data_arguments,
+    read_weights,
+    side_by_side,
+    spread,
+    write_tables,
+)
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -83,21 +90,8 @@ ALPHA = 0.05
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """What the tables are made from.
-
-    Attributes:
-        study: where the runs are, and how they are made.
-        data: folder of the data sets' folders; None: nothing is run.
-        seeds: of the trainings.
-        weights: of networks that are trained already, by data set: tested, and fine-tuned, instead of trained.
-    """
-
-    study: Study
-    data: Path | None
-    seeds: tuple[int, ...]
-    weights: Mapping[str, str] = field(default_factory=dict)
+class Tables(StudyTables):
+    """The runs of Table 1 and Figure 2, by what they are made from."""
 
     def scratch(self) -> dict[str, list[RunResults]]:
         """Trainings from random weights on each data set, by seed, run together where they are missing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigError, did_you_mean
@@ -15,6 +16,23 @@ from .study import Study
 
 #: A paper's figure (None: it has none), and ours of each seed.
 Pair = tuple[float | None, Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTables:
+    """What a study's tables are made from; subclasses make its runs.
+
+    Attributes:
+        study: where the runs are, and how they are made.
+        data: folder of the data sets' folders; None: nothing is run.
+        seeds: of the trainings.
+        weights: of networks that are trained already, by the name of their training: tested instead of trained.
+    """
+
+    study: Study
+    data: Path | None
+    seeds: tuple[int, ...]
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
