@@ -74,7 +74,8 @@ def _pvbias(file: Path, folder: Path) -> float:
     out = Path(tempfile.mkdtemp(dir=folder))
     command = [sys.executable, "-m", "pvbias.tools.main", "measure", "--model", "x3d_xs", "--data", str(file)]
     options = ["--weights", str(folder / "weights.pth"), "--workers", "1", "--out", str(out)]
-    return _timed([*command, *options, "--metrics", "accuracy", "modulated_accuracy", "dynamic_score"])
+    measured = ["--metrics", "accuracy", "modulated_accuracy", "dynamic_score", "--set", "DATA.TEST_CROP_SIZE", "160"]
+    return _timed([*command, *options, *measured])
 
 
 def _timed(command: list[str]) -> float:
