@@ -14,11 +14,12 @@ from torch import Tensor
 from pvbias.config import complete
 from pvbias.data import TrainBatch, build_source, build_train_loader, count_classes
 from pvbias.data.record_list import field_of
-from pvbias.engine.transform import MiniBatch, apply_transforms, build_transforms
+from pvbias.engine.transform import MiniBatch, Transform, apply_transforms, build_transforms
 from pvbias.errors import ConfigError
 from pvbias.evaluation.sample_clips import clip_strip
 from pvbias.files import write_atomically
 from pvbias.models import build_recognizer
+from pvbias.needs import union
 from pvbias.report.tables import image_uri
 from pvbias.report.templating import render_template
 
@@ -55,7 +56,7 @@ def write_clips(cfg: CfgNode, path: Path, *, count: int) -> Path:
         ``path``.
 
     Raises:
-        ConfigError: a transform needs labels, and the list has none.
+        ConfigError: a transform needs labels, and the list has none; or it has to be prepared from all training videos.
         DataError: the list cannot be read, or has nothing but bad videos.
     """
     source = build_source(cfg, "train")
@@ -64,9 +65,11 @@ def write_clips(cfg: CfgNode, path: Path, *, count: int) -> Path:
     classes = count_classes(source) if labelled else 1
     # Nothing is classified: a network of one class is none.
     cfg = _of_size(complete(cfg, num_classes=max(classes, 2)), min(count, len(source.records)))
-    loader = build_train_loader(cfg, source, rank=0, world_size=1, labelled=labelled)
+    transforms = _transforms(cfg, labelled)
+    tracks = union(transform.needs for transform in transforms).tracks
+    loader = build_train_loader(cfg, source, rank=0, world_size=1, tracks=tracks, labelled=labelled)
     batch = next(loader.epoch(0))
-    shown = _transformed(cfg, batch)
+    shown = _transformed(cfg, batch, transforms)
     clips = (shown.clips * 255).round().clamp(0, 255).byte()
     names = source.class_names
     content = [
@@ -103,20 +106,32 @@ def _of_size(cfg: CfgNode, count: int) -> CfgNode:
     return cfg
 
 
-def _transformed(cfg: CfgNode, batch: TrainBatch) -> MiniBatch:
+def _transforms(cfg: CfgNode, labelled: bool) -> list[Transform]:
+    if not cfg.TRAIN.TRANSFORMS:
+        return []
+    if not labelled:
+        raise ConfigError("TRAIN.TRANSFORMS changes labelled clips, and this list has none. Leave it empty.")
+    transforms = build_transforms(cfg, build_recognizer(cfg))
+    for name, transform in zip(cfg.TRAIN.TRANSFORMS, transforms, strict=True):
+        if transform.needs.splits:
+            raise ConfigError(
+                f"TRAIN.TRANSFORMS has {name!r}, which looks at all training videos before the first step: leave it "
+                "out here."
+            )
+    return transforms
+
+
+def _transformed(cfg: CfgNode, batch: TrainBatch, transforms: Sequence[Transform]) -> MiniBatch:
     """The mini-batch as an objective gets it."""
     given = MiniBatch(
         clips=batch.clips.float() / 255,
         labels=batch.labels,
         names=batch.names,
+        tracks={name: track.float() if track.is_floating_point() else track for name, track in batch.tracks.items()},
         attributes=batch.attributes,
     )
-    if not cfg.TRAIN.TRANSFORMS:
-        return given
-    if batch.labels is None:
-        raise ConfigError("TRAIN.TRANSFORMS changes labelled clips, and this list has none. Leave it empty.")
     with torch.no_grad():
-        return apply_transforms(build_transforms(cfg, build_recognizer(cfg)), given, rng_seed=cfg.RNG_SEED, epoch=0.0)
+        return apply_transforms(transforms, given, rng_seed=cfg.RNG_SEED, epoch=0.0)
 
 
 def _label(label: Tensor, names: Sequence[str]) -> str:

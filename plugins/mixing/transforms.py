@@ -1,8 +1,9 @@
-"""Colour jitter, RandAugment, MixUp and CutMix of training clips, by torchvision's transforms."""
+"""Colour jitter and RandAugment of training clips, by torchvision's transforms; MixUp, CutMix and VideoMix."""
 
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import replace
 
 import torch
@@ -14,6 +15,30 @@ from pvbias.engine import MiniBatch, Transform
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer
 from pvbias.registries import TRANSFORM
+
+
+def check_colours(cfg: CfgNode, name: str) -> None:
+    """Refuse clips that show something else than RGB alone.
+
+    Raises:
+        ConfigError: they do; ``name`` is the transform.
+    """
+    if cfg.DATA.MODALITY not in (None, "rgb"):
+        raise ConfigError(f"TRAIN.TRANSFORMS: {name} is for colours, and DATA.MODALITY = {cfg.DATA.MODALITY!r}.")
+
+
+def check_pairs(cfg: CfgNode) -> None:
+    """Refuse mini-batches in which a clip has no other one beside it.
+
+    Raises:
+        ConfigError: a process has one clip.
+    """
+    if 2 * get_world_size() > cfg.TRAIN.BATCH_SIZE:
+        raise ConfigError(
+            f"TRAIN.TRANSFORMS mixes the clips of a mini-batch, and with TRAIN.BATCH_SIZE = {cfg.TRAIN.BATCH_SIZE} "
+            f"each of {get_world_size()} processes has one: there is no other to mix it with. Take at least "
+            f"{2 * get_world_size()}."
+        )
 
 
 class _EachClip(Transform):
@@ -83,10 +108,7 @@ class RandAugment(_EachClip):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
-        if cfg.DATA.MODALITY not in (None, "rgb"):
-            raise ConfigError(
-                f"TRAIN.TRANSFORMS: rand_augment is for colours, and DATA.MODALITY = {cfg.DATA.MODALITY!r}."
-            )
+        check_colours(cfg, self.name)
         from torchvision.transforms import v2  # seconds, which a run that does without is spared
 
         self._augment = v2.RandAugment(num_ops=cfg.RAND_AUGMENT.NUM_OPS, magnitude=cfg.RAND_AUGMENT.MAGNITUDE)
@@ -107,12 +129,7 @@ class _Mix(Transform):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
-        if 2 * get_world_size() > cfg.TRAIN.BATCH_SIZE:
-            raise ConfigError(
-                f"TRAIN.TRANSFORMS mixes the clips of a mini-batch, and with TRAIN.BATCH_SIZE = {cfg.TRAIN.BATCH_SIZE} "
-                f"each of {get_world_size()} processes has one: there is no other to mix it with. Take at least "
-                f"{2 * get_world_size()}."
-            )
+        check_pairs(cfg)
 
     def __call__(self, batch: MiniBatch) -> MiniBatch:
         """See :class:`pvbias.engine.Transform`."""
@@ -138,20 +155,50 @@ class MixUp(_Mix):
         return share, share * clips + (1 - share) * clips.roll(1, 0)
 
 
-@TRANSFORM.register(name="cutmix")
-class CutMix(_Mix):
-    """CutMix (Yun et al., on video as VideoMix's spatial variant): a rectangle of each clip, the same in all frames, is
-    that of the clip before it in the mini-batch, labels by area; the area that stays from Beta(alpha, alpha) with
-    ``MIXUP.CUTMIX_ALPHA``, before the rectangle is cut off at the border."""
+class _Cut(_Mix):
+    """A box of each clip is that of the clip before it in the mini-batch, labels by volume. Along each axis that it
+    does not fill it is ``(1 - lambda) ** (1 / axes)`` of the clip's length (an even number of pixels or frames), around
+    a random place, and is cut off at the border; lambda from Beta(alpha, alpha) with ``MIXUP.CUTMIX_ALPHA``."""
+
+    axes: tuple[int, ...]
 
     def _mixed(self, clips: Tensor) -> tuple[float, Tensor]:
         alpha = torch.full((), self.cfg.MIXUP.CUTMIX_ALPHA)
         share = float(torch.distributions.Beta(alpha, alpha).sample())
-        height, width = clips.shape[-2:]
-        middle = [int(torch.randint(length, ())) for length in (height, width)]
-        half = [int(0.5 * (1 - share) ** 0.5 * length) for length in (height, width)]
-        top, left = (max(at - size, 0) for at, size in zip(middle, half, strict=True))
-        bottom, right = (min(middle[0] + half[0], height), min(middle[1] + half[1], width))
+        lengths = [clips.shape[axis] for axis in self.axes]
+        middles = [int(torch.randint(length, ())) for length in lengths]
+        box = [slice(None)] * clips.dim()
+        inside = 1
+        for axis, length, middle in zip(self.axes, lengths, middles, strict=True):
+            half = int(0.5 * (1 - share) ** (1 / len(self.axes)) * length)
+            first, end = max(middle - half, 0), min(middle + half, length)
+            box[axis] = slice(first, end)
+            inside *= end - first
         mixed = clips.clone()
-        mixed[..., top:bottom, left:right] = clips.roll(1, 0)[..., top:bottom, left:right]
-        return 1 - (bottom - top) * (right - left) / (height * width), mixed
+        mixed[tuple(box)] = clips.roll(1, 0)[tuple(box)]
+        return 1 - inside / math.prod(lengths), mixed
+
+
+@TRANSFORM.register(name="cutmix")
+class CutMix(_Cut):
+    """CutMix (Yun et al., ICCV 2019; on video VideoMix's spatial variant): a rectangle of each clip, the same in all
+    frames, is that of the clip before it in the mini-batch, labels by area; the area that stays from
+    Beta(alpha, alpha) with ``MIXUP.CUTMIX_ALPHA``, before the rectangle is cut off at the border."""
+
+    axes = (-2, -1)
+
+
+@TRANSFORM.register(name="videomix_temporal")
+class TemporalVideoMix(_Cut):
+    """VideoMix's temporal variant (Yun et al., *VideoMix: Rethinking Data Augmentation for Video Classification*,
+    2020): some successive frames of each clip are those of the clip before it in the mini-batch, labels by their
+    number; drawn as CutMix's rectangle."""
+
+    axes = (-3,)
+
+
+@TRANSFORM.register(name="videomix_spatiotemporal")
+class SpatiotemporalVideoMix(_Cut):
+    """VideoMix's spatiotemporal variant: a box in space and time; see :class:`TemporalVideoMix`."""
+
+    axes = (-3, -2, -1)

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from pvbias.config import complete, load_cfg
@@ -55,6 +56,24 @@ def test_mixed_clips_have_the_shares_of_their_classes(tmp_path, folder):
     page = write_clips(cfg_of(folder / "train.csv", "TRAIN.TRANSFORMS", "['mixup']"), tmp_path / "page.html", count=40)
     assert len(shown(page)) == 4  # as many as there are videos
     assert any(re.fullmatch(r"[0-9]+% class &lt;.&gt; \+ [0-9]+% class &lt;.&gt;", label) for label, _ in shown(page))
+
+
+def test_a_transform_that_needs_masks(tmp_path, folder):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for number in range(4):
+        mask = np.zeros((20, 40, 56), bool)
+        mask[:, :, :28] = True
+        np.savez(masks / f"v{number}.npz", mask)
+    keys = ("TRAIN.TRANSFORMS", "['actor_cutmix']", "DATA.MASK_DIR", str(masks), "ACTOR_CUTMIX.PROB", "1.0")
+    page = write_clips(cfg_of(folder / "train.csv", *keys), tmp_path / "page.html", count=4)
+    assert any("% class" in label for label, _ in shown(page))
+
+
+def test_a_transform_that_has_to_be_prepared(tmp_path, folder):
+    cfg = cfg_of(folder / "train.csv", "TRAIN.TRANSFORMS", "['still_mix']")
+    with pytest.raises(ConfigError, match="'still_mix', which looks at all training videos"):
+        write_clips(cfg, tmp_path / "page.html", count=2)
 
 
 def test_a_list_without_labels(tmp_path, folder):

@@ -1,4 +1,4 @@
-"""Colour jitter, RandAugment, MixUp, CutMix: labels as the pixels say, random numbers by video, any objective."""
+"""Colour jitter, RandAugment, MixUp, CutMix, VideoMix: labels as the pixels say, random numbers by video."""
 
 import pytest
 import torch
@@ -6,7 +6,15 @@ import torch
 from pvbias.engine import CrossEntropy, MiniBatch
 from pvbias.engine.transform import apply_transforms
 from pvbias.errors import ConfigError
-from pvbias.plugins.mixing import ColorJitter, CutMix, MixUp, RandAugment, add_config
+from pvbias.plugins.mixing import (
+    ColorJitter,
+    CutMix,
+    MixUp,
+    RandAugment,
+    SpatiotemporalVideoMix,
+    TemporalVideoMix,
+    add_config,
+)
 from pvbias.registries import TRANSFORM
 from tests.engine.toys import CLASSES, FakeLoader, make_cfg, make_trainer, tiny_recognizer, weights
 
@@ -20,9 +28,9 @@ def cfg_with(folder, **keys):
     return cfg
 
 
-def batch_of(count=4, side=8, **fields):
+def batch_of(count=4, side=8, frames=4, **fields):
     """Clip n is of value n / 8 throughout, its class n % 3."""
-    clips = torch.arange(count)[:, None, None, None, None].expand(-1, 3, 4, side, side) / 8
+    clips = torch.arange(count)[:, None, None, None, None].expand(-1, 3, frames, side, side) / 8
     names = [f"{n}.mp4" for n in range(count)]
     return MiniBatch(clips=clips.contiguous(), labels=torch.arange(count) % CLASSES, names=names, **fields)
 
@@ -31,10 +39,10 @@ def changed(transform, batch, epoch=0.5, seed=0):
     return apply_transforms([transform], batch, rng_seed=seed, epoch=epoch)
 
 
-@pytest.mark.parametrize("kind", [MixUp, CutMix])
+@pytest.mark.parametrize("kind", [MixUp, CutMix, TemporalVideoMix, SpatiotemporalVideoMix])
 def test_labels_are_mixed_as_pixels_are(kind, tmp_path):
     """Clips of one value each: the mean of a mixed clip tells how much of which is in it."""
-    transform, batch = kind(cfg_with(tmp_path), tiny_recognizer()), batch_of()
+    transform, batch = kind(cfg_with(tmp_path), tiny_recognizer()), batch_of(frames=16)
     shares = set()
     for epoch in range(20):
         mixed = changed(transform, batch, epoch)
@@ -57,6 +65,25 @@ def test_cutmix_pastes_one_rectangle_into_all_frames(tmp_path):
     assert pasted[0].sum() == len(rows) * len(columns) > 0
     assert len(rows) == rows[-1] - rows[0] + 1
     assert mixed.labels[1, 0].item() == pytest.approx(pasted[0].float().mean().item())
+
+
+@pytest.mark.parametrize(("kind", "whole"), [(TemporalVideoMix, True), (SpatiotemporalVideoMix, False)])
+def test_videomix_pastes_successive_frames(kind, whole, tmp_path):
+    """Whole ones, or a rectangle of them: one box, that of the label's share. Some boxes end in the clip."""
+    transform, batch = kind(cfg_with(tmp_path), tiny_recognizer()), batch_of(frames=16)
+    inner = 0
+    for epoch in range(20):
+        mixed = changed(transform, batch, epoch)
+        pasted = (mixed.clips[1] == 0).all(0)  # (T, H, W)
+        assert mixed.labels[1, 0].item() == pytest.approx(pasted.float().mean().item(), abs=1e-6)
+        spans = [pasted.any(2).any(1), pasted.any(2).any(0), pasted.any(1).any(0)]
+        sizes = [int(span.sum()) for span in spans]
+        assert pasted.sum() == sizes[0] * sizes[1] * sizes[2]
+        for span in spans:
+            assert span.diff().sum() <= 2  # one stretch
+        assert not whole or sizes[1:] in ([8, 8], [0, 0])
+        inner += 0 < sizes[0] < 16
+    assert inner > 8
 
 
 def test_with_probability_zero_clips_stay(tmp_path):
@@ -161,4 +188,5 @@ def test_training_with_transforms(tmp_path):
 
 
 def test_they_are_registered():
-    assert {"mixup", "cutmix", "rand_augment", "color_jitter"} <= set(TRANSFORM.names())
+    names = "actor_cutmix background_erasing color_jitter cutmix fame mixup rand_augment still_mix still_mix_batch"
+    assert {*names.split(), "videomix_temporal", "videomix_spatiotemporal"} <= set(TRANSFORM.names())
