@@ -97,6 +97,7 @@ setup(
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "drl = pvbias.plugins.drl",
+            "debias_baselines = pvbias.plugins.debias_baselines",
             "mixing = pvbias.plugins.mixing",
             "mmaction2_names = pvbias.plugins.mmaction2_names",
             "optical_flow = pvbias.plugins.optical_flow",

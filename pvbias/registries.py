@@ -119,7 +119,8 @@ may name one, too; :func:`pvbias.models.find_model` gives the ``ZooModel`` eithe
 
 STUDENT = Registry("STUDENT")
 """Spatial students: ``build(cfg, num_classes) -> nn.Module``, called as ``student(clip (N, C, T, H, W) in [0, 1]) ->
-log-probabilities (N, K)``; each frame is classified by itself."""
+log-probabilities (N, K)``; each frame is classified by itself. For objectives that use its features it has
+``outputs`` and ``head``, too: :class:`pvbias.models.Student`."""
 
 OBJECTIVE = Registry("OBJECTIVE")
 """What training minimises: :class:`pvbias.engine.Objective` subclasses, called ``Objective(cfg, recognizer)``."""

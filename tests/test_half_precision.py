@@ -15,6 +15,7 @@ from pvbias.data import TrainBatch
 from pvbias.engine import Trainer
 from pvbias.models import Recognizer
 from pvbias.plugin_loading import load_plugins
+from pvbias.plugins.spatial_student import SpatialStudent
 from pvbias.registries import EVALUATOR, MODEL, OBJECTIVE, STUDENT
 from pvbias.runtime import choose_settings
 
@@ -66,16 +67,9 @@ class Transformer(nn.Module):
         return self.proj(self.blocks(self.stem(clip).flatten(2).transpose(1, 2) + self.positions).mean(1))
 
 
-class Student(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, WIDTH, 4, 4), nn.GELU(), nn.Flatten(), nn.Linear(WIDTH * 16, num_classes)
-        )
-
-    def forward(self, clips):
-        logits = self.layers(clips.transpose(1, 2).flatten(0, 1)).float().unflatten(0, (len(clips), -1))
-        return logits.log_softmax(2).logsumexp(1) - torch.tensor(float(clips.shape[2])).log()
+def student(cfg, num_classes):
+    layers = nn.Sequential(nn.Conv2d(3, WIDTH, 4, 4), nn.GELU(), nn.Flatten(), nn.Linear(WIDTH * 16, num_classes))
+    return SpatialStudent(layers)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +79,7 @@ def registered():
     sys.path.insert(0, str(Path(__file__).parents[1] / "projects/example_plugin"))
     import pvbias_example
 
-    STUDENT.register(lambda cfg, num_classes: Student(num_classes), name="smooth")
+    STUDENT.register(student, name="smooth")
     yield pvbias_example
     sys.path.pop(0)
     for undo in restore:
@@ -109,7 +103,8 @@ def make_trainer(network, objective, precision, folder, example):
     made = OBJECTIVE.get(objective)(cfg, recognizer)
     scenes = [{"scene": scene} for scene in ("street", "beach", "beach", "street")]
     records = [types.SimpleNamespace(attributes=attributes) for attributes in scenes]
-    made.prepare(types.SimpleNamespace(source=lambda split: types.SimpleNamespace(records=records)))
+    source, fit = (lambda split: types.SimpleNamespace(records=records)), (lambda *_, **__: None)
+    made.prepare(types.SimpleNamespace(cfg=cfg, source=source, fit=fit))
     clips = torch.randint(256, (4, 3, FRAMES, SIDE, SIDE), dtype=torch.uint8)
     flow = torch.randn(4, 2, FRAMES, SIDE, SIDE)
     batch = TrainBatch(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pvbias.clips import Freeze, Shuffle, view_seeds
 from pvbias.engine import Objective, Phase, Step, classification
+from pvbias.engine.seeding import draws_apart
 from pvbias.evaluation.divergence import divergence
 from pvbias.models import Recognizer
 from pvbias.models.batch_norm import freeze_running_stats
@@ -82,7 +83,7 @@ class _WithStudent(_Drl):
 
     def _student_loss(self, step: Step) -> dict[str, Tensor]:
         target = _log_probabilities(step.logits.detach())
-        with _randomness_apart(step.clips):
+        with draws_apart(step.clips.device):
             log_q = self.student(step.clips)
         terms = classification(log_q, step.labels)
         distillation = divergence(target, log_q).mean()
@@ -98,7 +99,7 @@ class _WithStudent(_Drl):
     def _constant_student(self, clips: Tensor) -> Iterator[None]:
         """Forwards of the student inside are those of a given function: as it was trained, with the mini-batch's
         statistics, but leaving no trace in it."""
-        with _randomness_apart(clips), freeze_running_stats(self.student):
+        with draws_apart(clips.device), freeze_running_stats(self.student):
             yield
 
 
@@ -228,10 +229,3 @@ def _log_probabilities(logits: Tensor) -> Tensor:
 def _agreement(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Percent of the clips whose most probable class is the same."""
     return (log_p.detach().argmax(1) == log_q.detach().argmax(1)).float().mean() * 100
-
-
-@contextmanager
-def _randomness_apart(clips: Tensor) -> Iterator[None]:
-    """Dropout inside takes nothing from the random numbers that the recognizer would get without it."""
-    with torch.random.fork_rng([clips.device] if clips.is_cuda else []):
-        yield

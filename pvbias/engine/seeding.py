@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,14 @@ def restore_generators(states: Mapping[str, Any]) -> None:
     np.random.set_state(numpy_state | {"state": numpy_state["state"] | {"key": key}})
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
+
+
+@contextmanager
+def draws_apart(device: torch.device) -> Iterator[None]:
+    """Context of forwards of other networks than the recognizer: their dropout takes nothing from the random numbers
+    that the recognizer would get without them."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 def _words(values: Any) -> torch.Tensor:

@@ -102,6 +102,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "DECOUPLED.CONTEXT": ("inside",),
     "DECOUPLED.PLACES": (0,),
     "DECOUPLED.MOTIONS": (0, 1001),
+    "RUBI.WEIGHT": (-0.5,),
+    "LEARNED_MIXIN.ENTROPY_WEIGHT": (-0.5,),
     "DRL.ALPHA": (-0.01, 1.01),
     "DRL.BETA": (-0.01, 1.01),
     "DRL.EPSILON": (-0.5,),
