@@ -1,12 +1,14 @@
-"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin."""
+"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin, ALBAR."""
 
 from fvcore.common.config import CfgNode
 
-from pvbias.config.keys import at_least, declare
+from pvbias.clips import FREEZE_FRAMES
+from pvbias.config.keys import at_least, declare, one_of
 
+from .albar import ALBAR, PENALTY_NORMS
 from .ensembles import LearnedMixin, RUBi
 
-__all__ = ["LearnedMixin", "RUBi", "add_config"]
+__all__ = ["ALBAR", "LearnedMixin", "RUBi", "add_config"]
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -19,4 +21,25 @@ def add_config(cfg: CfgNode) -> None:
         "LearnedMixin: weight w of the entropy of the scaled bias. The paper's for VQA-CP, and that of ReBias' code; "
         "0: Learned-Mixin without it.",
         at_least(0),
+    )
+    declare(cfg, "ALBAR.STILL_WEIGHT", 1.0, "w_s: weight of the loss on still clips, which is maximised.", at_least(0))
+    declare(
+        cfg, "ALBAR.ENTROPY_WEIGHT", 4.25, "w_e: weight of the entropy on still clips, which is maximised.", at_least(0)
+    )
+    declare(cfg, "ALBAR.PENALTY_WEIGHT", 10.0, "w_g: weight of the gradient penalty on still clips.", at_least(0))
+    declare(
+        cfg,
+        "ALBAR.PENALTY_NORM",
+        "columns",
+        "The penalty is the norm of each column of pixels, as in the released code, or of each clip's whole gradient, "
+        "which is about the root of the crop's width times as large.",
+        one_of(*PENALTY_NORMS),
+    )
+    declare(
+        cfg,
+        "ALBAR.FRAME",
+        "random",
+        "The frame that a still clip repeats; random: anew for each clip in each step. The released configuration has "
+        "the middle one, which would train on exactly what dynamic_score measures.",
+        one_of(*FREEZE_FRAMES),
     )

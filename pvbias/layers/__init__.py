@@ -3,7 +3,7 @@
 from .concatenate import concatenate
 from .explicit_padding import ExplicitPadding
 from .fast_forward import is_fast
-from .fast_layers import FastLayer, describe_fast_layers, use_fast_layers
+from .fast_layers import FastLayer, describe_fast_layers, differentiable_twice, use_fast_layers
 from .frozen_features import FrozenFeatures, repeat_frame
 from .layer_norm import layer_norm
 from .max_pool import max_pool
@@ -20,6 +20,7 @@ __all__ = [
     "concatenate",
     "convolve_frames",
     "describe_fast_layers",
+    "differentiable_twice",
     "has_no_hooks",
     "is_fast",
     "layer_norm",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,18 @@ def use_fast_layers(model: nn.Module, off: Sequence[str] = ()) -> None:
             module.forward = FastForward(FAST_LAYER.get(name).forward, module)
         elif is_fast(module):
             del module.forward
+
+
+@contextmanager
+def differentiable_twice(model: nn.Module) -> Iterator[None]:
+    """Let the layers of a model compute as torch's own do in the forwards inside: these have second derivatives, which
+    the kernels here have not."""
+    fast = {module: vars(module).pop("forward") for module in model.modules() if is_fast(module)}
+    try:
+        yield
+    finally:
+        for module, forward in fast.items():
+            module.forward = forward
 
 
 def kind_of(module: nn.Module) -> str:
