@@ -94,6 +94,7 @@ setup(
             "bias_metrics = pvbias.plugins.bias_metrics",
             "classic_models = pvbias.plugins.classic_models",
             "datasets = pvbias.plugins.datasets",
+            "contrasted_videos = pvbias.plugins.contrasted_videos",
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "drl = pvbias.plugins.drl",

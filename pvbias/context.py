@@ -27,11 +27,13 @@ class Context:
     Attributes:
         cfg: completed configuration.
         settings: how models are run.
+        measured: the videos that an evaluator that gets ready is about to be given; None where nothing is measured.
     """
 
-    def __init__(self, cfg: CfgNode, settings: Settings) -> None:
+    def __init__(self, cfg: CfgNode, settings: Settings, measured: VideoSource | None = None) -> None:
         self.cfg = cfg
         self.settings = settings
+        self.measured = measured
         self._sources: dict[str, VideoSource] = {}
 
     def source(self, split: str) -> VideoSource:

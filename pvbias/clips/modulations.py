@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,20 @@ class Modulation(abc.ABC):
         return _words(self.spec)
 
     @property
+    def tracks(self) -> tuple[str, ...]:
+        """What it takes beside the clips, by name in the TRACK registry; see :class:`TrackModulation`."""
+        return ()
+
+    def modulate(self, clips: Tensor, seeds: Sequence[int], tracks: Mapping[str, Tensor]) -> Tensor:
+        """The modulated clips, as :meth:`__call__` gives them, with the tracks at hand.
+
+        Args:
+            clips, seeds: as for :meth:`__call__`.
+            tracks: of the clips, ``(N, D, T, H, W)``, by name: at least those of :attr:`tracks`.
+        """
+        return self(clips, seeds)
+
+    @property
     def registered(self) -> object:
         """The object whose code is part of a fingerprint."""
         return self
@@ -130,6 +144,30 @@ class Rearrangement(Modulation):
     def frames(self, num_frames: int, seeds: Sequence[int]) -> Tensor:
         """The frame numbers of each rearranged clip: int64 ``(N, T)`` in [0, T), on the CPU."""
         return torch.stack([self.order(num_frames, seed) for seed in seeds])
+
+
+@dataclass(frozen=True)
+class TrackModulation(Modulation):
+    """Base of modulations that take more than the clips: a mask, optical flow, another video's frames.
+
+    A subclass says which tracks (:attr:`~Modulation.tracks`) and defines :meth:`modulate`. An evaluation reads them
+    with the clips, whoever asks for the modulation.
+    """
+
+    @abc.abstractmethod
+    def modulate(self, clips: Tensor, seeds: Sequence[int], tracks: Mapping[str, Tensor]) -> Tensor:
+        """See :meth:`Modulation.modulate`."""
+
+    def __call__(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Refuse: there are no tracks.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            f"{self.spec} takes what accompanies the clips ({', '.join(self.tracks)}), which evaluators are given: use "
+            "it in BIAS.MODULATIONS, not in DATA.MODULATION; from Python, call its modulate(clips, seeds, tracks)."
+        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +249,8 @@ def describe_parameters(entry: Any) -> list[str]:
         return [f"the same as {entry.in_full}"]
     if not isinstance(entry, type):
         return []
-    return [
+    taken = entry().tracks if issubclass(entry, Modulation) else ()
+    return [f"takes the track {name}" for name in taken] + [
         f"{field.name}={field.default} ({_rule(field)}): {field.metadata.get('about', '')}".removesuffix(": ")
         for field in parameters(entry)
     ]

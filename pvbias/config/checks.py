@@ -121,6 +121,8 @@ def _check_modulations(cfg: CfgNode, origins: Mapping[str, str]) -> None:
     compared = [modulation(spec) for spec in cfg.BIAS.MODULATIONS]
     if modulation(ORIGINAL) in compared:
         fail("BIAS.MODULATIONS", f"has {ORIGINAL!r}, the clips that the others are compared with")
+    if modulation(cfg.DATA.MODULATION).tracks:
+        fail("DATA.MODULATION", "takes what accompanies the clips, and only evaluators are given that")
     random = modulation("freeze_random")
     if cfg.BIAS.FREEZE_DRAWS > 1 and cfg.BIAS.FREEZE_FRAME != "random" and random not in compared:
         fail("BIAS.FREEZE_DRAWS", f"needs random frames, and BIAS.FREEZE_FRAME = {cfg.BIAS.FREEZE_FRAME!r}")

@@ -68,9 +68,12 @@ class Track(abc.ABC):
         channels: D, values of a pixel.
         dtype: of the values in samples and mini-batches: uint8 or another integer type, which they keep on the device,
             or float16, of which float32 is made there.
+        of_its_frames: its values belong to pixels of the video's frames: a track of another length or aspect ratio is
+            that of another video, and refused. False: it is something else that is shown beside them.
     """
 
     title: ClassVar[str]
+    of_its_frames: ClassVar[bool] = True
     channels: ClassVar[int] = 1
     dtype: ClassVar[Any] = np.uint8
 
@@ -168,7 +171,7 @@ def _read(
 
     def same_size(height: int, width: int) -> tuple[int, int]:
         ratios = _aspect(height, width) / _aspect(*own)
-        if abs(ratios - 1) > _MAX_DIFFERENCE:
+        if abs(ratios - 1) > _MAX_DIFFERENCE and track.of_its_frames:
             raise BadVideoError(
                 "unreadable",
                 f"its frames are {own[1]} x {own[0]} pixels, its {track.title} {width} x {height}: they do not belong "
@@ -177,7 +180,8 @@ def _read(
         return shape
 
     with closing(track.open(record, video)) as opened:
-        if abs(opened.duration - video.duration) > _MAX_DIFFERENCE * max(video.duration, 1.0):
+        longer = abs(opened.duration - video.duration)
+        if longer > _MAX_DIFFERENCE * max(video.duration, 1.0) and track.of_its_frames:
             raise BadVideoError(
                 "unreadable",
                 f"it lasts {video.duration:.3f} s, its {track.title} {opened.duration:.3f} s: they do not belong "

@@ -92,13 +92,14 @@ def forward(
         seed for part in parts for seed in view_seeds(cfg.RNG_SEED, part.video.record.name, part.stop, first=part.start)
     ]
     modulations = {name: modulation(name) for name in wanted}
+    tracks = _tracks_of(parts, modulations.values(), settings)
     shared = _sharing_frame_stages(recognizer, modulations, wanted)
     outputs = {}
     # A long video comes in batches of many sizes, and is never all in memory.
     keep_freed_memory(not isinstance(parts[-1].video.clips, Views))
     for name in [name for name in wanted if name not in shared]:
         # Modulated while still one byte a value: four times less to move than after the conversion.
-        clips = settings.clips(modulations[name](views, seeds))
+        clips = settings.clips(modulations[name].modulate(views, seeds, tracks))
         with settings.autocast():
             outputs[name] = recognizer.outputs(clips, wanted[name])
     if shared:
@@ -111,6 +112,16 @@ def forward(
     on_the_way = {name: output.map(lambda value: to_host(value.float())) for name, output in outputs.items()}
     span.end()
     return QueuedOutputs(parts, on_the_way, span)
+
+
+def _tracks_of(parts: Sequence[Part], modulations: Iterable[Modulation], settings: Settings) -> dict[str, Tensor]:
+    """What modulations take beside the views, by name, ``(N, D, T, H, W)`` on the device. Of a long video it is read
+    from the file again."""
+    needed = dict.fromkeys(name for each in modulations for name in each.tracks)
+    if not needed:
+        return {}
+    values = {name: [part.video.tracks[name][part.start : part.stop] for part in parts] for name in needed}
+    return settings.tracks({name: to_device_joined(each, settings.device) for name, each in values.items()})
 
 
 def _sharing_frame_stages(

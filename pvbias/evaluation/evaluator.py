@@ -115,6 +115,12 @@ class Evaluator(abc.ABC):
         except ConfigError as error:
             raise ConfigError(f"{type(self).__name__} measures on clips that cannot be had: {error}") from error
 
+    def tracks(self) -> tuple[str, ...]:
+        """What has to be read beside its clips, by name in the TRACK registry: the tracks that it needs itself, and
+        those that its modulations take."""
+        of_modulations = (name for each in self.modulations().values() for name in each.tracks)
+        return tuple(dict.fromkeys((*self.needs.tracks, *of_modulations)))
+
     def reset(self) -> None:
         """Forget all videos."""
         self.rows = {}

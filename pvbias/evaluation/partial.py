@@ -217,7 +217,8 @@ def measurement_fingerprint(
         digest.update(content)
     wrapped = [each for each in getattr(source, "__dict__", {}).values() if hasattr(each, "open")]
     things = [*recognizer.modules(), source, *wrapped, *evaluators.values()]
-    things += [modulation(spec).registered for spec in needs.modulations] + [TRACK.get(name) for name in needs.tracks]
+    things += [modulation(spec).registered for spec in needs.modulations]
+    things += [TRACK.get(name) for evaluator in evaluators.values() for name in evaluator.tracks()]
     for name, code in _code({kind.__module__ for thing in things for kind in (thing, *type(thing).__mro__)}):
         digest.update(name.encode() + code)
     return digest.hexdigest()[:16]

@@ -22,6 +22,7 @@ from ..data import (
 )
 from ..data.lookup import check_attributes
 from ..data.sharding import assign_chunks, split_into_chunks
+from ..data.tracks import build_tracks
 from ..distributed import all_gather_objects, gather_objects, get_rank, get_world_size, is_main_process
 from ..errors import ConfigError, DataError
 from ..models.evaluation_mode import evaluation_mode
@@ -95,11 +96,12 @@ def run_evaluators(
     for evaluator in evaluators.values():
         evaluator.reset()
         evaluator.rows = Rows(cfg.OUTPUT_DIR)
-    context = Context(cfg, settings)
+    context = Context(cfg, settings, measured=source)
     with evaluation_mode(recognizer):
         for evaluator in evaluators.values():
             evaluator.prepare(context)
     needs = union(evaluator.needs for evaluator in consumers.values())
+    tracks = tuple(dict.fromkeys(name for evaluator in consumers.values() for name in evaluator.tracks()))
     recognizer.check_features(needs.features)
     if not consumers:
         return {name: evaluator.evaluate() for name, evaluator in evaluators.items()} if is_main_process() else {}
@@ -108,9 +110,7 @@ def run_evaluators(
         folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
     folder, done, measured = _take_up(folder, consumers, bad_log)
     rank, world_size = get_rank(), get_world_size()
-    loader = build_test_loader(
-        cfg, source, rank=rank, world_size=world_size, split=split, tracks=needs.tracks, done=done
-    )
+    loader = build_test_loader(cfg, source, rank=rank, world_size=world_size, split=split, tracks=tracks, done=done)
     progress_bar = _progress_bar(loader, shown=progress and is_main_process())
     with progress_bar as bar, ChunkWriter(folder) as writer, evaluation_mode(recognizer):
         for part in measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
@@ -161,27 +161,30 @@ def measure_shard(
         return
     with evaluation_mode(recognizer):
         for evaluator in consumers.values():
-            evaluator.prepare(Context(cfg, settings))
+            evaluator.prepare(Context(cfg, settings, measured=source))
     folder = _kept_in(keep, split, measurement_fingerprint(cfg, recognizer, source, consumers, settings))
     # Not of what is left: how much that is changes while the jobs begin.
     assigned = assign_chunks(cfg, source.records, split_into_chunks(cfg, source.records), shard.count)
     others = {chunk.start for index, chunks in enumerate(assigned) if index != shard.index for chunk in chunks}
     done = others | {part.first for part in _kept_parts(folder, consumers, others)}
     needs = union(evaluator.needs for evaluator in consumers.values())
+    tracks = tuple(dict.fromkeys(name for evaluator in consumers.values() for name in evaluator.tracks()))
     recognizer.check_features(needs.features)
-    loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=needs.tracks, done=done)
+    loader = build_test_loader(cfg, source, rank=0, world_size=1, split=split, tracks=tracks, done=done)
     with _progress_bar(loader) as bar, ChunkWriter(folder) as writer, evaluation_mode(recognizer):
         for part in measure_chunks(cfg, recognizer, loader, consumers, settings, bar):
             writer.write(part)
 
 
 def check_needs(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
-    """Raise ConfigError where evaluators need modulations that do not exist, or not for clips so short, and DataError
-    where they need attributes that none of the videos has; warn where some lack them."""
+    """Raise ConfigError where evaluators need modulations that do not exist, or not for clips so short, or tracks that
+    the videos do not have, and DataError where they need attributes that none of the videos has; warn where some lack
+    them."""
     for name, evaluator in evaluators.items():
         for each in evaluator.modulations().values():
             if isinstance(each, Rearrangement):
                 each.frames(evaluator.cfg.DATA.NUM_FRAMES, [0])
+        build_tracks(evaluator.cfg, source, evaluator.tracks())
         check_attributes([source], evaluator.needs.attributes, f"The evaluator {name!r}")
 
 

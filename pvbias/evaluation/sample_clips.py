@@ -41,16 +41,19 @@ class SampleClips(SampleEvaluator):
         super().__init__(cfg, recognizer, class_names)
         compared = compared_modulations(cfg, Shuffle(), Reverse(), Freeze(frame=cfg.BIAS.FREEZE_FRAME))
         self.needs = Needs(modulations=(ORIGINAL, *compared))
+        self.needs |= Needs(tracks=self.tracks())  # it shows the modulated clips, too
 
     def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""
         view = len(video.clips) // 2
         seed = view_seeds(self.cfg.RNG_SEED, video.name, view + 1, first=view)[0]
+        clip = video.clips[view : view + 1]
+        tracks = {name: values[view : view + 1] for name, values in video.tracks.items()}
         content = video.content()
         cells, images = [], {}
         for variant in self.needs.modulations:
             image = f"sample_{video.index:06d}_{variant}.jpg"
-            images[image] = clip_strip(modulation(variant)(video.clips[view : view + 1], [seed])[0])
+            images[image] = clip_strip(modulation(variant).modulate(clip, [seed], tracks)[0])
             probability, predicted = outputs[variant].logits[view].softmax(0).max(0)
             cells.append(
                 {

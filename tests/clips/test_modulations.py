@@ -27,8 +27,13 @@ from pvbias.tools.main import main
 
 from .numbered import frame_numbers, numbered_clips
 
-#: Each registered one, and some with parameters.
-SPECS = [*MODULATION.names(), "freeze(frame=random, draw=2)", "shuffle(segments=2)", "shuffle_within(segments=2)"]
+#: Each registered one that takes clips alone, and some with parameters.
+SPECS = [
+    *(name for name in MODULATION.names() if not modulation(name).tracks),
+    "freeze(frame=random, draw=2)",
+    "shuffle(segments=2)",
+    "shuffle_within(segments=2)",
+]
 
 
 @pytest.fixture

@@ -89,6 +89,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "SLURM.SETUP": ([3],),
     "SLURM.SRUN_ARGS": ([3],),
     "SLURM.SBATCH": ([3],),
+    "CONTRASTED.BACKGROUNDS": ([3],),
+    "CONTRASTED.SWAPS": ([3],),
     "DECOUPLED.SEED": (-1,),
     "DECOUPLED.SIZE": (7,),
     "DECOUPLED.FRAMES": (1,),

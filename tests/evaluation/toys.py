@@ -23,6 +23,7 @@ SETTINGS = types.SimpleNamespace(
     precision="fp32",
     memory_format="contiguous",
     clips=lambda clips: clips.float().div(255),
+    tracks=dict,
     autocast=contextlib.nullcontext,
 )
 
