@@ -104,7 +104,8 @@ def make_trainer(network, objective, precision, folder, example):
     scenes = [{"scene": scene} for scene in ("street", "beach", "beach", "street")]
     records = [types.SimpleNamespace(attributes=attributes) for attributes in scenes]
     source, fit = (lambda split: types.SimpleNamespace(records=records)), (lambda *_, **__: None)
-    made.prepare(types.SimpleNamespace(cfg=cfg, source=source, fit=fit))
+    if objective != "ReBias":  # which looks at videos
+        made.prepare(types.SimpleNamespace(cfg=cfg, source=source, fit=fit))
     clips = torch.randint(256, (4, 3, FRAMES, SIDE, SIDE), dtype=torch.uint8)
     flow = torch.randn(4, 2, FRAMES, SIDE, SIDE)
     batch = TrainBatch(

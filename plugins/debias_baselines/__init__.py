@@ -1,14 +1,15 @@
-"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin, ALBAR."""
+"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin, ReBias, ALBAR."""
 
 from fvcore.common.config import CfgNode
 
 from pvbias.clips import FREEZE_FRAMES
-from pvbias.config.keys import at_least, declare, one_of
+from pvbias.config.keys import at_least, between, declare, one_of
 
 from .albar import ALBAR, PENALTY_NORMS
 from .ensembles import LearnedMixin, RUBi
+from .rebias import ReBias
 
-__all__ = ["ALBAR", "LearnedMixin", "RUBi", "add_config"]
+__all__ = ["ALBAR", "LearnedMixin", "RUBi", "ReBias", "add_config"]
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -21,6 +22,15 @@ def add_config(cfg: CfgNode) -> None:
         "LearnedMixin: weight w of the entropy of the scaled bias. The paper's for VQA-CP, and that of ReBias' code; "
         "0: Learned-Mixin without it.",
         at_least(0),
+    )
+    declare(cfg, "REBIAS.WEIGHT", 1.0, "lambda: weight of HSIC in the recognizer's loss.", at_least(0))
+    declare(cfg, "REBIAS.STUDENT_WEIGHT", 1.0, "lambda_g: weight of the student's classification loss.", at_least(0))
+    declare(
+        cfg,
+        "REBIAS.WIDTHS_FROM",
+        0.25,
+        "Part of an epoch's mini-batches that the widths of ReBias' kernels are measured on, before training.",
+        between(0, 1),
     )
     declare(cfg, "ALBAR.STILL_WEIGHT", 1.0, "w_s: weight of the loss on still clips, which is maximised.", at_least(0))
     declare(

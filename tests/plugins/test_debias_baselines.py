@@ -12,14 +12,14 @@ from pvbias.distributed import get_rank, get_world_size
 from pvbias.engine import launch
 from pvbias.engine.checkpoint import resume, save_checkpoint
 from pvbias.engine.seeding import seed_everything
-from pvbias.plugins.debias_baselines import ALBAR, LearnedMixin, RUBi
+from pvbias.plugins.debias_baselines import ALBAR, LearnedMixin, ReBias, RUBi
 from pvbias.registries import STUDENT
 from pvbias.run import run
 
 from ..engine.toys import FakeLoader, make_trainer, tiny_recognizer, weights
 from .debias_baselines.given import debias_cfg
 
-ALL = [RUBi, LearnedMixin, ALBAR]
+ALL = [RUBi, LearnedMixin, ReBias, ALBAR]
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pvbias.plugins.debias_baselines import add_config
 from pvbias.plugins.spatial_student import SpatialStudent
 from pvbias.registries import STUDENT
 
-from ...engine.toys import CLASSES, make_cfg
+from ...engine.toys import make_cfg
 
 
 def waves(*shape, rate):
@@ -50,11 +50,15 @@ def small_student(cfg, num_classes):
 
 def noisy_student(cfg, num_classes):
     """The same with BatchNorm and dropout."""
-    layers = nn.Sequential(
-        *(nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Dropout(0.5)),
-        nn.Linear(16, num_classes),
-    )
-    return SpatialStudent(layers)
+    layers = [
+        nn.Conv2d(3, 4, 4, 4),
+        nn.BatchNorm2d(4),
+        nn.Tanh(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+    ]
+    return SpatialStudent(nn.Sequential(*layers, nn.Linear(16, num_classes)))
 
 
 def debias_cfg(output_dir, *overrides):
@@ -73,6 +77,3 @@ def debias_cfg(output_dir, *overrides):
         node[leaf] = value
     cfg.STUDENT.SOLVER = CfgNode({**cfg.SOLVER, **{k: v for k, v in cfg.STUDENT.SOLVER.items() if v is not None}})
     return cfg
-
-
-__all__ = ["CLASSES", "Given", "debias_cfg", "given_step", "noisy_student", "small_student", "waves"]
