@@ -5,19 +5,26 @@ from fvcore.common.config import CfgNode
 from pvbias.config.keys import Effect, declare, texts
 
 from . import report, tracks
+from .appearance_free import AppearanceFree, AppearanceFreeAccuracy, FlowingNoise
 from .contrasted_accuracy import ContrastedAccuracy, contrast_credit
 from .human_centric import ActionSwap, ActionSwapAccuracy, BackgroundOnly, HumanBackgroundAccuracy, HumanOnly
 from .scuba import Scuba, Scufo
+from .styles import Restyle, StyleShiftAccuracy
 
 __all__ = [
     "ActionSwap",
     "ActionSwapAccuracy",
+    "AppearanceFree",
+    "AppearanceFreeAccuracy",
     "BackgroundOnly",
     "ContrastedAccuracy",
+    "FlowingNoise",
     "HumanBackgroundAccuracy",
     "HumanOnly",
+    "Restyle",
     "Scuba",
     "Scufo",
+    "StyleShiftAccuracy",
     "add_config",
     "contrast_credit",
     "report",

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
-from pvbias.evaluation.accuracy import LEVELS, scores_by_level, unlabelled_note
+from pvbias.evaluation.accuracy import LEVELS, scores_by_level, top_k_credit, unlabelled_note
 from pvbias.evaluation.statistics import mean_figures
 from pvbias.models import Outputs
 
@@ -82,3 +82,16 @@ class ContrastedEvaluator(Evaluator):
             for name, variant in self.measured
         ]
         return Result(figures=mean_figures(figures, np.array(columns), **self.bootstrap))
+
+
+class PlainAccuracies(ContrastedEvaluator):
+    """Base of evaluators of top-1 accuracies alone, on each of the modulations that it needs."""
+
+    @property
+    def measured(self) -> Sequence[tuple[str, str]]:  # type: ignore[override]
+        """A figure a modulation."""
+        return [("top1", spec) for spec in self.needs.modulations]
+
+    def credits(self, video: VideoViews, label: int, scores: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        """See :meth:`ContrastedEvaluator.credits`."""
+        return [top_k_credit(scores[spec], label, 1) for spec in self.needs.modulations]

@@ -24,7 +24,7 @@ from pvbias.registries import EVALUATOR, MODULATION
 
 from .compositing import aligned, as_pixels, check_rgb, composite, without_actor
 from .donors import KINDS, Donors
-from .evaluators import ContrastedEvaluator
+from .evaluators import ContrastedEvaluator, PlainAccuracies
 
 #: The colour behind the actor in Human Only clips: ImageNet's mean, as in HAT's release; RGB in [0, 1].
 _MEAN_COLOUR = (123.675 / 255, 116.28 / 255, 103.53 / 255)
@@ -94,18 +94,11 @@ class ActionSwap(TrackModulation):
 
 
 @EVALUATOR.register(name="human_background")
-class HumanBackgroundAccuracy(ContrastedEvaluator):
+class HumanBackgroundAccuracy(PlainAccuracies):
     """Top-1 accuracy on the clips as they are, on HAT's Background Only clips, which show no actor, and on its Human
     Only clips, which show nothing else."""
 
-    def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
-        super().__init__(cfg, recognizer, class_names)
-        self.needs = Needs(modulations=(ORIGINAL, "background_only", "human_only"), tracks=("mask",))
-        self.measured = [("top1", spec) for spec in self.needs.modulations]
-
-    def credits(self, video: VideoViews, label: int, scores: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        """See :meth:`.ContrastedEvaluator.credits`."""
-        return [top_k_credit(scores[spec], label, 1) for spec in self.needs.modulations]
+    needs = Needs(modulations=(ORIGINAL, "background_only", "human_only"), tracks=("mask",))
 
 
 @EVALUATOR.register(name="action_swap")

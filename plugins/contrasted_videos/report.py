@@ -14,7 +14,7 @@ CONTRASTED = "contrasted"
 #: Name of an accuracy among the figures of this plugin's evaluators.
 TOP1 = Metric(title="top-1 accuracy", higher_is_better=True, section=CONTRASTED)
 
-for _evaluator in ("contrasted_accuracy", "human_background", "action_swap"):
+for _evaluator in ("contrasted_accuracy", "human_background", "action_swap", "appearance_free", "style_shift"):
     METRIC.register(TOP1, name=f"{_evaluator}/top1")
 METRIC.register(
     Metric(
@@ -82,6 +82,8 @@ REPORT_SECTION.register(
             "contrasted_accuracy": "contrasted accuracy",
             "human_background": "background only and human only",
             "action_swap": "action swap",
+            "appearance_free": "appearance-free",
+            "style_shift": "other styles",
         },
     ),
     name=CONTRASTED,

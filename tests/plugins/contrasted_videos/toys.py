@@ -37,11 +37,21 @@ class Square:
         self.frames = np.repeat(generator.integers(256, size=(1, 8, 8, 3), dtype=np.uint8), 20, axis=0)
         self.frames[:, :, :, 1:] = green(colour), 9  # the place: noise in red
         self.masks = np.zeros((20, 8, 8), np.uint8)
+        self.way = WAYS[way]
         for frame in range(20):
             dx, dy = WAYS[way]
             x, y = (1 + (step * (frame // 4) if step >= 0 else 4 - frame // 4) for step in (dx, dy))
             self.frames[frame, y : y + 2, x : x + 2] = (RED, green(colour), BLUE)
             self.masks[frame, y : y + 2, x : x + 2] = 3
+
+    def velocity(self, times, size):
+        """A pixel in 0.1 s, before each fourth frame, where the square is."""
+        assert size(8, 8) == (8, 8)
+        field = np.zeros((len(times), 8, 8, 2), np.float32)
+        for number, frame in enumerate(np.rint(np.asarray(times) * 10).astype(int)):
+            if frame % 4 == 3:
+                field[number, self.masks[frame] > 0] = 10 * np.array(self.way)
+        return field
 
     def read(self, times, size):
         needed = np.clip(np.searchsorted(self.timestamps, np.asarray(times), side="right") - 1, 0, 19)
@@ -72,6 +82,9 @@ class Squares:
     def open(self, record):
         number = int(record.name.split(".")[0])
         return Square(number, number % 4, number // 4)
+
+    def open_flow(self, record):
+        return self.open(record)
 
     def open_mask(self, record):
         video = self.open(record)
@@ -122,6 +135,19 @@ class Dynamic(Toy):
         dx, dy = (places[:, -1] - places[:, 0]).unbind(1)
         moves = torch.stack([dx, -dx, dy, -dy], 1) > 0.4
         return torch.cat([moves, ~moves.any(1, keepdim=True), torch.zeros(len(clip), 1)], 1).float()
+
+
+class Shifting(Toy):
+    """The class is the way that most pixels go which are not what they were."""
+
+    def seen(self, clip):
+        before, after = clip[:, :, :-1, 1:-1, 1:-1], clip[:, :, 1:]
+        changed = (before != after[..., 1:-1, 1:-1]).any(1)
+        found = []
+        for dx, dy in WAYS:
+            arrived = after[..., 1 + dy : 7 + dy, 1 + dx : 7 + dx]
+            found.append(((before == arrived).all(1) & changed).float().sum((1, 2, 3)))
+        return torch.cat([torch.stack(found, 1), torch.zeros(len(clip), 2)], 1)
 
 
 class Guessing(Toy):
