@@ -97,6 +97,7 @@ setup(
             "contrasted_videos = pvbias.plugins.contrasted_videos",
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
+            "domain_adaptation = pvbias.plugins.domain_adaptation",
             "drl = pvbias.plugins.drl",
             "debias_baselines = pvbias.plugins.debias_baselines",
             "mixing = pvbias.plugins.mixing",

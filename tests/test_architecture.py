@@ -65,7 +65,8 @@ def names_of_methods() -> list[str]:
     for plugin in plugins:
         if hasattr(plugin, "add_config"):
             plugin.add_config(cfg)
-    added = [key.split(".") for key, _ in flat(cfg) if key not in keys]
+    # Keys of a stream are the core's, under the name that a plugin gives it.
+    added = [key.split(".") for key, _ in flat(cfg) if key not in keys and not key.startswith("DATA.STREAMS.")]
     return sorted({*registered, *(parts[-1] if parts[0] in sections else parts[0] for parts in added)})
 
 

@@ -33,6 +33,13 @@ def start(tmp_path_factory):
     return path
 
 
+def target_of(objective):
+    """Of an objective with a second stream: its videos."""
+    if "target" not in OBJECTIVE.get(objective).needs.streams:
+        return {}
+    return {"DATA.STREAMS.target.DATASET": "brush_mnist", "DATA.STREAMS.target.SPLIT": "val"}
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("objective", [name for name, _ in OBJECTIVE if name != "StudentDistillation"])
@@ -43,6 +50,7 @@ def test_a_step_of_every_objective(objective, precision, start, tmp_path):
         "PRECISION": precision,
         "TRAIN.CHECKPOINT_FILE_PATH": start,
         "OUTPUT_DIR": tmp_path / "run",
+        **target_of(objective),
         "MODEL.EXTRA_HEADS": "[appearance=10]" if objective == "AttributeHeads" else "[]",
     }
     assert (
