@@ -34,9 +34,10 @@ def train_all(cfg):
     results = {}
     for objective in ALL:
         loader = FakeLoader(2, rank=get_rank(), world_size=get_world_size())
-        trainer = make_trainer(
-            debias_cfg(cfg.OUTPUT_DIR, "NUM_GPUS", cfg.NUM_GPUS), tiny_recognizer(), objective, loader
-        )
+        cfg = debias_cfg(cfg.OUTPUT_DIR, "NUM_GPUS", cfg.NUM_GPUS, "REBIAS.WEIGHT", 3.0)
+        trainer = make_trainer(cfg, tiny_recognizer(), objective, loader)
+        if objective is ReBias:  # about the distances of these features, so that HSIC has its say
+            trainer.objective.squared_widths = torch.tensor([0.02, 1.0])
         trainer.train()
         results[objective.__name__] = weights(nn.ModuleList([trainer.recognizer, trainer.objective]))
     if get_rank() == 0:
