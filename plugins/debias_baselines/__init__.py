@@ -1,15 +1,25 @@
-"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin, ReBias, ALBAR."""
+"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin, ReBias, ALBAR; controls of sharpening."""
 
 from fvcore.common.config import CfgNode
 
 from pvbias.clips import FREEZE_FRAMES
-from pvbias.config.keys import at_least, between, declare, one_of
+from pvbias.config.keys import above, at_least, between, declare, one_of
 
 from .albar import ALBAR, PENALTY_NORMS
+from .controls import EntropyPenalty, OtherClipDivergence, TemperedCrossEntropy
 from .ensembles import LearnedMixin, RUBi
 from .rebias import ReBias
 
-__all__ = ["ALBAR", "LearnedMixin", "RUBi", "ReBias", "add_config"]
+__all__ = [
+    "ALBAR",
+    "EntropyPenalty",
+    "LearnedMixin",
+    "OtherClipDivergence",
+    "RUBi",
+    "ReBias",
+    "TemperedCrossEntropy",
+    "add_config",
+]
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -53,3 +63,11 @@ def add_config(cfg: CfgNode) -> None:
         "the middle one, which would train on exactly what dynamic_score measures.",
         one_of(*FREEZE_FRAMES),
     )
+    declare(
+        cfg,
+        "ENTROPY_PENALTY.WEIGHT",
+        0.5,
+        "EntropyPenalty: weight of the entropy of predictions, as DRL.LAMBDA; below 0: sure predictions are penalised.",
+    )
+    declare(cfg, "TEMPERED.TEMPERATURE", 2.0, "TemperedCrossEntropy: what logits are divided by in training.", above(0))
+    declare(cfg, "OTHER_CLIP.LAMBDA", 0.5, "OtherClipDivergence: weight of the divergence, as DRL.LAMBDA.", at_least(0))

@@ -8,7 +8,6 @@ from itertools import islice
 
 import torch
 from fvcore.common.config import CfgNode
-from fvcore.nn.distributed import differentiable_all_gather
 from torch import Tensor
 
 from pvbias.context import Context
@@ -25,6 +24,7 @@ from pvbias.registries import OBJECTIVE
 
 from .biased_network import WithBiasedNetwork
 from .hsic import FEWEST, gaussian_kernel, hsic, squared_distances
+from .processes import gather
 
 
 @OBJECTIVE.register()
@@ -120,12 +120,6 @@ class ReBias(WithBiasedNetwork):
     def _hsic(self, own: Tensor, biased: Tensor) -> Tensor:
         kernels = zip((own, biased), self.squared_widths, strict=True)
         return hsic(*(gaussian_kernel(gather(features), width) for features, width in kernels))
-
-
-def gather(features: Tensor) -> Tensor:
-    """The features of all processes' clips, float32, ``(N, D) -> (M, D)``. Gradients of the loss in all processes run
-    back to them: averaged over processes, as those of a loss are, they are the gradient of one such loss."""
-    return torch.cat(differentiable_all_gather(features.float().contiguous()))
 
 
 def _between(distances: Tensor) -> Tensor:

@@ -164,6 +164,12 @@ def above(low: float) -> Rule:
 
 
 @maker
+def below(high: float) -> Rule:
+    """Numbers smaller than ``high``."""
+    return Rule(lambda value: value < high, f"must be below {high}", f"< {high}")
+
+
+@maker
 def between(low: float, high: float) -> Rule:
     """Numbers from ``low`` to ``high``, both included."""
     return Rule(lambda value: low <= value <= high, f"must lie in [{low}, {high}]", f"[{low}, {high}]")

@@ -5,7 +5,20 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from ..registries import DATASET, OBJECTIVE, TRANSFORM
-from .keys import Effect, Rule, above, are_numbers, at_least, below_one, declare, maker, one_of, registered, texts
+from .keys import (
+    Effect,
+    Rule,
+    above,
+    are_numbers,
+    at_least,
+    below,
+    below_one,
+    declare,
+    maker,
+    one_of,
+    registered,
+    texts,
+)
 from .solvers import declare_solver
 
 
@@ -39,8 +52,9 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "OBJECTIVE.LABEL_SMOOTHING",
         0.0,
-        "Probability moved from the label to all classes evenly.",
-        below_one(),
+        "Probability moved from the label to all classes evenly; below 0, to the label from all classes, which makes "
+        "predictions surer.",
+        below(1),
         unit="probability",
     )
     declare(cfg, "TRAIN.ENABLE", True, "Train.", effect=Effect.NOTHING)

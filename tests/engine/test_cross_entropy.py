@@ -41,6 +41,16 @@ def test_label_smoothing_by_hand():
     assert losses["loss"].item() == pytest.approx((first + second) / 2)
 
 
+def test_label_smoothing_below_zero_by_hand():
+    """s = -0.3: 1.3 - 0.1 for the label, -0.1 for the two others."""
+    losses = run(torch.tensor([0, 2]), LOGITS, smoothing=-0.3)
+    first = -(1.2 * math.log(0.5) - 0.1 * math.log(0.25) - 0.1 * math.log(0.25))
+    second = -(-0.1 * math.log(0.1) - 0.1 * math.log(0.1) + 1.2 * math.log(0.8))
+    assert losses["loss"].item() == pytest.approx((first + second) / 2)
+    soft = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert run(soft, LOGITS, smoothing=-0.3)["loss"].item() == pytest.approx(losses["loss"].item())
+
+
 def test_half_precision_logits_are_not_scored_in_half_precision():
     logits = torch.tensor([[20.0, 0.0, 0.0]], dtype=torch.bfloat16)
     assert run(torch.tensor([0]), logits)["loss"].item() == pytest.approx(math.log1p(2 * math.exp(-20)), abs=1e-7)
