@@ -55,7 +55,8 @@ def prepare_lists(
         data_set: which.
         videos: the folder of its videos, or the address of one.
         annotations: the folder of its official files; None: it is listed by its videos alone.
-        out: the folder for the lists, made when missing. What an earlier preparation has left there is replaced.
+        out: the folder for the lists, made when missing. What an earlier preparation has left there is replaced: lists
+            of splits that are not prepared again are removed, and noted.
         splits: which; empty: all whose official files are there.
         other_counts: numbers of videos may differ from the published ones.
 
@@ -63,7 +64,7 @@ def prepare_lists(
         What was found; it is in ``OUT/report.json``, too.
 
     Raises:
-        ConfigError: there is no such split, or ``out`` lies in ``videos``.
+        ConfigError: there is no such split, ``out`` lies in ``videos``, or it has the lists of another data set.
         DataError: official files are missing, damaged, of another data set or of other counts than published; a video
             on disk may be one of two; or nothing of a split is on disk.
     """
@@ -93,6 +94,8 @@ def prepare_lists(
             f"their names are {data_set.on_disk}; the first is {official.splits[wanted[0]][0].name!r}."
         )
     account.shared = shared_between(official)
+    for name in _remove_others(out, data_set, wanted):
+        account.notes.append(f"{name} of an earlier preparation is removed: its split was not prepared again.")
     _write(out, index, official, lists, account)
     return account
 
@@ -106,6 +109,23 @@ def _check_place(out: Path, index: VideoIndex) -> None:
         link = out / LINK
         if os.path.lexists(link) and not link.is_symlink():
             raise ConfigError(f"{link} is there and no link, as lists that `pvbias data prepare` writes have it.")
+
+
+def _remove_others(out: Path, data_set: DataSet, wanted: Sequence[str]) -> list[str]:
+    """Remove the lists that an earlier preparation has written and this one does not; their names."""
+    try:
+        earlier = json.loads((out / REPORT).read_text(encoding="utf-8"))
+        name, splits = earlier["name"], list(earlier["splits"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return []  # there was none
+    if name != data_set.name:
+        raise ConfigError(f"{out} has lists of {name} ({REPORT}): give those of {data_set.name} a folder of their own.")
+    removed = []
+    for path in (out / f"{split}.csv" for split in splits if split not in wanted):
+        if path.is_file():
+            path.unlink()
+            removed.append(path.name)
+    return removed
 
 
 def _locate(

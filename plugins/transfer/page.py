@@ -62,6 +62,7 @@ def write_page(
         "colors": plots.COLORS,
         "runs": (),
         "figures": figure_table(list(table.models), rows),
+        "notes": text_table("how figures were made", said) if (said := notes(rows)) else None,
         "pictures": pictures,
         "disagreements": [
             (each, text_table("videos that only one has right", each.rows) if each.rows else None)
@@ -86,6 +87,18 @@ def figure_table(models: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Fi
             block.rows.append(Row(title + words_of_clips, cells, direction))
         found.blocks.append(block)
     return found
+
+
+def notes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What the notes of figures say of a protocol and a data set, once for all networks and figures that have it."""
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    for row in rows:
+        if row["note"]:
+            found.setdefault((row["protocol"], row["data"], row["note"]), {})[row["model"]] = None
+    return [
+        {"protocol": protocol, "data": data, "networks": ", ".join(models), "note": note}
+        for (protocol, data, note), models in found.items()
+    ]
 
 
 def _cell(row: Mapping[str, Any] | None) -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from .attention import AttentivePooler
 from .logistic import fit_penalized, held_out_part
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class LogisticProbe:
     penalties are nine here.
 
     Attributes:
-        penalties: inverse strengths C to choose from; one alone is taken as it is.
+        penalties: inverse strengths C to choose from; one alone is taken as it is. The smallest or the largest chosen
+            is said in the description, and warned of.
     """
 
     penalties: tuple[float, ...] = tuple(10.0**power for power in range(-6, 3))
@@ -65,9 +69,14 @@ class LogisticProbe:
         count, words = len(self.penalties), f"L-BFGS, C = {c:g}"
         if count > 1 and held_out_part(labels, seed, groups).any():
             words += f", chosen of {count} on a held-out fifth"
+            if c in (min(self.penalties), max(self.penalties)):
+                words += ", AT THE EDGE of them: beyond it there may be a better one (--set penalties=...)"
         elif count > 1:
             words += f", the least of {count}: there are no videos to hold out"
-        return FittedProbe(found.scores, words if found.converged else f"{words}, NOT CONVERGED")
+        words += "" if found.converged else ", NOT CONVERGED"
+        if "EDGE" in words or not found.converged:
+            logger.warning("%d videos of %d classes: %s", len(labels), num_classes, words)
+        return FittedProbe(found.scores, words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from pvbias.features.folder import MANIFEST
 from pvbias.report import RunResults, write_results
 from pvbias.report.results import FILE_NAME, read_results, read_videos
 from pvbias.shard import Shard
+from pvbias.versions import versions
 
 from .few_shot import episode_interval
 from .generalization import DomainGeneralization
@@ -56,8 +57,8 @@ class Cell:
 
     @property
     def configuration(self) -> str:
-        """What the record depends on, YAML: a record of another one is made anew."""
-        asked: dict[str, Any] = {"protocol": repr(self.protocol)}
+        """What the record depends on, the version of pvbias too, YAML: a record of another one is made anew."""
+        asked: dict[str, Any] = {"protocol": repr(self.protocol), "pvbias": versions(["pvbias"])["pvbias"]}
         for part, folder in (("train", self.train), ("test", self.test)):
             if folder is not None:
                 asked[part] = {"features": str(folder), "fingerprint": _digest(folder)}
@@ -181,6 +182,18 @@ def read_table(path: str | Path, out: str | Path) -> TransferTable:
         if key not in parts:
             raise ConfigError(f"{path}: there is no {key!r}. {did_you_mean(key, parts)}")
     models, data = content["models"], content["data"]
+    for part in parts:
+        for name in content[part]:
+            _check_text(name, f"{path}: {part} has the name")
+    for name, folder in models.items():
+        _check_text(folder, f"{path}: models.{name} has the folder")
+    for name, splits in data.items():
+        if not isinstance(splits or {}, dict):
+            raise ConfigError(
+                f"{path}: data.{name} is {splits!r}, and not folders by split, {{train: ..., test: ...}}."
+            )
+        for split, folder in (splits or {}).items():
+            _check_text(folder, f"{path}: data.{name}.{split} has the folder")
     cells = []
     for name, settings in content["protocols"].items():
         kind, only, settings = _protocol(path, name, settings)
@@ -188,15 +201,26 @@ def read_table(path: str | Path, out: str | Path) -> TransferTable:
             if each not in data:
                 raise ConfigError(f"{path}: protocols.{name}.data has {each!r}. {did_you_mean(each, data)}")
             for model, folder in models.items():
-                cells.append(_cell(path, name, kind, settings, model, str(folder), each, data[each] or {}, Path(out)))
+                cells.append(_cell(path, name, kind, settings, model, folder, each, data[each] or {}, Path(out)))
     return TransferTable(models=models, cells=cells)
+
+
+def _check_text(value: object, what: str) -> None:
+    """Raise ConfigError where YAML has read something else than a text: `no` is false, and `12:30` a number."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{what} {value!r}, as YAML reads it, and not a text: put it in quotes.")
 
 
 def _protocol(path: str | Path, name: str, given: Any) -> tuple[str, Sequence[str] | None, dict[str, Any]]:
     if not isinstance(given, dict) or "protocol" not in given:
         raise ConfigError(f"{path}: protocols.{name} names no protocol: {', '.join(PROTOCOLS)}.")
     settings = dict(given)
-    return settings.pop("protocol"), settings.pop("data", None), settings
+    kind, only = settings.pop("protocol"), settings.pop("data", None)
+    _check_text(kind, f"{path}: protocols.{name} has the protocol")
+    only = [only] if isinstance(only, str) else only
+    if only is not None and not (isinstance(only, list) and all(isinstance(each, str) for each in only)):
+        raise ConfigError(f"{path}: protocols.{name}.data is {only!r}, and not a list of data sets.")
+    return kind, only, settings
 
 
 def _cell(

@@ -122,6 +122,11 @@ def proportion_interval(values: np.ndarray) -> tuple[float, float] | None:
     if variance > _ALIKE:
         # Videos that count 0 or 1 have the variance p (1 - p); max: rounding.
         trials = max(trials, trials * p * (1 - p) / variance)
+    return wilson_interval(p, trials)
+
+
+def wilson_interval(p: float, trials: float) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion p in so many trials, which need not be whole."""
     middle = p + _Z**2 / (2 * trials)
     half = _Z * math.sqrt(p * (1 - p) / trials + _Z**2 / (4 * trials**2))
     low, high = ((middle + sign * half) / (1 + _Z**2 / trials) for sign in (-1, 1))

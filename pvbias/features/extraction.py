@@ -235,6 +235,7 @@ def _extract(work: _Work) -> None:
             logit_names=work.logit_names,
             fingerprint=work.fingerprint,
             uneven=views is not None,
+            versions=existing.versions if existing is not None else None,
         )
         shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
         logger.info("Features of %d videos: %s", len(numbers), folder)

@@ -28,7 +28,9 @@ import numpy as np
 from ..data.attributes import Attribute
 from ..errors import DataError
 from ..files import write_atomically
+from ..versions import versions as pvbias_versions
 from .array import FeatureArray
+from .labels import Label, label_array, label_list
 
 #: Name of the layer whose features are the logits.
 LOGITS = "logits"
@@ -37,14 +39,14 @@ MANIFEST, VIDEOS, VIEWS = "features.json", "videos.jsonl", "views.npy"
 
 _FORMAT = 1
 
+#: This version of pvbias.
+_OWN = pvbias_versions(["pvbias"])["pvbias"]
+
 #: Bytes of a shard at most, but for one of a single video.
 SHARD_BYTES = 1 << 30
 
 #: A layer and a modulation, which an array is of.
 Key = tuple[str, str]
-
-#: A label: a class index, several of a video that shows several classes, or none.
-Label = int | Sequence[int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ class Features:
         fingerprint: what the features are of.
         arrays: ``(N, V, D)`` by layer and modulation: ``arrays["embedding", "original"]``. Of a layer whose positions
             are kept ``(N, V, ..., D)``, channels last whatever the layer gives.
+        versions: of pvbias that each array was written with; empty: one that did not say.
     """
 
     folder: Path
@@ -99,6 +102,7 @@ class Features:
     numbers: np.ndarray
     fingerprint: Fingerprint
     arrays: Mapping[Key, FeatureArray]
+    versions: Mapping[Key, str]
 
     def __len__(self) -> int:
         """The number of videos N."""
@@ -175,13 +179,14 @@ def read_features(path: str | Path) -> Features:
     return Features(
         folder=folder,
         names=names,
-        labels=_label_array(labels, manifest["num_classes"]),
+        labels=label_array(labels, manifest["num_classes"]),
         attributes={name: [row.get(name) for row in rows] for name in named},
         class_names=manifest["class_names"],
         logit_names=manifest["logit_names"],
         numbers=np.array(numbers, np.int64),
         fingerprint=Fingerprint(**{each.name: manifest["fingerprint"][each.name] for each in fields(Fingerprint)}),
         arrays=arrays,
+        versions={(each["layer"], each["modulation"]): each.get("pvbias", "") for each in manifest["arrays"]},
     )
 
 
@@ -203,7 +208,8 @@ def write_features(
         arrays: float16 or float32 ``(N, V, D)``, or ``(N, D)`` of one view, by layer and modulation
             (``("embedding", "original")``; the logits are the layer ``"logits"``).
         names: of the N videos.
-        labels: class index of each, -1 or None: none; or bool ``(N, K)`` where they may have several.
+        labels: class index of each, -1 or None: none; where they may have several, bool ``(N, K)``, or all class
+            indices of each and ``class_names``.
         attributes: by name, one value a video.
         class_names: in label order.
         logit_names: names of the classes that the logits are of.
@@ -213,11 +219,11 @@ def write_features(
         The features as :func:`read_features` gives them.
 
     Raises:
-        DataError: numbers of videos differ, or values are not finite.
+        DataError: numbers of videos differ, values are not finite, or a label is none.
     """
     folder = Path(path)
     columns = {} if attributes is None else dict(attributes)
-    given: list[Label] = [None] * len(names) if labels is None else _label_list(labels)
+    given, num_classes = label_list([None] * len(names) if labels is None else labels, class_names)
     for what, column in (
         {"labels": given} | columns | {f"features {key}": each for key, each in arrays.items()}
     ).items():
@@ -232,11 +238,10 @@ def write_features(
     shards = {key: write_shards(folder, key, each[:, None] if each.ndim == 2 else each) for key, each in arrays.items()}
     numbers = range(len(names))
     write_videos(folder, zip(numbers, names, given, map(_present(columns), numbers), strict=True))
-    several = isinstance(labels, np.ndarray) and labels.ndim == 2
     write_manifest(
         folder,
         shards,
-        num_classes=labels.shape[1] if isinstance(labels, np.ndarray) and several else 0,
+        num_classes=num_classes,
         class_names=class_names,
         logit_names=logit_names,
         fingerprint=fingerprint or Fingerprint(),
@@ -339,6 +344,7 @@ def write_manifest(
     logit_names: Sequence[str],
     fingerprint: Fingerprint,
     uneven: bool = False,
+    versions: Mapping[Key, str] | None = None,
 ) -> None:
     """Write what is in a folder; with this it is whole.
 
@@ -350,12 +356,13 @@ def write_manifest(
         logit_names: names of the classes that the logits are of.
         fingerprint: of the features.
         uneven: videos have different numbers of views.
+        versions: of pvbias, of those arrays that were there; the others are this one's.
     """
     content = {
         "format": _FORMAT,
         "arrays": [
-            {"layer": layer, "modulation": modulation, "shards": list(names)}
-            for (layer, modulation), names in shards.items()
+            {"layer": key[0], "modulation": key[1], "shards": list(names), "pvbias": (versions or {}).get(key, _OWN)}
+            for key, names in shards.items()
         ],
         "num_classes": num_classes,
         "class_names": list(class_names),
@@ -395,18 +402,3 @@ def _mapped(file: Path) -> np.ndarray:
         return np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read: {error}.") from None
-
-
-def _label_array(labels: Sequence[Label], num_classes: int) -> np.ndarray:
-    if not num_classes:
-        return np.array([-1 if label is None else label for label in labels], np.int64)
-    found = np.zeros((len(labels), num_classes), np.bool_)
-    for row, label in zip(found, labels, strict=True):
-        row[list(label or ())] = True  # type: ignore[arg-type]
-    return found
-
-
-def _label_list(labels: Sequence[Label] | np.ndarray) -> list[Label]:
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
-        return [np.flatnonzero(row).tolist() for row in labels]
-    return [None if label is None or int(label) < 0 else int(label) for label in labels]  # type: ignore[arg-type]

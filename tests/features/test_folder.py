@@ -1,6 +1,7 @@
 """Folders of features: what is written is read back."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -78,6 +79,27 @@ def test_a_video_may_have_several_labels(tmp_path):
     labels = np.eye(7, 9, dtype=bool) | np.eye(7, 9, k=2, dtype=bool)
     labels[3] = False
     np.testing.assert_array_equal(write_features(tmp_path, {KEY: some(7, 1, 2)}, NAMES, labels=labels).labels, labels)
+    listed = [np.flatnonzero(row).tolist() for row in labels]
+    found = write_features(tmp_path, {KEY: some(7, 1, 2)}, NAMES, labels=listed, class_names=list("abcdefghi"))
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_names", "said"),
+    [
+        ([[0, 1], [2], [], [0], [0], [0], [0]], (), "give class_names"),
+        ([[0, 1], 2, *[[0]] * 5], "abc", r"not 2 and \[0, 1\]"),
+        ([[0, 1], [3], *[[0]] * 5], "abc", "the label 3, and there are 3 class_names"),
+    ],
+)
+def test_labels_of_no_class_are_refused(tmp_path, labels, class_names, said):
+    with pytest.raises(DataError, match=said):
+        write_features(tmp_path, {KEY: some(7, 1, 2)}, NAMES, labels=labels, class_names=class_names)
+
+
+def test_each_array_says_which_pvbias_wrote_it(tmp_path):
+    written = write_features(tmp_path, {KEY: some(7, 1, 2)}, NAMES)
+    assert written.versions == {KEY: version("pvbias")}
 
 
 @pytest.mark.parametrize(

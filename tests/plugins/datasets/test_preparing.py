@@ -124,6 +124,29 @@ def test_a_video_that_may_be_one_of_two_is_an_error(tmp_path):
         prepare("mimetics", tmp_path, other_counts=True)
 
 
+def test_lists_of_splits_that_are_not_prepared_again_are_removed(tmp_path):
+    write(
+        tmp_path / "official",
+        {
+            "classInd.txt": "".join(f"{number} C{number}\n" for number in range(1, 102)),
+            **{f"{kind}list01.txt": f"C1/v_C1_g0{at}_c01.avi\n" for at, kind in enumerate(("train", "test"), 1)},
+        },
+    )
+    touch(tmp_path / "videos", "v_C1_g01_c01.avi", "v_C1_g02_c01.avi")
+    lists = tmp_path / "lists" / "ucf101"
+    assert not prepare("ucf101", tmp_path, other_counts=True).notes
+    (lists / "mine.csv").write_text("path,label\n")
+    account = prepare("ucf101", tmp_path, splits=["test1"], other_counts=True)
+    assert {path.name for path in lists.glob("*.csv")} == {"test1.csv", "missing.csv", "mine.csv"}
+    assert any("train1.csv" in note for note in account.notes)
+    mimetics(tmp_path)
+    touch(tmp_path / "videos", "00000000003_000003_000013.mp4")
+    with pytest.raises(ConfigError, match="has lists of ucf101"):
+        prepare_lists(
+            *(DATA_SETS.get("mimetics"), str(tmp_path / "videos"), str(tmp_path / "official"), lists), other_counts=True
+        )
+
+
 def test_wrong_places(tmp_path):
     touch(tmp_path / "videos", mimetics(tmp_path)[3])
     data_set = DATA_SETS.get("mimetics")

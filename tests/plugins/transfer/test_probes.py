@@ -48,11 +48,18 @@ def test_a_probe_of_several_labels(videos, name):
     assert ((scores > 0) == several[160:]).mean() > 0.8
 
 
-def test_what_went_otherwise_than_usual_is_said(videos, monkeypatch):
+def test_what_went_otherwise_than_usual_is_said(videos, monkeypatch, caplog):
     features, labels = videos
     assert LogisticProbe(penalties=(0.1,)).fit(features, labels, 4, seed=0).description == "L-BFGS, C = 0.1"
     one_group = LogisticProbe().fit(features, labels, 4, seed=0, groups=np.zeros(len(labels), np.int64))
     assert one_group.description == "L-BFGS, C = 1e-06, the least of 9: there are no videos to hold out"
+    inner = LogisticProbe().fit(features, labels, 4, seed=0)
+    assert inner.description.endswith("chosen of 9 on a held-out fifth")
+    assert not caplog.messages
+    chosen = float(inner.description.split()[3].rstrip(","))
+    edge = LogisticProbe(penalties=(chosen / 100, chosen / 10)).fit(features, labels, 4, seed=0)
+    assert "AT THE EDGE of them" in edge.description
+    assert "AT THE EDGE of them" in caplog.text
     monkeypatch.setattr(logistic, "_MAX_ITERATIONS", 2)
     ended = LogisticProbe(penalties=(100.0,)).fit(features, labels, 4, seed=0)
     assert ended.description == "L-BFGS, C = 100, NOT CONVERGED"

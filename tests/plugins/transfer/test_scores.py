@@ -33,14 +33,54 @@ def test_fits_of_several_seeds_count_in_the_mean():
     np.testing.assert_allclose(figures(np.stack([right, wrong]), labels)["top1"].values, [0.5, 0.5])
 
 
-def test_average_precision_is_scikit_learns_in_every_resample():
+def test_average_precision_is_scikit_learns():
     generator = np.random.default_rng(1)
     labels = generator.random((40, 3)) < 0.3
     labels[:, 2] = False  # a class without a video
     scores = np.round(generator.normal(size=(40, 3)) + labels, 1)  # with ties
-    draws = mean_average_precision(scores[None], labels, samples=3, seed=5)
-    drawn = np.random.default_rng(5).integers(40, size=(3, 40))
-    for found, weights in zip(draws, [np.ones(40), *(np.bincount(row, minlength=40) for row in drawn)], strict=True):
-        expected = [average_precision_score(labels[:, k], scores[:, k], sample_weight=weights) for k in range(2)]
-        np.testing.assert_allclose(found, np.mean(expected))
-    assert figures(scores, labels)["map"].value == 100 * draws[0]
+    expected = np.mean([average_precision_score(labels[:, k], scores[:, k]) for k in range(2)])
+    assert np.isclose(figures(scores, labels)["map"].value, 100 * expected)
+
+
+def test_variance_of_average_precision_is_that_of_the_jackknife():
+    """Of one class: the sum of the squares of what scikit-learn's changes by where a video counts a little more."""
+    generator = np.random.default_rng(2)
+    labels = generator.random(60) < 0.3
+    scores = np.round(generator.normal(size=60) + labels, 1)  # with ties
+    more = [1 + 1e-5 * (np.arange(60) == number) for number in range(60)]
+    changed = [average_precision_score(labels, scores, sample_weight=weights) for weights in more]
+    derivatives = (np.array(changed) - average_precision_score(labels, scores)) / 1e-5
+    found = mean_average_precision(scores[None, :, None], labels[:, None])
+    assert np.isclose(found.variance, (derivatives**2).sum(), rtol=1e-3)
+
+
+def coverage(draw, name, *, repetitions):
+    """The share of test sets whose interval holds the mean of the figure over all of them."""
+    found = [figures(*draw(np.random.default_rng(seed)), samples=1)[name] for seed in range(repetitions)]
+    truth = np.mean([figure.value for figure in found])
+    return np.mean([figure.interval[0] <= truth <= figure.interval[1] for figure in found])
+
+
+def test_intervals_of_classes_of_a_video_or_two_hold():
+    """A plain bootstrap's held in 0.89 of these sets, and were too high by 4 points; the variance within classes alone
+    in 0.61."""
+    counts = [1, 1, 1, 2, 2, 3, 4, 30]
+    labels = np.repeat(np.arange(8), counts)
+    chances = np.linspace(0.3, 0.8, 8)[labels]
+
+    def draw(generator):
+        right = generator.random(len(labels)) < chances
+        return np.eye(8)[np.where(right, labels, (labels + 1) % 8)], labels
+
+    assert 0.92 <= coverage(draw, "mean_class_accuracy", repetitions=200) <= 0.99
+
+
+def test_intervals_of_average_precision_of_rare_classes_hold():
+    prevalence = np.geomspace(0.3, 0.01, 8)
+
+    def draw(generator):
+        labels = generator.random((100, 8)) < prevalence
+        labels[0, 0] = True
+        return generator.normal(size=(100, 8)) + 1.5 * labels, labels
+
+    assert 0.9 <= coverage(draw, "map", repetitions=150) <= 0.99

@@ -169,6 +169,8 @@ def test_the_page_shows_where_networks_differ(alone, tmp_path):
         assert all(row["plain says"] != row["class"] for row in each.rows if row["right"] == "better")
     page = write_page(alone, alone.rows(), tmp_path / "report.html", about={"Command": "<none>"}).read_text()
     assert "3way 1shot" in page
+    assert "interval over 30 episodes, all of these 60 videos" in page
+    assert "AT THE EDGE of them" in page
     assert "&lt;none&gt;" in page
 
 
@@ -184,6 +186,14 @@ def test_a_configuration_with_a_mistake_is_refused(tmp_path):
             {"models": {"a": "b"}, "data": {"x": {}}, "protocols": {"p": {"protocol": "tsne", "seed": "x"}}},
             "seed is 'x'",
         ),
+        ({"models": {1: "b"}, "data": {}, "protocols": {}}, "models has the name 1, .* put it in quotes"),
+        ({"models": {"a": "b"}, "data": {False: {}}, "protocols": {}}, "data has the name False"),
+        ({"models": {"a": "b"}, "data": {}, "protocols": {1.5: {}}}, "protocols has the name 1.5"),
+        ({"models": {"a": 1}, "data": {}, "protocols": {}}, "models.a has the folder 1"),
+        ({"models": {"a": "b"}, "data": {"x": "train"}, "protocols": {}}, "data.x is 'train', and not folders"),
+        ({"models": {"a": "b"}, "data": {"x": {"test": 2}}, "protocols": {}}, "data.x.test has the folder 2"),
+        ({"models": {"a": "b"}, "data": {}, "protocols": {"p": {"protocol": ["probe"]}}}, "has the protocol"),
+        ({"models": {"a": "b"}, "data": {}, "protocols": {"p": {"protocol": "tsne", "data": 1}}}, "not a list"),
     ):
         path.write_text(yaml.safe_dump(content))
         with pytest.raises(ConfigError, match=message):
