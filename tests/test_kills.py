@@ -13,10 +13,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
 from pvbias.config import complete, load_cfg
+from pvbias.features import write_features
 from pvbias.models import build_recognizer
 from pvbias.plugin_loading import load_plugins
 from pvbias.registries import ALL
@@ -69,7 +72,7 @@ def tell(command, number, progress, generator, within):
     code = command.tell_at_work(number, progress, generator, within)
     said = command.log.read_text()
     assert not command.left_behind(), said
-    if code == 0 or "I Results:" in said or "I Features of" in said:
+    if code == 0 or any(end in said for end in ("I Results:", "I Features of", "report.html")):
         return ""
     if number == signal.SIGKILL:
         assert code == -signal.SIGKILL
@@ -82,18 +85,23 @@ def tell(command, number, progress, generator, within):
     return said or UNSAID
 
 
-def interrupt(arguments, folder, progress, *, seed, within):
-    """Start a command again and again, and end it with SIGKILL and SIGTERM in turn; let it finish."""
+def interrupt(arguments, folder, progress, *, seed, within, loads=True):
+    """Start a command again and again, and end it with SIGKILL and SIGTERM in turn; let it finish.
+
+    Args:
+        loads: it loads videos, killed in two processes, and at last in none.
+    """
     generator = random.Random(seed)
     done = 0
+    in_two, in_none = (["DATA_LOADER.NUM_WORKERS", count] if loads else [] for count in "20")
     while done < 2 * KILLS:
         number = (signal.SIGKILL, signal.SIGTERM)[done % 2]
-        command = Command([*arguments, "DATA_LOADER.NUM_WORKERS", "2"], folder.with_suffix(".log"))
+        command = Command([*arguments, *in_two], folder.with_suffix(".log"))
         if tell(command, number, progress, generator, within):
             done += 1
         elif folder.exists():
             shutil.rmtree(folder)
-    assert main([*arguments, "DATA_LOADER.NUM_WORKERS", "0"]) == 0
+    assert main([*arguments, *in_none]) == 0
     assert not list(folder.rglob("*.tmp"))
     assert not (folder / "partial").exists()
 
@@ -133,7 +141,47 @@ def test_an_extraction_of_features(tmp_path, weights):
     written = [{file.relative_to(each): file.read_bytes() for file in each.rglob("*.npy")} for each in (killed, alone)]
     assert written[0] == written[1]
     assert len(written[0]) == 6
-    assert (killed / "videos.jsonl").read_text() == (alone / "videos.jsonl").read_text()
+    for name in ("videos.jsonl", "features.json"):
+        assert (killed / name).read_text() == (alone / name).read_text()
+
+
+def test_a_table_of_transfer(tmp_path):
+    generator, labels = np.random.default_rng(0), np.arange(60) % 3
+    for folder in (tmp_path / model / part for model in ("plain", "better") for part in ("train", "test")):
+        embeddings = np.eye(3, 8)[labels] + generator.normal(size=(60, 8)) / 2
+        names = [f"{number}.mp4" for number in range(60)]
+        write_features(folder, {("embedding", "original"): embeddings.astype(np.float32)}, names, labels=labels)
+    sgd = {"protocol": "probe", "probe": "sgd", "seeds": [0, 1]}
+    content = {
+        "models": {name: str(tmp_path / name) for name in ("plain", "better")},
+        "data": {"one": {"train": "train", "test": "test"}},
+        "protocols": {
+            **{f"SGD, {decay:g}": sgd | {"settings": {"weight_decay": decay}} for decay in (0.0, 1e-3, 1e-2, 1e-1)},
+            "3-way": {"protocol": "few_shot", "ways": 3, "queries": 5, "episodes": 100},
+        },
+    }
+    (tmp_path / "table.yaml").write_text(yaml.safe_dump(content))
+
+    def arguments(folder):
+        return ["transfer", "table", str(tmp_path / "table.yaml"), "--out", str(folder)]
+
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    assert main(arguments(alone)) == 0
+
+    def done():
+        return len([*killed.glob("cells/*/*/*/results.json")])
+
+    interrupt(arguments(killed), killed, done, seed=3, within=1.0, loads=False)
+    written = [{file.relative_to(each): written_in(file) for file in each.rglob("*.*")} for each in (killed, alone)]
+    assert written[0] == written[1]
+
+
+def written_in(file):
+    """What a file has, without when it was written, and where."""
+    content = file.read_bytes()
+    if file.name == "results.json":
+        return json.loads(content) | {"date": ""}
+    return content.replace(b"/killed", b"/alone") if file.name == "report.html" else content
 
 
 def training(folder):

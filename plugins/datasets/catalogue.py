@@ -25,7 +25,8 @@ class Published:
     Attributes:
         split: of which.
         count: lines of its official file that name a video or a part of one.
-        source: where the number is published.
+        source: a page, paper or file that says the number, and was looked up; or "not found: ..." where none was found
+            that does.
         per_class: how many each class has, where all have as many.
         exact: the official file has just as many. False: lists of different years differ, as videos vanish.
         file: its name, where releases of the data set differ; empty: whatever it is called.
@@ -51,7 +52,7 @@ class DataSet:
         url: where its official files are.
         classes: how many.
         splits: their names, in order.
-        published: counts.
+        published: counts; of a split several, where releases differ.
         files: the names of its official files, for people.
         on_disk: how its videos are named and where they lie, for people.
         read: reads the official files; also gets the videos on disk, for the data sets that are listed by them alone.
@@ -70,9 +71,11 @@ class DataSet:
     has_files: bool = True
 
     def published_of(self, split: str, videos: Sequence[OfficialVideo]) -> Published | None:
-        """The published count of a split, if there is one of the release that its official file is of."""
+        """The published count of a split, if there is one of the release that its official file is of; of several the
+        nearest."""
         name = getattr(_file_of(videos), "name", "")
-        return next((each for each in self.published if each.split == split and each.file in ("", name)), None)
+        counts = [each for each in self.published if each.split == split and each.file in ("", name)]
+        return min(counts, key=lambda each: abs(each.count - len(videos)), default=None)
 
 
 def check_counts(data_set: DataSet, official: Official, *, other_counts: bool = False) -> None:

@@ -12,14 +12,15 @@ import numpy as np
 from pvbias.clips import ORIGINAL, modulation_label
 from pvbias.evaluation import Predictions
 from pvbias.files import write_atomically
-from pvbias.report import plots, words
+from pvbias.report import plots, tables, words
 from pvbias.report.metric import metric_of
 from pvbias.report.results import PREDICTIONS, read_predictions
-from pvbias.report.tables import Block, Cell, FigureTable, Row, image_uri, text_table
+from pvbias.report.tables import Block, FigureTable, Row, Table, image_uri, text_table
 from pvbias.report.templating import render_template
 
+from .frames import frame_strips
 from .metrics import EVALUATOR
-from .table import TransferTable
+from .table import Cell, TransferTable
 
 _TEMPLATE = Path(__file__).with_name("templates") / "transfer.html"
 
@@ -33,11 +34,13 @@ class Disagreement:
 
     Attributes:
         title: which networks, on what.
+        data: the data set.
         counts: videos that only the first, only the second, both and none have right.
         rows: for a table, those that only one has right.
     """
 
     title: str
+    data: str
     counts: tuple[int, int, int, int]
     rows: list[dict[str, Any]]
 
@@ -64,10 +67,7 @@ def write_page(
         "figures": figure_table(list(table.models), rows),
         "notes": text_table("how figures were made", said) if (said := notes(rows)) else None,
         "pictures": pictures,
-        "disagreements": [
-            (each, text_table("videos that only one has right", each.rows) if each.rows else None)
-            for each in disagreements(table)
-        ],
+        "disagreements": [(each, _pictured(each, table) if each.rows else None) for each in disagreements(table)],
         "about": about,
     }
     return write_atomically(path, render_template(_TEMPLATE, context))
@@ -101,21 +101,32 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def _cell(row: Mapping[str, Any] | None) -> Cell:
+def _cell(row: Mapping[str, Any] | None) -> tables.Cell:
     if row is None:
-        return Cell()
+        return tables.Cell()
     ends, changes = [
         None if row[low] is None else (row[low], row[high])
         for low, high in (("low", "high"), ("difference_low", "difference_high"))
     ]
     change = "" if row["difference"] is None else words.number(row["difference"], "points", signed=True)
-    return Cell(
+    return tables.Cell(
         value=words.number(row["value"], "%"),
         interval=words.interval(ends, "%"),
         change=change,
         change_interval=words.interval(changes, "points", signed=True),
         note=row["note"],
     )
+
+
+def _pictured(differing: Disagreement, table: TransferTable) -> Table:
+    """The videos, with their frames where the configuration names the list that they are of."""
+    described, rows, strips = table.data[differing.data], differing.rows, {}
+    if "list" in described:
+        names = {row["video"] for row in rows}
+        strips = frame_strips(described["list"], names, path_prefix=described.get("path_prefix", ""))
+        strips = {f"frames of {name}": strip for name, strip in strips.items()}
+        rows = [row | {"frames": name if (name := f"frames of {row['video']}") in strips else ""} for row in rows]
+    return text_table("videos that only one has right", rows, strips)
 
 
 def disagreements(table: TransferTable) -> list[Disagreement]:
@@ -129,11 +140,12 @@ def disagreements(table: TransferTable) -> list[Disagreement]:
             (cell.data, cell.name), (cell.model, predictions := read_predictions(cell.folder))
         )
         if ours is not predictions and ours.names == predictions.names:
-            found.append(_disagreement(f"{cell.name}, {cell.data}", name, ours, cell.model, predictions))
+            found.append(_disagreement(cell, name, ours, predictions))
     return found
 
 
-def _disagreement(title: str, first: str, ours: Predictions, second: str, theirs: Predictions) -> Disagreement:
+def _disagreement(cell: Cell, first: str, ours: Predictions, theirs: Predictions) -> Disagreement:
+    second, title = cell.model, f"{cell.name}, {cell.data}: {first} and {cell.model}"
     labels, names = ours.labels, ours.class_names
     chosen = [np.asarray(each.probabilities).argmax(1) for each in (ours, theirs)]
     of_label = [np.asarray(each.probabilities)[np.arange(len(labels)), labels] for each in (ours, theirs)]
@@ -152,7 +164,7 @@ def _disagreement(title: str, first: str, ours: Predictions, second: str, theirs
             rows.append(row)
     both = int((right[0] & right[1]).sum())
     counts = (int(right[0].sum()) - both, int(right[1].sum()) - both, both, int((~right[0] & ~right[1]).sum()))
-    return Disagreement(f"{title}: {first} and {second}", counts, rows)
+    return Disagreement(title, cell.data, counts, rows)
 
 
 def _named(names: Sequence[str], label: int) -> str:

@@ -110,10 +110,13 @@ class TransferTable:
 
     Attributes:
         models: folders by name.
+        data: folders of features by split, by name; ``list`` and ``path_prefix`` are those of the test videos, for
+            pictures of them.
         cells: models x data sets x protocols, in the order of the configuration.
     """
 
     models: Mapping[str, str]
+    data: Mapping[str, Mapping[str, str]]
     cells: Sequence[Cell]
 
     def compute(self, shard: Shard | None = None) -> None:
@@ -158,6 +161,9 @@ class TransferTable:
             yield cell, read_results(cell.folder).results[EVALUATOR]
 
 
+#: What is said of a data set.
+_DATA = ("train", "test", "list", "path_prefix")
+
 _NO_DIFFERENCE = {"difference": None, "difference_low": None, "difference_high": None}
 
 
@@ -181,19 +187,21 @@ def read_table(path: str | Path, out: str | Path) -> TransferTable:
     for key in content:
         if key not in parts:
             raise ConfigError(f"{path}: there is no {key!r}. {did_you_mean(key, parts)}")
-    models, data = content["models"], content["data"]
+    models, data = content["models"], {name: splits or {} for name, splits in content["data"].items()}
     for part in parts:
         for name in content[part]:
             _check_text(name, f"{path}: {part} has the name")
     for name, folder in models.items():
         _check_text(folder, f"{path}: models.{name} has the folder")
     for name, splits in data.items():
-        if not isinstance(splits or {}, dict):
+        if not isinstance(splits, dict):
             raise ConfigError(
                 f"{path}: data.{name} is {splits!r}, and not folders by split, {{train: ..., test: ...}}."
             )
-        for split, folder in (splits or {}).items():
-            _check_text(folder, f"{path}: data.{name}.{split} has the folder")
+        for key, value in splits.items():
+            if key not in _DATA:
+                raise ConfigError(f"{path}: data.{name} has no {key!r}. {did_you_mean(key, _DATA)}")
+            _check_text(value, f"{path}: data.{name}.{key} is")
     cells = []
     for name, settings in content["protocols"].items():
         kind, only, settings = _protocol(path, name, settings)
@@ -201,8 +209,8 @@ def read_table(path: str | Path, out: str | Path) -> TransferTable:
             if each not in data:
                 raise ConfigError(f"{path}: protocols.{name}.data has {each!r}. {did_you_mean(each, data)}")
             for model, folder in models.items():
-                cells.append(_cell(path, name, kind, settings, model, folder, each, data[each] or {}, Path(out)))
-    return TransferTable(models=models, cells=cells)
+                cells.append(_cell(path, name, kind, settings, model, folder, each, data[each], Path(out)))
+    return TransferTable(models=models, data=data, cells=cells)
 
 
 def _check_text(value: object, what: str) -> None:

@@ -13,7 +13,8 @@ _SPLITS = {"training": "train", "validation": "val", "testing": "test"}
 
 
 def read(files: OfficialFiles | None, videos: VideoIndex) -> Official:
-    """Read the one file; see :class:`.DataSet`. Classes have the order of their sorted names, for want of another."""
+    """Read the one file; see :class:`.DataSet`. Classes have the order of their sorted names: the file numbers
+    none, and ActivityNet's own evaluation numbers them as they come up in it."""
     assert files is not None
     path = files.require("activity_net.v1-3.min.json", "activity_net.v1-3.json")
     document = json_of(path)

@@ -73,12 +73,12 @@ def _diving48(name: str, title: str, prefix: str, source: str, train: int, test:
 DIVING48 = (
     _diving48(
         *("diving48", "Diving48 V2", "Diving48_V2"),
-        "the data set's page: labels of October 2020. Lists made from them by others (DEVIAS) have as many lines",
+        "lists made from the official ones by others (DEVIAS, filelist/diving48), read; the data set's page: not found",
         *(15_027, 1_970),
     ),
     _diving48(
         *("diving48_v1", "Diving48 V1", "Diving48"),
-        "Li, Li and Vasconcelos, RESOUND, ECCV 2018: 18,404 clips; the data set's page",
+        "not found; the sum, 18,404 clips, is on huggingface.co/datasets/Samoed/diving48",
         *(16_067, 2_337),
     ),
 )

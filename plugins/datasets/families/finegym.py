@@ -71,27 +71,22 @@ def _categories(path: Path, sets: Path | None) -> list[tuple[str, dict[str, str 
     return [(f"{name} [{each['element_set']}]" if times[name] > 1 else name, each) for name, each in found]
 
 
-_SOURCE = "FineGym's page, features of v1.0: {} and {} instances of training and validation"
+_SOURCE = "github.com/SDOlivia/FineGym, gh-pages, resources/dataset: the official lists, read"
 
 
-def _gym(number: str, train: int, val: int, read_splits: tuple[str, ...], *newer: Published) -> DataSet:
-    source = _SOURCE.format(f"{train:,}", f"{val:,}")
+def _gym(number: str, train: int, newer: int, val: int) -> DataSet:
+    counts = (("train", train, "_v1.0"), ("train", newer, "_v1.1"), ("val", val, ""))
     return DataSet(
         name=f"gym{number}",
         title=f"FineGym, Gym{number}",
         url="https://sdolivia.github.io/FineGym/",
         classes=int(number),
         splits=("train", "val"),
-        published=(
+        published=tuple(
             Published(
-                split="train",
-                count=train,
-                source=source,
-                file=f"gym{number}_train_element_v1.0.txt",
-                read="train" in read_splits,
-            ),
-            *newer,
-            Published(split="val", count=val, source=source, read="val" in read_splits),
+                split=split, count=count, source=_SOURCE, file=f"gym{number}_{split}_element{release}.txt", read=True
+            )
+            for split, count, release in counts
         ),
         files=f"gym{number}_categories.txt, set_categories.txt, gym{number}_train_element_v1.1.txt (or v1.0), "
         f"gym{number}_val_element.txt",
@@ -100,16 +95,4 @@ def _gym(number: str, train: int, val: int, read_splits: tuple[str, ...], *newer
     )
 
 
-FINEGYM = (
-    _gym("99", 20_484, 8_521, ("train", "val")),
-    _gym(
-        *("288", 22_671, 9_646, ("val",)),
-        Published(
-            split="train",
-            count=29_334,
-            source="Hara et al. 2021 count 38,980 clips of Gym288, which is v1.1, and 9,646 of them are for validation",
-            exact=False,
-            file="gym288_train_element_v1.1.txt",
-        ),
-    ),
-)
+FINEGYM = (_gym("99", 20_484, 26_320, 8_521), _gym("288", 22_671, 29_334, 9_646))

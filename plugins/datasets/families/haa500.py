@@ -54,8 +54,8 @@ HAA500 = DataSet(
         Published(
             split=split,
             count=500 * len(numbers),
-            source="Chung et al., HAA500, ICCV 2021: 16 clips of each of 500 classes for training, 1 for validation, 3 "
-            "for testing; taken here in the order of their numbers",
+            source="github.com/a6o/HAA500, README: of each of 500 classes the first 16 clips are for training, the "
+            "17th for validation, the rest for testing" + ("; that these are 3: not found" if split == "test" else ""),
             per_class=len(numbers),
         )
         for split, numbers in _SPLITS.items()

@@ -73,7 +73,7 @@ def _read_class(path: Path, label: str, number: str, found: dict[str, list[Offic
         )
 
 
-_SOURCE = "Kuehne et al., HMDB, ICCV 2011: 70 training and 30 test clips of each of 51 classes in each split"
+_SOURCE = "the official lists, read; paperswithcode.com/dataset/hmdb51: 70 and 30 clips of each class in each split"
 
 HMDB51 = DataSet(
     name="hmdb51",

@@ -142,7 +142,7 @@ def read_mimetics(files: OfficialFiles | None, videos: VideoIndex) -> Official:
     return Official(class_names=tuple(sorted({str(video.label) for video in found})), splits={"test": videos_seen})
 
 
-def _kinetics(number: str, classes: int, counts: dict[str, int], source: str, **read_files: bool) -> DataSet:
+def _kinetics(number: str, classes: int, *counts: Published) -> DataSet:
     name = f"kinetics{number.replace('-', '_')}"
     return DataSet(
         name=name,
@@ -150,41 +150,59 @@ def _kinetics(number: str, classes: int, counts: dict[str, int], source: str, **
         url="https://github.com/cvdfoundation/kinetics-dataset",
         classes=classes,
         splits=_SPLITS,
-        published=tuple(
-            Published(split=split, count=count, source=source, exact=False, read=read_files.get(split, False))
-            for split, count in counts.items()
-        ),
+        published=counts,
         files="train.csv, val.csv (validate.csv), test.csv, or the same as .json",
         on_disk="ID_000010_000020.mp4 or ID.mp4, in folders of classes or of splits, or flat",
         read=partial(read, number=number),
     )
 
 
+_CRAWLER = "github.com/activitynet/ActivityNet, Crawler/Kinetics/data/kinetics-{}_{}.csv, read"
+_FIFTYONE = "github.com/voxel51/fiftyone, fiftyone/zoo/datasets/base.py, {} split stats"
+
+
+def _crawled(number: str, split: str, count: int) -> Published:
+    """The count of a list that was read."""
+    return Published(split=split, count=count, source=_CRAWLER.format(number, split), exact=False, read=True)
+
+
+def _said(source: str, **counts: int) -> list[Published]:
+    return [Published(split=split, count=count, source=source, exact=False) for split, count in counts.items()]
+
+
 KINETICS = (
     _kinetics(
         "400",
         400,
-        {"train": 246_245, "val": 20_000, "test": 40_000},
-        "Carreira et al., A Short Note about Kinetics-600, 2018, Table 1 (306,245 clips)",
+        *_said(
+            "analyticsindiamag.com, Deep dive into Kinetics: 306,245 clips, of each class 50 for validation and 100 "
+            "for testing; 246,245 are left",
+            train=246_245,
+        ),
+        *_said(_FIFTYONE.format("original"), train=219_782),
+        _crawled("400", "val", 19_906),
+        _crawled("400", "test", 38_685),
+        *_said("git-disl.github.io/GTDLBench/datasets/kinetics_datasets: at most 100 of each class", test=40_000),
     ),
     _kinetics(
         "600",
         600,
-        {"train": 392_622, "val": 30_000, "test": 60_000},
-        "Carreira et al., A Short Note about Kinetics-600, 2018, Table 1",
-        val=True,
+        *_said(_FIFTYONE.format("original"), train=370_582, test=56_618),
+        *_said(_FIFTYONE.format("CVDF"), train=427_549),
+        _crawled("600", "val", 30_000),
+        _crawled("600", "test", 72_924),
+        *_said("not found (arXiv:1808.01340, Table 1, could not be read)", test=60_000),
     ),
     _kinetics(
         "700",
         700,
-        {"train": 545_317, "val": 35_000, "test": 70_000},
-        "Carreira et al., A Short Note on the Kinetics-700 Human Action Dataset, 2019, Table 1 (650,317 clips)",
+        *_said(_FIFTYONE.format("original"), train=529_046, val=33_925, test=67_446),
+        *_said("not found (arXiv:1907.06987 could not be read)", train=545_317, val=35_000, test=70_000),
     ),
     _kinetics(
         "700-2020",
         700,
-        {"train": 545_793, "val": 34_256, "test": 67_858},
-        "Smaira et al., A Short Note on the Kinetics-700-2020 Human Action Dataset, 2020, Table 1",
+        *_said(_FIFTYONE.format("original"), train=542_352, val=34_125, test=67_433),
     ),
 )
 
@@ -198,7 +216,7 @@ MINI_KINETICS = DataSet(
         Published(
             split=split,
             count=200 * each,
-            source="Xie et al., ECCV 2018, and the README beside the lists: 400 and 25 of each of 200 classes",
+            source="github.com/s9xie/Mini-Kinetics-200, README: 400 and 25 of each of 200 classes; the lists, read",
             per_class=each,
             read=True,
         )
@@ -219,7 +237,7 @@ MIMETICS = DataSet(
         Published(
             split="test",
             count=713,
-            source="Weinzaepfel and Rogez, Mimetics, IJCV 2021: 713 clips of 50 classes of Kinetics-400",
+            source="the official list mimetics_v1.0.csv, read",
             read=True,
         ),
     ),

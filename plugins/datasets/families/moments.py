@@ -59,8 +59,8 @@ def _moments(name: str, title: str, classes: int, train: Published, val: Publish
     )
 
 
-_V1 = "Monfort et al., Moments in Time, TPAMI 2020: 802,264 training and 33,900 validation videos of 339 classes"
-_V2 = "release 2 of the data set as others count it: 727,305 training and 30,500 validation videos of 305 classes"
+_V1 = "not found; Monfort et al., arXiv:1801.03150, abstract: one million videos of 339 classes"
+_V2 = "github.com/MikeWangWZHL/Paxion, dataset_cards/moments_in_time.md of an earlier commit"
 
 MOMENTS = (
     _moments(

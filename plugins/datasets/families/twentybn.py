@@ -91,7 +91,13 @@ def _video(where: object, identifier: str, label: str | None, attributes: dict[s
 
 def _published(source: str, read_splits: tuple[str, ...], **counts: int) -> tuple[Published, ...]:
     return tuple(
-        Published(split=split, count=count, source=source, read=split in read_splits) for split, count in counts.items()
+        Published(
+            split=split,
+            count=count,
+            source=f"the official list, read; {source}" if split in read_splits else source,
+            read=split in read_splits,
+        )
+        for split, count in counts.items()
     )
 
 
@@ -102,7 +108,7 @@ SSV1 = DataSet(
     classes=174,
     splits=tuple(_SPLITS),
     published=_published(
-        "20BN's page of the data set: 108,499 videos, 86,017 + 11,522 + 10,960",
+        "not found",
         (),
         train=86_017,
         val=11_522,
@@ -120,7 +126,7 @@ SSV2 = DataSet(
     classes=174,
     splits=tuple(_SPLITS),
     published=_published(
-        "20BN's page of the data set: 220,847 videos, 168,913 + 24,777 + 27,157",
+        "github.com/OpenGVLab/VideoMAEv2, docs/DATASET.md: 168,913 and 24,777 for training and validation",
         ("val", "test"),
         train=168_913,
         val=24_777,
@@ -138,7 +144,7 @@ JESTER = DataSet(
     classes=27,
     splits=tuple(_SPLITS),
     published=_published(
-        "Materzynska et al., The Jester Dataset, ICCVW 2019: 148,092 videos, 118,562 + 14,787 + 14,743",
+        "github.com/udacity/CVND---Gesture-Recognition, 20bn-jester-v1/annotations, has the same",
         ("train", "val", "test"),
         train=118_562,
         val=14_787,

@@ -58,7 +58,7 @@ def _videos(path: Path, classes: Classes) -> list[OfficialVideo]:
     return found
 
 
-_SOURCE = "Soomro et al., UCF101, CRCV-TR-12-01: 13,320 clips; the official lists"
+_SOURCE = "the official lists, read: 13,320 clips in each of the three"
 
 UCF101 = DataSet(
     name="ucf101",

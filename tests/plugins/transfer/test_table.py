@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from pvbias.plugins.transfer.table import read_table
 from pvbias.shard import Shard
 
 from ...kills import kill_at_work
+from ...video.videos import write_video
 
 PROTOCOLS = {
     "linear probe": {"protocol": "probe", "settings": {"penalties": [0.01, 0.1]}, "seeds": [0, 1]},
@@ -174,6 +176,21 @@ def test_the_page_shows_where_networks_differ(alone, tmp_path):
     assert "&lt;none&gt;" in page
 
 
+def test_the_page_shows_frames_of_the_videos_of_the_list(table_of, alone, tmp_path):
+    write_video(tmp_path / "shown.avi", 12)
+    rows = [f"{number}.mp4,0" for number in range(60)]
+    (tmp_path / "test.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    differing = {row["video"] for each in disagreements(alone) for row in each.rows}
+    for name in differing:
+        (tmp_path / name).symlink_to("shown.avi")
+    gone = min(differing)
+    (tmp_path / gone).unlink()
+    data = {"one": {**alone.data["one"], "list": str(tmp_path / "test.csv")}}
+    page = write_page(replace(alone, data=data), alone.rows(), tmp_path / "report.html", about={}).read_text()
+    shown = page.count("data:image/jpeg")
+    assert shown == sum(row["video"] != gone for each in disagreements(alone) for row in each.rows)
+
+
 def test_a_configuration_with_a_mistake_is_refused(tmp_path):
     path = tmp_path / "table.yaml"
     for content, message in (
@@ -191,7 +208,7 @@ def test_a_configuration_with_a_mistake_is_refused(tmp_path):
         ({"models": {"a": "b"}, "data": {}, "protocols": {1.5: {}}}, "protocols has the name 1.5"),
         ({"models": {"a": 1}, "data": {}, "protocols": {}}, "models.a has the folder 1"),
         ({"models": {"a": "b"}, "data": {"x": "train"}, "protocols": {}}, "data.x is 'train', and not folders"),
-        ({"models": {"a": "b"}, "data": {"x": {"test": 2}}, "protocols": {}}, "data.x.test has the folder 2"),
+        ({"models": {"a": "b"}, "data": {"x": {"test": 2}}, "protocols": {}}, "data.x.test is 2"),
         ({"models": {"a": "b"}, "data": {}, "protocols": {"p": {"protocol": ["probe"]}}}, "has the protocol"),
         ({"models": {"a": "b"}, "data": {}, "protocols": {"p": {"protocol": "tsne", "data": 1}}}, "not a list"),
     ):

@@ -83,7 +83,7 @@ def test_a_file_of_another_release():
 def test_a_file_that_is_cut_off(tmp_path):
     lines = (ANNOTATIONS / "kinetics/kinetics-600_val.csv").read_text().splitlines(keepends=True)
     for name, kept, said in (
-        ("kinetics600", len(lines) * 8 // 10, r"lists 23,2.. videos, and 30,000 are published \(Carreira"),
+        ("kinetics600", len(lines) * 8 // 10, r"lists 23,2.. videos, and 30,000 are published \(github"),
         ("kinetics400", len(lines), "have 600 classes, and Kinetics-400 has 400. Are they of another data set"),
     ):
         shuffled = lines[:1] + lines[1:][::7] + [line for n, line in enumerate(lines[1:]) if n % 7]
