@@ -5,6 +5,7 @@ from fvcore.common.config import CfgNode
 from pvbias.config.keys import above, at_least, declare, one_of, registered
 from pvbias.registries import DECODER
 
+from .controls import FLOW_TARGETS
 from .decoders import Decoded, FlowDecoder, FrameDecoder
 from .objective import Decodings, Rev2Net
 from .penalties import frobenius, gaussian_divergence, low_level_discrepancy
@@ -50,6 +51,28 @@ def add_config(cfg: CfgNode) -> None:
         "which grows with the clip's size) or rms (root of their mean: weights mean the same for clips of any "
         "size, and have to be larger).",
         one_of("frobenius", "rms"),
+    )
+    declare(
+        cfg,
+        "REV2NET.FLOW_TARGET",
+        "flow",
+        "What the flow decoder predicts: the clip's optical flow; or, as a control, zero, the flow of another clip of "
+        "the mini-batch (shuffled), or its own half of the clip later (delayed).",
+        one_of(*FLOW_TARGETS),
+    )
+    declare(
+        cfg,
+        "REV2NET.DETACHED",
+        False,
+        "As a control: the decoders learn from features that get no gradient of theirs; the recognizer is trained with "
+        "the classification loss alone.",
+    )
+    declare(
+        cfg,
+        "REV2NET.FLIP",
+        True,
+        "The frame decoder reads the feature map backwards. False, as a control: it reads the map in order, and has to "
+        "bring what it sees to the other end of the clip.",
     )
     declare(
         cfg,

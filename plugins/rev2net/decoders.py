@@ -86,12 +86,14 @@ class FrameDecoder(nn.Module):
         features: D.
         factor: T / t, H / h = W / w.
         channels: of the hidden features and of those after them.
+        flip: read the feature map backwards; without it, in the clip's own order (``REV2NET.FLIP``).
     """
 
-    def __init__(self, features: int, *, factor: _Factor, channels: tuple[int, int]) -> None:
+    def __init__(self, features: int, *, factor: _Factor, channels: tuple[int, int], flip: bool = True) -> None:
         super().__init__()
         first, (time, space) = _split(factor)
         middle = (time, space // 2)
+        self.flip = flip
         self.first = _enlarge(features, channels[0], first)
         self.norm = nn.BatchNorm3d(channels[0])
         self.middle = _enlarge(channels[0], channels[1], middle)
@@ -101,13 +103,14 @@ class FrameDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Decoded:
         """Decode frames in [0, 1], last frame first; the hidden features are in the clip's own order."""
-        hidden = self.norm(self.first(features.flip(2))).relu()
+        hidden = self.norm(self.first(features.flip(2) if self.flip else features)).relu()
         moving = self.middle_norm(self.middle(hidden)).relu()
         foreground, mask = self.last(moving).sigmoid().split((3, 1), dim=1)
         still = F.interpolate(moving.mean(2), size=foreground.shape[-2:], mode="bilinear")
         background = self.background(still[:, :, None]).sigmoid()
         # b + m (f - b), which is m f + (1 - m) b with one map of the clip's size less
-        return Decoded(torch.addcmul(background, mask, foreground - background), (hidden.flip(2),))
+        compared = hidden.flip(2) if self.flip else hidden
+        return Decoded(torch.addcmul(background, mask, foreground - background), (compared,))
 
 
 @DECODER.register(name="rev2net_flow")
@@ -128,7 +131,10 @@ def build_flow_decoder(cfg: CfgNode, feature_shape: Sequence[int], clip_shape: S
 def build_frame_decoder(cfg: CfgNode, feature_shape: Sequence[int], clip_shape: Sequence[int]) -> FrameDecoder:
     """Build the :class:`FrameDecoder` that ``REV2NET`` describes; arguments as for :func:`build_flow_decoder`."""
     return FrameDecoder(
-        feature_shape[0], factor=factor_between(feature_shape, clip_shape), channels=tuple(cfg.REV2NET.CHANNELS)
+        feature_shape[0],
+        factor=factor_between(feature_shape, clip_shape),
+        channels=tuple(cfg.REV2NET.CHANNELS),
+        flip=cfg.REV2NET.FLIP,
     )
 
 

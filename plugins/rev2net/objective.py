@@ -18,6 +18,7 @@ from pvbias.needs import Needs
 from pvbias.registries import DECODER, OBJECTIVE
 from pvbias.transfers import to_device
 
+from .controls import FLOW_TARGETS, flow_target
 from .decoders import Decoded
 from .penalties import frobenius, gaussian_divergence, low_level_discrepancy
 from .taps import choose_tap
@@ -92,6 +93,10 @@ class Rev2Net(Objective):
     it takes nothing from the random numbers that the recognizer's dropout gets. With all weights 0 the recognizer is
     trained with plain cross-entropy, bit for bit.
 
+    As controls, ``REV2NET.FLOW_TARGET`` has the flow decoder predict something else (:func:`.controls.flow_target`;
+    ``flow`` and ``flow_epe`` are then its errors), ``DETACHED`` cuts the decoders off from the recognizer, and without
+    ``FLIP`` the frame decoder reads the feature map in order.
+
     Without one of the decoders both penalties are off; without HIGH_LEVEL there are no Gaussians, and the decoders see
     the tap alone.
     """
@@ -105,7 +110,7 @@ class Rev2Net(Objective):
         clip_shape = (len(spec.mean), spec.num_frames, spec.crop_size, spec.crop_size)
         self.tap = choose_tap(recognizer, options.TAP, clip_shape)
         channels, *size = self.tap.layout.shape
-        self.description = f"the decoders start at {self.tap.name} and reach {self.tap.reach}"
+        self.description = f"the decoders start at {self.tap.name} and reach {self._reach()}"
         tasks = [task for task, on in (("flow", options.FLOW_DECODER), ("frames", options.FRAME_DECODER)) if on]
         high_level = options.HIGH_LEVEL and len(tasks) == 2
         self.compares_hidden = options.LOW_LEVEL and len(tasks) == 2
@@ -123,6 +128,16 @@ class Rev2Net(Objective):
         self.gaussians = nn.ModuleDict(
             {task: _Gaussian(deep, latent=options.LATENT, num_frames=size[0]) for task in tasks if high_level}
         )
+
+    def _reach(self) -> str:
+        """What the decoders train of the recognizer, and as which control."""
+        options = self.options
+        said = "nothing, as a control" if options.DETACHED else str(self.tap.reach)
+        if options.FLOW_DECODER and options.FLOW_TARGET != "flow":
+            said += f"; as a control the optical flow to predict is {options.FLOW_TARGET}"
+        if options.FRAME_DECODER and not options.FLIP:
+            said += "; as a control the frame decoder reads the feature map in order"
+        return said
 
     def phases(self) -> Sequence[Phase]:
         """The one phase."""
@@ -151,7 +166,7 @@ class Rev2Net(Objective):
         noise = self._noise(step) if self.gaussians else None
         decoded, gaussians = self._decode(step.outputs.features, noise)
         if "flow" in decoded:
-            flow = step.tracks["flow"]
+            flow = flow_target(step.tracks["flow"], options.FLOW_TARGET)
             difference = decoded["flow"].prediction.float() - flow
             logged["flow"] = frobenius(difference, rms=self.rms)
             loss = loss + options.LAMBDA_FLOW * logged["flow"]
@@ -179,19 +194,23 @@ class Rev2Net(Objective):
             outputs: the features that this objective needs.
             noise: ``(N, tasks, L)``, standard normal; None: the Gaussians' means are decoded.
         """
-        low = self.tap.layout.read(outputs[self.tap.name])
+        low = self._given(self.tap.layout.read(outputs[self.tap.name]))
         decoded: dict[str, Decoded] = {}
         gaussians: dict[str, tuple[Tensor, Tensor]] = {}
         for index, (task, decoder) in enumerate(self.decoders.items()):
             features = low
             if self.gaussians:
                 gaussian: _Gaussian = self.gaussians[task]  # type: ignore[assignment]
-                mean, log_variance = gaussians[task] = gaussian(outputs[EMBEDDING])
+                mean, log_variance = gaussians[task] = gaussian(self._given(outputs[EMBEDDING]))
                 sample = mean if noise is None else mean + (log_variance / 2).exp() * noise[:, index]
                 spread = gaussian.map(sample, low.shape[2:])
                 features = torch.cat([low, spread.to(low.dtype)], dim=1)
             decoded[task] = decoder(features)
         return decoded, gaussians
+
+    def _given(self, features: Tensor) -> Tensor:
+        """Features as decoders and Gaussians get them."""
+        return features.detach() if self.options.DETACHED else features
 
     def _noise(self, step: Step) -> Tensor:
         """What samples are made of, ``(N, tasks, L)``; the same for a clip whichever process has it."""
@@ -208,6 +227,7 @@ def _check(options: CfgNode) -> None:
     widths = len(options.CHANNELS) == 2 and all(isinstance(width, int) and width >= 1 for width in options.CHANNELS)
     rules = {
         **{key: (options[key] >= 0, "must be at least 0") for key in weights},
+        "FLOW_TARGET": (options.FLOW_TARGET in FLOW_TARGETS, f"must be one of {', '.join(map(repr, FLOW_TARGETS))}"),
         "NORM": (options.NORM in ("frobenius", "rms"), "must be 'frobenius' or 'rms'"),
         "CHANNELS": (widths, "must be two whole numbers, each at least 1"),
         "LATENT": (options.LATENT >= 1, "must be at least 1"),

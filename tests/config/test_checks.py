@@ -155,6 +155,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "REV2NET.LAMBDA_FLOW": (-0.01,),
     "REV2NET.LAMBDA_FRAMES": (-0.01,),
     "REV2NET.NORM": ("l1",),
+    "REV2NET.FLOW_TARGET": ("noise",),
     "REV2NET.FLOW_DECODER_NAME": ("rev2net",),
     "REV2NET.FRAME_DECODER_NAME": ("rev2net",),
     "REV2NET.LR_FACTOR": (0.0,),

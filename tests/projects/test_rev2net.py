@@ -52,15 +52,23 @@ def test_any_model_joins_any_schedule(schedule, tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_have_the_weights_of_section_4_2(method, tmp_path):
     cfg = joined(tmp_path, "ucf101", "models/i3d_imagenet", f"methods/{method}")
-    if method == "cross_entropy":
-        assert cfg.OBJECTIVE.NAME == "CrossEntropy"
+    classifiers = {
+        "cross_entropy": "CrossEntropy",
+        "dann": "CrossEntropy + DANN",
+        "cdan": "CrossEntropy + CDAN",
+        "rev2net_dann": "Rev2Net + DANN",
+    }
+    assert classifiers.get(method, "Rev2Net") == cfg.OBJECTIVE.NAME
+    assert ("target.csv" if "dan" in method else "") == cfg.DATA.STREAMS.target.SPLIT
+    if not cfg.OBJECTIVE.NAME.startswith("Rev2Net"):
         return
     keys = cfg.REV2NET
-    assert (cfg.OBJECTIVE.NAME, keys.ALPHA, keys.BETA) == ("Rev2Net", 0.01, 0.1)
+    assert (keys.ALPHA, keys.BETA) == (0.01, 0.1)
     assert (keys.LAMBDA_FLOW, keys.LAMBDA_FRAMES) == (0.1, 0.1)
     parts = ("FRAME_DECODER", "FLOW_DECODER", "HIGH_LEVEL", "LOW_LEVEL")
     off = {
         "rev2net": set(),
+        "rev2net_dann": set(),
         "without_frame_decoder": {"FRAME_DECODER"},
         "without_flow_decoder": {"FLOW_DECODER"},
         "without_penalty": {"HIGH_LEVEL", "LOW_LEVEL"},
@@ -127,6 +135,8 @@ def test_training_videos_are_the_source_s_and_test_videos_the_target_s(splits, t
     assert back["train"][f"{videos}/u/Archery/v_Archery_g08_c01.avi"] == "shoot bow"
     assert back["val"] == there["test"]
     assert back["test"] == there["val"]
+    target = read_annotation(out / "hmdb51_to_ucf101" / "target.csv")
+    assert {record.name for record in target.records} == back["train"].keys()
     everything = {record.name for record in read_annotation(out / "all.csv").records}
     assert everything == {name for parts in (there, back) for part in parts.values() for name in part}
 
@@ -188,6 +198,42 @@ def test_one_stage_after_the_other(study, tmp_path, capsys):
     target = planned(study, tmp_path, capsys, "--seeds", "0")["rev2net_target_seed0"]
     assert (target.TRAIN.ENABLE, target.DECOUPLED.CONTEXT) == (False, "out")
     assert str(checkpoint_path(str(tmp_path / "rev2net_seed0"), 2)) == target.TRAIN.CHECKPOINT_FILE_PATH
+
+
+def test_controls_differ_from_their_methods_by_one_thing(study, tmp_path, capsys):
+    finished(tmp_path / "brush_seed0")
+    runs = planned(study, tmp_path, capsys, "--seeds", "0", "--controls", "--quick")
+    named = {name.removesuffix("_seed0"): cfg.REV2NET for name, cfg in runs.items()}
+    assert len(named) == 3 + 2 + len(study.CONTROLS)
+    differs = {
+        "zero_flow": {"FLOW_TARGET": "zero"},
+        "another_clips_flow": {"FLOW_TARGET": "shuffled"},
+        "delayed_flow": {"FLOW_TARGET": "delayed"},
+        "flow_decoder_cut_off": {"DETACHED": True},
+        "decoders_cut_off": {"DETACHED": True},
+        "beta_0.01": {"BETA": 0.01},
+        "beta_0.001": {"BETA": 0.001},
+        "frames_without_flip": {"FLIP": False},
+    }
+    for (control, (method, _)), (name, changed) in zip(study.CONTROLS.items(), differs.items(), strict=True):
+        own, base = named[name], named[method.lower().replace(" ", "_")]
+        assert {key: value for key, value in own.items() if value != base[key]} == changed, control
+
+
+def test_what_a_method_gains_over_its_controls(study):
+    def measured(*target):
+        return {"source": [90.0] * 3, "target": list(target)}
+
+    figures = {
+        study.BASELINE: measured(60.0, 60.0, 60.0),
+        "without frame decoder": measured(70.0, 74.0, 72.0),
+        "zero flow": measured(62.0, 62.0, 62.0),
+        "delayed flow": measured(70.0, 70.0, 76.0),
+    }
+    assert study.answers(figures) == [
+        "without frame decoder over zero flow: +10.0 ± 5.0 points on the target: more than chance.",
+        "without frame decoder over delayed flow: +0.0 ± 9.9 points on the target: not told from chance.",
+    ]
 
 
 def test_the_page_says_what_was_measured(study, tmp_path, capsys):

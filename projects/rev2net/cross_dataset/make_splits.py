@@ -8,6 +8,7 @@ ones. Written are, below `--out`:
 
     hmdb51_to_ucf101/train.csv   training videos of HMDB51        ucf101_to_hmdb51/train.csv   training videos of UCF101
                      val.csv     test videos of HMDB51                             val.csv     test videos of UCF101
+                     target.csv  training videos of UCF101                         target.csv  training videos of HMDB51
                      test.csv    test videos of UCF101                             test.csv    test videos of HMDB51
     all.csv                      all of them, for `pvbias flow extract`
 """
@@ -71,7 +72,12 @@ def write(out: Path, data_sets: Mapping[str, Videos]) -> None:
     for source, target in (("hmdb51", "ucf101"), ("ucf101", "hmdb51")):
         folder = out / f"{source}_to_{target}"
         folder.mkdir(parents=True, exist_ok=True)
-        parts = {"train": data_sets[source].train, "val": data_sets[source].test, "test": data_sets[target].test}
+        parts = {
+            "train": data_sets[source].train,
+            "val": data_sets[source].test,
+            "target": data_sets[target].train,  # whose labels domain adaptation does not read
+            "test": data_sets[target].test,
+        }
         for part, lines in parts.items():
             (folder / f"{part}.csv").write_text("".join(lines), encoding="utf-8")
     everything = [line for videos in data_sets.values() for line in (*videos.train, *videos.test)]

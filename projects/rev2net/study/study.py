@@ -4,6 +4,7 @@ python projects/rev2net/study/study.py --out runs/rev2net --jobs 2
 python projects/rev2net/study/study.py --out runs/rev2net --quick
 
 trains what is missing and writes `report.html` below `--out`; a run whose results are there is not repeated.
+`--controls` adds what tells "flow helps" from "an auxiliary task helps".
 `--dry-run` prints the commands of the runs that can be made now, one a line.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from pvbias.run.study import Run, Study, add_arguments, figure_value, start, text, verdict
+from pvbias.run.study import Run, Study, add_arguments, figure_value, interval, start, text, verdict
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -38,6 +39,19 @@ METHODS = {
     "high-level penalty only": (*REV2NET, "REV2NET.LOW_LEVEL", "False"),
 }
 BASELINE = "Cross-entropy"
+FLOW_ALONE = METHODS["without frame decoder"]
+#: What a reviewer asks: does flow help, or would any auxiliary task, any decoder, any weight? Trained with
+#: ``--controls``, each compared with the method that it is a control of.
+CONTROLS = {
+    "zero flow": ("without frame decoder", (*FLOW_ALONE, "REV2NET.FLOW_TARGET", "zero")),
+    "another clip's flow": ("without frame decoder", (*FLOW_ALONE, "REV2NET.FLOW_TARGET", "shuffled")),
+    "delayed flow": ("without frame decoder", (*FLOW_ALONE, "REV2NET.FLOW_TARGET", "delayed")),
+    "flow decoder cut off": ("without frame decoder", (*FLOW_ALONE, "REV2NET.DETACHED", "True")),
+    "decoders cut off": ("Rev2Net", (*REV2NET, "REV2NET.DETACHED", "True")),
+    "beta 0.01": ("Rev2Net", (*REV2NET, "REV2NET.BETA", "0.01")),
+    "beta 0.001": ("Rev2Net", (*REV2NET, "REV2NET.BETA", "0.001")),
+    "frames without flip": ("without flow decoder", (*METHODS["without flow decoder"], "REV2NET.FLIP", "False")),
+}
 #: ``--quick``: these, in trainings of half the length, and shorter.
 QUICK = (BASELINE, "Rev2Net", "without penalty")
 QUICK_BRUSH = ("SOLVER.MAX_EPOCH", "0.5", "SOLVER.WARMUP_EPOCHS", "0.05")
@@ -68,10 +82,10 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[str], *, quick
     options = QUICK_TUNED if quick else ()
     tuned = {
         (method, run.seed): Run(
-            name=method.lower().replace(" ", "_"),
+            name=method.lower().replace(" ", "_").replace("'", ""),
             seed=run.seed,
             config=HERE / "tuned.yaml",
-            overrides=(*options, *METHODS[method], *start(study.checkpoint(run))),
+            overrides=(*options, *_overrides(method), *start(study.checkpoint(run))),
         )
         for method, run in product(methods, brush)
         if study.checkpoint(run)
@@ -100,6 +114,10 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[str], *, quick
     return measured
 
 
+def _overrides(method: str) -> tuple[str, ...]:
+    return CONTROLS[method][1] if method in CONTROLS else METHODS[method]
+
+
 def flow_errors(folder: Path) -> dict[str, float]:
     """FLOW_ERRORS, means over the second half of a training; empty where no flow is decoded."""
     lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -108,9 +126,9 @@ def flow_errors(folder: Path) -> dict[str, float]:
     return {name: float(np.mean([line[name] for line in late])) for name in FLOW_ERRORS if late}
 
 
-def gains(measured: Measured, method: str, side: str) -> list[float]:
-    """Percentage points over the baseline, seed by seed."""
-    return [ours - base for ours, base in zip(measured[method][side], measured[BASELINE][side], strict=True)]
+def gains(measured: Measured, method: str, side: str, over: str = BASELINE) -> list[float]:
+    """Percentage points over the baseline or another method, seed by seed."""
+    return [ours - base for ours, base in zip(measured[method][side], measured[over][side], strict=True)]
 
 
 def table(measured: Measured) -> list[list[str]]:
@@ -142,6 +160,17 @@ def verdicts(measured: Measured) -> list[str]:
     return sentences
 
 
+def answers(measured: Measured) -> list[str]:
+    """What each method gains on the target over each of its controls: whether it is flow that helps."""
+    sentences = []
+    for control, (method, _) in CONTROLS.items():
+        if control in measured:
+            gained = gains(measured, method, "target", over=control)
+            told = "more than chance" if abs(np.mean(gained)) > interval(gained)[1] else "not told from chance"
+            sentences.append(f"{method} over {control}: {text(gained, 1, sign='+')} points on the target: {told}.")
+    return sentences
+
+
 def orders(measured: Measured) -> dict[str, str]:
     """Methods that the paper has, best first: on our target, and in the paper's two columns."""
     ours = {method: float(np.mean(measured[method]["target"])) for method in PAPER if method in measured}
@@ -154,7 +183,11 @@ def orders(measured: Measured) -> dict[str, str]:
 def write_page(out: Path, measured: Measured, seeds: Sequence[int]) -> Path:
     """Write ``report.html``."""
     page = jinja2.Template((HERE / "report.html.jinja").read_text(encoding="utf-8"), autoescape=True).render(
-        seeds=seeds, rows=table(measured), verdicts=verdicts(measured), orders=orders(measured)
+        seeds=seeds,
+        rows=table(measured),
+        verdicts=verdicts(measured),
+        answers=answers(measured),
+        orders=orders(measured),
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -166,8 +199,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, out="runs/rev2net_study", seeds=(0, 1, 2))
     parser.add_argument("--quick", action="store_true", help="one seed, three methods, short trainings")
+    parser.add_argument("--controls", action="store_true", help="Rev2Net's controls as well (CONTROLS)")
     arguments = parser.parse_args(argv)
     methods, seeds = (QUICK, arguments.seeds[:1]) if arguments.quick else (tuple(METHODS), arguments.seeds)
+    if arguments.controls:
+        wanted = {name: method for name, (method, _) in CONTROLS.items()}
+        methods = tuple(dict.fromkeys((*methods, *wanted.values(), *wanted)))
     measured = measure(Study.from_args(arguments), seeds, methods, quick=arguments.quick)
     if not arguments.dry_run:
         print(write_page(arguments.out, measured, seeds))

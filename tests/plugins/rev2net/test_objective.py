@@ -263,6 +263,15 @@ def test_hidden_features_of_the_same_moment_are_compared(time):
     assert low_level_discrepancy(flow(features), frames(features)).item() < 1e-4
 
 
+def test_without_its_flip_the_frame_decoder_reads_the_map_in_order():
+    """With the same kernels, not mirrored, both decoders have the same hidden features."""
+    flow = FlowDecoder(6, factor=(2, 4), channels=5)
+    frames = FrameDecoder(6, factor=(2, 4), channels=(5, 5), flip=False)
+    frames.first.load_state_dict(flow.first.state_dict())
+    features = torch.randn(2, 6, 4, 2, 2)
+    torch.testing.assert_close(frames(features).hidden[0], flow(features).hidden[0])
+
+
 def test_where_the_mask_is_shut_the_background_stands_still():
     frames = FrameDecoder(6, factor=(2, 4), channels=(5, 5))
     with torch.no_grad():
@@ -334,6 +343,44 @@ def test_with_weights_of_zero_it_is_cross_entropy_bit_for_bit(tmp_path):
         make_trainer(cfg, recognizer, chosen, FlowLoader(3)).train()
         states.append(recognizer.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_decoders_that_are_cut_off_train_no_recognizer(tmp_path):
+    """It is trained with cross-entropy bit for bit; decoders and Gaussians learn."""
+    states = []
+    for chosen in (CrossEntropy, Rev2Net):
+        recognizer = make_recognizer(dropout=0.5)
+        trainer = make_trainer(rev2net_cfg(tmp_path, "REV2NET.DETACHED", True), recognizer, chosen, FlowLoader(3))
+        before = weights(trainer.objective) if chosen is Rev2Net else None
+        trainer.train()
+        states.append(recognizer.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert (weights(trainer.objective) != before).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["zero", "shuffled", "delayed"])
+def test_the_flow_decoder_learns_a_controls_target(kind, tmp_path):
+    """A decoder that says what the control asks for has no loss, and the log measures against it, too."""
+    objective = Rev2Net(rev2net_cfg(tmp_path, "REV2NET.FLOW_TARGET", kind), recognizer := make_recognizer())
+    step = make_step(recognizer)
+    flow = step.tracks["flow"]
+    asked = {
+        "zero": torch.zeros(4, 2, 4, 8, 8),
+        "shuffled": flow[[3, 0, 1, 2]],
+        "delayed": flow[:, :, [2, 3, 0, 1]],
+    }[kind]
+    hidden = objective.decoders["flow"].forward
+    objective.decoders["flow"].forward = lambda features: Decoded(asked, hidden(features).hidden)
+    found = losses(objective, step)
+    assert found["flow"] == found["flow_epe"] == 0
+    torch.testing.assert_close(found["zero_flow_epe"], asked.norm(dim=1).mean())
+    assert f"the optical flow to predict is {kind}" in objective.description
+
+
+def test_another_clips_flow_takes_another_clip(tmp_path):
+    objective = Rev2Net(rev2net_cfg(tmp_path, "REV2NET.FLOW_TARGET", "shuffled"), recognizer := make_recognizer())
+    with pytest.raises(ConfigError, match=r"'shuffled' takes mini-batches of 2 clips or more"):
+        losses(objective, make_step(recognizer, which=slice(1)))
 
 
 def test_samples_change_from_step_to_step_and_not_with_the_batch(tmp_path):
