@@ -26,10 +26,13 @@ logger = logging.getLogger(__name__)
 KINDS = {
     "same": "another video of its class",
     "random": "a video of another class",
-    "close": "a video of the class whose backgrounds look most like its own",
-    "far": "a video of the class whose backgrounds look least like its own",
+    "close": "a video of one of the five classes whose backgrounds look most like its own",
+    "far": "a video of that half of the classes whose backgrounds look least like its own",
     "pairs": "the video that CONTRASTED.PAIRS names",
 }
+
+#: Classes that are close, at most; never more than half of the others.
+_CLOSE = 5
 
 #: Videos that a class is judged by; side of the picture that is made of the background of each, in cells and in pixels.
 _VIDEOS, _CELLS, _PIXELS = 4, 8, 32
@@ -73,8 +76,8 @@ class Donors:
             return None
         if self.kind == "random":
             return self._drawn(record, self._elsewhere(record.label))
-        label = record.label if self.kind == "same" else self._classes.get(record.label)
-        return None if label is None else self._drawn(record, self.members(label))
+        classes = [record.label] if self.kind == "same" else self._classes.get(record.label, [])
+        return self._drawn(record, np.concatenate([self._order[:0], *map(self.members, classes)]))
 
     def members(self, label: int) -> np.ndarray:
         """Numbers of the videos of a class, int64, ascending."""
@@ -154,25 +157,22 @@ def _stem(name: str) -> str:
     return str(path.with_suffix("") if is_video(name) else path)
 
 
-def _neighbours(cfg: CfgNode, source: VideoSource, donors: Donors, *, nearest: bool) -> dict[int, int]:
-    """For each class the other one whose backgrounds look most, or least, like its own."""
+def _neighbours(cfg: CfgNode, source: VideoSource, donors: Donors, *, nearest: bool) -> dict[int, list[int]]:
+    """For each class the others whose backgrounds look most, or least, like its own."""
     labels = donors.labels
     if len(labels) < 2:
         return {}
     key = (fingerprint(source), cfg.DATA.MASK_DIR)
     if key not in _known:
         logger.info("Backgrounds of %d classes are compared, by %d videos of each", len(labels), _VIDEOS)
-        _known[key] = np.stack([_background(cfg, source, donors.members(label)[:_VIDEOS]) for label in labels])
-    pictures = _known[key]
-    distances = np.sqrt(((pictures[:, None] - pictures[None]) ** 2).sum(-1))
-    distances[np.isnan(distances)] = np.inf if nearest else -np.inf
-    np.fill_diagonal(distances, np.inf if nearest else -np.inf)
-    chosen = distances.argmin(1) if nearest else distances.argmax(1)
-    return {
-        label: labels[other]
-        for label, other, row in zip(labels, chosen, distances, strict=True)
-        if np.isfinite(row[other])
-    }
+        _known[key] = np.array([_background(cfg, source, donors.members(label)[:_VIDEOS]) for label in labels])
+    found = {}
+    for label, picture in zip(labels, _known[key], strict=True):
+        distances = np.square(_known[key] - picture).sum(1)
+        others = [n for n in np.argsort(distances, kind="stable") if labels[n] != label and not np.isnan(distances[n])]
+        half = max(len(others) // 2, 1)
+        found[label] = [labels[n] for n in (others[: min(_CLOSE, half)] if nearest else others[-half:])]
+    return found
 
 
 def _background(cfg: CfgNode, source: VideoSource, numbers: np.ndarray) -> np.ndarray:

@@ -117,16 +117,16 @@ class RandomDonor(DonorTrack):
 
 @TRACK.register(name="donor_close")
 class CloseDonor(DonorTrack):
-    """A video of the class whose backgrounds look most alike, with its mask."""
+    """A video of a class whose backgrounds look alike, with its mask."""
 
-    title, kind = "a video of the nearest class", "close"
+    title, kind = "a video of a near class", "close"
 
 
 @TRACK.register(name="donor_far")
 class FarDonor(DonorTrack):
-    """A video of the class whose backgrounds look least alike, with its mask."""
+    """A video of a class whose backgrounds look otherwise, with its mask."""
 
-    title, kind = "a video of the farthest class", "far"
+    title, kind = "a video of a far class", "far"
 
 
 @TRACK.register(name="donor_pairs")
