@@ -94,7 +94,7 @@ def flowing_noise(flows: Iterator[np.ndarray], rng: np.random.Generator) -> Iter
     """Noise that flow moves: a frame, uint8 ``(h, w, 3)``, for each flow, before it has moved.
 
     Pixels go their way as particles, to the nearest pixel; what is left of the way, they go with the next frame's.
-    Where several arrive the fastest one stays (what moves is in front), where none does there is new noise. So
+    Where several would be the fastest one stays (what moves is in front), where none is there is new noise. So
     each frame by itself is nothing but independent, uniform noise, whatever the flow is.
 
     Args:
@@ -104,27 +104,33 @@ def flowing_noise(flows: Iterator[np.ndarray], rng: np.random.Generator) -> Iter
     frame = rest = None
     for flow in flows:
         height, width = flow.shape[:2]
+        flat = flow.reshape(-1, 2)
         if frame is None or rest is None:
-            frame, rest = rng.integers(256, size=(height, width, 3), dtype=np.uint8), np.zeros_like(flow)
-        yield frame
-        ways = rest + flow
-        steps = np.rint(ways).astype(int)
-        rest = ways - steps
-        if not steps.any():
+            frame = rng.integers(256, size=(height * width, 3), dtype=np.uint8)
+            rest = np.zeros_like(flat)
+        yield frame.reshape(height, width, 3)
+        rest = rest + flat
+        steps = np.rint(rest).astype(np.int64)
+        goes = (steps[:, 0] | steps[:, 1]) != 0
+        going = np.flatnonzero(goes)
+        if not len(going):
             continue
-        rows, columns = np.indices((height, width))
-        rows, columns = rows + steps[..., 1], columns + steps[..., 0]
-        arrived = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        sources = np.flatnonzero(arrived)
-        # The fastest comes last, and stays.
-        sources = sources[np.argsort(np.square(flow).sum(-1).ravel()[sources], kind="stable")]
-        targets = (rows * width + columns).ravel()[sources]
-        moved, moved_rest = np.zeros_like(frame), np.zeros_like(rest)
-        moved.reshape(-1, 3)[targets] = frame.reshape(-1, 3)[sources]
-        moved_rest.reshape(-1, 2)[targets] = rest.reshape(-1, 2)[sources]
-        empty = np.ones(height * width, bool)
-        empty[targets] = False
-        moved.reshape(-1, 3)[empty] = rng.integers(256, size=(int(empty.sum()), 3), dtype=np.uint8)
+        rest[going] -= steps[going]
+        rows, columns = going // width + steps[going, 1], going % width + steps[going, 0]
+        arriving = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        sources, targets = going[arriving], (rows * width + columns)[arriving]
+        speeds = flat[:, 0] ** 2 + flat[:, 1] ** 2
+        # What stands where they arrive stays unless it is slower; of those that arrive the fastest is last, and stays.
+        stands = ~goes[targets] & (speeds[targets] >= speeds[sources])
+        sources, targets = sources[~stands], targets[~stands]
+        order = np.argsort(speeds[sources], kind="stable")
+        sources, targets = sources[order], targets[order]
+        moved, moved_rest = frame.copy(), rest.copy()
+        moved[targets], moved_rest[targets] = frame[sources], rest[sources]
+        goes[targets] = False
+        left = np.flatnonzero(goes)
+        moved[left] = rng.integers(256, size=(len(left), 3), dtype=np.uint8)
+        moved_rest[left] = 0
         frame, rest = moved, moved_rest
 
 
