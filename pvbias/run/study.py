@@ -241,11 +241,18 @@ def figure_value(
     return value
 
 
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed."""
+def interval(values: Sequence[float] | np.ndarray, *, comparisons: int = 1) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval (Student's t over the seeds); nan for one seed.
+
+    Args:
+        values: one a seed.
+        comparisons: intervals that are to hold all at once with 95 %: each holds with 1 - 0.05 / comparisons
+            (Bonferroni).
+    """
     if len(values) < 2:
         return float(np.mean(values)), float("nan")
-    return float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    quantile = stats.t.ppf(1 - 0.025 / comparisons, len(values) - 1)
+    return float(np.mean(values)), float(quantile * stats.sem(values))
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
