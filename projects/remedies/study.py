@@ -71,7 +71,47 @@ METHODS = {
             does="rewards predictions that differ from those of an image network that follows the recognizer",
             keys=("OBJECTIVE.NAME", "DRLDistill"),
         ),
-        Method(name="MixUp", does="mixes clips, and their labels", keys=("TRAIN.TRANSFORMS", "['mixup']")),
+        Method(
+            name="RUBi",
+            does="weakens the loss of clips that an image network is right about",
+            keys=("OBJECTIVE.NAME", "RUBi"),
+        ),
+        Method(
+            name="LearnedMixin",
+            does="learns what an image network does not know already",
+            keys=("OBJECTIVE.NAME", "LearnedMixin"),
+        ),
+        Method(
+            name="ALBAR",
+            does="is punished for being right, or sure, about a frame that is repeated",
+            keys=("OBJECTIVE.NAME", "ALBAR"),
+        ),
+        Method(
+            name="StillMix",
+            does="blends frames into clips that an image network takes for their class, and keeps the clips' labels",
+            keys=("TRAIN.TRANSFORMS", "['still_mix']"),
+        ),
+        Method(
+            name="StillMixBatch",
+            does="blends frames of the other clips of the mini-batch into clips, and keeps their labels",
+            keys=("TRAIN.TRANSFORMS", "['still_mix_batch']"),
+        ),
+        Method(
+            name="BackgroundErasing",
+            does="blends a frame of the clip itself into it",
+            keys=("TRAIN.TRANSFORMS", "['background_erasing']"),
+        ),
+        Method(
+            name="FAME",
+            does="puts what moves over the backgrounds of other clips, by frame differences",
+            keys=("TRAIN.TRANSFORMS", "['fame']"),
+        ),
+        Method(
+            name="ActorCutMix",
+            does="puts actors, whose masks it knows, over the backgrounds of other clips",
+            keys=("TRAIN.TRANSFORMS", "['actor_cutmix']"),
+        ),
+        Method(name="MixUp", does="blends clips, and their labels", keys=("TRAIN.TRANSFORMS", "['mixup']")),
     )
 }
 
@@ -119,6 +159,27 @@ MEASURES = (
         variant="shuffle",
         unit="nats",
         digits=2,
+    ),
+    Measure(
+        title="SCUBA",
+        run="in",
+        evaluator="contrasted_accuracy",
+        variant="scuba",
+    ),
+    Measure(
+        title="contrasted accuracy",
+        run="in",
+        evaluator="contrasted_accuracy",
+        figure="contrasted_accuracy",
+        variant="scuba",
+    ),
+    Measure(title="action swap", run="in", evaluator="action_swap", variant="action_swap(aligned=False)"),
+    Measure(
+        title="background error",
+        run="in",
+        evaluator="action_swap",
+        figure="background_error",
+        variant="action_swap(aligned=False)",
     ),
     Measure(
         title="log ratio",
