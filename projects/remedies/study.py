@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from pvbias.engine.metric_log import FILE_NAME as LOG
 from pvbias.errors import ConfigError, did_you_mean
 from pvbias.files import write_atomically
 from pvbias.report.results import RunResults
@@ -72,6 +73,11 @@ METHODS = {
             keys=("OBJECTIVE.NAME", "DRLDistill"),
         ),
         Method(
+            name="ReBias",
+            does="makes features independent of an image network's, which follows them",
+            keys=("OBJECTIVE.NAME", "ReBias"),
+        ),
+        Method(
             name="RUBi",
             does="weakens the loss of clips that an image network is right about",
             keys=("OBJECTIVE.NAME", "RUBi"),
@@ -112,6 +118,30 @@ METHODS = {
             keys=("TRAIN.TRANSFORMS", "['actor_cutmix']"),
         ),
         Method(name="MixUp", does="blends clips, and their labels", keys=("TRAIN.TRANSFORMS", "['mixup']")),
+        Method(
+            name="EntropyPenalty",
+            does="makes predictions sharper",
+            keys=("OBJECTIVE.NAME", "EntropyPenalty"),
+            is_control=True,
+        ),
+        Method(
+            name="TemperedCrossEntropy",
+            does="makes predictions sharper, by a temperature in training",
+            keys=("OBJECTIVE.NAME", "TemperedCrossEntropy"),
+            is_control=True,
+        ),
+        Method(
+            name="LabelSmoothing",
+            does="makes predictions sharper, by label smoothing of -0.1",
+            keys=("OBJECTIVE.LABEL_SMOOTHING", "-0.1"),
+            is_control=True,
+        ),
+        Method(
+            name="OtherClipDivergence",
+            does="rewards predictions that differ from those for another video",
+            keys=("OBJECTIVE.NAME", "OtherClipDivergence"),
+            is_control=True,
+        ),
     )
 }
 
@@ -181,6 +211,7 @@ MEASURES = (
         figure="background_error",
         variant="action_swap(aligned=False)",
     ),
+    Measure(title="appearance-free", run="in", evaluator="appearance_free", variant="appearance_free"),
     Measure(
         title="log ratio",
         run="in",
@@ -191,6 +222,9 @@ MEASURES = (
         digits=2,
     ),
 )
+
+#: Beside them: time of a training step, of cross-entropy's with the same seed.
+COST = "cost of a step"
 
 #: Values of each seed, in order; nan where a figure is undefined (a log ratio of no right answers).
 Values = np.ndarray
@@ -231,12 +265,15 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[Method], rhos:
     if study.dry_run:
         return {}
     results = {kind: dict(zip(found, study.finish(list(found.values())), strict=True)) for kind, found in runs.items()}
-    return {
-        (rho, method.name, column.title): np.array(
-            [_value(results[column.run][rho, method.name, seed], column) for seed in seeds]
-        )
-        for rho, method, column in product(rhos, methods, MEASURES)
-    }
+    measured: Measured = {}
+    for rho, method in product(rhos, methods):
+        for column in MEASURES:
+            values = [_value(results[column.run][rho, method.name, seed], column) for seed in seeds]
+            measured[rho, method.name, column.title] = np.array(values)
+        seconds = [_step_seconds(study.folder(tuned[rho, method.name, seed])) for seed in seeds]
+        plain = [_step_seconds(study.folder(tuned[rho, BASELINE, seed])) for seed in seeds]
+        measured[rho, method.name, COST] = np.divide(seconds, plain)
+    return measured
 
 
 def _outside(run: Run, checkpoint: str) -> Run:
@@ -251,6 +288,13 @@ def _carried_over(run: Run, checkpoint: str) -> Run:
     """Fine-tuning on the target, the same for all methods."""
     seed = ("DECOUPLED.SEED", str(1000 + run.seed))
     return replace(run, name=f"{run.name}_target", config=HERE / "target.yaml", overrides=(*seed, *start(checkpoint)))
+
+
+def _step_seconds(folder: Path) -> float:
+    """The median over a run's log of a step's time, with the loading of its clips."""
+    lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
+    steps = [record for record in map(json.loads, lines) if record["kind"] == "train"]
+    return float(np.median([record["data_seconds"] + record["compute_seconds"] for record in steps]))
 
 
 def _value(run: RunResults, column: Measure) -> float:
@@ -360,6 +404,7 @@ def write_page(out: Path, measured: Measured, seeds: Sequence[int]) -> Path:
                     "does": METHODS[name].does,
                     "is_control": METHODS[name].is_control,
                     "cells": [_cell(each[column.title], column) for column in MEASURES],
+                    "cost": f"{np.median(measured[rho, name, COST]):.2f}",
                 }
                 for name, each in found.items()
             ],

@@ -21,8 +21,8 @@ def study():
     return script(PROJECT / "study.py")
 
 
-def finished(study, folder, values):
-    """A run that is done, with a value for each measure of its kind."""
+def finished(study, folder, values, cost=2.0):
+    """A run that is done, with a value for each measure of its kind, and the seconds that most of its steps took."""
     results = {}
     for column, value in values:
         result = results.setdefault(column.evaluator, Result(figures=[]))
@@ -31,6 +31,8 @@ def finished(study, folder, values):
         )
         result.figures.append(figure)
     write_run(folder, results)
+    steps = ({"kind": "train", "data_seconds": 0.1, "compute_seconds": seconds} for seconds in (9.9, *[cost - 0.1] * 3))
+    (folder / "train_log.jsonl").write_text("".join(f"{json.dumps(step)}\n" for step in steps), encoding="utf-8")
 
 
 def finish_all(study, out, gains, seeds):
@@ -43,7 +45,8 @@ def finish_all(study, out, gains, seeds):
                     gained = gains.get(name, [0] * 9)[seed] if kind == "out" else 0
                     columns = [column for column in study.MEASURES if column.run == kind]
                     values = [(column, 60.0 + seed + gained) for column in columns]
-                    finished(study, out / f"{name}_rho{rho}{suffix}_seed{seed}", values)
+                    folder = out / f"{name}_rho{rho}{suffix}_seed{seed}"
+                    finished(study, folder, values, cost=3.0 if name == "MixUp" else 2.0)
 
 
 def test_all_methods_start_from_the_same_weights(study, tmp_path, capsys):
@@ -75,6 +78,8 @@ def test_what_helps_is_told_from_what_cannot_be_told(study, tmp_path, capsys):
     assert numbers["seeds"] == [0, 1, 2, 3, 4]
     row = {"rho": 0.8, "method": "DRLFreeze", "measure": "out of context", "values": [68.0, 70.0, 72.0, 72.0, 73.0]}
     assert row in numbers["figures"]
+    costs = {"rho": 1.0, "method": "MixUp", "measure": "cost of a step", "values": [pytest.approx(1.5)] * 5}
+    assert costs in numbers["figures"]
 
 
 def test_one_seed_tells_nothing(study, tmp_path):
