@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from pvbias.errors import ConfigError
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, scores_by_level, top_k_credit, unlabelled_note
 from pvbias.evaluation.statistics import mean_figures
-from pvbias.models import Outputs
+from pvbias.models import Outputs, Recognizer
 
 #: Views of a mask that are looked at together.
 _VIEWS_AT_ONCE = 16
@@ -27,9 +29,20 @@ class ContrastedEvaluator(Evaluator):
 
     Attributes:
         measured: (name, variant) of each figure.
+
+    Raises:
+        ConfigError: the clips show optical flow.
     """
 
     measured: Sequence[tuple[str, str]]
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
+        super().__init__(cfg, recognizer, class_names)
+        if cfg.DATA.MODALITY not in (None, "rgb"):
+            raise ConfigError(
+                f"{type(self).__name__} makes clips of RGB, and DATA.MODALITY = {cfg.DATA.MODALITY!r}: take it out of "
+                "BIAS.EVALUATORS."
+            )
 
     @abc.abstractmethod
     def credits(self, video: VideoViews, label: int, scores: Mapping[str, Tensor]) -> Sequence[Tensor]:

@@ -23,7 +23,7 @@ from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR, MODULATION
 
 from .compositing import aligned, as_pixels, check_rgb, composite, without_actor
-from .donors import KINDS, Donors
+from .donors import KINDS, Donors, read_pairs
 from .evaluators import ContrastedEvaluator, PlainAccuracies
 
 #: The colour behind the actor in Human Only clips: ImageNet's mean, as in HAT's release; RGB in [0, 1].
@@ -130,6 +130,8 @@ class ActionSwapAccuracy(ContrastedEvaluator):
     def prepare(self, context: Context) -> None:
         """Find the donors."""
         assert context.measured is not None
+        # A measurement that was killed does not go on with the rows of other pairs.
+        self.pairs = read_pairs(self.cfg.CONTRASTED.PAIRS) if "pairs" in self.swaps else {}
         self._donors = {kind: Donors(self.cfg, context.measured, kind) for kind in self.swaps}
 
     def why_not(self, video: VideoViews) -> str:

@@ -57,6 +57,13 @@ def test_videos_without_masks_are_refused(tmp_path):
         measured(tmp_path, Dynamic(), unmasked())
 
 
+def test_networks_of_flow_are_refused():
+    cfg = config()
+    cfg.DATA.MODALITY = "flow"
+    with pytest.raises(ConfigError, match=r"makes clips of RGB, and DATA\.MODALITY = 'flow'"):
+        ContrastedAccuracy(cfg, recognizer(Static()), ())
+
+
 @pytest.mark.parametrize(
     ("moving", "still", "expected"),
     [
