@@ -27,8 +27,8 @@ def read(files: OfficialFiles | None, videos: VideoIndex) -> Official:
         raise DataError(f"{videos.folder} has no videos class/class_000.mp4, which is HAA500's form.")
     official = Official(class_names=tuple(sorted(folders)))
     official.notes.append(
-        "The distribution has no lists: of each class numbers 000 to 015 are taken as training, 016 as validation, and "
-        "017 to 019 as testing."
+        "HAA500 splits the lines of each class's list of clips: the first 16, the 17th, the rest. Its videos are taken "
+        "to be numbered likewise: 000 to 015 are training, 016 validation, 017 to 019 testing."
     )
     for split, numbers in _SPLITS.items():
         official.splits[split] = [
