@@ -52,6 +52,7 @@ def test_a_step_of_every_objective(objective, precision, start, tmp_path):
         "OUTPUT_DIR": tmp_path / "run",
         **target_of(objective),
         "MODEL.EXTRA_HEADS": "[appearance=10]" if objective == "AttributeHeads" else "[]",
+        "SCENE_ADVERSARY.ATTRIBUTE": "appearance",
     }
     assert (
         main(["run", "--cfg", str(tmp_path / "step.yaml"), *(str(part) for pair in keys.items() for part in pair)]) == 0

@@ -1,14 +1,15 @@
-"""Debiasing losses of the literature, to compare with: RUBi, Learned-Mixin, ReBias, ALBAR; controls of sharpening."""
+"""Debiasing losses of the literature: RUBi, Learned-Mixin, ReBias, ALBAR, a scene adversary; controls of sharpening."""
 
 from fvcore.common.config import CfgNode
 
 from pvbias.clips import FREEZE_FRAMES
-from pvbias.config.keys import above, at_least, between, declare, one_of
+from pvbias.config.keys import Effect, above, at_least, between, declare, one_of
 
 from .albar import ALBAR, PENALTY_NORMS
 from .controls import EntropyPenalty, OtherClipDivergence, TemperedCrossEntropy
 from .ensembles import LearnedMixin, RUBi
 from .rebias import ReBias
+from .scene_adversary import SceneAdversary
 
 __all__ = [
     "ALBAR",
@@ -17,6 +18,7 @@ __all__ = [
     "OtherClipDivergence",
     "RUBi",
     "ReBias",
+    "SceneAdversary",
     "TemperedCrossEntropy",
     "add_config",
 ]
@@ -63,6 +65,7 @@ def add_config(cfg: CfgNode) -> None:
         "the middle one, which would train on exactly what dynamic_score measures.",
         one_of(*FREEZE_FRAMES),
     )
+    _add_scene_adversary(cfg)
     declare(
         cfg,
         "ENTROPY_PENALTY.WEIGHT",
@@ -71,3 +74,27 @@ def add_config(cfg: CfgNode) -> None:
     )
     declare(cfg, "TEMPERED.TEMPERATURE", 2.0, "TemperedCrossEntropy: what logits are divided by in training.", above(0))
     declare(cfg, "OTHER_CLIP.LAMBDA", 0.5, "OtherClipDivergence: weight of the divergence, as DRL.LAMBDA.", at_least(0))
+
+
+def _add_scene_adversary(cfg: CfgNode) -> None:
+    declare(cfg, "SCENE_ADVERSARY.ATTRIBUTE", "scene", "Attribute of the videos that says the scene.")
+    declare(
+        cfg,
+        "SCENE_ADVERSARY.CLASSIFIER",
+        "",
+        "Name in the STUDENT registry of an image classifier whose probabilities are the scene; empty: the attribute.",
+    )
+    declare(
+        cfg, "SCENE_ADVERSARY.CHECKPOINT_FILE_PATH", "", "Its weights: a path, or an https URL.", effect=Effect.CONTENT
+    )
+    declare(cfg, "SCENE_ADVERSARY.CLASSES", 365, "Scenes that it tells.", at_least(2), unit="scenes")
+    declare(cfg, "SCENE_ADVERSARY.REVERSAL", 1.0, "Factor of the reversed gradient (SDN: alpha).", at_least(0))
+    declare(cfg, "SCENE_ADVERSARY.HIDDEN_LAYERS", 3, "Hidden layers of the adversary.", at_least(0), unit="layers")
+    declare(
+        cfg,
+        "SCENE_ADVERSARY.MASK_WEIGHT",
+        0.0,
+        "w_m: weight of the entropy of clips without their foreground, which is maximised (SDN: 1, with REVERSAL 0.5); "
+        "0: no masks are needed.",
+        at_least(0),
+    )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import types
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from pvbias.plugins.debias_baselines import (
     OtherClipDivergence,
     ReBias,
     RUBi,
+    SceneAdversary,
     TemperedCrossEntropy,
 )
 from pvbias.registries import STUDENT
@@ -28,9 +31,9 @@ from pvbias.run import run
 from ..engine.toys import FakeLoader, make_trainer, tiny_recognizer, weights
 from .debias_baselines.given import debias_cfg
 
-ALL = [RUBi, LearnedMixin, ReBias, ALBAR, EntropyPenalty, TemperedCrossEntropy, OtherClipDivergence]
+ALL = [RUBi, LearnedMixin, ReBias, SceneAdversary, ALBAR, EntropyPenalty, TemperedCrossEntropy, OtherClipDivergence]
 #: Those that have something to keep beside the recognizer.
-WITH_NETWORKS = ALL[:3]
+WITH_NETWORKS = ALL[:4]
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +50,18 @@ class Shares(FakeLoader):
         size = self.batch_size // self.world_size
         part = slice(self.rank * size, (self.rank + 1) * size)
         for batch in FakeLoader(self.length, self.batch_size).epoch(epoch, start):
-            yield dataclasses.replace(
-                batch, clips=batch.clips[part], labels=batch.labels[part], names=batch.names[part]
-            )
+            places = [{"scene": int(label) % 2} for label in batch.labels]
+            shares = {"clips": batch.clips, "labels": batch.labels, "names": batch.names, "attributes": places}
+            yield dataclasses.replace(batch, **{name: values[part] for name, values in shares.items()})
+
+
+def made(objective, cfg, recognizer):
+    """An objective that has seen two scenes, if it looks for scenes."""
+    built = objective(cfg, recognizer)
+    if objective is SceneAdversary:
+        records = [types.SimpleNamespace(attributes={"scene": scene}) for scene in (0, 1)]
+        built.prepare(types.SimpleNamespace(source=lambda split: types.SimpleNamespace(records=records)))
+    return built
 
 
 def train_all(cfg):
@@ -58,7 +70,7 @@ def train_all(cfg):
     for objective in ALL:
         loader = Shares(2, rank=get_rank(), world_size=get_world_size())
         cfg = debias_cfg(cfg.OUTPUT_DIR, "NUM_GPUS", cfg.NUM_GPUS, "REBIAS.WEIGHT", 3.0)
-        trainer = make_trainer(cfg, tiny_recognizer(), objective, loader)
+        trainer = make_trainer(cfg, tiny_recognizer(), partial(made, objective), loader)
         if objective is ReBias:  # about the distances of these features, so that HSIC has its say
             trainer.objective.squared_widths = torch.tensor([0.02, 1.0])
         trainer.train()
@@ -84,7 +96,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(objective, tmp_path):
         cfg = debias_cfg(folder, "STUDENT.NAME", "noisy", "SOLVER.MAX_EPOCH", 2.0, "SOLVER.LR_POLICY", "cosine")
         recognizer = tiny_recognizer(norm=True, dropout=0.5)
         torch.manual_seed(5)
-        return make_trainer(cfg, recognizer, objective, FakeLoader(2))
+        return make_trainer(cfg, recognizer, partial(made, objective), Shares(2))
 
     whole = trainer(tmp_path / "whole")
     whole.train()
