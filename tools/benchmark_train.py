@@ -56,7 +56,8 @@ on a CPU by how much the process's peak resident memory grows from before the mo
 examples:
   pvbias benchmark train --models x3d_xs slow_r50 --crop-size 112 --batch-size 4
   pvbias benchmark train --models r3d_18 --against plain --precisions bf16 --memory-formats auto --json steps.json
-  pvbias benchmark train --models slow_r50 --objectives DRLFreeze DRLDistill --set STUDENT.NAME mobilenet_v3_small"""
+  pvbias benchmark train --models slow_r50 --objectives DRLFreeze DRLDistill --set STUDENT.NAME mobilenet_v3_small
+  pvbias benchmark train --models slow_r50 --transforms still_mix_batch mixup --set STILL_MIX.PROB 1"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,7 @@ def main(argv: Sequence[str]) -> int:
     add = parser.add_argument
     add("--models", nargs="+", default=["x3d_xs"], help="architectures")
     add("--objectives", nargs="+", default=[], help=f"to set beside {BASELINE}, which is always timed")
+    add("--transforms", nargs="+", default=[], help=f"of the mini-batches of {BASELINE}, each by itself")
     add("--against", choices=[PLAIN], help="a loop in plain PyTorch beside them, and what the device could do")
     add("--precisions", nargs="+", help="default: fp32 bf16 (fp16, on a GPU); with --objectives the machine's choice")
     add("--memory-formats", nargs="+", help="default: contiguous channels_last_3d; likewise")
@@ -121,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
     add("--json", type=on_a_disk, metavar="FILE", help="write all that was measured")
     add("--set", nargs="+", default=[], metavar=("KEY", "VALUE"), help="any other keys of the configuration")
     args = parser.parse_args(argv)
-    automatic = ["auto"] if args.objectives else None
+    automatic = ["auto"] if args.objectives or args.transforms else None
     precisions = args.precisions or automatic or ["fp32", "bf16", "fp16"][: 3 if torch.cuda.is_available() else 2]
     memory_formats = args.memory_formats or automatic or ["contiguous", "channels_last_3d"]
     objectives = list(dict.fromkeys([BASELINE, *args.objectives]))
@@ -141,6 +143,8 @@ def main(argv: Sequence[str]) -> int:
             }
             overrides = [*(str(part) for pair in keys.items() for part in pair), *args.set]
             cases = [[*overrides, "OBJECTIVE.NAME", name] for name in objectives]
+            plain = [*overrides, "OBJECTIVE.NAME", BASELINE, "TRAIN.TRANSFORMS"]
+            cases += [[*plain, str([name])] for name in args.transforms]
             timed.append(_compare(cases, args.steps, with_plain=args.against == PLAIN))
         rows += [row for comparison in timed for row in _rows(comparison, timed[0].cases[0].median)]
         comparisons += timed
@@ -188,7 +192,7 @@ def _time(overrides: Sequence[Sequence[str]], turns: int, *, with_plain: bool) -
             model=model,
             precision=step.trainer.settings.precision,
             memory_format=step.trainer.settings.memory_format,
-            objective=step.trainer.cfg.OBJECTIVE.NAME,
+            objective=" after ".join([step.trainer.cfg.OBJECTIVE.NAME, *step.trainer.cfg.TRAIN.TRANSFORMS]),
             seconds=seconds[f"step {number}"],
             student_seconds=seconds.get(f"student {number}", ()),
             kernels=top_kernels(step, STEPS_AT_ONCE[device.type]) if on_gpu and with_plain else (),

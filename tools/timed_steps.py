@@ -16,14 +16,17 @@ from torch.nn import functional as F
 
 from pvbias.config import complete, load_cfg
 from pvbias.config.effects import flat
+from pvbias.context import Context
 from pvbias.data import TrainBatch
 from pvbias.data.streams import FIRST, is_labelled, tracks_of
 from pvbias.engine import Trainer, build_objective
 from pvbias.engine.solver import build_optimizer
+from pvbias.engine.transform import build_transforms
 from pvbias.errors import ConfigError
 from pvbias.machine import tf32
 from pvbias.models import Recognizer, build_recognizer, find_model
 from pvbias.models.outputs import first_head
+from pvbias.needs import union
 from pvbias.registries import TRACK
 from pvbias.runtime import DTYPES, MEMORY_FORMATS, Settings, choose_settings
 
@@ -63,11 +66,12 @@ def median_ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
 
 
 class TrainerStep:
-    """A step of the trainer on a mini-batch of noise: all phases of the objective, each with loss, backward and
-    optimizer.
+    """A step of the trainer on a mini-batch of noise: transforms, then all phases of the objective, each with loss,
+    backward and optimizer.
 
     Args:
-        overrides: of the configuration.
+        overrides: of the configuration. A transform that is prepared from the training videos takes those that it
+            names, and what it makes of them is kept in its OUTPUT_DIR.
     """
 
     def __init__(self, overrides: Sequence[str]) -> None:
@@ -77,15 +81,19 @@ class TrainerStep:
         settings = choose_settings(cfg, recognizer, training=True)
         settings.place(recognizer)
         objective = settings.place(build_objective(cfg, recognizer))
-        streams = {FIRST: _noise(cfg, FIRST, cfg.TRAIN.BATCH_SIZE, objective.needs.tracks)}
-        for name in objective.needs.streams:
+        transforms = build_transforms(cfg, recognizer)
+        needs = union([objective.needs, *(transform.needs for transform in transforms)])
+        for transform in transforms:
+            transform.prepare(Context(cfg, settings))
+        streams = {FIRST: _noise(cfg, FIRST, cfg.TRAIN.BATCH_SIZE, needs.tracks)}
+        for name in needs.streams:
             if name not in streams:
-                streams[name] = _noise(cfg, name, cfg.DATA.STREAMS[name].BATCH_SIZE, objective.needs.tracks)
+                streams[name] = _noise(cfg, name, cfg.DATA.STREAMS[name].BATCH_SIZE, needs.tracks)
         self.batch = replace(streams.pop(FIRST), streams=streams)
         if settings.device.type == "cuda":
             self.batch = self.batch.pin_memory()
         loader = _OneBatch(self.batch, STEPS_AT_ONCE[settings.device.type] * cfg.TRAIN.ACCUMULATE_STEPS)
-        self.trainer = Trainer(cfg, recognizer, objective, loader, settings)  # type: ignore[arg-type]
+        self.trainer = Trainer(cfg, recognizer, objective, loader, settings, transforms)  # type: ignore[arg-type]
 
     def __call__(self) -> float:
         """Seconds of a step, the mean of some that are queued one after another."""

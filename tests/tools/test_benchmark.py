@@ -96,17 +96,19 @@ def test_training_is_timed_beside_a_plain_loop(tmp_path, capsys):
         assert float(row["peak MiB"]) == pytest.approx(case["peak_mib"], abs=0.6)
 
 
-def test_objectives_are_timed_beside_cross_entropy(tmp_path, monkeypatch, capsys):
+def test_objectives_and_transforms_are_timed_beside_cross_entropy(tmp_path, monkeypatch, capsys):
     (tmp_path / "slow_objective.py").write_text(SLOW_OBJECTIVE)
     monkeypatch.syspath_prepend(tmp_path)
     restore = OBJECTIVE.snapshot()
     try:
         keys = ["PLUGINS", "['slow_objective']", "DATA.NUM_FRAMES", "4", "STUDENT.NAME", "mobilenet_v3_small"]
-        assert main(["benchmark", "train", *SMALL, *keys, "--objectives", "Slow", "DRLDistill", "Rev2Net"]) == 0
+        beside = ["--objectives", "Slow", "DRLDistill", "Rev2Net", "--transforms", "mixup"]
+        assert main(["benchmark", "train", *SMALL, *keys, *beside]) == 0
     finally:
         restore()
-    plain, slow, distill, _ = table(capsys.readouterr().out)  # the last one's steps have optical flow, too
+    plain, slow, distill, _, mixed = table(capsys.readouterr().out)  # the last one's steps have optical flow, too
     assert (plain["objective"], slow["objective"]) == ("CrossEntropy", "Slow")
+    assert mixed["objective"] == "CrossEntropy after mixup"
     assert (plain["precision"], plain["memory format"]) == ("fp32", "channels_last_3d")
     # Two phases of 0.25 s beside what CrossEntropy takes, and 128 MiB.
     assert float(slow["median s"]) > 0.5

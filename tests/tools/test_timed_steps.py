@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from pvbias.engine import CrossEntropy
 from pvbias.errors import ConfigError
 from pvbias.tools.timed_steps import PlainNetwork, PlainStep, TrainerStep, take_turns
 
@@ -41,6 +42,21 @@ def test_frozen_weights_stay_frozen():
 def test_what_the_plain_loop_does_not_do_is_refused():
     with pytest.raises(ConfigError, match=r"TRAIN\.ACCUMULATE_STEPS = 2"):
         PlainStep(TrainerStep([*SMALL, "TRAIN.ACCUMULATE_STEPS", "2"]), "contiguous")
+
+
+def test_transforms_are_part_of_a_step(monkeypatch):
+    seen = []
+    monkeypatch.setattr(CrossEntropy, "classification", spied(CrossEntropy.classification, seen))
+    TrainerStep([*SMALL, "TRAIN.TRANSFORMS", "['mixup']"])()
+    assert seen == [(2, 400)]  # mixed labels are class probabilities
+
+
+def spied(classification, seen):
+    def spy(self, step):
+        seen.append(tuple(step.labels.shape))
+        return classification(self, step)
+
+    return spy
 
 
 def test_steps_take_turns():
