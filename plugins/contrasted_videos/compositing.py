@@ -11,6 +11,8 @@ from torch import Tensor
 
 from pvbias.errors import ConfigError
 
+from .tracks import NO_DONOR
+
 #: Side of the images that the stripes' lengths are given for, pixels.
 _SIDE = 256
 
@@ -61,6 +63,17 @@ def without_actor(clips: Tensor, masks: Tensor) -> Tensor:
     filled = _filled((clips * behind).sum(2), behind.sum(2))[:, :, None]
     values = filled if clips.is_floating_point() else filled.round()
     return composite(clips, masks == 0, values.to(clips.dtype))
+
+
+def donor_background(clips: Tensor, donor: Tensor) -> Tensor:
+    """The background of other videos, without their actors, in the dtype of some clips ``(N, 3, T, H, W)``; the clips
+    themselves where there is no other video.
+
+    Args:
+        donor: a track of them (:class:`.tracks.DonorTrack`), ``(N, 4, T, H, W)``.
+    """
+    background = as_pixels(without_actor(donor[:, :3], donor[:, 3:] & 1), clips)
+    return torch.where(donor[:, 3:] == NO_DONOR, clips, background)
 
 
 def _filled(total: Tensor, count: Tensor) -> Tensor:

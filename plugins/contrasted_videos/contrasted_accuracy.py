@@ -33,7 +33,8 @@ class ContrastedAccuracy(ContrastedEvaluator):
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.pairs = [(Scuba(background=name).spec, Scufo(background=name).spec) for name in cfg.CONTRASTED.BACKGROUNDS]
-        self.needs = Needs(modulations=tuple(spec for pair in self.pairs for spec in pair), tracks=("mask",))
+        self.needs = Needs(modulations=tuple(spec for pair in self.pairs for spec in pair))
+        self.needs |= Needs(tracks=self.tracks())  # it looks at them, too
         self.measured = [
             figure
             for scuba, scufo in self.pairs

@@ -67,17 +67,21 @@ class Donors:
         self._pairs = self._numbers_of(read_pairs(cfg.CONTRASTED.PAIRS)) if kind == "pairs" else {}
         self._classes = _neighbours(cfg, source, self, nearest=kind == "close") if kind in ("close", "far") else {}
 
-    def of(self, record: VideoRecord) -> VideoRecord | None:
-        """The donor of a video; None where it has none: no label, nothing else in its class, no line in the file."""
+    def of(self, record: VideoRecord, attempt: int = 0) -> VideoRecord | None:
+        """The donor of a video; None where it has none: no label, nothing else in its class, no line in the file.
+
+        Args:
+            attempt: how many before it could not be read.
+        """
         if self.kind == "pairs":
-            number = self._pairs.get(_stem(record.name))
+            number = None if attempt else self._pairs.get(_stem(record.name))
             return None if number is None else self._records[number]
         if record.label is None or not 0 <= record.label < len(self._first) - 1:
             return None
         if self.kind == "random":
-            return self._drawn(record, self._elsewhere(record.label))
+            return self._drawn(record, self._elsewhere(record.label), attempt)
         classes = [record.label] if self.kind == "same" else self._classes.get(record.label, [])
-        return self._drawn(record, np.concatenate([self._order[:0], *map(self.members, classes)]))
+        return self._drawn(record, np.concatenate([self._order[:0], *map(self.members, classes)]), attempt)
 
     def members(self, label: int) -> np.ndarray:
         """Numbers of the videos of a class, int64, ascending."""
@@ -92,14 +96,16 @@ class Donors:
         """Numbers of the labelled videos of the other classes."""
         return np.concatenate([self._order[self._first[0] : self._first[label]], self._order[self._first[label + 1] :]])
 
-    def _drawn(self, record: VideoRecord, numbers: np.ndarray) -> VideoRecord | None:
+    def _drawn(self, record: VideoRecord, numbers: np.ndarray, attempt: int) -> VideoRecord | None:
         """One of the videos, any but the given one."""
         digest = hashlib.sha256(f"{self.kind}{self._seed}/{record.name}".encode(errors="surrogatepass")).digest()
         start = int.from_bytes(digest[:8], "big") % max(len(numbers), 1)
-        for number in np.roll(numbers, -start)[:2]:
+        for number in np.roll(numbers, -start)[: attempt + 2]:
             found = self._records[int(number)]
             if (found.name, found.start, found.end) != (record.name, record.start, record.end):
-                return found
+                if not attempt:
+                    return found
+                attempt -= 1
         return None
 
     def _numbers_of(self, pairs: dict[str, str]) -> dict[str, int]:

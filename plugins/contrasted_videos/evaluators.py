@@ -16,6 +16,8 @@ from pvbias.evaluation.accuracy import LEVELS, scores_by_level, top_k_credit, un
 from pvbias.evaluation.statistics import mean_figures
 from pvbias.models import Outputs, Recognizer
 
+from .tracks import NO_DONOR
+
 #: Views of a mask that are looked at together.
 _VIEWS_AT_ONCE = 16
 
@@ -56,9 +58,11 @@ class ContrastedEvaluator(Evaluator):
     def why_not(self, video: VideoViews) -> str:
         """Why a labelled video is left out, in words that continue "videos"; empty: it is not."""
         masks = video.tracks.get("mask")
-        if masks is None or any(bool(part.any()) for part in masks.split(_VIEWS_AT_ONCE)):
-            return ""
-        return "whose mask is empty"
+        if masks is not None and not any(bool(part.any()) for part in masks.split(_VIEWS_AT_ONCE)):
+            return "whose mask is empty"
+        if any(name.startswith("donor_") and int(of[0][3].max()) == NO_DONOR for name, of in video.tracks.items()):
+            return "without another video for their background"
+        return ""
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """See :meth:`Evaluator.process`."""

@@ -22,7 +22,7 @@ from pvbias.models import Recognizer
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR, MODULATION
 
-from .compositing import aligned, as_pixels, check_rgb, composite, without_actor
+from .compositing import aligned, as_pixels, check_rgb, composite, donor_background, without_actor
 from .donors import KINDS, Donors, read_pairs
 from .evaluators import ContrastedEvaluator, PlainAccuracies
 
@@ -87,9 +87,9 @@ class ActionSwap(TrackModulation):
         """See :meth:`.TrackModulation.modulate`."""
         check_rgb(clips, self.spec)
         donor, masks = tracks[f"donor_{self.donor}"], tracks["mask"]
-        background = as_pixels(without_actor(donor[:, :3], donor[:, 3:]), clips)
+        background = donor_background(clips, donor)
         if self.aligned:
-            clips, masks = aligned(clips, masks, donor[:, 3:])
+            clips, masks = aligned(clips, masks, donor[:, 3:] & 1)
         return composite(clips, masks, background)
 
 
@@ -119,7 +119,8 @@ class ActionSwapAccuracy(ContrastedEvaluator):
             raise ConfigError(f"CONTRASTED.SWAPS = {cfg.CONTRASTED.SWAPS}: some of {', '.join(KINDS)}.")
         swaps = {kind: ActionSwap(donor=kind, aligned=cfg.CONTRASTED.ALIGN) for kind in cfg.CONTRASTED.SWAPS}
         self.swaps = {kind: swap.spec for kind, swap in swaps.items()}
-        self.needs = Needs(modulations=tuple(self.swaps.values()), tracks=("mask",))
+        self.needs = Needs(modulations=tuple(self.swaps.values()))
+        self.needs |= Needs(tracks=self.tracks())  # it looks at them, too
         self.measured = [
             (name, spec)
             for kind, spec in self.swaps.items()
@@ -134,22 +135,17 @@ class ActionSwapAccuracy(ContrastedEvaluator):
         self.pairs = read_pairs(self.cfg.CONTRASTED.PAIRS) if "pairs" in self.swaps else {}
         self._donors = {kind: Donors(self.cfg, context.measured, kind) for kind in self.swaps}
 
-    def why_not(self, video: VideoViews) -> str:
-        """See :meth:`.ContrastedEvaluator.why_not`."""
-        missing = [kind for kind in self.swaps if self._label_of_donor(video, kind) is None]
-        return super().why_not(video) or (f"without another one for their background ({missing[0]})" if missing else "")
-
     def credits(self, video: VideoViews, label: int, scores: Mapping[str, Tensor]) -> Sequence[Tensor]:
         """See :meth:`.ContrastedEvaluator.credits`."""
         found = []
         for kind, spec in self.swaps.items():
             found.append(top_k_credit(scores[spec], label, 1))
             if kind != "same":
-                donors_label = self._label_of_donor(video, kind)
-                assert donors_label is not None
-                found.append(top_k_credit(scores[spec], donors_label, 1))
+                # See DonorTrack for the fourth channel.
+                attempt = int(video.tracks[f"donor_{kind}"][0][3].max()) // 2
+                assert video.record is not None
+                donor = self._donors[kind].of(video.record, attempt)
+                assert donor is not None
+                assert donor.label is not None
+                found.append(top_k_credit(scores[spec], donor.label, 1))
         return found
-
-    def _label_of_donor(self, video: VideoViews, kind: str) -> int | None:
-        donor = None if video.record is None else self._donors[kind].of(video.record)
-        return None if donor is None else donor.label

@@ -14,7 +14,7 @@ from torch import Tensor
 from pvbias.clips import FREEZE_FRAMES, Freeze, TrackModulation, gather_frames, parameter
 from pvbias.registries import MODULATION
 
-from .compositing import as_pixels, check_rgb, composite, striped, without_actor
+from .compositing import as_pixels, check_rgb, composite, donor_background, striped
 
 #: Kinds of backgrounds, and the track that each is of; None: made of the clip's seed.
 BACKGROUNDS = {"stripes": None, "images": "image_background", "frames": "donor_random"}
@@ -40,8 +40,7 @@ class _OverBackground(TrackModulation):
             return striped(clips, seeds)
         if self.background == "images":
             return as_pixels(tracks[name], clips)
-        donor = tracks[name]
-        return as_pixels(without_actor(donor[:, :3], donor[:, 3:])[:, :, :1], clips)
+        return donor_background(clips, tracks[name])[:, :, :1]
 
 
 @MODULATION.register(name="scuba")

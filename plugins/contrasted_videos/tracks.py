@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,10 +25,11 @@ from .donors import Donors
 
 
 class DonorTrack(Track):
-    """Base of tracks of another video, its donor: RGB, and its mask as the fourth channel, from the moment in the
-    donor that is as far from its beginning as the video's is from its own, cut in the middle to the video's shape.
+    """Base of tracks of another video, its donor: RGB and a fourth channel, from the moment in the donor that is as far
+    from its beginning as the video's is from its own, cut in the middle to the video's shape.
 
-    A video without a donor is all 0, its mask 255.
+    The fourth channel is 1 where the donor's actor is, and has 2 more for each donor before it that could not be read,
+    at most 3. A video without a donor is all 0, its fourth channel :data:`NO_DONOR`.
     """
 
     channels = 4
@@ -42,34 +43,36 @@ class DonorTrack(Track):
 
     def open(self, record: VideoRecord, video: Video) -> VideoTrack:
         """See :class:`pvbias.data.Track`."""
-        return _Donor(self._source, self._mask, record, video.duration, self._donors.of(record))
+        return _Donor(self._source, self._mask, record, video.duration, self._donors)
 
 
 class _Donor:
-    def __init__(
-        self, source: VideoSource, mask: Track, record: VideoRecord, duration: float, donor: VideoRecord | None
-    ) -> None:
+    def __init__(self, source: VideoSource, mask: Track, record: VideoRecord, duration: float, donors: Donors) -> None:
         self._source, self._mask = source, mask
-        self._record, self._donor = record, donor
+        self._record, self._donors = record, donors
         self.duration = duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:
         height, width = size(1, 1)
-        if self._donor is None:
-            values = np.zeros((len(times), height, width, 4), np.uint8)
-            values[..., 3] = NO_DONOR
-            return values
-        try:
-            with closing(self._source.open(self._donor)) as video:
-                start, end = _part(self._donor, video.duration)
-                first, last = _part(self._record, self.duration)
-                share = (np.asarray(times) - first) / max(last - first, 1e-9)
-                moments = np.clip(start + share.clip(0, 1) * (end - start), start, end).tolist()
-                frames, tracks = read_clip(video, self._donor, moments, _covering(height, width), {"mask": self._mask})
-        except BadVideoError as error:
-            raise BadVideoError(
-                error.cause, f"the video of its background, {self._donor.name}: {error.detail}"
-            ) from error
+        for attempt in range(_ATTEMPTS):
+            donor = self._donors.of(self._record, attempt)
+            if donor is None:
+                break
+            with suppress(BadVideoError):
+                values = self._read(donor, times, height, width)
+                values[..., 3] += 2 * attempt
+                return values
+        values = np.zeros((len(times), height, width, 4), np.uint8)
+        values[..., 3] = NO_DONOR
+        return values
+
+    def _read(self, donor: VideoRecord, times: Sequence[float], height: int, width: int) -> np.ndarray:
+        with closing(self._source.open(donor)) as video:
+            start, end = _part(donor, video.duration)
+            first, last = _part(self._record, self.duration)
+            share = (np.asarray(times) - first) / max(last - first, 1e-9)
+            moments = np.clip(start + share.clip(0, 1) * (end - start), start, end).tolist()
+            frames, tracks = read_clip(video, donor, moments, _covering(height, width), {"mask": self._mask})
         values = np.concatenate([frames, tracks["mask"] > 0], axis=3, dtype=np.uint8)
         return _middle(values, height, width)
 
@@ -79,6 +82,9 @@ class _Donor:
 
 #: Fourth channel of a video that has no donor.
 NO_DONOR = 255
+
+#: Donors that are tried, one after another.
+_ATTEMPTS = 4
 
 
 def _part(record: VideoRecord, duration: float) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import pytest
 
 from pvbias.errors import ConfigError
 from pvbias.plugins.contrasted_videos import ActionSwapAccuracy, HumanBackgroundAccuracy
+from pvbias.video import BadVideoError
 
 from .toys import Dynamic, OfPlace, Squares, Static, config, figures, recognizer
 
@@ -49,10 +50,26 @@ def test_motion_survives_where_the_actor_stays_in_its_place(tmp_path):
 def test_videos_without_a_donor_are_left_out(tmp_path):
     source = Squares("colour", unlabelled=[4, 8, 12])  # 0 is alone in its class
     _, result = swapped(tmp_path, Static, source)
-    note = (
-        "3 videos without a label are left out; 1 videos without another one for their background (same) are left out"
-    )
+    note = "3 videos without a label are left out; 1 videos without another video for their background are left out"
     assert {(figure.count, figure.note) for figure in result.figures} == {(12, note)}
+
+
+class OneBroken(Squares):
+    """The masks of a video of each class cannot be read."""
+
+    def open_mask(self, record):
+        if record.name in ("4.mp4", "5.mp4", "6.mp4", "7.mp4"):
+            raise BadVideoError("missing", "no mask")
+        return super().open_mask(record)
+
+
+def test_a_donor_that_cannot_be_read_gives_way_to_the_next(tmp_path):
+    """Whose class is then the one that the background gives away; the others are measured all the same."""
+    cfg = config()
+    cfg.CONTRASTED.SWAPS = ["random"]
+    found, result = figures(ActionSwapAccuracy(cfg, recognizer(OfPlace()), ()), tmp_path, OneBroken("colour"))
+    assert {figure.count for figure in result.figures} == {12}
+    assert found["background_error", "video", "action_swap"] == 100
 
 
 def test_a_kind_of_donor_that_there_is_not(tmp_path):
