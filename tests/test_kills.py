@@ -184,7 +184,8 @@ def written_in(file):
     """What a file has, without when it was written, and where."""
     content = file.read_bytes()
     if file.name == "results.json":
-        return json.loads(content) | {"date": ""}
+        record = json.loads(content)
+        return record | {"run": record["run"] | {"date": ""}}
     return content.replace(b"/killed", b"/alone") if file.name == "report.html" else content
 
 
