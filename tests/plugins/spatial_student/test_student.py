@@ -1,5 +1,6 @@
 """Spatial students: eq. 1, the frames they see, their weights, and what they cannot take."""
 
+import copy
 import functools
 import http.server
 import math
@@ -41,6 +42,33 @@ def test_probabilities_are_averaged_over_the_frames():
             assert torch.allclose(predicted[n].exp(), probabilities, atol=1e-6)
     assert predicted.dtype == torch.float32
     assert torch.allclose(predicted.exp().sum(1), torch.ones(2))
+
+
+def headless(network):
+    """ResNet without its final projection."""
+    network = copy.deepcopy(network)
+    network.fc = nn.Identity()
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [
+        ("resnet18", lambda network, images: headless(network)(images)),
+        ("squeezenet1_1", lambda network, images: network.features(images).mean((2, 3))),
+    ],
+)
+def test_the_embedding_is_averaged_over_positions_and_frames(name, features):
+    student, clips = build(name).eval(), torch.rand(2, 3, 4, 32, 32)
+    images = (clips.transpose(1, 2).flatten(0, 1) - student.mean) / student.std
+    with torch.no_grad():
+        outputs = student.outputs(clips, ("embedding",))
+        expected = features(student.classifier, images).unflatten(0, (2, 4)).mean(1)
+        assert torch.equal(outputs.logits, student(clips))
+    torch.testing.assert_close(outputs.features["embedding"], expected)
+    assert student.head.weight.shape[1] == expected.shape[1]
+    with pytest.raises(ConfigError, match="no 'layer4'"):
+        student.outputs(clips, ("layer4",))
 
 
 class Colour(nn.Module):
