@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pvbias.engine import Objective, Phase, Step
-from pvbias.models import EMBEDDING, Recognizer
+from pvbias.models import EMBEDDING, Recognizer, embedding_width
 from pvbias.needs import Needs
 from pvbias.registries import OBJECTIVE
 
@@ -39,12 +39,6 @@ class _DomainAdversarial(Objective):
         hidden = cfg.DOMAIN_ADAPTATION.HIDDEN
         layers = [nn.Linear(self._inputs(), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()]
         self.domain_classifier = nn.Sequential(*layers, nn.Linear(hidden, 1))
-
-    @property
-    def _width(self) -> int:
-        """Of the embedding."""
-        width: int = self.base_recognizer.head.weight.shape[1]  # type: ignore[union-attr, index, assignment]
-        return width
 
     @abc.abstractmethod
     def _inputs(self) -> int:
@@ -104,7 +98,7 @@ class DANN(_DomainAdversarial):
     """
 
     def _inputs(self) -> int:
-        return self._width
+        return embedding_width(self.base_recognizer)
 
     def _seen(self, step: Step) -> Tensor:
         return step.outputs.features[EMBEDDING].float()
@@ -130,7 +124,8 @@ class CDAN(_DomainAdversarial):
     random_classes: Tensor
 
     def _inputs(self) -> int:
-        keys, width, classes = self.cfg.CDAN, self._width, self.base_recognizer.num_classes
+        keys, width = self.cfg.CDAN, embedding_width(self.base_recognizer)
+        classes = self.base_recognizer.num_classes
         self.randomised = width * classes > keys.LARGEST_PRODUCT
         if not self.randomised:
             return width * classes
