@@ -12,7 +12,6 @@ from torch import Tensor
 from pvbias.clips import Freeze
 from pvbias.context import Context
 from pvbias.distributed import all_gather_objects, barrier, is_main_process
-from pvbias.engine import Step, classification
 from pvbias.engine.seeding import seed_everything
 from pvbias.errors import DataError
 from pvbias.evaluation import Evaluator, Result, VideoViews
@@ -20,6 +19,7 @@ from pvbias.models import Outputs, Recognizer
 from pvbias.needs import Needs
 from pvbias.registries import STUDENT
 from pvbias.run.fitting import digest_of
+from pvbias.run.students import fit_student
 from pvbias.zoo import atomic_save, read_checkpoint
 
 #: A 2D network says of a frozen clip what it says of the frame.
@@ -91,20 +91,6 @@ def _reference_network(context: Context, recognizer: Recognizer) -> tuple[Recogn
     """The trained network, and what tells it from others."""
     cfg: CfgNode = context.cfg
     seed_everything(cfg.RNG_SEED)  # its weights start the same whatever came before
-    clip_spec = recognizer.clip_spec.replace(mean=(0.0,) * 3, std=(1.0,) * 3)  # it normalises by itself
     student = STUDENT.get(cfg.STUDENT.NAME)(cfg, recognizer.num_classes)
-    network = Recognizer(student, clip_spec=clip_spec, head="", num_classes=recognizer.num_classes)
-    options = {name: value for name, value in cfg.STUDENT.items() if name != "SOLVER"}
-
-    def cross_entropy(step: Step) -> dict[str, Tensor]:
-        return classification(step.logits, step.labels)
-
-    fitted = context.fit(
-        network,
-        context.source("train"),
-        cross_entropy,
-        name="still_mix",
-        solver=cfg.STUDENT.SOLVER,
-        depends_on={"STUDENT": options},
-    )
+    network, fitted = fit_student(context, student, recognizer, name="still_mix")
     return network, fitted.folder.name

@@ -93,6 +93,11 @@ METHODS = {
             keys=("OBJECTIVE.NAME", "ALBAR"),
         ),
         Method(
+            name="SceneAdversary",
+            does="unlearns what tells the place, whose name it is given",
+            keys=("OBJECTIVE.NAME", "SceneAdversary", "SCENE_ADVERSARY.ATTRIBUTE", "appearance"),
+        ),
+        Method(
             name="StillMix",
             does="blends frames into clips that an image network takes for their class, and keeps the clips' labels",
             keys=("TRAIN.TRANSFORMS", "['still_mix']"),

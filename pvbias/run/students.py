@@ -10,7 +10,9 @@ from ..models import Recognizer
 from .fitting import Fitted
 
 
-def fit_student(context: Context, student: nn.Module, recognizer: Recognizer, *, name: str) -> Fitted:
+def fit_student(
+    context: Context, student: nn.Module, recognizer: Recognizer, *, name: str
+) -> tuple[Recognizer, Fitted]:
     """Train a student on the training videos with cross-entropy by ``STUDENT.SOLVER``, or find it trained
     (:meth:`.Context.fit`); call in all processes.
 
@@ -18,6 +20,9 @@ def fit_student(context: Context, student: nn.Module, recognizer: Recognizer, *,
         student: as built; trained in place, then in evaluation mode on its device.
         recognizer: whose clips and classes it is trained on.
         name: of what it is for.
+
+    Returns:
+        The student as a recognizer, whose logits are its log-probabilities, and what is known of its training.
     """
     clip_spec = recognizer.clip_spec.replace(
         mean=(0.0,) * len(recognizer.clip_spec.mean), std=(1.0,) * len(recognizer.clip_spec.std)
@@ -28,7 +33,7 @@ def fit_student(context: Context, student: nn.Module, recognizer: Recognizer, *,
     def cross_entropy(step: Step) -> dict[str, Tensor]:
         return classification(step.logits, step.labels)
 
-    return context.fit(
+    fitted = context.fit(
         network,
         context.source("train"),
         cross_entropy,
@@ -36,3 +41,4 @@ def fit_student(context: Context, student: nn.Module, recognizer: Recognizer, *,
         solver=context.cfg.STUDENT.SOLVER,
         depends_on={"STUDENT": options},
     )
+    return network, fitted
