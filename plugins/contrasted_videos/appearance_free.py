@@ -56,7 +56,8 @@ class FlowingNoise(Track):
 class _Noise:
     def __init__(self, flow: Flow, record: VideoRecord, seed: int) -> None:
         self._flow, self._name, self._seed = flow, record.name, seed
-        self._start = record.start or 0.0
+        # Of the frame that is shown where the video's part begins, which may have begun before.
+        self._start = float(flow.timestamps[frames_shown(flow.timestamps, [record.start or 0.0])[0][0]])
         self.duration = flow.duration
 
     def read(self, times: Sequence[float], size: FrameSize) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from pvbias.errors import ConfigError
 from pvbias.evaluation import VideoViews
 from pvbias.evaluation.accuracy import top_k_credit
 from pvbias.models import Recognizer
@@ -14,7 +15,7 @@ from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
 
 from .evaluators import ContrastedEvaluator
-from .scuba import Scuba, Scufo
+from .scuba import BACKGROUNDS, Scuba, Scufo
 
 
 @EVALUATOR.register(name="contrasted_accuracy")
@@ -32,7 +33,10 @@ class ContrastedAccuracy(ContrastedEvaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.pairs = [(Scuba(background=name).spec, Scufo(background=name).spec) for name in cfg.CONTRASTED.BACKGROUNDS]
+        names = dict.fromkeys(cfg.CONTRASTED.BACKGROUNDS)
+        if not names or names.keys() - BACKGROUNDS.keys():
+            raise ConfigError(f"CONTRASTED.BACKGROUNDS = {list(names)}: some of {', '.join(BACKGROUNDS)}.")
+        self.pairs = [(Scuba(background=name).spec, Scufo(background=name).spec) for name in names]
         self.needs = Needs(modulations=tuple(spec for pair in self.pairs for spec in pair))
         self.needs |= Needs(tracks=self.tracks())  # it looks at them, too
         self.measured = [

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import pickle
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ KINDS = {
 
 #: Classes that are close, at most; never more than half of the others.
 _CLOSE = 5
+
+#: Draws of a donor, the next one where it was the video itself: of two videos the other one is found in one of them.
+_DRAWS = 64
 
 #: Videos that a class is judged by; side of the picture that is made of the background of each, in cells and in pixels.
 _VIDEOS, _CELLS, _PIXELS = 4, 8, 32
@@ -83,6 +87,16 @@ class Donors:
         classes = [record.label] if self.kind == "same" else self._classes.get(record.label, [])
         return self._drawn(record, np.concatenate([self._order[:0], *map(self.members, classes)]), attempt)
 
+    @property
+    def mislead(self) -> bool:
+        """Whether there are donors of another class than the video that they give their background to."""
+        if self.kind != "pairs":
+            return self.kind != "same"
+        donors = ((record.label, self.of(record)) for record in self._records)
+        return any(
+            donor is not None and None not in (label, donor.label) and donor.label != label for label, donor in donors
+        )
+
     def members(self, label: int) -> np.ndarray:
         """Numbers of the videos of a class, int64, ascending."""
         return self._order[self._first[label] : self._first[label + 1]]
@@ -97,15 +111,15 @@ class Donors:
         return np.concatenate([self._order[self._first[0] : self._first[label]], self._order[self._first[label + 1] :]])
 
     def _drawn(self, record: VideoRecord, numbers: np.ndarray, attempt: int) -> VideoRecord | None:
-        """One of the videos, any but the given one."""
-        digest = hashlib.sha256(f"{self.kind}{self._seed}/{record.name}".encode(errors="surrogatepass")).digest()
-        start = int.from_bytes(digest[:8], "big") % max(len(numbers), 1)
-        for number in np.roll(numbers, -start)[: attempt + 2]:
-            found = self._records[int(number)]
-            if (found.name, found.start, found.end) != (record.name, record.start, record.end):
-                if not attempt:
-                    return found
-                attempt -= 1
+        """One of the videos, any but the given one, all equally likely; after some attempts those after it."""
+        text = f"{self.kind}{self._seed}/{record.name}".encode(errors="surrogatepass")
+        for draw in range(_DRAWS if len(numbers) else 0):
+            digest = hashlib.sha256(text + bytes(draw)).digest()
+            start = int.from_bytes(digest[:8], "big") % len(numbers)
+            if _is_another(self._records[int(numbers[start])], record):
+                following = (self._records[int(number)] for number in np.roll(numbers, -start))
+                others = (found for found in following if _is_another(found, record))
+                return next(islice(others, attempt, None), None)
         return None
 
     def _numbers_of(self, pairs: dict[str, str]) -> dict[str, int]:
@@ -120,6 +134,10 @@ class Donors:
                 f"list, such as {self._records[0].name!r}."
             )
         return found
+
+
+def _is_another(found: VideoRecord, record: VideoRecord) -> bool:
+    return (found.name, found.start, found.end) != (record.name, record.start, record.end)
 
 
 def read_pairs(path: str) -> dict[str, str]:

@@ -107,9 +107,11 @@ class ActionSwapAccuracy(ContrastedEvaluator):
 
     Each of ``CONTRASTED.SWAPS`` has its figures. The background error is the share of all videos whose first choice is
     the class of the video that the background is of (ties broken at random); there is none for ``same``, where that
-    is the right class. What ``same`` loses compared to the original clips is what cutting and pasting costs.
+    is the right class, nor where all of ``CONTRASTED.PAIRS`` are of one class. What ``same`` loses compared to the
+    original clips is what cutting and pasting costs.
 
-    Videos without a donor of each kind (a single video of its class, no line in ``CONTRASTED.PAIRS``) are left out.
+    Videos without a donor of each kind (a single video of its class, no line in ``CONTRASTED.PAIRS``) are left out, and
+    of pairs of two classes and of one those of one, or of a donor without a label.
     """
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
@@ -121,31 +123,46 @@ class ActionSwapAccuracy(ContrastedEvaluator):
         self.swaps = {kind: swap.spec for kind, swap in swaps.items()}
         self.needs = Needs(modulations=tuple(self.swaps.values()))
         self.needs |= Needs(tracks=self.tracks())  # it looks at them, too
-        self.measured = [
-            (name, spec)
-            for kind, spec in self.swaps.items()
-            for name in (("top1",) if kind == "same" else ("top1", "background_error"))
-        ]
         self._donors: dict[str, Donors] = {}
 
     def prepare(self, context: Context) -> None:
-        """Find the donors."""
+        """Find the donors, and whose class says that the background misleads."""
         assert context.measured is not None
         # A measurement that was killed does not go on with the rows of other pairs.
         self.pairs = read_pairs(self.cfg.CONTRASTED.PAIRS) if "pairs" in self.swaps else {}
         self._donors = {kind: Donors(self.cfg, context.measured, kind) for kind in self.swaps}
+        self.misleading = [kind for kind, donors in self._donors.items() if donors.mislead]
+        self.measured = [
+            (name, spec)
+            for kind, spec in self.swaps.items()
+            for name in (("top1", "background_error") if kind in self.misleading else ("top1",))
+        ]
+
+    def why_not(self, video: VideoViews) -> str:
+        """See :meth:`.ContrastedEvaluator.why_not`."""
+        if reason := super().why_not(video):
+            return reason
+        labels = {kind: self._label_of_donor(video, kind) for kind in self.misleading}
+        for kind, label in labels.items():
+            if label in (None, video.label):
+                return f"whose background is of {'no' if label is None else 'their own'} class ({kind})"
+        return ""
 
     def credits(self, video: VideoViews, label: int, scores: Mapping[str, Tensor]) -> Sequence[Tensor]:
         """See :meth:`.ContrastedEvaluator.credits`."""
         found = []
         for kind, spec in self.swaps.items():
             found.append(top_k_credit(scores[spec], label, 1))
-            if kind != "same":
-                # See DonorTrack for the fourth channel.
-                attempt = int(video.tracks[f"donor_{kind}"][0][3].max()) // 2
-                assert video.record is not None
-                donor = self._donors[kind].of(video.record, attempt)
-                assert donor is not None
-                assert donor.label is not None
-                found.append(top_k_credit(scores[spec], donor.label, 1))
+            if kind in self.misleading:
+                donors_label = self._label_of_donor(video, kind)
+                assert donors_label is not None
+                found.append(top_k_credit(scores[spec], donors_label, 1))
         return found
+
+    def _label_of_donor(self, video: VideoViews, kind: str) -> int | None:
+        # See DonorTrack for the fourth channel.
+        attempt = int(video.tracks[f"donor_{kind}"][0][3].max()) // 2
+        assert video.record is not None
+        donor = self._donors[kind].of(video.record, attempt)
+        assert donor is not None
+        return donor.label

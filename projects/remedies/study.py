@@ -314,7 +314,7 @@ class Effect:
     Attributes:
         value: mean of the seeds, with half the width of its 95 % interval.
         difference: mean of the differences to cross-entropy, seed by seed, with half the width of an interval that
-            holds for all methods of the table at once with 95 %; None for cross-entropy itself.
+            holds for all methods at once with 95 %, of this measure; None for cross-entropy itself.
     """
 
     value: tuple[float, float]

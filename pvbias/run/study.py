@@ -75,7 +75,13 @@ class Study:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Study:
-        """The study for the options of :func:`add_arguments`."""
+        """The study for the options of :func:`add_arguments`.
+
+        Raises:
+            ConfigError: a seed twice, which would pass for two trainings that agree.
+        """
+        if len(set(args.seeds)) < len(args.seeds):
+            raise ConfigError(f"--seeds {' '.join(map(str, args.seeds))}: each is that of one training. Name it once.")
         extra = tuple(args.set)
         return cls(out=args.out, extra=extra, jobs=args.jobs, dry_run=args.dry_run, in_process=args.in_process)
 

@@ -1,6 +1,8 @@
 """Studies of several runs: intervals over seeds, and what they are said to mean."""
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from scipy import stats
@@ -46,6 +48,13 @@ def test_rank_correlations_share_ranks_as_scipy_does():
     first, second = (1, 2, 2, 4, 5, 7), (3, 1, 1, 8, 2, 8)
     assert rank_correlation(first, second)[0] == pytest.approx(stats.spearmanr(first, second).statistic)
     assert all(math.isnan(value) for value in rank_correlation((1, 1, 1), (1, 2, 3)))
+
+
+def test_a_seed_is_one_training():
+    """Twice the same has no variance, and any difference would be beyond chance."""
+    options = SimpleNamespace(out=Path("out"), set=[], jobs=1, dry_run=True, in_process=False, seeds=[3, 4, 3])
+    with pytest.raises(ConfigError, match="--seeds 3 4 3: each is that of one training"):
+        Study.from_args(options)
 
 
 def test_one_process_makes_the_runs_one_after_another(tmp_path):

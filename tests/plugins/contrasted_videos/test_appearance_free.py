@@ -1,6 +1,7 @@
 """Appearance-free videos: frames of independent noise, which moves as the flow says."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,17 @@ def test_a_frame_is_the_same_whatever_else_is_read():
             np.testing.assert_array_equal(opened.read([time], lambda *_: (8, 8))[0], together[number])
     other = track.open(source.records[6], source.open(record)).read([0.4], lambda *_: (8, 8))
     assert (other[0] != together[1]).mean() > 0.9
+
+
+def test_where_nothing_moves_a_part_of_a_video_stands_still():
+    """From its first frame on, which has begun before the part does: frames come every 0.1 s, and the part at 0.43 s,
+    when frame 4 is shown, whose flow is 0 up to frame 7."""
+    source = Squares("way")
+    record = replace(source.records[0], start=0.43)
+    with closing(FlowingNoise(config(), source).open(record, source.open(record))) as opened:
+        first, *others = opened.read([0.43, 0.53, 0.63, 0.73], lambda height, width: (height, width))
+    for other in others:
+        np.testing.assert_array_equal(other, first)
 
 
 def test_motion_is_what_is_left(tmp_path):

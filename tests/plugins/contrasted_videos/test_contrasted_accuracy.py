@@ -42,6 +42,23 @@ def test_videos_without_a_label_or_an_actor_are_left_out(tmp_path):
     assert result.not_applicable == "There is no video to count: 16 videos whose mask is empty are left out."
 
 
+def test_where_there_is_no_other_class_there_is_no_background_of_one(tmp_path):
+    source = Squares("colour")
+    source.records = [record for record in source.records if record.label == 2]
+    cfg = config()
+    cfg.CONTRASTED.BACKGROUNDS = ["frames"]
+    _, result = figures(ContrastedAccuracy(cfg, recognizer(Static()), ()), tmp_path, source)
+    assert "4 videos without another video for their background" in result.not_applicable
+
+
+@pytest.mark.parametrize("names", [[], ["stripes", "stripe"]])
+def test_backgrounds_that_there_are_not(names):
+    cfg = config()
+    cfg.CONTRASTED.BACKGROUNDS = names
+    with pytest.raises(ConfigError, match=r"CONTRASTED\.BACKGROUNDS = .*: some of stripes, images, frames"):
+        ContrastedAccuracy(cfg, recognizer(Static()), ())
+
+
 def test_batches_and_workers_change_nothing(tmp_path):
     one, _ = measured(tmp_path, Dynamic(), Squares("way"), batch_size=1)
     assert one == measured(tmp_path, Dynamic(), Squares("way"), batch_size=7)[0]

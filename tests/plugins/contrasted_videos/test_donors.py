@@ -46,6 +46,18 @@ def test_all_donors_are_equally_likely():
     assert abs(counts - 2000 / 3).max() < 4 * (2000 * 2 / 9) ** 0.5
 
 
+def test_of_a_small_class_the_others_are_equally_likely():
+    """Of 1,500 classes of three videos: the next one in the list is drawn as often as the one after it."""
+    source = listed(np.repeat(np.arange(1500), 3).tolist())
+    donors = Donors(config(), source, "same")
+    ahead = [
+        (int(donors.of(record).name[:-4]) - number) % 3 == 1
+        for number, record in enumerate(source.records)
+        if number % 3 == 0
+    ]
+    assert abs(np.mean(ahead) - 0.5) < 4 * 0.5 / 1500**0.5
+
+
 def test_they_belong_to_the_seed():
     source, cfg = listed([0, 1] * 50), config()
     first = [Donors(cfg, source, "random").of(record).name for record in source.records]

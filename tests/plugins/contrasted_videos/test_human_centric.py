@@ -75,3 +75,24 @@ def test_a_donor_that_cannot_be_read_gives_way_to_the_next(tmp_path):
 def test_a_kind_of_donor_that_there_is_not(tmp_path):
     with pytest.raises(ConfigError, match=r"CONTRASTED\.SWAPS = \['near'\]: some of same, random, close, far, pairs"):
         swapped(tmp_path, Static, Squares("colour"), ["near"])
+
+
+def paired(tmp_path, module, source, donors):
+    """Figures of a model on pairs, and what their notes say."""
+    (tmp_path / "pairs.csv").write_text("".join(f"{video}.mp4,{donor}.mp4\n" for video, donor in donors))
+    cfg = config()
+    cfg.CONTRASTED.SWAPS, cfg.CONTRASTED.PAIRS = ["pairs"], str(tmp_path / "pairs.csv")
+    found, result = figures(ActionSwapAccuracy(cfg, recognizer(module()), ()), tmp_path, source)
+    by_name = {name: value for (name, level, _), value in found.items() if level == "video"}
+    return by_name, {(figure.count, figure.note) for figure in result.figures}
+
+
+def test_pairs_of_one_class_have_no_background_error(tmp_path):
+    """Such as HAT's lists of the same class, where who is right would be wrong."""
+    source = Squares("colour")  # the class is the number modulo 4
+    found, notes = paired(tmp_path, Static, source, [(video, (video + 4) % 16) for video in range(16)])
+    assert (found, notes) == ({"top1": 100}, {(16, "")})
+    donors = [(video, (video + (4 if video < 6 else 1)) % 16) for video in range(16)]
+    found, notes = paired(tmp_path, Static, source, donors)
+    assert found == {"top1": 100, "background_error": 0}
+    assert notes == {(10, "6 videos whose background is of their own class (pairs) are left out")}
