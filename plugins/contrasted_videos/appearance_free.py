@@ -140,6 +140,7 @@ def flowing_noise(flows: Iterator[np.ndarray], rng: np.random.Generator) -> Iter
 class AppearanceFree(TrackModulation):
     """Noise that moves along the clip's own optical flow, in place of the clip."""
 
+    of_rgb = True
     label = "noise that moves as it does"
     tracks = ("flowing_noise",)
 

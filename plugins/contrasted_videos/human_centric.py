@@ -36,6 +36,7 @@ class BackgroundOnly(TrackModulation):
     """HAT's Background Only: the actor (track ``mask``) filled in with what is behind it in other frames, or around it
     (:func:`.compositing.without_actor`)."""
 
+    of_rgb = True
     label = "without its actor"
     tracks = ("mask",)
 
@@ -50,6 +51,7 @@ class BackgroundOnly(TrackModulation):
 class HumanOnly(TrackModulation):
     """HAT's Human Only: the actor (track ``mask``) over one colour, ImageNet's mean."""
 
+    of_rgb = True
     label = "the actor over grey"
     tracks = ("mask",)
 
@@ -68,6 +70,8 @@ class ActionSwap(TrackModulation):
     The donor runs from the same relative position on, without its actor (:func:`.compositing.without_actor`); which
     video it is, :class:`.donors.Donors` says.
     """
+
+    of_rgb = True
 
     donor: str = parameter("random", "which video: " + "; ".join(map(": ".join, KINDS.items())), choices=tuple(KINDS))
     aligned: bool = parameter(True, "the actor's centre is moved to that of the donor's actor, by the first frames")

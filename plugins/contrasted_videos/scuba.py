@@ -22,6 +22,8 @@ BACKGROUNDS = {"stripes": None, "images": "image_background", "frames": "donor_r
 
 @dataclass(frozen=True)
 class _OverBackground(TrackModulation):
+    of_rgb = True
+
     background: str = parameter("stripes", "what is behind the actor", choices=tuple(BACKGROUNDS))
 
     @property

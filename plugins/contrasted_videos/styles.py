@@ -44,6 +44,8 @@ class Restyle(Modulation):
     - ``mosaic``: cells of one colour each, 16 along the shorter side.
     """
 
+    of_rgb = True
+
     style: str = parameter("colours", "which one", choices=tuple(_STYLES))
 
     @property

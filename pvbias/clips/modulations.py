@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -59,7 +59,13 @@ class Modulation(abc.ABC):
             size: int = parameter(3, "side of the box", at_least=1)
 
             def __call__(self, clips, seeds): ...
+
+    Attributes:
+        of_rgb: it is for clips that show RGB, and means nothing for optical flow, whose clips may have three channels,
+            too.
     """
+
+    of_rgb: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the parameters.
@@ -116,6 +122,11 @@ class Modulation(abc.ABC):
             tracks: of the clips, ``(N, D, T, H, W)``, by name: at least those of :attr:`tracks`.
         """
         return self(clips, seeds)
+
+    def check_modality(self, modality: str | None) -> None:
+        """Raise ConfigError where it does not go with DATA.MODALITY."""
+        if self.of_rgb and modality not in (None, "rgb"):
+            raise ConfigError(f"{self.spec} is for clips that show RGB, and DATA.MODALITY = {modality!r}.")
 
     @property
     def registered(self) -> object:

@@ -284,7 +284,11 @@ def _shown(cfg: CfgNode, source: VideoSource) -> VideoSource:
 
 def _modulation(cfg: CfgNode) -> Modulation | None:
     """The modulation of DATA.MODULATION, as an object: a worker process has empty registries."""
-    return None if cfg.DATA.MODULATION == ORIGINAL else modulation(cfg.DATA.MODULATION)
+    if cfg.DATA.MODULATION == ORIGINAL:
+        return None
+    made = modulation(cfg.DATA.MODULATION)
+    made.check_modality(cfg.DATA.MODALITY)
+    return made
 
 
 class _Keys(Sampler):

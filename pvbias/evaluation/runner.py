@@ -177,11 +177,12 @@ def measure_shard(
 
 
 def check_needs(source: VideoSource, evaluators: Mapping[str, Evaluator]) -> None:
-    """Raise ConfigError where evaluators need modulations that do not exist, or not for clips so short, or tracks that
-    the videos do not have, and DataError where they need attributes that none of the videos has; warn where some lack
-    them."""
+    """Raise ConfigError where evaluators need modulations that do not exist, or not for clips so short or of their
+    modality, or tracks that the videos do not have, and DataError where they need attributes that none of the videos
+    has; warn where some lack them."""
     for name, evaluator in evaluators.items():
         for each in evaluator.modulations().values():
+            each.check_modality(evaluator.cfg.DATA.MODALITY)
             if isinstance(each, Rearrangement):
                 each.frames(evaluator.cfg.DATA.NUM_FRAMES, [0])
         build_tracks(evaluator.cfg, source, evaluator.tracks())

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
+from pvbias.data import build_test_loader
 from pvbias.errors import ConfigError
+from pvbias.evaluation.accuracy import Accuracy
+from pvbias.evaluation.runner import check_needs
+from pvbias.needs import Needs
 from pvbias.plugins.contrasted_videos import ContrastedAccuracy, contrast_credit
 
 from .toys import Dynamic, Guessing, Squares, Static, config, figures, recognizer
@@ -72,6 +76,24 @@ def test_videos_without_masks_are_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match=r"DATA\.MASK_DIR is empty, and masks are needed"):
         measured(tmp_path, Dynamic(), unmasked())
+
+
+@pytest.mark.parametrize("modality", ["flow", "rgb+flow"])
+@pytest.mark.parametrize(
+    "spec", ["scuba", "scufo", "background_only", "human_only", "action_swap", "appearance_free", "restyle"]
+)
+def test_clips_of_flow_are_refused_whoever_asks(modality, spec):
+    """Flow is coded in three channels, as RGB is, and stripes or noise would be taken for motion."""
+    cfg = config()
+    cfg.DATA.MODALITY = modality
+    asking = Accuracy(cfg, recognizer(Static()), ())
+    asking.needs = Needs(modulations=("original", spec))
+    with pytest.raises(ConfigError, match=rf"^{spec} is for clips that show RGB, and DATA\.MODALITY = '{modality[:3]}"):
+        check_needs(Squares("way"), {"accuracy": asking})
+    if (spec, modality) == ("restyle", "flow"):
+        cfg.DATA.MODULATION = spec
+        with pytest.raises(ConfigError, match="restyle is for clips that show RGB"):
+            build_test_loader(cfg, Squares("way"), rank=0, world_size=1, split="test")
 
 
 def test_networks_of_flow_are_refused():
