@@ -15,16 +15,12 @@ from .outputs import Outputs
 
 @runtime_checkable
 class Student(Protocol):
-    """A spatial student with features; of an ``nn.Module``, which it is, too, what this is about.
-
-    Attributes:
-        head: the final projection, whose input, averaged over positions and frames, is the embedding; its ``weight``
-            has D columns.
-    """
+    """A spatial student with features; of an ``nn.Module``, which it is, too, what this is about."""
 
     @property
     def head(self) -> nn.Module:
-        """See above."""
+        """The final projection, whose input, averaged over positions and frames, is the embedding; its ``weight`` has D
+        columns."""
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Log-probabilities ``(N, K)`` of clips ``(N, C, T, H, W)`` in [0, 1]."""
