@@ -69,20 +69,23 @@ class Context:
         held_out_loss: Callable[[VideoViews, Outputs], float] | None = None,
         labelled: bool = True,
     ) -> Fitted:
-        """Train a network, go on with its training, or find it trained: :func:`pvbias.run.fitting.fit`."""
+        """Train a network, go on with its training, or find it trained: :func:`pvbias.run.fitting.fit`. What is drawn
+        afterwards is the same in all three cases."""
+        from .engine.seeding import generators_kept
         from .run.fitting import fit  # which needs training and measuring, whose contracts name this class
 
-        return fit(
-            self,
-            network,
-            source,
-            loss,
-            name=name,
-            solver=solver,
-            depends_on=depends_on or {},
-            held_out_loss=held_out_loss,
-            labelled=labelled,
-        )
+        with generators_kept():
+            return fit(
+                self,
+                network,
+                source,
+                loss,
+                name=name,
+                solver=solver,
+                depends_on=depends_on or {},
+                held_out_loss=held_out_loss,
+                labelled=labelled,
+            )
 
     def measure(
         self, network: Recognizer, split: str, evaluators: Mapping[str, Evaluator], *, progress: bool = True
@@ -102,20 +105,22 @@ class Context:
         Raises:
             DataError: there are no such videos, or too many are bad.
         """
+        from .engine.seeding import generators_kept
         from .evaluation import run_evaluators  # whose contract names this class
 
         unfinished = Path(self.cfg.OUTPUT_DIR) / "fitted" / "measuring"
-        results = run_evaluators(
-            self.cfg,
-            self.settings.place(network),
-            self.source(split),
-            evaluators,
-            settings=self.settings,
-            bad_log=BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION),
-            split=split,
-            progress=progress,
-            keep=unfinished,
-        )
+        with generators_kept():
+            results = run_evaluators(
+                self.cfg,
+                self.settings.place(network),
+                self.source(split),
+                evaluators,
+                settings=self.settings,
+                bad_log=BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION),
+                split=split,
+                progress=progress,
+                keep=unfinished,
+            )
         if is_main_process():
             shutil.rmtree(unfinished, ignore_errors=True)
         return results

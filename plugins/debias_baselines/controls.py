@@ -10,11 +10,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 
+from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from pvbias.distributed import get_rank
 from pvbias.engine import Objective, Phase, Step
+from pvbias.errors import ConfigError
 from pvbias.evaluation.divergence import divergence
+from pvbias.models import Recognizer
 from pvbias.registries import OBJECTIVE
 
 from .albar import negative_entropy
@@ -70,7 +73,18 @@ class OtherClipDivergence(_Control):
     prediction on it is there already: nothing else goes through the network.
 
     Logged: ``classification``, ``divergence`` and ``top1``.
+
+    Raises:
+        ConfigError: mini-batches of one clip, which would be the other clip itself: the divergence would always be 0.
     """
+
+    def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
+        super().__init__(cfg, recognizer)
+        if cfg.TRAIN.BATCH_SIZE < 2:
+            raise ConfigError(
+                f"TRAIN.BATCH_SIZE = {cfg.TRAIN.BATCH_SIZE}: OtherClipDivergence compares each clip with another one "
+                "of the mini-batch. Take at least 2."
+            )
 
     def _loss(self, step: Step) -> dict[str, Tensor]:
         terms = self.classification(step)

@@ -103,7 +103,7 @@ class Rev2Net(Objective):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
-        _check(cfg.REV2NET)
+        _check(cfg.REV2NET, clips_norm=cfg.SOLVER.CLIP_GRAD_L2NORM is not None)
         self.options = options = cfg.REV2NET
         self.rms = options.NORM == "rms"
         spec = recognizer.clip_spec
@@ -221,7 +221,7 @@ class Rev2Net(Objective):
         return to_device(torch.stack(drawn), step.clips.device)
 
 
-def _check(options: CfgNode) -> None:
+def _check(options: CfgNode, *, clips_norm: bool) -> None:
     """Raise ConfigError for a value that cannot be used."""
     weights = ("ALPHA", "BETA", "LAMBDA_FLOW", "LAMBDA_FRAMES")
     widths = len(options.CHANNELS) == 2 and all(isinstance(width, int) and width >= 1 for width in options.CHANNELS)
@@ -235,6 +235,11 @@ def _check(options: CfgNode) -> None:
         "FLOW_DECODER": (
             options.FLOW_DECODER or options.FRAME_DECODER,
             "and REV2NET.FRAME_DECODER = False leave nothing to decode; plain training is OBJECTIVE.NAME CrossEntropy",
+        ),
+        "DETACHED": (
+            not (options.DETACHED and clips_norm),
+            "does not go with SOLVER.CLIP_GRAD_L2NORM: the norm has the decoders' gradients in it, which would shorten "
+            "the recognizer's steps. Compare runs without it (or with SOLVER.CLIP_GRAD_VAL)",
         ),
     }
     for key, (holds, what) in rules.items():

@@ -49,6 +49,16 @@ def restore_generators(states: Mapping[str, Any]) -> None:
 
 
 @contextmanager
+def generators_kept() -> Iterator[None]:
+    """Context that leaves all generators as it has found them, whatever is drawn or seeded inside."""
+    states = generator_states()
+    try:
+        yield
+    finally:
+        restore_generators(states)
+
+
+@contextmanager
 def draws_apart(device: torch.device) -> Iterator[None]:
     """Context of forwards of other networks than the recognizer: their dropout takes nothing from the random numbers
     that the recognizer would get without them."""

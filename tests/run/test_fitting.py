@@ -119,6 +119,17 @@ def test_it_learns_and_is_found_again(context):
     assert not second.training
 
 
+def test_what_is_drawn_afterwards_does_not_depend_on_whether_it_was_there(context):
+    """Other networks that are made after it start the same in a run that was killed in between."""
+    drawn = []
+    for module in (network(), network()):  # trained, found
+        torch.manual_seed(7)
+        np.random.seed(7)
+        fit(context, module)
+        drawn.append((float(torch.rand(())), np.random.random()))
+    assert drawn[0] == drawn[1]
+
+
 def test_the_best_epoch_over_held_out_videos(context):
     context.cfg.SOLVER.STEPS, context.cfg.SOLVER.LRS = [0, 2], [1.0, -10.0]  # the last epoch unlearns
     context.cfg.SOLVER.LR_POLICY = "steps_with_relative_lrs"

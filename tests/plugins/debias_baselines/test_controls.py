@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pvbias.engine import Step
+from pvbias.errors import ConfigError
 from pvbias.plugins.debias_baselines import EntropyPenalty, OtherClipDivergence, TemperedCrossEntropy
 
 from ...engine.toys import tiny_recognizer
@@ -42,6 +43,12 @@ def test_other_clip_by_hand(tmp_path):
     distances = (P * (P.log() - P.flip(0).log())).sum(1)
     assert values["divergence"].item() == pytest.approx(distances.mean().item())
     assert values["loss"].item() == pytest.approx(CLASSIFICATION - 0.7 * distances.mean().item())
+
+
+def test_other_clip_takes_another_clip(tmp_path):
+    """One clip's divergence from itself is 0, and training would be plain cross-entropy under another name."""
+    with pytest.raises(ConfigError, match=r"TRAIN\.BATCH_SIZE = 1: OtherClipDivergence"):
+        OtherClipDivergence(debias_cfg(tmp_path, "TRAIN.BATCH_SIZE", 1), tiny_recognizer())
 
 
 def test_gradients(tmp_path):

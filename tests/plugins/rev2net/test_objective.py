@@ -358,6 +358,13 @@ def test_decoders_that_are_cut_off_train_no_recognizer(tmp_path):
     assert (weights(trainer.objective) != before).float().mean() > 0.9
 
 
+def test_decoders_that_are_cut_off_have_no_part_in_a_norm_that_is_clipped(tmp_path):
+    """The recognizer's steps would be shorter by what the decoders' gradients are."""
+    cfg = rev2net_cfg(tmp_path, "REV2NET.DETACHED", True, "SOLVER.CLIP_GRAD_L2NORM", 0.5)
+    with pytest.raises(ConfigError, match=r"REV2NET\.DETACHED = True does not go with SOLVER\.CLIP_GRAD_L2NORM"):
+        Rev2Net(cfg, make_recognizer())
+
+
 @pytest.mark.parametrize("kind", ["zero", "shuffled", "delayed"])
 def test_the_flow_decoder_learns_a_controls_target(kind, tmp_path):
     """A decoder that says what the control asks for has no loss, and the log measures against it, too."""
