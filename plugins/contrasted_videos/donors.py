@@ -124,9 +124,10 @@ class Donors:
 
     def _numbers_of(self, pairs: dict[str, str]) -> dict[str, int]:
         wanted = set(pairs.values())
-        numbers = {
-            stem: number for number, stem in enumerate(_stem(record.name) for record in self._records) if stem in wanted
-        }
+        numbers: dict[str, int] = {}
+        for number, stem in enumerate(_stem(record.name) for record in self._records):
+            if stem in wanted and numbers.setdefault(stem, number) != number:
+                raise DataError(f"CONTRASTED.PAIRS names {stem!r} as a donor, and several videos are called that.")
         found = {name: numbers[donor] for name, donor in pairs.items() if donor in numbers}
         if not found:
             raise DataError(
@@ -159,7 +160,11 @@ def read_pairs(path: str) -> dict[str, str]:
                 pairs = {name: entry[0] for name, entry in _PlainUnpickler(opened).load().items()}
         else:
             with open(file, newline="", encoding="utf-8") as opened:
-                pairs = {name: donor for name, donor in csv.reader(opened)}
+                lines = [(_stem(name), donor) for name, donor in csv.reader(opened)]
+                pairs = dict(lines)
+                twice = next((name for name, donor in lines if pairs[name] != donor), None)
+                if twice is not None:
+                    raise ValueError(f"{twice!r} has several donors")
         return {_stem(name): _stem(donor) for name, donor in pairs.items()}
     except (pickle.UnpicklingError, ValueError, AttributeError, TypeError, LookupError, EOFError) as error:
         raise DataError(

@@ -108,7 +108,17 @@ def test_a_file_of_pairs_that_is_none(tmp_path):
     (tmp_path / "three.csv").write_text("a,b,c\n")
     with pytest.raises(DataError, match="neither lines `name,donor`"):
         read_pairs(str(tmp_path / "three.csv"))
+    (tmp_path / "twice.csv").write_text("a,b\na.mp4,c\n")
+    with pytest.raises(DataError, match="'a' has several donors"):
+        read_pairs(str(tmp_path / "twice.csv"))
     cfg = config()
+    parts = SimpleNamespace(
+        records=[VideoRecord(path="/v/0", name="0.mp4", label=0, start=at, end=at + 1) for at in (0.0, 1.0)]
+    )
+    (tmp_path / "part.csv").write_text("1,0\n")
+    cfg.CONTRASTED.PAIRS = str(tmp_path / "part.csv")
+    with pytest.raises(DataError, match="names '0' as a donor, and several videos are called that"):
+        Donors(cfg, parts, "pairs")
     (tmp_path / "others.csv").write_text("a,b\n")
     cfg.CONTRASTED.PAIRS = str(tmp_path / "others.csv")
     with pytest.raises(DataError, match="names none of the 2 videos as a donor"):
