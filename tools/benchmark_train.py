@@ -42,7 +42,8 @@ PLAIN = "plain"
 EPILOG = """A step is the trainer's: all phases of the objective, each with loss, backward and optimizer. The objectives
 of a model take turns, so that slow moments of the machine hit all alike; "x CrossEntropy" is the median, over the
 turns, of the ratio to CrossEntropy's step of the same turn, and "x parts" that to CrossEntropy's step, a step of the
-spatial student and a forward of it together, each alone. "x first" compares with the model's first line.
+spatial student (where steps train it) and a forward of it together, each alone. "x first" compares with the model's
+first line.
 
 --against plain adds a loop written by hand in PyTorch (autocast, cross-entropy, backward, SGD with momentum) on the
 same network without pvbias' layers, its clips on the device from the start, in both memory formats; "x plain" is the

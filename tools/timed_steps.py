@@ -104,7 +104,8 @@ class TrainerStep:
 
 
 class StudentStep:
-    """A step of an objective's spatial student and a forward of it, without the recognizer. It moves the student.
+    """A step of an objective's spatial student, where one of its phases trains it, and a forward of it, without the
+    recognizer. It moves the student.
 
     Args:
         step: of the objective, which has a student.
@@ -115,7 +116,10 @@ class StudentStep:
         student = student_of(step.trainer)
         assert student is not None
         self.student = student
-        self.optimizer = build_optimizer(step.trainer.cfg.STUDENT.SOLVER, {"student": self.student})
+        own = {id(parameter) for parameter in student.parameters()}
+        trained = any(id(parameter) in own for running in step.trainer.phases for parameter in running.parameters)
+        solver = step.trainer.cfg.STUDENT.SOLVER
+        self.optimizer = build_optimizer(solver, {"student": student}) if trained else None
 
     def __call__(self) -> float:
         """Seconds, the mean of some steps that are queued one after another."""
@@ -125,11 +129,12 @@ class StudentStep:
     def _step(self) -> None:
         clips, labels = self.settings.clips(self.batch.clips), self.batch.labels
         assert labels is not None  # of noise there are
-        with self.settings.autocast():
-            loss = F.nll_loss(self.student(clips), labels.to(self.settings.device))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        if self.optimizer is not None:
+            with self.settings.autocast():
+                loss = F.nll_loss(self.student(clips), labels.to(self.settings.device))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
         with torch.no_grad(), self.settings.autocast():
             self.student(clips)
 

@@ -3,7 +3,7 @@ import torch
 
 from pvbias.engine import CrossEntropy
 from pvbias.errors import ConfigError
-from pvbias.tools.timed_steps import PlainNetwork, PlainStep, TrainerStep, take_turns
+from pvbias.tools.timed_steps import PlainNetwork, PlainStep, StudentStep, TrainerStep, take_turns
 
 SMALL = ["MODEL.MODEL_NAME", "r3d_small", "DATA.TRAIN_CROP_SIZE", "16", "DATA.NUM_FRAMES", "4", "TRAIN.BATCH_SIZE", "2"]
 SMALL += ["NUM_GPUS", "0", "PRECISION", "fp32"]
@@ -49,6 +49,15 @@ def test_transforms_are_part_of_a_step(monkeypatch):
     monkeypatch.setattr(CrossEntropy, "classification", spied(CrossEntropy.classification, seen))
     TrainerStep([*SMALL, "TRAIN.TRANSFORMS", "['mixup']"])()
     assert seen == [(2, 400)]  # mixed labels are class probabilities
+
+
+@pytest.mark.parametrize(("objective", "moves"), [("RUBi", True), ("LearnedMixin", False)])
+def test_a_student_is_trained_alone_where_steps_train_it(objective, moves):
+    student = StudentStep(TrainerStep([*SMALL, "OBJECTIVE.NAME", objective, "STUDENT.NAME", "resnet18"]))
+    before = [parameter.detach().clone() for parameter in student.student.parameters()]
+    assert student() > 0
+    same = [torch.equal(old, new) for old, new in zip(before, student.student.parameters(), strict=True)]
+    assert all(same) != moves
 
 
 def spied(classification, seen):
