@@ -65,7 +65,9 @@ class _DomainAdversarial(Objective):
         for number, stream in enumerate(_STREAMS):
             clips = step.streams[stream]
             seen = ReversedGradient.apply(self._seen(clips), reversal)
-            logits = self.domain_classifier(seen).float().squeeze(1)
+            # In half precision, what differs between domains that are much alike would be lost.
+            with torch.autocast(seen.device.type, enabled=False):
+                logits = self.domain_classifier(seen).squeeze(1)
             target = torch.full_like(logits, number)
             losses.append(F.binary_cross_entropy_with_logits(logits, target, weight=self._weights(clips)))
             accuracies.append(((logits > 0) == bool(number)).float().mean())
