@@ -38,6 +38,7 @@ KEYS = [
     *("TRAIN.DATASET", "brush_mnist", "DECOUPLED.SIZE", 32, "DECOUPLED.FRAMES", 16, "DECOUPLED.TRAIN_VIDEOS", 10),
     *("DECOUPLED.LABEL", "motion", "MODEL.MODEL_NAME", "x3d_xs", "DATA.NUM_FRAMES", 4, "DATA.TRAIN_CROP_SIZE", 32),
     *("DATA_LOADER.NUM_WORKERS", 0, "NUM_GPUS", 0, "STUDENT.NAME", "squeezenet1_1", "SOLVER.MAX_EPOCH", 1.0),
+    *("SCENE_ADVERSARY.ATTRIBUTE", "appearance"),
     *("SOLVER.CLIP_GRAD_L2NORM", 1.0, "TRAIN.BATCH_SIZE", CLIPS, "BIAS.ENABLE", False, "TEST.ENABLE", False),
 ]
 
@@ -65,7 +66,10 @@ class Network(nn.Module):
 
 
 class Loader:
-    """Mini-batches in the host's memory, with optical flow."""
+    """Mini-batches in the host's memory, with optical flow and masks, and those of other streams."""
+
+    def __init__(self, streams):
+        self.streams = [name for name in streams if name != "train"]
 
     def __len__(self):
         return STEPS
@@ -75,15 +79,17 @@ class Loader:
             clips = torch.zeros(CLIPS, 3, 4, 32, 32, dtype=torch.uint8)
             names = [f"{number}_{n}.mp4" for n in range(CLIPS)]
             attributes = [{"appearance": n} for n in range(CLIPS)]
-            flow = {"flow": torch.zeros(CLIPS, 2, 4, 32, 32, dtype=torch.float16)}
-            labels = torch.arange(CLIPS)
-            yield TrainBatch(clips=clips, labels=labels, names=names, bad=[], attributes=attributes, tracks=flow)
+            tracks = {"flow": torch.zeros(CLIPS, 2, 4, 32, 32, dtype=torch.float16), "mask": clips[:, :1]}
+            batch = TrainBatch(clips=clips, labels=None, names=names, bad=[], attributes=attributes, tracks=tracks)
+            streams = dict.fromkeys(self.streams, batch)
+            yield dataclasses.replace(batch, labels=torch.arange(CLIPS), streams=streams)
 
 
 @pytest.fixture
 def watched(monkeypatch):
     """Context that watches the device; stretches of its work that are waited for are events, too."""
     found = Waits()
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # which knows no such device
     monkeypatch.setattr(Span, "wait", lambda self: found.events.append("wait"))
     monkeypatch.setattr(sys.modules["torch.optim.sgd"], "_device_dtype_check_for_fused", lambda parameter: None)
     return found
@@ -102,7 +108,10 @@ def train(watched, tmp_path, *overrides):
     settings = OnDevice(device=DEVICE, memory_format="channels_last_3d", precision="fp32")
     settings.place(recognizer)
     settings.place(objective)
-    trainer = Trainer(cfg, recognizer, objective, Loader(), settings, build_transforms(cfg, recognizer))
+    transforms = build_transforms(cfg, recognizer)
+    for transform in transforms:
+        transform.bank = torch.zeros(5, 3, 32, 32, dtype=torch.uint8)  # still_mix: what it prepares takes a network
+    trainer = Trainer(cfg, recognizer, objective, Loader(objective.needs.streams), settings, transforms)
     with watched:
         trainer.train()
     assert trainer.iteration == STEPS
