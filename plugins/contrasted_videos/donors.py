@@ -1,4 +1,4 @@
-"""Which video gives its background to which other one."""
+"""Donors: the videos whose backgrounds others are shown over, drawn by class and name."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from pvbias.context import Context
-from pvbias.engine import Objective, Phase, Step
+from pvbias.engine import Objective, Phase, Step, reverse_gradient
 from pvbias.engine.seeding import draws_apart
 from pvbias.errors import ConfigError
 from pvbias.models import EMBEDDING, Recognizer, embedding_width, evaluation_mode
@@ -138,11 +138,6 @@ class SceneAdversary(Objective):
         with freeze_running_stats(recognizer):
             log_p = step.recognizer(masked).float().log_softmax(1)
         return ((log_p.exp() * log_p).sum(1) * foreground.flatten(1).any(1)).mean()
-
-
-def reverse_gradient(features: Tensor, strength: float) -> Tensor:
-    """The features themselves, whose gradient is multiplied by ``-strength``."""
-    return features.detach() - strength * (features - features.detach())
 
 
 def soft_cross_entropy(logits: Tensor, probabilities: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from pvbias.config.keys import at_least, declare
 from pvbias.config.stream_keys import declare_stream
 
 from .adversarial import CDAN, DANN
-from .reversal import ReversedGradient, reversal_strength
+from .reversal import reversal_strength
 
-__all__ = ["CDAN", "DANN", "ReversedGradient", "add_config", "reversal_strength"]
+__all__ = ["CDAN", "DANN", "add_config", "reversal_strength"]
 
 
 def add_config(cfg: CfgNode) -> None:

@@ -11,12 +11,12 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pvbias.engine import Objective, Phase, Step
+from pvbias.engine import Objective, Phase, Step, reverse_gradient
 from pvbias.models import EMBEDDING, Recognizer, embedding_width
 from pvbias.needs import Needs
 from pvbias.registries import OBJECTIVE
 
-from .reversal import ReversedGradient, reversal_strength
+from .reversal import reversal_strength
 
 #: The streams, in the order of their domains' numbers.
 _STREAMS = ("train", "target")
@@ -64,7 +64,7 @@ class _DomainAdversarial(Objective):
         losses, accuracies = [], []
         for number, stream in enumerate(_STREAMS):
             clips = step.streams[stream]
-            seen = ReversedGradient.apply(self._seen(clips), reversal)
+            seen = reverse_gradient(self._seen(clips), reversal)
             # In half precision, what differs between domains that are much alike would be lost.
             with torch.autocast(seen.device.type, enabled=False):
                 logits = self.domain_classifier(seen).squeeze(1)

@@ -9,7 +9,6 @@ trains what is missing and writes `domain_adaptation.md` below `--out`; a run wh
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pvbias.run.study import Run, Study, add_arguments, figure_value, start, text, verdict
+from pvbias.run.study import Run, Study, add_arguments, figure_value, logged_steps, start, text, verdict
 from pvbias.run.study_tables import write_tables
 from pvbias.tools.main import guard
 
@@ -89,8 +88,8 @@ def _videos(seed: int) -> tuple[str, str]:
 
 def told_apart(folder: Path) -> dict[str, float]:
     """TOLD_APART, mean over the second half of a training; empty where there is no classifier of domains."""
-    lines = [json.loads(line) for line in (folder / "train_log.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = [value for line in lines for name, value in line.items() if name.endswith(f"/{TOLD_APART}")]
+    steps = logged_steps(folder)
+    found = [value for step in steps for name, value in step.items() if name.endswith(f"/{TOLD_APART}")]
     return {TOLD_APART: 100 * float(np.mean(found[len(found) // 2 :]))} if found else {}
 
 

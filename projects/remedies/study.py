@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from pvbias.engine.metric_log import FILE_NAME as LOG
 from pvbias.errors import ConfigError, did_you_mean
 from pvbias.files import write_atomically
 from pvbias.report.results import RunResults
 from pvbias.report.templating import render_template
-from pvbias.run.study import Run, Study, add_arguments, find_figure, interval, start
+from pvbias.run.study import Run, Study, add_arguments, find_figure, interval, logged_steps, start
 from pvbias.tools.main import guard
 
 HERE = Path(__file__).resolve().parent
@@ -52,100 +51,62 @@ class Method:
     is_control: bool = False
 
 
+def _objective(name: str, does: str, *keys: str, is_control: bool = False) -> Method:
+    """The objective of that name."""
+    return Method(name=name, does=does, keys=("OBJECTIVE.NAME", name, *keys), is_control=is_control)
+
+
+def _transform(name: str, does: str, transform: str) -> Method:
+    """Cross-entropy with a transform."""
+    return Method(name=name, does=does, keys=("TRAIN.TRANSFORMS", f"['{transform}']"))
+
+
 BASELINE = "CrossEntropy"
 METHODS = {
     method.name: method
     for method in (
         Method(name=BASELINE, does="plain training, which all are compared with"),
-        Method(
-            name="DRLFreeze",
-            does="rewards predictions that differ from those for one frame of the clip",
-            keys=("OBJECTIVE.NAME", "DRLFreeze"),
+        _objective("DRLFreeze", "rewards predictions that differ from those for one frame of the clip"),
+        _objective("DRLShuffle", "rewards predictions that differ from those for the frames in another order"),
+        _objective(
+            "DRLDistill", "rewards predictions that differ from those of an image network that follows the recognizer"
         ),
-        Method(
-            name="DRLShuffle",
-            does="rewards predictions that differ from those for the frames in another order",
-            keys=("OBJECTIVE.NAME", "DRLShuffle"),
+        _objective("ReBias", "makes features independent of an image network's, which follows them"),
+        _objective("RUBi", "weakens the loss of clips that an image network is right about"),
+        _objective("LearnedMixin", "learns what an image network does not know already"),
+        _objective("ALBAR", "is punished for being right, or sure, about a frame that is repeated"),
+        _objective(
+            "SceneAdversary",
+            "unlearns what tells the place, whose name it is given",
+            "SCENE_ADVERSARY.ATTRIBUTE",
+            "appearance",
         ),
-        Method(
-            name="DRLDistill",
-            does="rewards predictions that differ from those of an image network that follows the recognizer",
-            keys=("OBJECTIVE.NAME", "DRLDistill"),
+        _transform(
+            "StillMix",
+            "blends frames into clips that an image network takes for their class, and keeps the clips' labels",
+            "still_mix",
         ),
-        Method(
-            name="ReBias",
-            does="makes features independent of an image network's, which follows them",
-            keys=("OBJECTIVE.NAME", "ReBias"),
+        _transform(
+            "StillMixBatch",
+            "blends frames of the other clips of the mini-batch into clips, and keeps their labels",
+            "still_mix_batch",
         ),
-        Method(
-            name="RUBi",
-            does="weakens the loss of clips that an image network is right about",
-            keys=("OBJECTIVE.NAME", "RUBi"),
+        _transform("BackgroundErasing", "blends a frame of the clip itself into it", "background_erasing"),
+        _transform("FAME", "puts what moves over the backgrounds of other clips, by frame differences", "fame"),
+        _transform(
+            "ActorCutMix", "puts actors, whose masks it knows, over the backgrounds of other clips", "actor_cutmix"
         ),
-        Method(
-            name="LearnedMixin",
-            does="learns what an image network does not know already",
-            keys=("OBJECTIVE.NAME", "LearnedMixin"),
-        ),
-        Method(
-            name="ALBAR",
-            does="is punished for being right, or sure, about a frame that is repeated",
-            keys=("OBJECTIVE.NAME", "ALBAR"),
-        ),
-        Method(
-            name="SceneAdversary",
-            does="unlearns what tells the place, whose name it is given",
-            keys=("OBJECTIVE.NAME", "SceneAdversary", "SCENE_ADVERSARY.ATTRIBUTE", "appearance"),
-        ),
-        Method(
-            name="StillMix",
-            does="blends frames into clips that an image network takes for their class, and keeps the clips' labels",
-            keys=("TRAIN.TRANSFORMS", "['still_mix']"),
-        ),
-        Method(
-            name="StillMixBatch",
-            does="blends frames of the other clips of the mini-batch into clips, and keeps their labels",
-            keys=("TRAIN.TRANSFORMS", "['still_mix_batch']"),
-        ),
-        Method(
-            name="BackgroundErasing",
-            does="blends a frame of the clip itself into it",
-            keys=("TRAIN.TRANSFORMS", "['background_erasing']"),
-        ),
-        Method(
-            name="FAME",
-            does="puts what moves over the backgrounds of other clips, by frame differences",
-            keys=("TRAIN.TRANSFORMS", "['fame']"),
-        ),
-        Method(
-            name="ActorCutMix",
-            does="puts actors, whose masks it knows, over the backgrounds of other clips",
-            keys=("TRAIN.TRANSFORMS", "['actor_cutmix']"),
-        ),
-        Method(name="MixUp", does="blends clips, and their labels", keys=("TRAIN.TRANSFORMS", "['mixup']")),
-        Method(
-            name="EntropyPenalty",
-            does="makes predictions sharper",
-            keys=("OBJECTIVE.NAME", "EntropyPenalty"),
-            is_control=True,
-        ),
-        Method(
-            name="TemperedCrossEntropy",
-            does="makes predictions sharper, by a temperature in training",
-            keys=("OBJECTIVE.NAME", "TemperedCrossEntropy"),
-            is_control=True,
-        ),
+        _transform("MixUp", "blends clips, and their labels", "mixup"),
+        _objective("EntropyPenalty", "makes predictions sharper", is_control=True),
+        _objective("TemperedCrossEntropy", "makes predictions sharper, by a temperature in training", is_control=True),
         Method(
             name="LabelSmoothing",
             does="makes predictions sharper, by label smoothing of -0.1",
             keys=("OBJECTIVE.LABEL_SMOOTHING", "-0.1"),
             is_control=True,
         ),
-        Method(
-            name="OtherClipDivergence",
-            does="rewards predictions that differ from those for another video",
-            keys=("OBJECTIVE.NAME", "OtherClipDivergence"),
-            is_control=True,
+        _objective(
+            "OtherClipDivergence", "rewards predictions that differ from those for another video", is_control=True
         ),
     )
 }
@@ -263,7 +224,7 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[Method], rhos:
     trained = {key: run for key, run in tuned.items() if study.checkpoint(run)}
     runs = {
         "in": tuned,
-        "out": {key: _outside(run, study.checkpoint(run)) for key, run in trained.items()},
+        "out": {key: _outside(run, key[0], study.checkpoint(run)) for key, run in trained.items()},
         "target": {key: _carried_over(run, study.checkpoint(run)) for key, run in trained.items()},
     }
     study.make([run for kind in ("out", "target") for run in runs[kind].values()])
@@ -281,11 +242,10 @@ def measure(study: Study, seeds: Sequence[int], methods: Sequence[Method], rhos:
     return measured
 
 
-def _outside(run: Run, checkpoint: str) -> Run:
+def _outside(run: Run, rho: float, checkpoint: str) -> Run:
     """The test of a run's weights out of context."""
     seed = ("DECOUPLED.SEED", str(run.seed))
-    rho = run.overrides[run.overrides.index("DECOUPLED.RHO") + 1]
-    keys = ("DECOUPLED.RHO", rho, "DECOUPLED.CONTEXT", "out", "TRAIN.ENABLE", "False", "BIAS.ENABLE", "False")
+    keys = ("DECOUPLED.RHO", f"{rho:g}", "DECOUPLED.CONTEXT", "out", "TRAIN.ENABLE", "False", "BIAS.ENABLE", "False")
     return replace(run, name=f"{run.name}_out", overrides=(*keys, *seed, *start(checkpoint)))
 
 
@@ -297,9 +257,7 @@ def _carried_over(run: Run, checkpoint: str) -> Run:
 
 def _step_seconds(folder: Path) -> float:
     """The median over a run's log of a step's time, with the loading of its clips."""
-    lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
-    steps = [record for record in map(json.loads, lines) if record["kind"] == "train"]
-    return float(np.median([record["data_seconds"] + record["compute_seconds"] for record in steps]))
+    return float(np.median([step["data_seconds"] + step["compute_seconds"] for step in logged_steps(folder)]))
 
 
 def _value(run: RunResults, column: Measure) -> float:

@@ -5,6 +5,7 @@ from .checkpoint import newest_checkpoint, refuse_another_configuration, refuse_
 from .classification import classification
 from .composition import build_objective
 from .cross_entropy import CrossEntropy
+from .gradient_reversal import reverse_gradient
 from .hook import Hook
 from .identity import identify, otherwise_trained
 from .launch import launch
@@ -34,5 +35,6 @@ __all__ = [
     "otherwise_trained",
     "refuse_another_configuration",
     "refuse_another_training",
+    "reverse_gradient",
     "train",
 ]

@@ -115,8 +115,8 @@ def forward(
 
 
 def _tracks_of(parts: Sequence[Part], modulations: Iterable[Modulation], settings: Settings) -> dict[str, Tensor]:
-    """What modulations take beside the views, by name, ``(N, D, T, H, W)`` on the device. Of a long video it is read
-    from the file again."""
+    """Read the tracks that modulations take beside the views, by name, ``(N, D, T, H, W)`` on the device; those of a
+    long video from the file again."""
     needed = dict.fromkeys(name for each in modulations for name in each.tracks)
     if not needed:
         return {}

@@ -6,6 +6,7 @@ For the scripts in ``projects/``; not a command of its own.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import subprocess
@@ -14,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from pvbias.config import load_cfg
 from pvbias.engine import launch, newest_checkpoint
+from pvbias.engine.metric_log import FILE_NAME as LOG_NAME
 from pvbias.errors import ConfigError, DataError, TrainingError
 from pvbias.evaluation import Figure
 from pvbias.hardware import available_cores
@@ -204,6 +207,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[
     parser.add_argument("--in-process", action="store_true", help="runs in this process: for many that take seconds")
     parser.add_argument("--dry-run", action="store_true", help="print the commands of the runs that are missing")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY VALUE", help="configuration of every run")
+
+
+def logged_steps(folder: Path) -> list[dict[str, Any]]:
+    """What the log of a run that is done says of its training steps (:class:`.MetricLog`), in order."""
+    lines = (folder / LOG_NAME).read_text(encoding="utf-8").splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == "train"]
 
 
 def start(checkpoint: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from fvcore.common.config import CfgNode
 from torch import nn
 
 from pvbias.clips import ClipSpec
@@ -104,12 +105,26 @@ def make_cfg(output_dir, *overrides):
     cfg = get_cfg()
     basic = ["OUTPUT_DIR", str(output_dir), "MODEL.NUM_CLASSES", CLASSES, "TENSORBOARD.ENABLE", False, "NUM_GPUS", 0]
     basic += ["SOLVER.MAX_EPOCH", 2.0, "SOLVER.WEIGHT_DECAY", 0.001, "TRAIN.BATCH_SIZE", 4]
-    for name, value in zip((basic + list(overrides))[::2], (basic + list(overrides))[1::2], strict=True):
+    set_keys(cfg, [*basic, *overrides])
+    return cfg
+
+
+def set_keys(cfg, overrides):
+    """Set ``KEY, value`` pairs, of whatever type the values are."""
+    for name, value in zip(overrides[::2], overrides[1::2], strict=True):
         *parents, leaf = name.split(".")
         node = cfg
         for parent in parents:
             node = node[parent]
         node[leaf] = value
+
+
+def make_cfg_with_student(output_dir, add_config, student, *overrides):
+    """:func:`make_cfg` with a plugin's keys and a student of the registry, which is trained as the recognizer is."""
+    cfg = make_cfg(output_dir)
+    add_config(cfg)
+    set_keys(cfg, ["STUDENT.NAME", student, *overrides])
+    cfg.STUDENT.SOLVER = CfgNode({**cfg.SOLVER, **{k: v for k, v in cfg.STUDENT.SOLVER.items() if v is not None}})
     return cfg
 
 

@@ -1,7 +1,6 @@
 """Given logits and features in place of networks, and small configurations, for the tests of debiasing objectives."""
 
 import torch
-from fvcore.common.config import CfgNode
 from torch import nn
 
 from pvbias.engine import Step
@@ -11,7 +10,7 @@ from pvbias.plugins.debias_baselines import add_config
 from pvbias.plugins.spatial_student import SpatialStudent
 from pvbias.registries import STUDENT
 
-from ...engine.toys import make_cfg
+from ...engine.toys import make_cfg_with_student
 
 
 def waves(*shape, rate):
@@ -66,14 +65,4 @@ def debias_cfg(output_dir, *overrides):
     if "small" not in STUDENT:
         STUDENT.register(small_student, name="small")
         STUDENT.register(noisy_student, name="noisy")
-    cfg = make_cfg(output_dir)
-    add_config(cfg)
-    cfg.STUDENT.NAME = "small"
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-        node = cfg
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            node = node[parent]
-        node[leaf] = value
-    cfg.STUDENT.SOLVER = CfgNode({**cfg.SOLVER, **{k: v for k, v in cfg.STUDENT.SOLVER.items() if v is not None}})
-    return cfg
+    return make_cfg_with_student(output_dir, add_config, "small", *overrides)

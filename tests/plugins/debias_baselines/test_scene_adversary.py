@@ -9,10 +9,10 @@ import torchvision
 from torch import nn
 
 from pvbias.config import complete, load_cfg
-from pvbias.engine import Step
+from pvbias.engine import Step, reverse_gradient
 from pvbias.errors import ConfigError
 from pvbias.plugins.debias_baselines import SceneAdversary
-from pvbias.plugins.debias_baselines.scene_adversary import reverse_gradient, soft_cross_entropy
+from pvbias.plugins.debias_baselines.scene_adversary import soft_cross_entropy
 from pvbias.registries import STUDENT
 
 from ...engine.toys import tiny_recognizer

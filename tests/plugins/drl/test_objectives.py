@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fvcore.common.config import CfgNode
 from torch import nn
 
 import pvbias.plugins.classic_models
@@ -21,7 +20,7 @@ from pvbias.plugins.drl import DRLAdversarial, DRLDistill, DRLFreeze, DRLShuffle
 from pvbias.plugins.drl.attacks import fgsm, pgd
 from pvbias.registries import STUDENT
 
-from ...engine.toys import CLASSES, FakeLoader, make_cfg, make_trainer, tiny_recognizer, weights
+from ...engine.toys import CLASSES, FakeLoader, make_cfg_with_student, make_trainer, tiny_recognizer, weights
 from ..models import recognizer_of
 
 ALL = [DRLAdversarial, DRLDistill, DRLFreeze, DRLShuffle]
@@ -54,17 +53,7 @@ def students():
 
 
 def drl_cfg(output_dir, *overrides):
-    cfg = make_cfg(output_dir)
-    add_config(cfg)
-    cfg.STUDENT.NAME = "tiny"
-    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
-        node = cfg
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            node = node[parent]
-        node[leaf] = value
-    cfg.STUDENT.SOLVER = CfgNode({**cfg.SOLVER, **{k: v for k, v in cfg.STUDENT.SOLVER.items() if v is not None}})
-    return cfg
+    return make_cfg_with_student(output_dir, add_config, "tiny", *overrides)
 
 
 def make_step(recognizer, seed=0, epoch=0.0):
