@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from scipy import stats
 
-from pvbias.config import load_cfg
+from pvbias.config import complete, load_cfg
+from pvbias.config.effects import effects, flat
+from pvbias.config.keys import Effect
 from pvbias.engine import launch, newest_checkpoint
 from pvbias.engine.metric_log import FILE_NAME as LOG_NAME
 from pvbias.errors import ConfigError, DataError, TrainingError
@@ -28,6 +31,9 @@ from pvbias.evaluation import Figure
 from pvbias.hardware import available_cores
 from pvbias.report.results import FILE_NAME, RunResults, read_results
 from pvbias.run.job import run as run_job
+
+#: Hundreds of configurations are read in a tenth of the time by libyaml.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +77,7 @@ class Study:
     dry_run: bool = False
     in_process: bool = False
     _printed: set[Path] = field(default_factory=set)
+    _compared: set[Path] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         if self.in_process and self.jobs > 1:
@@ -113,10 +120,13 @@ class Study:
         A run is one of several at a time: none may need another's weights (see :meth:`checkpoint`).
 
         Raises:
+            ConfigError: a run was made with other settings.
             TrainingError: a run failed; the message has its command and its log. The others at work are finished, no
                 more are begun.
         """
         missing = list(dict.fromkeys(run for run in runs if not self.is_done(run)))
+        for run in dict.fromkeys(run for run in runs if self.is_done(run)):
+            self._refuse_another(run)
         if self.dry_run:
             for run in missing:
                 if self.folder(run) not in self._printed:
@@ -157,6 +167,28 @@ class Study:
             print(shlex.join(command))
             self._printed.add(made)
         return made.exists()
+
+    def _refuse_another(self, run: Run) -> None:
+        """Raise ConfigError where a run that is done was made with other settings than these; of files of weights their
+        place says nothing, and is not compared."""
+        folder = self.folder(run)
+        saved = folder / "config.yaml"
+        if folder in self._compared or not saved.is_file():
+            return
+        self._compared.add(folder)
+        old = dict(flat(yaml.load(saved.read_text(encoding="utf-8"), Loader=_Loader)))
+        cfg = complete(load_cfg(run.config, self._keys(run)), num_classes=old["MODEL.NUM_CLASSES"])
+        of_keys = effects(cfg)
+        changes = [
+            f"  {key}: was {old[key]!r}, is {new!r}"
+            for key, new in flat(cfg)
+            if key in old and old[key] != new and of_keys[key] not in (Effect.NOTHING, Effect.CONTENT)
+        ]
+        if changes:
+            raise ConfigError(
+                "\n".join([f"{folder} was made with other settings:", *changes])
+                + "\nGive another --out or the settings as they were, or remove the folder."
+            )
 
     def _keys(self, run: Run) -> list[str]:
         """All that is set on top of the run's file."""

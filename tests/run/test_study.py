@@ -1,6 +1,7 @@
 """Studies of several runs: intervals over seeds, and what they are said to mean."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,5 +67,10 @@ def test_one_process_makes_the_runs_one_after_another(tmp_path):
     study = Study(out=tmp_path, extra=tuple(keys.split()), in_process=True)
     found = study.finish([Run(name="test", seed=seed, config=config) for seed in (0, 1)])
     assert [run.num_videos for run in found] == [2, 2]
+    again = replace(study, extra=(*study.extra, "LOG_PERIOD", "3"))  # which no figure depends on
+    assert [run.num_videos for run in again.finish([Run(name="test", seed=0, config=config)])] == [2]
+    for other in (replace(study, extra=(*study.extra, "DECOUPLED.TEST_VIDEOS", "3")), replace(study, extra=())):
+        with pytest.raises(ConfigError, match=r"(?s)test_seed1 was made with other settings:.*TEST_VIDEOS: was 2, is"):
+            other.make([Run(name="test", seed=1, config=config)])
     with pytest.raises(ConfigError, match="--in-process and --jobs 2"):
         Study(out=tmp_path, jobs=2, in_process=True)
