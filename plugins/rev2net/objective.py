@@ -227,7 +227,11 @@ def _check(options: CfgNode, *, clips_norm: bool) -> None:
     widths = len(options.CHANNELS) == 2 and all(isinstance(width, int) and width >= 1 for width in options.CHANNELS)
     rules = {
         **{key: (options[key] >= 0, "must be at least 0") for key in weights},
-        "FLOW_TARGET": (options.FLOW_TARGET in FLOW_TARGETS, f"must be one of {', '.join(map(repr, FLOW_TARGETS))}"),
+        "FLOW_TARGET": (
+            options.FLOW_TARGET in (FLOW_TARGETS if options.FLOW_DECODER else ("flow",)),
+            f"must be one of {', '.join(map(repr, FLOW_TARGETS))}, and without REV2NET.FLOW_DECODER 'flow'",
+        ),
+        "FLIP": (options.FLIP or options.FRAME_DECODER, "is for the frame decoder, and REV2NET.FRAME_DECODER = False"),
         "NORM": (options.NORM in ("frobenius", "rms"), "must be 'frobenius' or 'rms'"),
         "CHANNELS": (widths, "must be two whole numbers, each at least 1"),
         "LATENT": (options.LATENT >= 1, "must be at least 1"),

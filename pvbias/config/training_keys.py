@@ -197,7 +197,8 @@ def add_keys(cfg: CfgNode) -> None:
         cfg,
         "SOLVER.CLIP_GRAD_L2NORM",
         None,
-        "Clip gradients to this L2 norm, of all of them together. None: off. Not together with CLIP_GRAD_VAL.",
+        "Clip gradients to this L2 norm, of all that a phase of the objective updates together: auxiliary networks, "
+        "too. None: off. Not together with CLIP_GRAD_VAL.",
         above(0),
         kind=float,
     )

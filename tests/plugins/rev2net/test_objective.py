@@ -365,6 +365,19 @@ def test_decoders_that_are_cut_off_have_no_part_in_a_norm_that_is_clipped(tmp_pa
         Rev2Net(cfg, make_recognizer())
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["FLOW_DECODER", False, "REV2NET.FLOW_TARGET", "zero"], "FLOW_TARGET = 'zero' must be one of"),
+        (["FRAME_DECODER", False, "REV2NET.FLIP", False], "FLIP = False is for the frame decoder"),
+    ],
+)
+def test_controls_take_the_decoder_that_they_change(keys, said, tmp_path):
+    keys[0] = f"REV2NET.{keys[0]}"
+    with pytest.raises(ConfigError, match=rf"REV2NET\.{said}"):
+        Rev2Net(rev2net_cfg(tmp_path, *keys), make_recognizer())
+
+
 @pytest.mark.parametrize("kind", ["zero", "shuffled", "delayed"])
 def test_the_flow_decoder_learns_a_controls_target(kind, tmp_path):
     """A decoder that says what the control asks for has no loss, and the log measures against it, too."""
