@@ -18,6 +18,7 @@ from pvbias.interruption import Interrupted, Stopped, answering_signals, exit_co
 COMMANDS = {
     "run": ("run_net", "train, test and measure as a YAML configuration says"),
     "measure": ("measure", "measure the bias of a model on a folder or list of videos; no configuration needed"),
+    "predict": ("predict", "predict the classes of single videos, as they are and with their time changed"),
     "features": ("features", "extract features of a list of videos once, for probes and whatever else reads arrays"),
     "compare": ("compare", "put two or more measured runs side by side on one page"),
     "decoded": ("decoded", "show what the decoders of a training make of test clips"),
