@@ -98,6 +98,7 @@ setup(
             "decoupled_videos = pvbias.plugins.decoupled_videos",
             "spatial_student = pvbias.plugins.spatial_student",
             "domain_adaptation = pvbias.plugins.domain_adaptation",
+            "factor_units = pvbias.plugins.factor_units",
             "drl = pvbias.plugins.drl",
             "debias_baselines = pvbias.plugins.debias_baselines",
             "mixing = pvbias.plugins.mixing",

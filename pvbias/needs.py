@@ -14,8 +14,9 @@ class Needs:
         modulations: of an evaluator: specs (:func:`pvbias.clips.modulation`); it gets the model's outputs on each, by
             the spec as it is written here. Empty: it only looks at the model's weights.
         features: inner features that come with the logits, from the same forward: ``"embedding"`` (what the final
-            projection sees, averaged over the positions it is applied to, ``(N, D)``), or the dotted name of an inner
-            module of the zoo module (its output).
+            projection sees, averaged over the positions it is applied to, ``(N, D)``), the dotted name of an inner
+            module of the zoo module (its output), or what is computed of its call on the device, by name in the FEATURE
+            registry: ``"mean(blocks.3)"``, the mean over all positions, ``(N, D)``.
         tracks: what accompanies the clips, by name in the TRACK registry; the clips of another stream than the first
             after its name: ``"target.flow"``.
         attributes: of the videos that are measured or trained on, by name (:mod:`pvbias.data.attributes`). Where no

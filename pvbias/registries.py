@@ -152,6 +152,10 @@ TRACK = Registry("TRACK")
 """What accompanies the frames of clips, such as optical flow or a mask, for evaluators and objectives that ask for it:
 :class:`pvbias.data.Track` subclasses, called ``Track(cfg, source)`` with the completed configuration and the videos."""
 
+FEATURE = Registry("FEATURE", form=r"\w+", example="as words: mean")
+"""What is computed of an inner module's call, on the device and in the same forward, as a feature of evaluators and
+objectives, ``"mean(blocks.3)"``: functions ``(call: pvbias.models.layer_features.LayerCall) -> Tensor (N, ...)``."""
+
 FLOW = Registry("FLOW")
 """Estimators of optical flow: ``build() -> estimator``, called as ``estimator(first, second)`` with two uint8 RGB
 frames ``(h, w, 3)``; float32 ``(h, w, 2)``, pixels to the right and down to where each pixel of ``first`` is in
@@ -190,6 +194,7 @@ ALL = {
     "datasets": DATASET,
     "samplings": SAMPLING,
     "tracks": TRACK,
+    "features": FEATURE,
     "flow": FLOW,
     "layouts": KEY_LAYOUT,
     "sources": SOURCE,

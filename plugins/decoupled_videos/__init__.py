@@ -6,6 +6,7 @@ from pvbias.config.keys import Effect, above, at_least, between, declare, one_of
 
 from .factor_errors import FactorErrors
 from .modulations import FootprintMax, FootprintSum
+from .other_factor import SameAppearance, SameMotion
 from .source import DecoupledVideos
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "FactorErrors",
     "FootprintMax",
     "FootprintSum",
+    "SameAppearance",
+    "SameMotion",
     "add_config",
 ]
 

@@ -133,6 +133,11 @@ class Plan:
         """The random generator of everything else about video ``index``."""
         return np.random.default_rng([self.seed, SPLITS.index(self.split), index])
 
+    def exchanged_rng(self, index: int, factor: str) -> np.random.Generator:
+        """The random generator of what takes the place of the video's "appearance" or "motion"."""
+        # A fourth number that is neither 0, as if not written, nor that of the draws of all videos.
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), index, 1 + LABELS.index(factor)])
+
 
 @lru_cache(maxsize=4)
 def _draws(plan: Plan) -> np.ndarray | None:

@@ -220,11 +220,36 @@ class DecoupledVideos:
         """
         index = int(record.attributes["index"])
         factors, rng = self._plan[index], self._plan.rng(index)
-        digits = load_digits(*self._mnist)
-        indices = tuple(_digit_of(digits, int(digit), rng) for digit in str(factors.motion))
-        corners = self._format.corners(_pen(*self._mnist, indices, self._format.frames))
+        corners = self._corners(factors.motion, rng)
         background, brush = self._scene.images(factors.appearance, self._format, rng)
         return MovingImage(background, brush, corners, fps=self._format.fps)
+
+    def open_exchanged(self, record: VideoRecord, factor: str) -> MovingImage:
+        """Open a video with one factor drawn anew, uniformly over its classes and independently of the video; the other
+        factor's images or digits are the video's own.
+
+        Args:
+            factor: "appearance" or "motion".
+
+        Raises:
+            BadVideoError: an image that it needs cannot be read.
+        """
+        index = int(record.attributes["index"])
+        factors, rng = self._plan[index], self._plan.rng(index)
+        corners = self._corners(factors.motion, rng)
+        background, brush = self._scene.images(factors.appearance, self._format, rng)
+        other = self._plan.exchanged_rng(index, factor)
+        if factor == "motion":
+            corners = self._corners(int(other.integers(self._plan.motions)), other)
+        else:
+            background, brush = self._scene.images(int(other.integers(self._plan.appearances)), self._format, other)
+        return MovingImage(background, brush, corners, fps=self._format.fps)
+
+    def _corners(self, motion: int, rng: np.random.Generator) -> np.ndarray:
+        """The way of the moving image along digits of the number ``motion``, which are drawn."""
+        digits = load_digits(*self._mnist)
+        indices = tuple(_digit_of(digits, int(digit), rng) for digit in str(motion))
+        return self._format.corners(_pen(*self._mnist, indices, self._format.frames))
 
 
 def _digit_of(digits: Digits, digit: int, rng: np.random.Generator) -> int:

@@ -17,10 +17,10 @@ from fvcore.common.config import CfgNode
 from ..errors import DataError
 from ..evaluation import Evaluator, Result, VideoViews
 from ..models import Outputs
+from ..models.pooling import pool
 from ..models.recognizer import Recognizer
 from ..needs import Needs
 from .folder import LOGITS, Key, write_shards
-from .pooling import pool
 
 _DIGEST_SIZE = 16
 

@@ -17,6 +17,7 @@ from ..layers import repeat_frame
 from .evaluation_mode import evaluation_mode
 from .extra_heads import ExtraHeads
 from .frame_stages import count_frame_stages
+from .layer_features import LayerCall, LayerFeature, computation, layer_of
 from .outputs import EMBEDDING, Features, Outputs, check_first_dimension, check_ran, each_tensor, first_head, heads_of
 from .wrapping import find_head, refuse_wrapped
 
@@ -278,11 +279,12 @@ class Recognizer(nn.Module):
             if name == EMBEDDING:
                 _ = self.head
             else:
-                self.submodule(name)
+                computation(name)
+                self.submodule(layer_of(name))
 
     def comes_after_frame_stages(self, feature: str) -> bool:
         """Whether a feature is computed by the stages after those that process each frame by itself."""
-        module = self.head if feature == EMBEDDING else self.submodule(feature)
+        module = self.head if feature == EMBEDDING else self.submodule(layer_of(feature))
         return any(module is inner for stage in self.stages[self.num_frame_stages :] for inner in stage.modules())
 
     def _embedding_width(self) -> int:
@@ -315,15 +317,21 @@ class Recognizer(nn.Module):
         A module that returns a list (SlowFast's blocks: one tensor for each pathway) gives a list.
 
         Args:
-            names: dotted names inside ``module``.
+            names: dotted names inside ``module``, or what is computed of them: ``mean(blocks.1)`` (registry FEATURE).
             inputs: collect what goes into the modules (their first argument) instead of what comes out.
 
         Raises:
             ConfigError: a name that the module does not have.
         """
         features: dict[str, Tensor] = {}
-        modules = {name: self.submodule(name) for name in names}
-        handles = [_collect(module, features, name, inputs) for name, module in modules.items()]
+        modules = {name: self.submodule(layer_of(name)) for name in names}
+        computed = {name: computation(name) for name in names}
+        handles = [
+            _collect(module, features, name, inputs)
+            if (compute := computed[name]) is None
+            else _compute(module, features, name, compute, self.clip_spec.num_frames)
+            for name, module in modules.items()
+        ]
         try:
             yield features
         finally:
@@ -354,3 +362,14 @@ def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: boo
     if inputs:
         return module.register_forward_pre_hook(lambda _, args: keep(args[0]))
     return module.register_forward_hook(lambda _, args, output: keep(output))
+
+
+def _compute(
+    module: nn.Module, features: dict[str, Any], name: str, compute: LayerFeature, num_frames: int
+) -> RemovableHandle:
+    """Hook ``module`` so that each forward computes a feature of its call, kept as ``features[name]``."""
+
+    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        features[name] = compute(LayerCall(layer_of(name), module, args, kwargs, output, num_frames)).clone()
+
+    return module.register_forward_hook(keep, with_kwargs=True)

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models.video import SwinTransformer3d
 
 from pvbias.errors import ConfigError
-from pvbias.features.pooling import pool
+from pvbias.models.pooling import pool
 
 
 def some(*shape):

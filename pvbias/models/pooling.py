@@ -42,7 +42,7 @@ def pool(value: Any, pooling: str, *, num_frames: int, layer: str = "") -> Tenso
     if pooling == "all" and isinstance(value, list):
         return torch.cat(parts, 1)
     raise ConfigError(
-        f"FEATURES.LAYERS: {layer!r} gives {len(tensors)} tensors, {_sizes(*tensors)}, which do not make one array "
+        f"The layer {layer!r} gives {len(tensors)} tensors, {_sizes(*tensors)}, which do not make one array "
         f"with FEATURES.POOL = {pooling!r}. Name a module that gives one tensor, such as a part of this one."
     )
 
@@ -64,7 +64,7 @@ def _pool_one(tensor: Tensor, pooling: str, num_frames: int, layer: str) -> Tens
             over = {"all": (1, 2, 3), "space": (2, 3), "none": ()}[pooling]
             return maps.mean(over) if over else maps
     raise ConfigError(
-        f"FEATURES.LAYERS: {layer!r} gives {_sizes(tensor)}, and what the dimensions are is not known: neither "
+        f"The layer {layer!r} gives {_sizes(tensor)}, and what the dimensions are is not known: neither "
         "vectors (V, D), nor maps (V, D, T, H, W) or (V, T, H, W, D) with H = W, nor tokens (V, L, D). Name another "
         "module, such as the one before or after it."
     )
