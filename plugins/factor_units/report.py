@@ -92,8 +92,8 @@ def _shares(drawn: Sequence[tuple[int, str, Sequence[Mapping[str, Any]]]]) -> st
         for column, _, rows in drawn:
             depth = [row["depth"] for row in rows]
             low, share, high = ([row[key] for row in rows] for key in ("low", "dynamic_share", "high"))
-            chance = [[row[f"mispaired_{end}"] for row in rows] for end in ("low", "high")]
-            axes.fill_between(depth, *chance, color=plots.MUTED, alpha=0.25, lw=0)
+            least, most = ([row[f"mispaired_{end}"] for row in rows] for end in ("low", "high"))
+            axes.fill_between(depth, least, most, color=plots.MUTED, alpha=0.25, lw=0)
             color = plots.COLORS[column % len(plots.COLORS)]
             axes.fill_between(depth, low, high, color=color, alpha=0.15, lw=0)
             marker = plots.MARKERS[column % len(plots.MARKERS)]

@@ -114,8 +114,8 @@ def _matched(clip: Tensor, generator: torch.Generator) -> Tensor:
     frames, made = clip.transpose(0, 1), torch.zeros_like(clip.transpose(0, 1))
     rest = frames
     for level in range(_LEVELS):
-        size = [max(length >> (level + 1), 1) for length in clip.shape[2:]]
-        coarse = F.interpolate(F.adaptive_avg_pool2d(frames, size), frames.shape[2:], mode="bilinear")
+        height, width = (max(length >> (level + 1), 1) for length in clip.shape[2:])
+        coarse = F.interpolate(F.adaptive_avg_pool2d(frames, (height, width)), frames.shape[2:], mode="bilinear")
         made = made + to_device(gains[level], clip.device) * (rest - coarse)
         rest = coarse
     pixels = (made + rest).transpose(0, 1).flatten(1)  # (3, T H W)
