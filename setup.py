@@ -105,6 +105,7 @@ setup(
             "mmaction2_names = pvbias.plugins.mmaction2_names",
             "optical_flow = pvbias.plugins.optical_flow",
             "rev2net = pvbias.plugins.rev2net",
+            "scene_bias = pvbias.plugins.scene_bias",
             "transformers_zoo = pvbias.plugins.transformers_zoo",
             "transfer = pvbias.plugins.transfer",
             "two_stream = pvbias.plugins.two_stream",

@@ -88,14 +88,19 @@ class Context:
             )
 
     def measure(
-        self, network: Recognizer, split: str, evaluators: Mapping[str, Evaluator], *, progress: bool = True
+        self,
+        network: Recognizer,
+        videos: str | VideoSource,
+        evaluators: Mapping[str, Evaluator],
+        *,
+        progress: bool = True,
     ) -> dict[str, Result]:
-        """Run evaluators on the test views of a split's videos, such as the training videos, in all processes; one that
-        was killed goes on from there (:func:`pvbias.evaluation.run_evaluators`).
+        """Run evaluators on the test views of a split's videos, such as the training videos, or of any others, in all
+        processes; one that was killed goes on from there (:func:`pvbias.evaluation.run_evaluators`).
 
         Args:
             network: what to measure; it is placed on the device.
-            split: "train", "val" or "test".
+            videos: "train", "val" or "test"; or a source, whose files are all there.
             evaluators: by name.
             progress: show a progress bar.
 
@@ -109,11 +114,12 @@ class Context:
         from .evaluation import run_evaluators  # whose contract names this class
 
         unfinished = Path(self.cfg.OUTPUT_DIR) / "fitted" / "measuring"
+        split, source = (videos, self.source(videos)) if isinstance(videos, str) else ("other", videos)
         with generators_kept():
             results = run_evaluators(
                 self.cfg,
                 self.settings.place(network),
-                self.source(split),
+                source,
                 evaluators,
                 settings=self.settings,
                 bad_log=BadVideoLog(self.cfg.OUTPUT_DIR, self.cfg.DATA.MAX_BAD_FRACTION),

@@ -16,9 +16,9 @@ from pvbias.errors import ConfigError
 from pvbias.models import EMBEDDING, Recognizer, embedding_width, evaluation_mode
 from pvbias.models.batch_norm import freeze_running_stats
 from pvbias.needs import Needs
-from pvbias.registries import OBJECTIVE, STUDENT
+from pvbias.registries import OBJECTIVE
 from pvbias.transfers import to_device
-from pvbias.zoo import load_module_weights
+from pvbias.zoo.students import trained_student
 
 #: The number of a scene that is not known.
 _NONE = -1
@@ -56,7 +56,7 @@ class SceneAdversary(Objective):
     def __init__(self, cfg: CfgNode, recognizer: Recognizer) -> None:
         super().__init__(cfg, recognizer)
         self.options = options = cfg.SCENE_ADVERSARY
-        self.classifier = _scene_classifier(cfg) if options.CLASSIFIER else None
+        self.classifier = trained_student(cfg, "SCENE_ADVERSARY", options.CLASSES) if options.CLASSIFIER else None
         self.needs = Needs(
             features=(EMBEDDING,),
             tracks=("mask",) if options.MASK_WEIGHT else (),
@@ -143,26 +143,3 @@ class SceneAdversary(Objective):
 def soft_cross_entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
     """``-sum_k q_k ln p_k``, the mean over clips, nats; each ``(N, K)``, rows of probabilities may be zeros."""
     return -(probabilities * logits.log_softmax(1)).sum(1).mean()
-
-
-def _scene_classifier(cfg: CfgNode) -> nn.Module:
-    """The classifier of single frames with its weights, the head's, too."""
-    options = cfg.SCENE_ADVERSARY
-    own = cfg.clone()
-    own.defrost()
-    own.STUDENT.NAME, own.STUDENT.CHECKPOINT_FILE_PATH = options.CLASSIFIER, ""
-    student: nn.Module = STUDENT.get(options.CLASSIFIER)(own, options.CLASSES)
-    key, head = "SCENE_ADVERSARY.CLASSIFIER", getattr(student, "head_name", "")
-    if not head or not options.CHECKPOINT_FILE_PATH:
-        raise ConfigError(
-            f"{key} = {options.CLASSIFIER!r} has to be a trained image classifier: give its weights in "
-            "SCENE_ADVERSARY.CHECKPOINT_FILE_PATH, and the name of one of torchvision's, or of a SpatialStudent."
-        )
-    network: nn.Module = student.classifier  # type: ignore[assignment]
-    report = load_module_weights(network, head, options.CHECKPOINT_FILE_PATH, min_match=1.0, key=key)
-    if not report.head_loaded:
-        raise ConfigError(
-            f"SCENE_ADVERSARY.CLASSES = {options.CLASSES}: the classifier in {options.CHECKPOINT_FILE_PATH} tells "
-            "another number of scenes."
-        )
-    return student.requires_grad_(False)

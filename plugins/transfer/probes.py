@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pvbias.features.logistic import fit_penalized, held_out_part
+
 from .attention import AttentivePooler
-from .logistic import fit_penalized, held_out_part
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ class Probe(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class LogisticProbe:
     """Logistic regression on standardised features by L-BFGS, with the L2 penalty chosen on a fifth of the videos
-    (:func:`.logistic.fit_penalized`), as linear probes of CLIP (Radford et al. 2021, section A.3) are fitted, whose 96
-    penalties are nine here.
+    (:func:`pvbias.features.logistic.fit_penalized`), as linear probes of CLIP (Radford et al. 2021, section A.3) are
+    fitted, whose 96 penalties are nine here.
 
     Attributes:
         penalties: inverse strengths C to choose from; one alone is taken as it is. The smallest or the largest chosen

@@ -215,6 +215,26 @@ def paired_difference(
     return Difference(float(differences.mean()), interval, len(differences))
 
 
+def unpaired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
+    """The difference of proportions between two sets of videos, with Newcombe's 95 % hybrid score interval (Statistics
+    in Medicine 17, 1998, method 10): from each set's own :func:`proportion_interval` ``[l, u]`` around p::
+
+        d - sqrt((p2 - l2)^2 + (u1 - p1)^2)   to   d + sqrt((u2 - p2)^2 + (p1 - l1)^2),    d = p2 - p1
+
+    Args:
+        first, second: ``(n,)`` and ``(m,)``, one value a video, in [0, 1]; n, m >= 1.
+
+    Returns:
+        Of the second set less the first one; ``count`` is n + m. Without an interval where a set has a single video.
+    """
+    p1, p2, interval = float(np.mean(first)), float(np.mean(second)), None
+    own, others = proportion_interval(first), proportion_interval(second)
+    if own is not None and others is not None:
+        below, above = math.hypot(p2 - others[0], own[1] - p1), math.hypot(others[1] - p2, p1 - own[0])
+        interval = (p2 - p1 - below, p2 - p1 + above)
+    return Difference(p2 - p1, interval, len(first) + len(second))
+
+
 def difference_figure(template: Figure, first: np.ndarray, second: np.ndarray, *, samples: int, seed: int) -> Figure:
     """The figure of a paired difference (:func:`paired_difference`).
 

@@ -44,25 +44,18 @@ _OTHER_COMPONENT = {"x": "y", "y": "x", "u": "v", "v": "u"}
 _told: set[tuple[str, ...]] = set()
 
 
-class FrameFolder:
-    """A series of frame images in a folder; implements :class:`pvbias.video.Video`.
+class ImageFiles:
+    """Images in files, shown one after another at equal distances in time; implements :class:`pvbias.video.Video`.
 
     Images of any bit depth, palette or colour model become 8-bit RGB: of 16 bits the upper 8; alpha is dropped.
 
     Args:
-        path: the folder.
-        fps: the rate at which its images are shown, frames per second.
-        prefix: DATA.FRAME_PREFIX: what the names of the series begin with, before the number; None: found as above.
-
-    Raises:
-        BadVideoError: the folder is missing, or holds no series of images, or several that may be meant.
+        files: their paths, in order; one alone is a still image.
+        fps: the rate at which they are shown, frames per second.
     """
 
-    def __init__(self, path: str, *, fps: float, prefix: str | None = None) -> None:
-        if not os.path.isdir(path):
-            raise BadVideoError("missing", f"there is no folder {path}")
-        names = sorted(entry.name for entry in os.scandir(path) if is_image(entry.name))
-        self._files = [os.path.join(path, name) for name in _frames(path, names, prefix)]
+    def __init__(self, files: Sequence[str], *, fps: float) -> None:
+        self._files = files
         self._fps = fps
         self._resizer = Resizer()
 
@@ -102,6 +95,25 @@ class FrameFolder:
             when = number / self._fps
             raise BadVideoError("decoder error", f"at {when:.2f} s: {os.path.basename(file)}: {error}") from error
         return av.VideoFrame.from_ndarray(np.asarray(upright), format="rgb24")
+
+
+class FrameFolder(ImageFiles):
+    """A series of frame images in a folder.
+
+    Args:
+        path: the folder.
+        fps: the rate at which its images are shown, frames per second.
+        prefix: DATA.FRAME_PREFIX: what the names of the series begin with, before the number; None: found as above.
+
+    Raises:
+        BadVideoError: the folder is missing, or holds no series of images, or several that may be meant.
+    """
+
+    def __init__(self, path: str, *, fps: float, prefix: str | None = None) -> None:
+        if not os.path.isdir(path):
+            raise BadVideoError("missing", f"there is no folder {path}")
+        names = sorted(entry.name for entry in os.scandir(path) if is_image(entry.name))
+        super().__init__([os.path.join(path, name) for name in _frames(path, names, prefix)], fps=fps)
 
 
 def _rgb(image: Image.Image, file_format: str | None) -> Image.Image:

@@ -95,6 +95,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "FACTOR_UNITS.DYNAMIC_PAIR": ([3],),
     "FACTOR_UNITS.STATIC_PAIR": ([3],),
     "FACTOR_UNITS.THRESHOLD": (-0.1,),
+    "SCENE_BIAS.COMMONEST": (0,),
     "DECOUPLED.SEED": (-1,),
     "DECOUPLED.SIZE": (7,),
     "DECOUPLED.FRAMES": (1,),

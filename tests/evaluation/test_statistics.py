@@ -16,6 +16,7 @@ from pvbias.evaluation.statistics import (
     percentile_interval,
     proportion_interval,
     resampled_means,
+    unpaired_difference,
 )
 
 #: Hara, Ishikawa and Kataoka, Table 1: accuracy on original and on shuffled inputs (%), log ratio.
@@ -297,3 +298,16 @@ def test_log_ratios_that_may_be_undefined_have_no_interval():
 
     assert log_ratio_difference(np.ones(40), rare, np.ones(40), np.ones(40), samples=200, seed=0) is None
     assert log_ratio_difference(*[np.ones(1)] * 4, samples=200, seed=0) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "published"),
+    [((48, 80), (56, 70), (0.0524, 0.3339)), ((3, 10), (9, 10), (0.1705, 0.8090)), ((0, 10), (10, 10), (0.6075, 1.0))],
+)
+def test_the_difference_of_two_sets_has_newcombes_interval(first, second, published):
+    """Method 10 in Table II of Statistics in Medicine 17 (1998), 873-890."""
+    sets = [np.repeat([1.0, 0.0], [right, total - right]) for right, total in (first, second)]
+    found = unpaired_difference(*sets)
+    assert found.value == pytest.approx(second[0] / second[1] - first[0] / first[1])
+    assert found.interval == pytest.approx(published, abs=6e-5)
+    assert unpaired_difference(sets[0][:1], sets[1]).interval is None

@@ -134,7 +134,7 @@ def test_scenes_by_a_classifier(tmp_path):
     assert values["scene"].item() == pytest.approx(-(scenes * log_p).sum(1).mean().item(), rel=1e-5)
     cfg.defrost()
     cfg.SCENE_ADVERSARY.CLASSES = 7
-    with pytest.raises(ConfigError, match=r"SCENE_ADVERSARY\.CLASSES = 7: .* another number of scenes"):
+    with pytest.raises(ConfigError, match=r"SCENE_ADVERSARY\.CLASSIFIER: .* another number of classes apart than 7"):
         SceneAdversary(cfg, recognizer)
     cfg.SCENE_ADVERSARY.CHECKPOINT_FILE_PATH = ""
     with pytest.raises(ConfigError, match="has to be a trained image classifier"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from pvbias.plugins.transfer import logistic
+from pvbias.features import logistic
 from pvbias.plugins.transfer.probes import PROBES, LogisticProbe, NearestNeighbours
 
 

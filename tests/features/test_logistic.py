@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from pvbias.plugins.transfer.logistic import fit_logistic, fit_penalized, held_out_part
+from pvbias.features.logistic import fit_logistic, fit_penalized, held_out_part
 
 
 @pytest.fixture(scope="module")
