@@ -106,6 +106,7 @@ setup(
             "optical_flow = pvbias.plugins.optical_flow",
             "rev2net = pvbias.plugins.rev2net",
             "scene_bias = pvbias.plugins.scene_bias",
+            "temporal_dependence = pvbias.plugins.temporal_dependence",
             "transformers_zoo = pvbias.plugins.transformers_zoo",
             "transfer = pvbias.plugins.transfer",
             "two_stream = pvbias.plugins.two_stream",

@@ -73,6 +73,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "BIAS.MODULATIONS": (["backwards"],),
     "BIAS.BOOTSTRAP_SAMPLES": (99,),
     "BIAS.BREAK_DOWN_BY": ([3],),
+    "BIAS.TEMPORAL_CURVES": ([3],),
     "FEATURES.LAYERS": ([3],),
     "FEATURES.MODULATIONS": (["backwards"],),
     "FEATURES.POOL": ("time",),
