@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from fvcore.common.config import CfgNode
@@ -16,10 +18,11 @@ from tabulate import tabulate
 
 from pvbias.config import complete, load_cfg
 from pvbias.engine.seeding import seed_everything
-from pvbias.errors import ConfigError
+from pvbias.errors import ConfigError, WeightsError
 from pvbias.evaluation import Result
 from pvbias.layers import describe_fast_layers, use_fast_layers
 from pvbias.models import Recognizer, build_recognizer
+from pvbias.plugins.bias_metrics.report.paper_figures import FIGURES
 from pvbias.plugins.bias_metrics.report.profile import Architecture, Profile, write_profiles
 from pvbias.registries import EVALUATOR, FAST_LAYER
 from pvbias.runtime import choose_settings
@@ -34,13 +37,18 @@ EXAMPLES = """examples:
   pvbias profile slow_r50=slow.pyth x3d_s=zoo://pytorchvideo/x3d_s/kinetics400 --out profiles/
   # one architecture trained on two data sets; of another, only what it is born with
   pvbias profile slow_r50=kinetics.pyth slow_r50=ssv2.pyth x3d_s --out profiles/
+  # the networks of the temporality paper's figures, and others that are published, as far as they can be fetched
+  pvbias profile --published --out profiles/
   # how many of a network's layers are computed faster on a GPU
   pvbias profile x3d_m --layers
 
-Results: OUT/report.html, OUT/results.json."""
+Results: OUT/report.html, OUT/results.json. With --published, weights that cannot be had are named on the page, and the
+exit code is 4 where there are any."""
 
 #: Registered evaluators that look at weights alone; each has a table ``layers``.
 EVALUATORS = ("asdt", "self_convolution")
+#: Which side of the threshold is temporal, and the end of the names of what is measured so.
+SIDES = {"below": "", "above": "_as_printed"}
 
 #: A head has no temporal kernels, so that any number does; this is what most zoo checkpoints have.
 NUM_CLASSES = 400
@@ -52,12 +60,22 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.controls < 1:
         parser.error(f"--controls {args.controls}: give one or more")
+    if not args.networks and not args.published:
+        parser.error("there is nothing to look at: give MODEL[=WEIGHTS], or --published")
+    if args.layers and args.published:
+        parser.error("--layers and --published are two things: give one")
     wanted: dict[str, list[str]] = {}
     for network in args.networks:
         model, given, weights = network.partition("=")
         if given and not weights:
             parser.error(f"{network!r} names no weights: give MODEL=WEIGHTS, or MODEL for random ones only")
         wanted.setdefault(model, []).extend([weights] if weights else [])
+    paper = FIGURES if args.published else ()
+    published = dict.fromkeys(network for figure in paper for network in figure.networks)
+    for model, weights in published:
+        wanted.setdefault(model, [])
+        if weights not in wanted[model]:
+            wanted[model].append(weights)
     cfgs = {model: _configure(model, sources, args) for model, sources in wanted.items()}
     if args.layers:
         for model, cfg in cfgs.items():
@@ -66,8 +84,9 @@ def main(argv: Sequence[str]) -> int:
     if args.out is None:
         parser.error("the page needs a folder: give --out, or --layers")
     architectures, not_applicable = [], {}
+    optional = _Optional({weights for _, weights in published} - {name.partition("=")[2] for name in args.networks})
     for model, sources in wanted.items():
-        found = _look_at(cfgs[model], sources, args.controls)
+        found = _look_at(cfgs[model], sources, args.controls, optional)
         if isinstance(found, Architecture):
             architectures.append(found)
         else:
@@ -76,8 +95,30 @@ def main(argv: Sequence[str]) -> int:
     if not architectures:
         raise ConfigError(f"There is nothing to draw of {', '.join(wanted)}. {not_applicable.popitem()[1]}")
     command = shlex.join(["pvbias", "profile", *argv])
-    print(write_profiles(args.out, architectures, not_applicable=not_applicable, command=command, versions=versions()))
+    page = write_profiles(
+        args.out,
+        architectures,
+        not_applicable=not_applicable,
+        command=command,
+        versions=versions(),
+        paper=paper,
+        missing=optional.missing,
+    )
+    print(page)
+    if optional.missing:
+        print(f"pvbias: {len(optional.missing)} of {len(published)} networks could not be had:", file=sys.stderr)
+        for address, why in optional.missing.items():
+            print(f"  {address}: {why}", file=sys.stderr)
+        return WeightsError.exit_code
     return 0
+
+
+@dataclass
+class _Optional:
+    """Weights that may be missing: their addresses, and why some are."""
+
+    addresses: set[str]
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,12 +130,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "networks",
-        nargs="+",
+        nargs="*",
         metavar="MODEL[=WEIGHTS]",
         help="a name from `pvbias list models` and a checkpoint (a path, an https URL or zoo://ZOO/MODEL/WEIGHTS); "
         "without one, random weights only",
     )
     parser.add_argument("--out", type=on_a_disk, help="folder for the page and its figures")
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="the published networks of the temporality paper's figures (3, 4, 11, B.13, B.14) and others of the "
+        "catalogue, beside the paper's statements; weights are fetched where they are not in the cache",
+    )
     parser.add_argument(
         "--layers", action="store_true", help="list instead the layers that have a faster forward on a GPU, by kind"
     )
@@ -109,7 +156,10 @@ def _configure(model: str, sources: Sequence[str], args: argparse.Namespace) -> 
     overrides = ["MODEL.MODEL_NAME", model, "PLUGINS", str(args.plugins), "TRAIN.ENABLE", "False"]
     for source in sources[:1]:
         overrides += ["TEST.CHECKPOINT_FILE_PATH", source]
-    return complete(load_cfg(overrides=[*overrides, *args.keys]), num_classes=NUM_CLASSES)
+    cfg = complete(load_cfg(overrides=[*overrides, *args.keys]), num_classes=NUM_CLASSES)
+    if cfg.BIAS.SELF_CONVOLUTION_TEMPORAL != "below":
+        raise ConfigError("BIAS.SELF_CONVOLUTION_TEMPORAL: `pvbias profile` draws both sides. Leave it out.")
+    return cfg
 
 
 def _layers(model: str, cfg: CfgNode) -> str:
@@ -127,7 +177,7 @@ def _layers(model: str, cfg: CfgNode) -> str:
     return f"{model}, {where}, {settings.memory_format}\n{table}\n"
 
 
-def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int) -> Architecture | str:
+def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int, optional: _Optional) -> Architecture | str:
     """An architecture with each of these weights, and at random ones; or why there is nothing to look at."""
     model = cfg.MODEL.MODEL_NAME
     controls = []
@@ -142,7 +192,14 @@ def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int) -> Archite
     networks = []
     for source, name in zip(sources, names, strict=True):
         recognizer = build_recognizer(cfg)
-        report = str(load_weights(recognizer, source, min_match=cfg.CHECKPOINT.MIN_MATCH))
+        try:
+            report = str(load_weights(recognizer, source, min_match=cfg.CHECKPOINT.MIN_MATCH))
+        except WeightsError as error:
+            if source not in optional.addresses:
+                raise
+            logger.warning("%s", error)
+            optional.missing[source] = str(error)
+            continue
         logger.info("%s", report)
         shown = f"{model} ({name if names.count(name) == 1 else source})"
         networks.append(_profile(shown, source, report, _measure(cfg, recognizer)))
@@ -150,7 +207,27 @@ def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int) -> Archite
 
 
 def _measure(cfg: CfgNode, recognizer: Recognizer) -> list[Result]:
-    return [EVALUATOR.get(name)(cfg, recognizer, []).evaluate() for name in EVALUATORS]
+    """What the evaluators find; self-convolution by both definitions, the names of the printed one's ending so."""
+    results = []
+    for side, ending in SIDES.items():
+        own = cfg.clone()
+        own.defrost()
+        own.BIAS.SELF_CONVOLUTION_TEMPORAL = side
+        for name in EVALUATORS if not ending else ("self_convolution",):
+            result = EVALUATOR.get(name)(own, recognizer, []).evaluate()
+            results.append(_renamed(result, ending) if ending else result)
+    return results
+
+
+def _renamed(result: Result, ending: str) -> Result:
+    """The share of temporal channels alone, under another name."""
+    share = "temporal_share"
+    figures = [
+        replace(figure, name=figure.name.replace("temporal_channels", f"temporal_channels{ending}"))
+        for figure in result.figures
+    ]
+    layers = [{f"{share}{ending}": row[share]} for row in result.tables.get("layers", [])]
+    return replace(result, figures=figures, tables={"layers": layers})
 
 
 def _profile(name: str, weights: str, load_summary: str, results: Sequence[Result]) -> Profile:

@@ -2,7 +2,7 @@
 
 from fvcore.common.config import CfgNode
 
-from pvbias.config.keys import Effect, declare
+from pvbias.config.keys import Effect, declare, one_of
 
 from . import report
 from .distilled import DatasetBias, DistilledDynamicScore
@@ -53,5 +53,14 @@ def add_config(cfg: CfgNode) -> None:
         0.0,
         "self_convolution: a kernel is temporal where the sum of products of neighbouring time slices is below "
         "this number.",
+        effect=Effect.MEASURING,
+    )
+    declare(
+        cfg,
+        "BIAS.SELF_CONVOLUTION_TEMPORAL",
+        "below",
+        "self_convolution: on which side of SELF_CONVOLUTION_DELTA kernels are temporal. below: as the paper's text "
+        "argues; above: as its definition is printed.",
+        one_of("below", "above"),
         effect=Effect.MEASURING,
     )

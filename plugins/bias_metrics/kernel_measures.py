@@ -63,12 +63,23 @@ def self_convolution(weight: Tensor) -> Tensor:
     return (slices[:, :, :-1] * slices[:, :, 1:]).sum(dim=(2, 3, 4))
 
 
-def temporal_channels(weight: Tensor, delta: float = 0.0) -> Tensor:
+def temporal_kernels(weight: Tensor, delta: float = 0.0, temporal: str = "below") -> Tensor:
+    """Classify kernels as temporal or static, ``(M_out, M_in / groups, T, H, W) -> (M_out, M_in / groups)``, bool.
+
+    Args:
+        weight: of a layer.
+        delta: the threshold of ``sc(w)``.
+        temporal: on which side of it kernels are temporal, "below" or "above"; see :class:`SelfConvolution`.
+    """
+    products = self_convolution(weight)
+    return products > delta if temporal == "above" else products < delta
+
+
+def temporal_channels(weight: Tensor, delta: float = 0.0, temporal: str = "below") -> Tensor:
     """Classify output channels as temporal or static (Algorithm 2), ``(M_out, M_in / groups, T, H, W) -> (M_out,)``,
-    bool: temporal are those of whose kernels more than half have ``sc(w) < delta``; see :class:`SelfConvolution` for
-    the sign."""
-    temporal_kernels = self_convolution(weight) < delta  # (M_out, M_in / groups)
-    return 2 * temporal_kernels.sum(1) > temporal_kernels.shape[1]
+    bool: temporal are those of whose kernels more than half are. Arguments as in :func:`temporal_kernels`."""
+    kernels = temporal_kernels(weight, delta, temporal)
+    return 2 * kernels.sum(1) > kernels.shape[1]
 
 
 @EVALUATOR.register(name="asdt")
@@ -104,29 +115,32 @@ class SelfConvolution(Evaluator):
     The paper contradicts itself on the sign. Its text derives that identical slices give a high value and that
     discrepancy between slices gives a low or negative one; its definition after eq. 3 and its Algorithm 2 then call a
     kernel temporal where sc is *above* delta. That would make a kernel that repeats one slice, and so cannot see
-    motion, the most temporal of all. The derivation decides.
+    motion, the most temporal of all. The derivation decides; BIAS.SELF_CONVOLUTION_TEMPORAL "above" is the definition
+    as printed. With delta 0 the two are nearly complements: a channel is neither where as many kernels lie on
+    one side as on the other, or many are exactly zero.
 
     Tables: ``layers``, in depth order; shares in percent.
     """
 
     def evaluate(self) -> Result:
         """See :meth:`Evaluator.evaluate`."""
-        delta = self.cfg.BIAS.SELF_CONVOLUTION_DELTA
-        rows = _layer_table(self.recognizer.module, lambda weight: _channel_cells(weight, delta))
+        delta, side = self.cfg.BIAS.SELF_CONVOLUTION_DELTA, self.cfg.BIAS.SELF_CONVOLUTION_TEMPORAL
+        rows = _layer_table(self.recognizer.module, lambda weight: _channel_cells(weight, delta, side))
         if not rows:
             return Result(not_applicable=_NOT_APPLICABLE)
         shares = [row["temporal_share"] for row in rows]
-        return Result(figures=_over_layers("temporal_channels", "%", shares), tables={"layers": rows})
+        note = "mean over layers" + ("; temporal as the definition is printed, above delta" if side == "above" else "")
+        return Result(figures=_over_layers("temporal_channels", "%", shares, note=note), tables={"layers": rows})
 
 
-def _channel_cells(weight: Tensor, delta: float) -> dict[str, Any]:
+def _channel_cells(weight: Tensor, delta: float, side: str) -> dict[str, Any]:
     channels = len(weight)
-    temporal = int(temporal_channels(weight, delta).sum())
+    temporal = int(temporal_channels(weight, delta, side).sum())
     return {
         "temporal_channels": temporal,
         "static_channels": channels - temporal,
         "temporal_share": 100 * temporal / channels,
-        "temporal_kernel_share": 100 * float((self_convolution(weight) < delta).double().mean()),
+        "temporal_kernel_share": 100 * float(temporal_kernels(weight, delta, side).double().mean()),
     }
 
 
@@ -147,7 +161,7 @@ def _layer_table(module: nn.Module, measure: Callable[[Tensor], dict[str, Any]])
     return rows
 
 
-def _over_layers(name: str, unit: str, values: Sequence[float]) -> list[Figure]:
+def _over_layers(name: str, unit: str, values: Sequence[float], *, note: str = "mean over layers") -> list[Figure]:
     """The mean over layers; with three layers or more, also over the first and the last third of the depth, since the
     paper's finding is that temporality falls with depth."""
     parts = {name: values}
@@ -161,7 +175,7 @@ def _over_layers(name: str, unit: str, values: Sequence[float]) -> list[Figure]:
             unit=unit,
             level="model",
             count=len(layers),
-            note="mean over layers",
+            note=note,
         )
         for part, layers in parts.items()
     ]

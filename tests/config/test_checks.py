@@ -74,6 +74,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "BIAS.BOOTSTRAP_SAMPLES": (99,),
     "BIAS.BREAK_DOWN_BY": ([3],),
     "BIAS.TEMPORAL_CURVES": ([3],),
+    "BIAS.SELF_CONVOLUTION_TEMPORAL": ("negative",),
     "FEATURES.LAYERS": ([3],),
     "FEATURES.MODULATIONS": (["backwards"],),
     "FEATURES.POOL": ("time",),

@@ -27,6 +27,7 @@ SIZES = {
     "c2d": (2, 32),
     "i3d": (2, 32),
     "inception": (8, 32),
+    "s3dg": (4, 32),
     "torchvision_s3d": (8, 32),
     "torchvision_mvit": (2, 32),
     "torchvision_swin": (2, 32),

@@ -2,17 +2,22 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from pvbias.clips import ClipSpec
-from pvbias.models import ModelFamily, ZooModel
+from pvbias.models import ModelFamily, Weights, ZooModel
 from pvbias.plugin_loading import load_plugins
+from pvbias.plugins.bias_metrics.report.paper_figures import PaperFigure
 from pvbias.registries import MODEL, MODEL_FAMILY
 from pvbias.report.plots import COLORS
+from pvbias.tools import profile_models
 from pvbias.tools.main import main
+
+from ..zoo.conftest import cache, server  # noqa: F401 (fixtures)
 
 load_plugins()
 
@@ -74,10 +79,12 @@ def test_each_layer_has_its_values_and_each_architecture_its_controls(tmp_path):
     assert layers["asdt"] == pytest.approx([1, 0, 1], abs=1e-7)
     assert layers["relative_asdt"] == pytest.approx([1, 0, 1], abs=1e-7)
     assert layers["temporal_share"] == [100, 0, 100]
+    assert layers["temporal_share_as_printed"] == [0, 100, 0]
     figures = {figure["name"]: figure["value"] for figure in network["figures"]}
     assert figures["relative_asdt"] == pytest.approx(2 / 3)
     assert figures["relative_asdt_first_third"] == pytest.approx(1)
     assert figures["temporal_channels"] == pytest.approx(200 / 3)
+    assert figures["temporal_channels_as_printed"] == pytest.approx(100 / 3)
 
     seen = [[row["asdt"] for row in control["layers"]] for control in toy["controls"]]
     assert len(seen) == 3
@@ -179,6 +186,80 @@ def test_any_key_can_be_set(tmp_path):
     arguments = (f"toy_shallow={path}", "--controls", "1", "--set", "BIAS.SELF_CONVOLUTION_DELTA", "0.3")
     _, results = profile(tmp_path / "out", *arguments)
     assert [row["temporal_share"] for row in results["architectures"][0]["networks"][0]["layers"]] == [100] * 3
+
+
+def test_which_side_is_temporal_is_not_set_where_both_are_drawn(tmp_path, capsys):
+    arguments = ["toy_shallow", "--out", str(tmp_path / "out"), "--set", "BIAS.SELF_CONVOLUTION_TEMPORAL", "above"]
+    assert main(["profile", *arguments]) == 2
+    assert "draws both sides" in capsys.readouterr().err
+
+
+#: Kernels whose ASDT are 1, 0.75, 0.5, 0.4, 0.1 and 0.2: four falls and a rise.
+FALLING = [(-a, a) for a in (1.0, 0.75, 0.5, 0.4, 0.1, 0.2)]
+
+
+@pytest.fixture
+def published(server, cache, tmp_path, monkeypatch):  # noqa: F811
+    """The paper's figures of two networks: one on the server, one that it does not have."""
+    server.content = save(tmp_path / "served.pyth", *FALLING).read_bytes()
+    deep = entry(6)
+    here, gone = (Weights(url=f"{server.url}/{kind}/{kind}.pyth", num_classes=7) for kind in ("whole", "gone"))
+    MODEL._obj_map["toy_deep"] = replace(deep, weights={"kinetics400": here, "ig65m": gone})
+    networks = [("toy_deep", f"zoo://toys/toy_deep/{name}") for name in ("kinetics400", "ig65m")]
+    shares = {"temporal_share": "below", "temporal_share_as_printed": "above"}
+    figures = (
+        PaperFigure(number="3", title="one", says="It falls.", networks=(networks[0], ("toy_flat", "zoo://no/no/no"))),
+        PaperFigure(number="4", title="two", says="Both.", networks=(networks[0],), columns=shares, axis="share"),
+        PaperFigure(number="11 (c)", title="three", says="Still.", networks=(networks[1],)),
+        PaperFigure(number="11 (a)", title="four", says="Nobody has published it.", networks=()),
+    )
+    monkeypatch.setattr(profile_models, "FIGURES", figures)
+    return [address for _, address in networks]
+
+
+def test_published_networks_are_fetched_as_far_as_they_can_be_had(published, server, tmp_path, capsys):  # noqa: F811
+    here, gone = published
+    out = tmp_path / "out"
+    assert main(["profile", "--published", "--controls", "2", "--out", str(out)]) == 4
+    said = capsys.readouterr().err
+    assert "1 of 3 networks could not be had" in said
+    assert f"{gone}: {server.url}/gone/gone.pyth: the server answers 404" in said
+    page, results = (out / "report.html").read_text(encoding="utf-8"), json.loads((out / "results.json").read_bytes())
+
+    (deep,) = results["architectures"]
+    assert [network["weights"] for network in deep["networks"]] == [here]
+    assert list(results["missing"]) == [gone]
+    first, second, third, fourth = results["paper"]
+    network, control = first["trends"]
+    assert (network["name"], network["num_layers"]) == ("toy_deep (kinetics400)", 6)
+    # Ranks 6 5 4 3 1 2 of layers 1 to 6: 1 - 6 * 68 / (6 * 35).
+    assert network["rank_correlation"] == pytest.approx(1 - 6 * 68 / 210)
+    assert network["last_to_first"] == pytest.approx(0.3 / 1.75)
+    assert control["name"] == "toy_deep (random)"
+    assert [found["column"] for found in second["trends"][:2]] == ["temporal_share", "temporal_share_as_printed"]
+    assert second["trends"][0]["rank_correlation"] is None  # all channels of all layers
+    assert [found["name"] for found in third["trends"]] == ["toy_deep (random)"]
+    assert fourth["trends"] == []
+    for text in ("Figure 3: one", "It falls.", f"{gone} is not shown.", "zoo://no/no/no is not shown.", "−0.94"):
+        assert text in page
+    figures = re.findall(r"<svg.*?</svg>", page.split('id="depth"')[0], re.DOTALL)
+    assert len(figures) == 3
+    assert ["dotted: by the definition" in figure for figure in figures] == [False, True, False]
+
+    server.mended = True
+    assert main(["profile", "--published", "toy_shallow", "--controls", "1", "--out", str(out)]) == 0
+    results = json.loads((out / "results.json").read_bytes())
+    assert results["missing"] == {}
+    assert [one["model"] for one in results["architectures"]] == ["toy_shallow", "toy_deep"]
+
+
+def test_weights_that_were_asked_for_by_name_must_be_had(published, tmp_path, capsys):
+    arguments = ["--published", "--controls", "1", "--out", str(tmp_path / "out")]
+    assert main(["profile", f"toy_deep={published[1]}", *arguments]) == 4
+    assert not (tmp_path / "out").exists()
+    for wrong in (["--published", "--layers"], ["--out", str(tmp_path)]):
+        with pytest.raises(SystemExit):
+            main(["profile", *wrong])
 
 
 def test_layers_with_a_faster_forward_are_listed(capsys):

@@ -6,6 +6,8 @@ weights.
     {"format": "pvbias-profile/1",
      "architectures": [{every field of Architecture}, ...],
      "not_applicable": {model: why there is nothing to look at},
+     "paper": [{every field of PaperFigure, "trends": [{every field of Trend}, ...]}, ...],  # where asked for
+     "missing": {address: why the weights could not be had},  # likewise
      "command": the command line, "versions": {package: version}}
 """
 
@@ -19,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from pvbias.evaluation import Figure
 from pvbias.report import plots, words
 from pvbias.report.folder import PAGE, RESULTS, refuse_run, write_files
@@ -26,6 +30,7 @@ from pvbias.report.tables import Cell, text_table
 from pvbias.report.templating import render_template
 
 from .headlines import KERNEL_METRICS
+from .paper_figures import PaperFigure
 
 FORMAT = "pvbias-profile/1"
 
@@ -37,6 +42,10 @@ MEASURES = (
     ("temporal_channels", "temporal_share", "temporal channels, %"),
     ("asdt", "asdt", "ASDT"),
 )
+#: Columns whose values by the printed definition are drawn with them, dotted.
+AS_PRINTED = {"temporal_share": "temporal_share_as_printed"}
+
+_DASHED, _DOTTED = (0, (4, 3)), (0, (1, 1.5))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +58,7 @@ class Profile:
         load_summary: what was loaded and what was not; empty for random weights.
         figures: over all layers, and over the first and the last third of them.
         layers: a row for each layer with temporal kernels, first to last: ``depth``, ``layer``, ``kernel``,
-            ``asdt``, ``temporal_share``, ...
+            ``asdt``, ``temporal_share``, ``temporal_share_as_printed``, ...
     """
 
     name: str
@@ -74,6 +83,47 @@ class Architecture:
     controls: Sequence[Profile]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """How a measure changes with depth in one network.
+
+    Attributes:
+        name: of the network; of the architecture at random weights.
+        column: the measure.
+        num_layers: with temporal kernels.
+        rank_correlation: Spearman's, of the measure and the layer's number: -1 falls with every layer, 1 rises with
+            every layer. Random weights: the mean over seeds. None: of fewer than three layers, or of equal values.
+        last_to_first: the mean over the last third of the layers over that of the first third; None where that is 0 or
+            a third of the layers is none.
+    """
+
+    name: str
+    column: str
+    num_layers: int
+    rank_correlation: float | None
+    last_to_first: float | None
+
+
+def trend(name: str, column: str, profiles: Sequence[Profile]) -> Trend:
+    """The trend of one network, or the mean over several seeds of it."""
+    series = [[row[column] for row in profile.layers] for profile in profiles]
+    third = len(series[0]) // 3
+    correlations = [
+        float(stats.spearmanr(range(len(values)), values).statistic)
+        for values in series
+        if len(values) > 2 and len(set(values)) > 1
+    ]
+    ends = [(statistics.fmean(values[-third:]), statistics.fmean(values[:third])) for values in series if third]
+    ratios = [last / first for last, first in ends if first]
+    return Trend(
+        name=name,
+        column=column,
+        num_layers=len(series[0]),
+        rank_correlation=statistics.fmean(correlations) if correlations else None,
+        last_to_first=statistics.fmean(ratios) if ratios else None,
+    )
+
+
 def write_profiles(
     out: str | Path,
     architectures: Sequence[Architecture],
@@ -81,6 +131,8 @@ def write_profiles(
     not_applicable: Mapping[str, str],
     command: str,
     versions: Mapping[str, str],
+    paper: Sequence[PaperFigure] = (),
+    missing: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html`` and ``results.json`` below ``out`` (made when missing).
 
@@ -90,6 +142,8 @@ def write_profiles(
         not_applicable: why there is nothing to look at, by model.
         command: the command line.
         versions: by package.
+        paper: figures of the paper to draw of these networks, by their models and weights.
+        missing: why weights that such a figure is of could not be had, by address.
 
     Returns:
         The path of the page.
@@ -97,8 +151,16 @@ def write_profiles(
     refuse_run(out)
     about = {"not_applicable": not_applicable, "command": command, "versions": versions}
     document = {"format": FORMAT, "architectures": [asdict(one) for one in architectures], **about}
+    panels = [
+        _panel(figure, architectures, missing or {}, not_applicable, number) for number, figure in enumerate(paper)
+    ]
+    if paper:
+        document["paper"] = [
+            asdict(panel.figure) | {"trends": [asdict(found) for found in panel.trends]} for panel in panels
+        ]
+        document["missing"] = dict(missing or {})
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    page = render_template(_TEMPLATE, _context(architectures) | about)
+    page = render_template(_TEMPLATE, _context(architectures) | about | {"panels": panels, "missing": missing or {}})
     write_files(out, {RESULTS: text.encode("utf-8", "replace"), PAGE: page})
     return Path(out) / PAGE
 
@@ -176,31 +238,106 @@ def _lines(architectures: Sequence[Architecture]) -> Iterator[list[_Line]]:
         yield [*own, control]
 
 
-def _depth_plot(lines: Sequence[_Line], column: str, axis: str, *, prefix: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Panel:
+    """A figure of the paper beside what is found; ``svg`` is empty where there is nothing to draw, ``absent`` says of
+    networks why they are not in it."""
+
+    figure: PaperFigure
+    lines: Sequence[_Line]
+    svg: str
+    trends: Sequence[Trend]
+    absent: Mapping[str, str]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The trends as text."""
+        return [
+            [
+                f"{found.name}, {self.figure.columns[found.column]}" if len(self.figure.columns) > 1 else found.name,
+                str(found.num_layers),
+                words.number(found.rank_correlation, "log ratio"),
+                words.number(found.last_to_first, "log ratio"),
+            ]
+            for found in self.trends
+        ]
+
+
+def _panel(
+    figure: PaperFigure,
+    architectures: Sequence[Architecture],
+    missing: Mapping[str, str],
+    not_applicable: Mapping[str, str],
+    number: int,
+) -> _Panel:
+    by_model = {one.model: one for one in architectures}
+    lines: list[_Line] = []
+    absent: dict[str, str] = {}
+    for color, (model, weights) in enumerate(figure.networks):
+        if model in not_applicable:
+            absent[weights] = not_applicable[model]
+            continue
+        for network in by_model[model].networks:
+            if network.weights == weights:
+                lines.append(
+                    _Line(color=color, name=network.name, weights=weights, is_control=False, profiles=[network])
+                )
+        if weights in missing:
+            absent[weights] = missing[weights]
+        controls = by_model[model].controls
+        lines.append(_Line(color=color, name=model, weights="random", is_control=True, profiles=controls))
+    trends = [
+        trend(line.name + (" (random)" if line.is_control else ""), column, line.profiles)
+        for line in lines
+        for column in figure.columns
+    ]
+    first, *_ = figure.columns
+    svg = _depth_plot(lines, first, figure.axis, prefix=f"paper-{number}", by_number=True) if lines else ""
+    return _Panel(figure=figure, lines=lines, svg=svg, trends=trends, absent=absent)
+
+
+def _depth_plot(lines: Sequence[_Line], column: str, axis: str, *, prefix: str, by_number: bool = False) -> str:
     """One measure over relative depth: 0 is the first layer, 1 the last, so that networks of any depth share the axis.
 
-    Controls are dashed, the mean over seeds, with their range.
+    Controls are dashed, the mean over seeds, with their range. What a measure is by its printed definition is dotted.
+
+    Args:
+        lines: the networks and controls.
+        column: of the layers' tables.
+        axis: words for it.
+        prefix: of the plot's ids.
+        by_number: over the number of the layer instead, as in the paper.
     """
     names = ", ".join(dict.fromkeys(line.name for line in lines))
     alt = f"Line plot: {axis} from the first to the last layer with temporal kernels of {names}; dashed: random weights"
+    if column in AS_PRINTED:
+        alt += "; dotted: by the definition as printed"
     with plots.drawing(2.7, prefix, alt) as (canvas, result):
         axes = canvas.add_subplot()
         for line in lines:
             color = plots.COLORS[line.color % len(plots.COLORS)]
-            depth = [layer / max(line.num_layers - 1, 1) for layer in range(line.num_layers)]
+            steps = 1 if by_number else max(line.num_layers - 1, 1)
+            depth = [(layer + by_number) / steps for layer in range(line.num_layers)]
+            style: dict[str, Any] = {"linewidth": 1.2, "linestyle": _DASHED}
+            if not line.is_control:
+                # Colours that come again do so with another marker.
+                marker = plots.MARKERS[(line.color + line.color // len(plots.COLORS)) % len(plots.MARKERS)]
+                style = {"linewidth": 1.6, "marker": marker, "markersize": 3.5, "markeredgewidth": 0}
+                if column in AS_PRINTED:
+                    printed = [row[AS_PRINTED[column]] for row in line.profiles[0].layers]
+                    axes.plot(depth, printed, color=color, linewidth=1.2, linestyle=_DOTTED)
             rows = zip(*(profile.layers for profile in line.profiles), strict=True)
             layers = [[row[column] for row in seeds] for seeds in rows]
-            style: dict[str, Any] = {"linewidth": 1.2, "linestyle": (0, (4, 3))}
-            if not line.is_control:
-                marker = plots.MARKERS[line.color % len(plots.MARKERS)]
-                style = {"linewidth": 1.6, "marker": marker, "markersize": 3.5, "markeredgewidth": 0}
             axes.fill_between(
                 depth, [min(seeds) for seeds in layers], [max(seeds) for seeds in layers], color=color, alpha=0.15, lw=0
             )
             axes.plot(depth, [statistics.fmean(seeds) for seeds in layers], color=color, **style)
-        axes.set_xlim(-0.03, 1.03)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-        axes.set_xlabel("first (0) to last (1) layer with temporal kernels")
+        if by_number:
+            axes.set_xlabel("layer with temporal kernels")
+        else:
+            axes.set_xlim(-0.03, 1.03)
+            axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+            axes.set_xlabel("first (0) to last (1) layer with temporal kernels")
         axes.set_ylim(bottom=0)
         axes.set_ylabel(axis)
         axes.tick_params(axis="y", labelcolor=plots.MUTED, labelsize=8.5)

@@ -20,9 +20,10 @@ from pvbias.plugins.bias_metrics import Asdt, SelfConvolution, add_config
 SPEC = ClipSpec(num_frames=4, sampling_rate=1, crop_size=8, test_crop_size=8, short_side=8)
 
 
-def measure(evaluator, *layers, delta=None):
+def measure(evaluator, *layers, delta=None, temporal="below"):
     cfg = get_cfg()
     add_config(cfg)
+    cfg.BIAS.SELF_CONVOLUTION_TEMPORAL = temporal
     if delta is not None:
         cfg.BIAS.SELF_CONVOLUTION_DELTA = delta
     module = layers[0] if len(layers) == 1 and not isinstance(layers[0], nn.Conv3d) else nn.Sequential(*layers)
@@ -114,6 +115,14 @@ def test_self_convolution_by_hand():
     assert row["temporal_channels"] == 3  # sc = 0 is below 0.5: all but the rising ones
     (row,) = measure(SelfConvolution, layer, delta=-2.0).tables["layers"]
     assert row["temporal_channels"] == 0
+    # As the definition is printed: 8 is above 0, -2 and 0 are not.
+    result = measure(SelfConvolution, layer, temporal="above")
+    (row,) = result.tables["layers"]
+    assert (row["temporal_channels"], row["static_channels"]) == (1, 3)  # the rising ones alone
+    assert row["temporal_kernel_share"] == pytest.approx(100 * 5 / 12)
+    assert "as the definition is printed" in model_figure(result, "temporal_channels").note
+    (row,) = measure(SelfConvolution, layer, delta=-2.0, temporal="above").tables["layers"]
+    assert row["temporal_channels"] == 3  # all but that of two alternating ones
 
 
 def test_half_of_the_kernels_is_not_more_than_half():
