@@ -12,7 +12,7 @@ on RGB.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -178,7 +178,7 @@ def space_to_depth(clip: Tensor) -> Tensor:
     return blocks.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(n, 8 * c, t // 2, h // 2, w // 2)
 
 
-def pool(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> Tensor:
+def pool(x: Tensor, kernel_size: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
     """Max pooling of ``(N, C, T, H, W)``, x >= 0, as the release pads: where a kernel is longer than its stride one
     zero at the end, and sizes rounded up."""
     padding = [

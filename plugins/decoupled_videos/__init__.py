@@ -50,6 +50,13 @@ def add_config(cfg: CfgNode) -> None:
     )
     declare(
         cfg,
+        "DECOUPLED.TRAJECTORIES",
+        "walk",
+        "How the pen follows a digit: along its strokes as one writes (walk), or by the paper's Algorithm 3 (greedy).",
+        one_of("walk", "greedy"),
+    )
+    declare(
+        cfg,
         "DECOUPLED.TRAIN_VIDEOS",
         10000,
         "Training videos. The digits, faces and places of one split are in no other.",

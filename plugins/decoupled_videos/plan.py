@@ -14,6 +14,8 @@ from pvbias.errors import ConfigError
 #: Their positions are the split numbers in the videos' seeds.
 SPLITS = ("train", "val", "test")
 LABELS = ("joint", "motion", "appearance")
+#: How the pen follows a digit: the cheapest walk over its skeleton, or the paper's greedy Algorithm 3.
+TRAJECTORIES = ("walk", "greedy")
 CONTEXTS = ("balanced", "in", "out", "train")
 
 

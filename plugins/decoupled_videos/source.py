@@ -23,7 +23,7 @@ from pvbias.registries import DATASET
 
 from .images import Pictures, faces, places
 from .mnist import Digits, load_digits
-from .plan import LABELS, Factors, Plan
+from .plan import LABELS, TRAJECTORIES, Factors, Plan
 from .rendering import Format, MovingImage
 
 logger = logging.getLogger(__name__)
@@ -123,26 +123,41 @@ class DecoupledVideos:
         format: of the videos.
         label: "joint" (appearance * M + motion), "motion" or "appearance".
         mnist_dir: DECOUPLED.MNIST_DIR; the trajectories are of its digits.
+        trajectories: how they follow the digits, one of TRAJECTORIES.
 
     Raises:
-        ConfigError: there is no such label.
+        ConfigError: there is no such label, or no such way.
     """
 
-    def __init__(self, name: str, scene: Scene, plan: Plan, format: Format, *, label: str, mnist_dir: str) -> None:
-        if label not in LABELS:
-            raise ConfigError(f"DECOUPLED.LABEL = {label!r} must be one of {', '.join(map(repr, LABELS))}.")
+    def __init__(
+        self,
+        name: str,
+        scene: Scene,
+        plan: Plan,
+        format: Format,
+        *,
+        label: str,
+        mnist_dir: str,
+        trajectories: str = "walk",
+    ) -> None:
+        for key, value, known in (("LABEL", label, LABELS), ("TRAJECTORIES", trajectories, TRAJECTORIES)):
+            if value not in known:
+                raise ConfigError(f"DECOUPLED.{key} = {value!r} must be one of {', '.join(map(repr, known))}.")
         self._scene = scene
         self._plan = plan
         self._format = format
         self._label = label
         self._mnist = (mnist_dir, plan.split)
+        self._trajectories = trajectories
         self._folder = f"{name}-{self._digest(name)}/{plan.split}"
 
     def _digest(self, name: str) -> str:
         """8 hexadecimal digits that differ where pixels or times do."""
         plan = self._plan
         tie = (plan.rho or "") if "train" in (plan.split, plan.context) else plan.context.replace("balanced", "")
-        parts = (ALGORITHM, name, plan.seed, plan.appearances, plan.motions, tie, self._format)
+        parts: tuple[object, ...] = (ALGORITHM, name, plan.seed, plan.appearances, plan.motions, tie, self._format)
+        if self._trajectories != "walk":  # what was there first keeps its names
+            parts += (self._trajectories,)
         identity = (*parts, _mnist_identity(self._mnist[0]), *self._scene.identity)
         return hashlib.sha256(repr(identity).encode(errors="surrogateescape")).hexdigest()[:8]
 
@@ -249,7 +264,7 @@ class DecoupledVideos:
         """The way of the moving image along digits of the number ``motion``, which are drawn."""
         digits = load_digits(*self._mnist)
         indices = tuple(_digit_of(digits, int(digit), rng) for digit in str(motion))
-        return self._format.corners(_pen(*self._mnist, indices, self._format.frames))
+        return self._format.corners(_pen(*self._mnist, indices, self._format.frames, self._trajectories))
 
 
 def _digit_of(digits: Digits, digit: int, rng: np.random.Generator) -> int:
@@ -259,22 +274,23 @@ def _digit_of(digits: Digits, digit: int, rng: np.random.Generator) -> int:
 
 
 @lru_cache(maxsize=_KEPT_PATHS)
-def _pen(mnist_dir: str, split: str, indices: tuple[int, ...], frames: int) -> np.ndarray:
+def _pen(mnist_dir: str, split: str, indices: tuple[int, ...], frames: int, trajectories: str) -> np.ndarray:
     """The pen's way along some digits, one after another: float32 ``(frames, 2)``, read-only."""
     from .trajectories import positions  # scikit-image takes its time to import
 
-    pen = positions([_path(mnist_dir, split, index) for index in indices], frames)
+    pen = positions([_path(mnist_dir, split, index, trajectories) for index in indices], frames)
     pen.setflags(write=False)
     return pen
 
 
 @lru_cache(maxsize=_KEPT_PATHS)
-def _path(mnist_dir: str, split: str, index: int) -> np.ndarray:
+def _path(mnist_dir: str, split: str, index: int, trajectories: str) -> np.ndarray:
     """The trajectory of a digit; the most of what making a video costs, hence kept."""
-    from .trajectories import digit_path
+    from .trajectories import digit_path, greedy_path
 
     digits = load_digits(mnist_dir, split)
-    return digit_path(digits.images[index], int(digits.labels[index]))
+    follow = greedy_path if trajectories == "greedy" else digit_path
+    return follow(digits.images[index], int(digits.labels[index]))
 
 
 def _mnist_identity(folder: str) -> list[tuple[str, int]]:
@@ -337,4 +353,5 @@ def _build(name: str, scene: Scene, cfg: CfgNode, split: str, *, motions: int, b
         Format.from_cfg(cfg, brush_share=brush_share),
         label=keys.LABEL,
         mnist_dir=keys.MNIST_DIR,
+        trajectories=keys.TRAJECTORIES,
     )

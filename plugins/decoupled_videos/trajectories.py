@@ -8,6 +8,8 @@ directions) are used here for all steps at once::
                                                +-- cheapest walk over pixels -> ends -> smoothed, equally spaced
     anchor + directions -> template points ----'
 
+:func:`greedy_path` is the paper's algorithm, as a control.
+
 The walk visits one pixel for each point of the template. It costs the squared distance of each pixel to its point and
 the squared difference of each step to the template's step (that is: from the principal direction), and is found by
 dynamic programming (Viterbi). Every sum is over whole numbers or elementwise, so that any machine gets the same path.
@@ -51,6 +53,8 @@ _ALIKE = 1.5
 _MISSED_COST, _MISSED, _LIFT_COST = 20.0, 3.0, 1.0
 #: Where a loop is filled the walk may also use every third pixel each way of the ink, at this cost for each.
 _GRID, _INSIDE_COST = 3, 3.0
+#: Steps of the greedy walk up to this long do not lift the pen: a skeleton has small gaps.
+_NEIGHBOURS = 3.0
 #: Points of a path.
 _PATH_POINTS = 64
 #: A step of a path longer than this many median steps is a jump with the pen up.
@@ -74,7 +78,42 @@ def digit_path(image: np.ndarray, digit: int) -> np.ndarray:
     Raises:
         DataError: the image is blank.
     """
-    strokes = _trace(image, digit).strokes
+    return _fitted(_trace(image, digit).strokes)
+
+
+def greedy_path(image: np.ndarray, digit: int) -> np.ndarray:
+    """The trajectory of the pen by the paper's Algorithm 3: the control of :func:`digit_path`, whose arguments, result
+    and errors these are.
+
+    It starts at the skeleton's pixel that is closest to the anchor. Each step goes to the remaining pixel that is
+    closest to where the pen would be one pixel further along the principal direction, until none remains. The paper
+    leaves open what "closest along p_i" is, how the directions are spread over the steps and which they are. Here they
+    are those of the digit's first form (:data:`.strokes.FORMS`), as if in one stroke, each for its share of the way;
+    where the next pixel is no neighbour, the pen is lifted. Ink, skeleton, smoothing and speed are those of
+    :func:`digit_path`, so that only the walk differs.
+    """
+    if not image.any():
+        raise DataError("The image of a digit to draw along is blank.")
+    pixels = _skeleton_pixels(_ink(_enlarged(image)[0], HOLES.get(digit))).astype(float)
+    form = FORMS[digit][0]
+    ways = np.array([direction for stroke in form for direction in stroke.directions])
+    ends = np.cumsum(_norm(ways))
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    pen = low + np.array(form[0].anchor) * (high - low)
+    walk: list[np.ndarray] = []
+    for share in np.arange(len(pixels)) / len(pixels):
+        if walk:
+            pen = pen + _unit(ways[np.searchsorted(ends, share * ends[-1], side="right")])
+        nearest = ((pixels - pen) ** 2).sum(axis=1).argmin()
+        pen = pixels[nearest]
+        walk.append(pen)
+        pixels = np.delete(pixels, nearest, axis=0)
+    lifted = np.flatnonzero(_steps(np.array(walk)) > _NEIGHBOURS) + 1
+    return _fitted([_smoothed(stroke) for stroke in np.split(np.array(walk), lifted)])
+
+
+def _fitted(strokes: Sequence[np.ndarray]) -> np.ndarray:
+    """The path of :func:`digit_path` along strokes ``(n, 2)``."""
     lengths = [_steps(stroke).sum() for stroke in strokes]
     spacing = max(sum(lengths) / (_PATH_POINTS - 1), 1e-6)
     points = np.concatenate(

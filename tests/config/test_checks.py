@@ -104,6 +104,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "DECOUPLED.FPS": (0.0,),
     "DECOUPLED.BRUSH_SIZE": (0,),
     "DECOUPLED.LABEL": ("shape",),
+    "DECOUPLED.TRAJECTORIES": ("straight",),
     "DECOUPLED.TRAIN_VIDEOS": (0,),
     "DECOUPLED.VAL_VIDEOS": (0,),
     "DECOUPLED.TEST_VIDEOS": (0,),

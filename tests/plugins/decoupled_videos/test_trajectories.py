@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from pvbias.errors import DataError
 from pvbias.plugins.decoupled_videos.mnist import load_digits
-from pvbias.plugins.decoupled_videos.trajectories import digit_path, pen_strokes, positions
+from pvbias.plugins.decoupled_videos.trajectories import digit_path, greedy_path, pen_strokes, positions
 
 
 def arc(x, y, width, height, start, end, points=24):
@@ -248,3 +248,26 @@ def test_motions_of_mnist_tell_the_digit_and_reversed_ones_do_not():
     forward, backward = nearest_class(str(Path(os.environ["PVBIAS_REAL_DATA"]) / "mnist"), 40)
     assert forward > 0.9
     assert backward < 0.25
+
+
+def test_the_greedy_control_follows_a_line_as_the_walk_does():
+    """An upright 1 from the top, and a 7: along to the right, then down."""
+    down = greedy_path(write([[(0.5, 0), (0.5, 1)]]), 1)
+    assert np.ptp(down[:, 0]) < 0.03
+    assert (np.diff(down[:, 1]) > 0).all()
+    seven = write([[(0, 0), (0.7, 0), (0.3, 1)]])
+    apart = np.hypot(*(positions([greedy_path(seven, 7)], 40) - positions([digit_path(seven, 7)], 40)).T)
+    assert apart.mean() < 0.1
+
+
+def test_the_greedy_control_draws_all_of_the_skeleton_and_jumps_where_the_walk_goes_on():
+    """A 4 of two strokes is one line for it: it jumps to what it has left out, and the walk lifts the pen once."""
+    four = write([[(0.1, 0), (0, 0.6), (0.7, 0.6)], [(0.55, 0), (0.5, 1)]])
+    drawn, written = greedy_path(four, 4), digit_path(four, 4)
+    away = np.hypot(*(written[:, None] - drawn[None]).transpose(2, 0, 1)).min(axis=1)
+    assert away.max() < 0.1
+    assert jumps(drawn) >= 1
+    assert drawn.dtype == np.float32
+    np.testing.assert_array_equal(greedy_path(four.copy(), 4), drawn)
+    with pytest.raises(DataError, match="blank"):
+        greedy_path(np.zeros((28, 28), np.uint8), 3)
