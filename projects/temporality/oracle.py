@@ -126,11 +126,11 @@ if "brush_oracle" not in MODEL_FAMILY:
     MODEL_FAMILY.register(ModelFamily(add_config=lambda cfg: None, configure=configure), name="brush_oracle")
 
 
-def table(runs: dict[str, list[RunResults]]) -> str:
+def table(runs: dict[str, list[RunResults]], seeds: Sequence[int]) -> str:
     """The figures of each label, a row for each seed."""
     lines = [f"| label | seed | {' | '.join(title for title, *_ in COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for label, found in runs.items():
-        for seed, run in enumerate(found):
+        for seed, run in zip(seeds, found, strict=True):
             figures = [find_figure(run, *where, levels=("clip",)) for _, *where in COLUMNS]
             cells = [
                 f"{figure.value:.6f} nats" if figure.unit == "nats" else f"{figure.value:.1f} %" for figure in figures
@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for label in arguments.labels
     }
     if not arguments.dry_run:
-        text = table(runs)
+        text = table(runs, arguments.seeds)
         (arguments.out / "oracle.md").write_text(text + "\n", encoding="utf-8")
         print(text)
     return 0

@@ -2,6 +2,9 @@
 
 python projects/temporality/study.py table1 --out runs/temporality --seeds 0 1 2
 python projects/temporality/study.py table1 truth table2 profiles context --out runs/temporality --jobs 2
+python projects/temporality/study.py table1 --size long --out runs/temporality_long --jobs 2
+
+Each size needs a folder of its own: the names of its runs do not say it.
 
 A run whose results are there is not repeated, so an interrupted study goes on where it was. `--dry-run` prints the
 commands of the runs that are missing, one a line, for whoever wants to give them to a cluster. Runs that start from the
@@ -35,6 +38,9 @@ PLACES_EVALUATORS = (*WEIGHTS_EVALUATORS, "factor_errors")
 #: Table 2 at the small size: of the network that has learnt motions over places, and of those that start from it.
 MOTION_SCHEDULE = ("SOLVER.MAX_EPOCH", "0.9", "SOLVER.WARMUP_EPOCHS", "0.06")
 GRID_SCHEDULE = ("SOLVER.MAX_EPOCH", "0.6", "SOLVER.WARMUP_EPOCHS", "0.06")
+#: At the long size: of Table 1's footprints, which are learnt sooner than videos, and of the start of Table 2's cells.
+FOOTPRINT_SCHEDULE = ("SOLVER.MAX_EPOCH", "1.25")
+BOTH_SCHEDULE = ("SOLVER.MAX_EPOCH", "0.5")
 
 #: Paper, Table 1 (percent) and Table 2 (appearance x motion classes -> accuracy).
 PAPER_ERRORS = {"joint": (2.49, 0.11, 0.03), "footprint": (1.89, 2.13, 0.04)}
@@ -60,7 +66,7 @@ class Trainings:
 
     Attributes:
         study: where the runs are, and how they are made.
-        size: "small" or "paper", the configuration.
+        size: "small", "long" or "paper", the configuration.
         seeds: of the trainings.
     """
 
@@ -110,6 +116,8 @@ def brush(trainings: Trainings, *ways: str) -> list[list[RunResults]]:
     groups = []
     for way in ways:
         label, evaluators, overrides = options[way]
+        if (way, trainings.size) == ("footprint", "long"):
+            overrides += FOOTPRINT_SCHEDULE
         groups.append(trainings.runs(f"brush_{way}", "DECOUPLED.LABEL", label, *evaluating(evaluators), *overrides))
     return trainings.finish(*groups)
 
@@ -117,18 +125,29 @@ def brush(trainings: Trainings, *ways: str) -> list[list[RunResults]]:
 def places(trainings: Trainings, *sizes: tuple[int, int]) -> list[list[RunResults]]:
     """P+F+M_x_y with joint labels for each (x, y).
 
-    At the small size all of them start from one network, which has learnt the motions of the largest: on BrushMNIST,
-    then over places that say nothing of them. From random weights such short trainings learn no motion over places.
+    From random weights short trainings learn no motion over places. So all cells start from one network that knows the
+    places and the motions of the largest:
+
+    - small: from BrushMNIST's motions, it has learnt the motions over places that say nothing of them.
+    - long: from BrushMNIST's joint labels, it has learnt both factors at once, with a head and the same weight for
+      each, which favours neither. Its first head has the joint classes and is not trained, so that no cell begins with
+      a head that has been.
     """
     start, measured = "", evaluating(PLACES_EVALUATORS)
-    if trainings.size == "small":
-        brush(trainings, "motion")
-        most = [str(max(counts)) for counts in zip(*sizes, strict=True)]
-        start = "_".join(["pfm_motion", *most])
-        overrides = ("DECOUPLED.PLACES", most[0], "DECOUPLED.MOTIONS", most[1], "DECOUPLED.LABEL", "motion")
-        overrides += ("BIAS.ENABLE", "False", *MOTION_SCHEDULE)
-        trainings.finish(trainings.runs(start, *overrides, places=True, start="brush_motion"))
-        measured += (*GRID_SCHEDULE, "DECOUPLED.TEST_VIDEOS", "500")  # of many classifiers, each in four variants
+    if trainings.size != "paper":
+        x, y = (str(max(counts)) for counts in zip(*sizes, strict=True))
+        overrides = ("DECOUPLED.PLACES", x, "DECOUPLED.MOTIONS", y, "BIAS.ENABLE", "False")
+        if trainings.size == "small":
+            brush(trainings, "motion")
+            before, start, schedule = "brush_motion", f"pfm_motion_{x}_{y}", GRID_SCHEDULE
+            overrides += ("DECOUPLED.LABEL", "motion", *MOTION_SCHEDULE)
+        else:
+            brush(trainings, "joint")
+            before, start, schedule = "brush_joint", f"pfm_both_{x}_{y}", ()
+            overrides += ("MODEL.EXTRA_HEADS", f"[appearance={x}, motion={y}]", *BOTH_SCHEDULE)
+            overrides += ("OBJECTIVE.NAME", "[CrossEntropy, AttributeHeads]", "OBJECTIVE.WEIGHTS", "[0.0, 1.0]")
+        trainings.finish(trainings.runs(start, *overrides, places=True, start=before))
+        measured += (*schedule, "DECOUPLED.TEST_VIDEOS", "500")  # of many classifiers, each in four variants
     return trainings.finish(
         *(
             trainings.runs(
@@ -323,7 +342,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=[*PARTS, "table2"])
-    parser.add_argument("--size", choices=["small", "paper"], default="small", help="two CPU cores, or a GPU")
+    parser.add_argument(
+        "--size",
+        choices=["small", "long", "paper"],
+        default="small",
+        help="minutes or hours of two CPU cores, or a GPU",
+    )
     parser.add_argument("--appearances", type=int, nargs="+", default=[2, 16], help="rows of Table 2")
     parser.add_argument("--motions", type=int, nargs="+", default=[2, 16], help="columns of Table 2")
     add_arguments(parser, out="runs/temporality", seeds=(0, 1, 2))

@@ -23,27 +23,30 @@ def study():
     return script(PROJECT / "study.py")
 
 
-@pytest.mark.parametrize("size", ["small", "paper"])
+@pytest.mark.parametrize("size", ["small", "long", "paper"])
 def test_every_run_is_a_valid_configuration(study, size, tmp_path, capsys):
     parts = ["table1", "truth", "table2", "profiles", "context"]
     classes = planned(study, parts, size, tmp_path, capsys)
     assert not any(tmp_path.iterdir())
     assert classes["brush_joint_seed0"] == classes["brush_random_seed1"] == 100
     assert classes["brush_motion_seed0"] == classes["context_from_scratch_seed1"] == 10
-    # At the small size they start from weights that are not there yet.
+    # But for the paper's size they start from weights that are not there yet.
     assert any(name.startswith("pfm") for name in classes) == (size == "paper")
     made_up_start(tmp_path, "brush_motion_seed0")
+    made_up_start(tmp_path, "brush_joint_seed0")
     classes = planned(study, ["table2", "context"], size, tmp_path, capsys)
     assert classes["context_free_seed0"] == 10
     assert {"context_from_scratch_seed1", "context_from_brush_motion_seed0"} <= classes.keys()
     assert "context_from_context_free_seed0" not in classes
     starts = {name for name in classes if name.startswith("pfm") and name not in GRID}
-    assert starts == ({"pfm_motion_16_16_seed0"} if size == "small" else set())
-    if size == "small":
-        assert classes["pfm_motion_16_16_seed0"] == 16
-        made_up_start(tmp_path, "pfm_motion_16_16_seed0")
+    start = {"small": "pfm_motion_16_16_seed0", "long": "pfm_both_16_16_seed0"}.get(size)
+    assert starts == ({start} if start else set())
+    if start:
+        # What is not trained in the start of the long size has the joint classes: no cell begins with a trained head.
+        assert classes[start] == {"small": 16, "long": 256}[size]
+        made_up_start(tmp_path, start)
         classes = planned(study, ["table2"], size, tmp_path, capsys)
-    assert GRID - classes.keys() == ({name for name in GRID if "seed1" in name} if size == "small" else set())
+    assert GRID - classes.keys() == ({name for name in GRID if "seed1" in name} if start else set())
     assert classes["pfm_16_2_seed0"] == 32
 
 

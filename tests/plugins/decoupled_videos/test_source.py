@@ -376,3 +376,14 @@ def test_real_pictures():
         assert source.class_names[100].startswith("coast + ")
         seen[split] = {frames_of(source, index, [0.0]).tobytes() for index in range(20)}
     assert len(set.union(*seen.values())) == 60
+
+
+def test_the_greedy_control_has_the_same_digits_under_other_names():
+    walked, greedy = (source_of("brush_mnist", TRAJECTORIES=way) for way in ("walk", "greedy"))
+    assert [record.label for record in greedy.records] == [record.label for record in walked.records]
+    assert greedy.records[0].name != walked.records[0].name
+    assert walked.records[0].name == source_of("brush_mnist").records[0].name
+    frames = [[frames_of(source, index) for index in range(10)] for source in (walked, greedy)]
+    assert any(not np.array_equal(*pair) for pair in zip(*frames, strict=True))
+    for one, other in zip(*frames, strict=True):
+        assert np.array_equal(np.sort(one.reshape(12, -1)), np.sort(other.reshape(12, -1))), "the same brush"
