@@ -6,6 +6,7 @@ from pvbias.config.keys import Effect, declare, one_of
 
 from . import report
 from .distilled import DatasetBias, DistilledDynamicScore
+from .frame_probe import FrameProbe
 from .kernel_measures import Asdt, SelfConvolution, asdt, relative_asdt, self_convolution, temporal_channels
 from .metrics import (
     AgreementMetric,
@@ -28,6 +29,7 @@ __all__ = [
     "DistilledDynamicScore",
     "DynamicScore",
     "DynamicScoreMetric",
+    "FrameProbe",
     "LogRatioMetric",
     "ModulatedAccuracy",
     "SelfConvolution",

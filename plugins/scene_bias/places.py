@@ -14,11 +14,10 @@ from pvbias.data import Views
 from pvbias.data.annotations import read_class_names
 from pvbias.data.annotations.text import read_text
 from pvbias.engine import Step, classification
-from pvbias.engine.seeding import generators_kept, seed_everything
 from pvbias.errors import ConfigError, DataError
 from pvbias.evaluation import Accuracy, VideoViews
 from pvbias.models import Outputs, Recognizer
-from pvbias.registries import STUDENT
+from pvbias.models.student import student_recognizer
 from pvbias.runtime import Settings
 from pvbias.storage import expand
 from pvbias.zoo.students import trained_student
@@ -115,7 +114,7 @@ def fitted_classifier(cfg: CfgNode, recognizer: Recognizer, context: Context) ->
     training = still_images(options.PLACES_DIR, "train")
     places = training.class_names
     own = still_cfg(cfg, len(places))
-    network = image_recognizer(own, recognizer, len(places))
+    network = student_recognizer(own, recognizer.clip_spec, len(places))
     context = Context(own, context.settings)
     context.fit(
         network,
@@ -154,14 +153,3 @@ def still_cfg(cfg: CfgNode, num_classes: int) -> CfgNode:
     own.MODEL.NUM_CLASSES = num_classes
     own.TEST.NUM_ENSEMBLE_VIEWS = own.TEST.NUM_SPATIAL_CROPS = own.STUDENT.NUM_FRAMES = 1
     return own
-
-
-def image_recognizer(cfg: CfgNode, recognizer: Recognizer, num_classes: int) -> Recognizer:
-    """The image network STUDENT.NAME as a recognizer of the same clips, which normalises by itself; its weights start
-    the same whatever came before."""
-    with generators_kept():
-        seed_everything(cfg.RNG_SEED)
-        student = STUDENT.get(cfg.STUDENT.NAME)(cfg, num_classes)
-    head = getattr(student, "head_name", "")
-    clip_spec = recognizer.clip_spec.replace(mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Recognizer(student, clip_spec=clip_spec, head=f"classifier.{head}" if head else "", num_classes=num_classes)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from pvbias.clips import ORIGINAL
 from pvbias.context import Context
 from pvbias.data import field_of
 from pvbias.errors import ConfigError
-from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
+from pvbias.evaluation import Evaluator, Figure, Result
 from pvbias.evaluation.statistics import difference_figure, mean_figures
-from pvbias.features.logistic import fit_penalized
-from pvbias.models import EMBEDDING, Outputs, Recognizer
-from pvbias.needs import Needs
+from pvbias.features.embedding import embeddings
+from pvbias.features.logistic import PENALTIES, fit_penalized
+from pvbias.models import Recognizer
+from pvbias.models.student import student_recognizer
 from pvbias.registries import EVALUATOR
 
-from .places import image_recognizer, still_cfg
+from .places import still_cfg
 from .stills import PLACE, StillImages, still_images
 
 #: Variants of the accuracy.
 RECOGNIZER, IMAGE_NETWORK = "recognizer", "image network"
-
-#: Inverse penalties of the probe to choose from.
-_PENALTIES = tuple(10.0**power for power in range(-6, 3))
 
 
 @EVALUATOR.register(name="scene_probe")
@@ -57,9 +53,14 @@ class SceneProbe(Evaluator):
         places = parts[0].class_names
         # Unlabelled: the recognizer's classes are others.
         own = still_cfg(self.cfg, len(places))
-        networks = {RECOGNIZER: self.recognizer, IMAGE_NETWORK: image_recognizer(own, self.recognizer, len(places))}
+        networks = {
+            RECOGNIZER: self.recognizer,
+            IMAGE_NETWORK: student_recognizer(own, self.recognizer.clip_spec, len(places)),
+        }
         still = Context(own, context.settings)
-        self.stills = {name: [embeddings(still, network, part) for part in parts] for name, network in networks.items()}
+        self.stills = {
+            name: [features_of(still, network, part) for part in parts] for name, network in networks.items()
+        }
         self.num_places = len(places)
 
     def evaluate(self) -> Result:
@@ -67,7 +68,7 @@ class SceneProbe(Evaluator):
         figures, rows, credits = [], [], {}
         for name, parts in self.stills.items():
             (training, labels), (tested, _) = parts
-            probe, c = fit_penalized(training, labels, self.num_places, penalties=_PENALTIES, seed=self.cfg.RNG_SEED)
+            probe, c = fit_penalized(training, labels, self.num_places, penalties=PENALTIES, seed=self.cfg.RNG_SEED)
             right = [probe.scores(features).argmax(1) == truth for features, truth in parts]
             credits[name] = right[1].astype(np.float64)
             words = f"linear probe, C = {c:g}" + ("" if probe.converged else ", NOT CONVERGED")
@@ -96,21 +97,7 @@ class SceneProbe(Evaluator):
         return Result(figures=figures, tables={"probes": rows})
 
 
-class _Embeddings(Evaluator):
-    """Keeps the embedding of each video, the mean over its views."""
-
-    needs = Needs(modulations=(ORIGINAL,), features=(EMBEDDING,))
-
-    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
-        """Keep it."""
-        self.rows[video.index] = outputs[ORIGINAL].features[EMBEDDING].mean(0).numpy()
-
-    def evaluate(self) -> Result:
-        """Nothing: the rows are read where they are wanted."""
-        return Result()
-
-
-def embeddings(context: Context, network: Recognizer, stills: StillImages) -> tuple[np.ndarray, np.ndarray]:
+def features_of(context: Context, network: Recognizer, stills: StillImages) -> tuple[np.ndarray, np.ndarray]:
     """The embeddings of still clips, float32 ``(n, D)``, and their places, int64 ``(n,)``; in the main process, none in
     the others. An image that cannot be read is left out.
 
@@ -118,11 +105,10 @@ def embeddings(context: Context, network: Recognizer, stills: StillImages) -> tu
         ConfigError: the network has no embedding.
         DataError: too many images are bad.
     """
-    kept = _Embeddings(context.cfg, network, ())
-    context.measure(network, stills, {"embeddings": kept}, progress=False)
-    if not kept.rows:
+    found = embeddings(context, network, stills)
+    if not found:
         return np.empty((0, 0), np.float32), np.empty(0, np.int64)
     numbers = {place: number for number, place in enumerate(stills.class_names)}
     attributes = field_of(stills.records, "attributes")
-    places = [numbers[str(attributes[index][PLACE])] for index in kept.rows]
-    return np.stack(list(kept.rows.values())), np.array(places, np.int64)
+    places = [numbers[str(attributes[index][PLACE])] for index in found]
+    return np.concatenate([*found.values()]), np.array(places, np.int64)

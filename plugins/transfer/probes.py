@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pvbias.features.logistic import fit_penalized, held_out_part
+from pvbias.features.logistic import PENALTIES, fit_penalized, held_out_part
 
 from .attention import AttentivePooler
 
@@ -60,7 +60,7 @@ class LogisticProbe:
             is said in the description, and warned of.
     """
 
-    penalties: tuple[float, ...] = tuple(10.0**power for power in range(-6, 3))
+    penalties: tuple[float, ...] = PENALTIES
 
     def fit(
         self, features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int, groups: np.ndarray | None = None

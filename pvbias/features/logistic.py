@@ -16,6 +16,9 @@ _ROUGH, _FINE = 1e-4, 1e-5
 
 _MAX_ITERATIONS = 1000
 
+#: Inverse strengths C of the penalty to choose from.
+PENALTIES = tuple(10.0**power for power in range(-6, 3))
+
 #: Penalties that are tried after the best one so far, without a better one, before the search is over.
 _PATIENCE = 3
 

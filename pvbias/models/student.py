@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
+import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from ..clips import ClipSpec
 from ..errors import ConfigError
 from ..registries import STUDENT
 from .outputs import Outputs
+from .recognizer import Recognizer
 
 
 @runtime_checkable
@@ -43,6 +46,31 @@ def build_student(cfg: CfgNode, num_classes: int) -> nn.Module:
             "(pvbias.models.Student), as a SpatialStudent has them."
         )
     return cast(nn.Module, student)
+
+
+def student_recognizer(cfg: CfgNode, clip_spec: ClipSpec, num_classes: int) -> Recognizer:
+    """The student of ``STUDENT`` as a recognizer of the same clips, which normalises by itself; where the student has
+    features, with its embedding.
+
+    Its random weights, where it starts from such, depend on ``RNG_SEED`` alone, and no other draw on them.
+
+    Args:
+        cfg: completed configuration.
+        clip_spec: of the clips that it is shown.
+        num_classes: K.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(cfg.RNG_SEED)
+        student = STUDENT.get(cfg.STUDENT.NAME)(cfg, num_classes)
+    head = ""
+    if isinstance(student, Student):
+        head = next(name for name, module in student.named_modules() if module is student.head)  # type: ignore[attr-defined]
+    clip_spec = clip_spec.replace(mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Recognizer(student, clip_spec=clip_spec, head=head, num_classes=num_classes)
 
 
 def embedding_width(student: nn.Module) -> int:

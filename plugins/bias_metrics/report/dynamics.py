@@ -10,11 +10,16 @@ from pvbias.report.figures import measured_metrics, result_of
 from pvbias.report.section import differences_lead, figure_content
 from pvbias.report.tables import text_table, title_for
 
-from .headlines import DATASET_BIAS, DISTILLED_SCORE, DYNAMICS
+from .headlines import DATASET_BIAS, DISTILLED_SCORE, DYNAMICS, REPRESENTATION_BIAS
 from .interpretation import SLIGHT
 
 #: Those that train a student, with their names in words.
 _STUDENTS = {"dynamic_score_distill": "dynamic score, distilled", "dataset_bias": "dataset bias"}
+
+_PROBE_TABLES = {
+    "frame_probe_classes": "Classes: what a single frame tells",
+    "frame_probe": "Linear probe of single frames",
+}
 
 
 def _dynamics(runs: Sequence[RunResults]) -> Content | None:
@@ -32,7 +37,7 @@ def _dynamics(runs: Sequence[RunResults]) -> Content | None:
     if content is None:
         return None
     measured = measured_metrics(runs)
-    if DATASET_BIAS in measured:
+    if DATASET_BIAS in measured or REPRESENTATION_BIAS in measured:
         content.title = "Dynamic score and dataset bias"
     student = (
         ", and how far they are from what the best student of single frames says of the same clips"
@@ -48,6 +53,11 @@ def _dynamics(runs: Sequence[RunResults]) -> Content | None:
         for evaluator, title in _STUDENTS.items()
         for run in runs
         if (rows := result_of(run, evaluator).tables.get("student_training"))
+    ] + [
+        text_table(title_for(title, run, runs), rows)
+        for name, title in _PROBE_TABLES.items()
+        for run in runs
+        if (rows := result_of(run, "frame_probe").tables.get(name))
     ]
     return content
 
@@ -61,6 +71,7 @@ REPORT_SECTION.register(
             "dynamic_score_distill": _STUDENTS["dynamic_score_distill"],
             "dynamic_score": "dynamic score",
             "dataset_bias": _STUDENTS["dataset_bias"],
+            "frame_probe": "linear probe of single frames",
         },
     ),
     name=DYNAMICS,

@@ -153,6 +153,33 @@ DATASET_BIAS = Metric(
 
 STUDENT_TOP1 = Metric(title="top-1 accuracy of the student of single frames", section=DYNAMICS)
 
+FRAME_TOP1 = Metric(title="top-1 accuracy of a linear probe of single frames", section=DYNAMICS)
+
+REPRESENTATION_BIAS = Metric(
+    title="representation bias",
+    headlines=(Headline(title="representation bias"),),
+    place=410,
+    section=DYNAMICS,
+    glossary={
+        "Representation bias": (
+            "ln(accuracy ÷ chance) of a linear classifier that sees one frame as an image network describes it, in "
+            "nats. It says something of the videos, and nothing of the model. 0: a frame tells nothing. The logarithm "
+            "of the number of classes: it gives every label away (Li, Li and Vasconcelos, “RESOUND”, ECCV 2018)."
+        ),
+    },
+)
+
+STATIC_INFORMATION = Metric(
+    title="information of a frame on the label",
+    section=DYNAMICS,
+    glossary={
+        "Information of a frame": (
+            "How much more probable a label is to the same classifier than by the classes' frequencies alone, mean of "
+            "the logarithm, in nats. As much as this classifier can use; 0 or below: nothing."
+        ),
+    },
+)
+
 for _name, _metric in {
     "modulated_accuracy/top1": TOP1,
     "modulated_accuracy/top5": TOP5,
@@ -163,6 +190,9 @@ for _name, _metric in {
     "dynamic_score_distill/agreement": AGREEMENT,
     "dataset_bias/dataset_bias": DATASET_BIAS,
     "dataset_bias/student_top1": STUDENT_TOP1,
+    "frame_probe/frame_top1": FRAME_TOP1,
+    "frame_probe/representation_bias": REPRESENTATION_BIAS,
+    "frame_probe/static_information": STATIC_INFORMATION,
 }.items():
     METRIC.register(_metric, name=_name)
 

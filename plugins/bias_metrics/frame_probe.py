@@ -1,0 +1,206 @@
+"""Linear probe of an image network on single frames: how much static appearance says of the labels (RESOUND)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+
+from pvbias.clips import ORIGINAL
+from pvbias.context import Context
+from pvbias.data import count_classes, field_of
+from pvbias.errors import DataError
+from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
+from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level, scores_by_level, top_k_credit
+from pvbias.evaluation.statistics import mean_figures, paired_difference, proportion_interval
+from pvbias.features.embedding import embeddings
+from pvbias.features.logistic import PENALTIES, LinearClassifier, fit_penalized
+from pvbias.models import EMBEDDING, Outputs
+from pvbias.models.student import student_recognizer
+from pvbias.needs import Needs
+from pvbias.registries import EVALUATOR
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """One video.
+
+    Attributes:
+        label: class index; -1: none.
+        features: of the middle frame of each view, float32 ``(V, D)``.
+        credit: the recognizer's, video level, in [0, 1].
+    """
+
+    label: int
+    features: np.ndarray
+    credit: float
+
+
+@EVALUATOR.register(name="frame_probe")
+class FrameProbe(Evaluator):
+    """How well a linear classifier of single frames' features names the class, against chance (as RESOUND does).
+
+    The features are those of an image network, ``STUDENT.NAME`` with ``STUDENT.CHECKPOINT_FILE_PATH`` (``imagenet``),
+    of the frame in the middle of each view; the classifier is a logistic regression on the views of the training
+    videos, its penalty chosen on a fifth of these videos. Nothing else is trained: a cheaper sibling of
+    ``dataset_bias``, and as good as the features. It is a figure of the videos, and of no model; beside it the model's
+    own accuracy tells which classes need more than a frame.
+
+    - ``frame_top1``: accuracy; video level is of the probabilities averaged over the views.
+    - ``representation_bias``: ln(accuracy / chance) with chance 1 / K (Li, Li and Vasconcelos, *RESOUND: Towards Action
+      Recognition without Representation Bias*, ECCV 2018): 0 where frames tell nothing, ln K where they tell all.
+    - ``static_information``, nats: the mean over videos of ``ln q(y | frame) - ln p(y)``, with p the frequencies of the
+      training labels: what a frame says of the label, as far as this classifier can use it. A lower bound; below 0
+      where the classifier is surer than it may be.
+
+    Tables: ``frame_probe_classes``: for each class the probe's accuracy with its interval, the model's, whether a frame
+    tells the class (interval above chance), and whether it ``needs_motion``: the model is right more often than the
+    probe, by more than which videos were drawn. ``frame_probe``: how the probe was fitted.
+
+    Videos without a label, or of a class that no training video has, are left out and counted in the notes.
+    """
+
+    needs = Needs(modulations=(ORIGINAL,), splits=("train",))
+
+    def prepare(self, context: Context) -> None:
+        """Compute the features of the training videos' frames.
+
+        Raises:
+            DataError: there are no training videos, or none has a label.
+        """
+        self.settings = context.settings
+        try:
+            videos = context.source("train")
+        except DataError as error:
+            raise DataError(
+                f"frame_probe fits a classifier of frames, and its training videos cannot be had: {error} Name them in "
+                "DATA.TRAIN_SPLIT (`pvbias measure --train-data`), or leave frame_probe out of BIAS.EVALUATORS."
+            ) from error
+        own = self.cfg.clone()
+        own.defrost()
+        own.MODEL.NUM_CLASSES = self.num_classes = count_classes(videos)
+        own.STUDENT.NUM_FRAMES = 1
+        self.network = student_recognizer(own, self.recognizer.clip_spec, self.num_classes)
+        found = embeddings(Context(own, context.settings), self.network, videos)
+        listed = field_of(videos.records, "label")
+        labelled = [(number, listed[number]) for number in found if listed[number] is not None]
+        if found and not labelled:
+            raise DataError(f"frame_probe: no video of {videos.description} has a label to learn from.")
+        self.training = np.concatenate([found[number] for number, _ in labelled] or [np.empty((0, 0), np.float32)])
+        views = np.array([len(found[number]) for number, _ in labelled], np.int64)
+        self.labels = np.repeat(np.array([label for _, label in labelled], np.int64), views)
+        self.groups = np.repeat(np.array([number for number, _ in labelled], np.int64), views)
+
+    @torch.inference_mode()
+    def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
+        """See :meth:`Evaluator.process`."""
+        if video.label is None:
+            self.rows[video.index] = None
+            return
+        with self.settings.autocast():
+            features = [
+                self.network.outputs(self.settings.clips(part), (EMBEDDING,)).features[EMBEDDING].float().cpu()
+                for part in video.clips.split(self.cfg.TEST.BATCH_SIZE)
+            ]
+        scores = scores_by_level(outputs[ORIGINAL].logits)["video"]
+        credit = float(top_k_credit(scores, video.label, 1)[0])
+        self.rows[video.index] = ProbeRow(video.label, torch.cat(features).numpy(), credit)
+
+    def evaluate(self) -> Result:
+        """See :meth:`Evaluator.evaluate`."""
+        probe, c = fit_penalized(
+            self.training,
+            self.labels,
+            self.num_classes,
+            penalties=PENALTIES,
+            seed=self.cfg.RNG_SEED,
+            groups=self.groups,
+        )
+        prior = np.bincount(self.labels, minlength=self.num_classes) / len(self.labels)
+        known, labels, credits, columns = np.flatnonzero(prior), [], [], []
+        row: ProbeRow | None
+        for row in self.rows.values():
+            if row is not None and row.label in known:
+                labels.append(row.label)
+                credits.append(row.credit)
+                columns.append(_scores(probe, row, float(np.log(prior[row.label]))))
+        left_out = len(self.rows) - len(labels)
+        if not labels:
+            return Result(not_applicable=f"None of the {left_out} videos has a label of a training video.")
+        note = f"linear probe, C = {c:g}" + ("" if probe.converged else ", NOT CONVERGED")
+        note += f"; {left_out} videos without a label of a training video are left out" if left_out else ""
+        templates = [
+            Figure(name=name, value=None, unit=unit, level=level, note=note)
+            for level in LEVELS
+            for name, unit in (("frame_top1", "%"), ("static_information", "nats"))
+        ]
+        figures = mean_figures(templates, np.array(columns), **self.bootstrap)
+        figures += [self._bias(figure) for figure in figures if figure.name == "frame_top1"]
+        video_level = np.array(columns)[:, 2 * LEVELS.index("video")]
+        tables = {
+            "frame_probe_classes": self._classes(np.array(labels), video_level, np.array(credits)),
+            "frame_probe": [self._fit(probe, c)],
+        }
+        return Result(figures=figures, tables=tables)
+
+    def _bias(self, accuracy: Figure) -> Figure:
+        """ln(accuracy / chance), with the ends of the accuracy's interval."""
+        assert accuracy.value is not None
+        figure = replace(accuracy, name="representation_bias", unit="nats", value=None, interval=None, values=None)
+        if accuracy.value == 0:
+            return replace(figure, note="undefined: the accuracy is 0")
+        value, *ends = (
+            math.log(each * self.num_classes / 100) if each else -math.inf
+            for each in (accuracy.value, *(accuracy.interval or ()))
+        )
+        return replace(figure, value=value, interval=(ends[0], ends[1]) if ends else None)
+
+    def _classes(self, labels: np.ndarray, probe: np.ndarray, model: np.ndarray) -> list[dict[str, Any]]:
+        """A row for each class, the one that frames tell least first."""
+        rows = []
+        for label in np.unique(labels).tolist():
+            own, others = probe[labels == label], model[labels == label]
+            low, high = proportion_interval(own) or (0.0, 1.0)
+            gained = paired_difference(own, others, proportion=True, **self.bootstrap).interval
+            rows.append(
+                {
+                    "class": self.class_name(label),
+                    "videos": len(own),
+                    "frame_top1": 100 * float(own.mean()),
+                    "low": 100 * low,
+                    "high": 100 * high,
+                    "model_top1": 100 * float(others.mean()),
+                    "told_by_a_frame": low > 1 / self.num_classes,
+                    "needs_motion": gained is not None and gained[0] > 0,
+                }
+            )
+        return sorted(rows, key=lambda row: (row["frame_top1"] - row["model_top1"], row["class"]))
+
+    def _fit(self, probe: LinearClassifier, c: float) -> dict[str, Any]:
+        right = probe.scores(self.training).argmax(1) == self.labels
+        return {
+            "network": self.cfg.STUDENT.NAME,
+            "weights": self.cfg.STUDENT.CHECKPOINT_FILE_PATH or "random",
+            "training_videos": len(np.unique(self.groups)),
+            "frames": len(self.training),
+            "features": self.training.shape[1],
+            "penalty": c,
+            "top1_training": 100 * float(right.mean()),
+            "chance": 100 / self.num_classes,
+            "converged": probe.converged,
+        }
+
+
+def _scores(probe: LinearClassifier, row: ProbeRow, log_prior: float) -> list[float]:
+    """Accuracy and information of a video at each level."""
+    logs = log_probabilities_by_level(torch.from_numpy(log_softmax(probe.scores(row.features), axis=1)))
+    found = []
+    for level in LEVELS:
+        found.append(float(top_k_credit(logs[level], row.label, 1).mean()))
+        found.append(float(logs[level][:, row.label].mean()) - log_prior)
+    return found
