@@ -1,4 +1,4 @@
-"""Lists of known data sets from their official files; checking and showing of any list."""
+"""Lists of known data sets from their official files; checking and showing of any list, its copies and its labels."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ EXAMPLES = """examples:
   pvbias data check lists/ucf101/train1.csv --workers 8
   # the first clips that a training with this configuration sees
   pvbias data show lists/ucf101/train1.csv --out clips.html --cfg my.yaml
+  # copies of training videos in a test split, re-encoded, trimmed or mirrored; labels that are likely to be wrong
+  pvbias features --model x3d_s --weights x3d_s.pyth --data train.csv --out F/train --modulations original mirror
+  pvbias features --model x3d_s --weights x3d_s.pyth --data test.csv --out F/test
+  pvbias data duplicates F/train F/test
+  pvbias data labels F/train
   # UCF101's test videos of the 12 classes that HMDB51 has, too, with HMDB51's names
   pvbias data map lists/ucf101/test1.csv --map ucf101_hmdb51 --out lists/ucf_hmdb/ucf101_test1.csv
   # what is known: names, splits, published counts and where they are from, official files
@@ -55,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_check(commands)
     _add_show(commands)
+    _add_duplicates(commands)
+    _add_labels(commands)
     _add_map(commands)
     _add_list(commands)
     return parser
@@ -154,6 +161,72 @@ def _show(args: argparse.Namespace) -> int:
     overrides = [text for item in own.items() for text in item]
     print(write_clips(load_cfg(args.cfg, [*overrides, *args.keys]), Path(args.out), count=args.clips))
     return 0
+
+
+def _add_duplicates(commands: argparse._SubParsersAction) -> None:
+    duplicates = commands.add_parser(
+        "duplicates",
+        help="find near-duplicates across splits, or within a list, from features",
+        description="Find videos that are much nearer to one of a reference list than neighbours are to each other, in "
+        "features of `pvbias features`.",
+    )
+    duplicates.add_argument("reference", help="features of the videos that may have been copied: the training videos")
+    duplicates.add_argument(
+        "features", nargs="?", help="features of those that may be copies: the test videos (default: the reference's)"
+    )
+    duplicates.add_argument(
+        "--rate", type=float, default=1e-3, help="of false alarms, for each video without a copy (default %(default)g)"
+    )
+    duplicates.add_argument("--layer", default="embedding", help="whose features (default %(default)s)")
+    _add_grouping(duplicates, "are not compared with each other")
+    duplicates.set_defaults(program=_duplicates)
+
+
+def _duplicates(args: argparse.Namespace) -> int:
+    from pvbias.features import find_duplicates, read_features  # with torch
+
+    tested = None if args.features is None else read_features(args.features)
+    found = find_duplicates(
+        read_features(args.reference), tested, layer=args.layer, rate=args.rate, group_by=args.group_by
+    )
+    rows = [(each.video, each.other, each.modulation, each.distance, f"{each.p_value:.2g}") for each in found.pairs]
+    if rows:
+        print(
+            tabulate(rows, headers=("video", "near-duplicate of", "on clips", "distance", "p"), floatfmt=".3f") + "\n"
+        )
+    print(found)
+    return 0
+
+
+def _add_labels(commands: argparse._SubParsersAction) -> None:
+    labels = commands.add_parser(
+        "labels",
+        help="find labels that are likely to be wrong, from features",
+        description="Find labels that classifiers of the other videos' features do not believe, and measure how often "
+        "such a search is right by changing some labels.",
+    )
+    labels.add_argument("features", help="of `pvbias features`, of videos with one label each")
+    labels.add_argument("--layer", default="embedding", help="whose features (default %(default)s)")
+    labels.add_argument("--seed", type=int, default=0, help="of folds and changed labels (default %(default)s)")
+    _add_grouping(labels, "are judged by classifiers of other groups")
+    labels.set_defaults(program=_labels)
+
+
+def _labels(args: argparse.Namespace) -> int:
+    from pvbias.features import find_label_noise, read_features  # with torch
+
+    found = find_label_noise(read_features(args.features), layer=args.layer, group_by=args.group_by, seed=args.seed)
+    rows = [(each.video, each.label, each.probability, each.other, each.of_other) for each in found.suspects]
+    if rows:
+        print(tabulate(rows, headers=("video", "label", "p", "looks like", "p"), floatfmt=".2f") + "\n")
+    print(found)
+    return 0
+
+
+def _add_grouping(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--group-by", default="", metavar="ATTRIBUTE", help=f"videos that have the same value (one source, say) {what}"
+    )
 
 
 def _add_map(commands: argparse._SubParsersAction) -> None:

@@ -26,7 +26,10 @@ COMMANDS = {
     "fuse": ("fuse", "average what several runs say of the same videos (late fusion, as of RGB and flow)"),
     "join": ("join", "join a model on RGB and one on optical flow to one two-stream network"),
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),
-    "data": ("data", "write the lists of known data sets from their official files; check and show lists"),
+    "data": (
+        "data",
+        "write the lists of known data sets from their official files; check lists, their copies, their labels",
+    ),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
     "flow": ("flow", "estimate the optical flow of a data set once, for training"),
     "make-videos": ("make_videos", "write the generated videos of a configuration as files"),

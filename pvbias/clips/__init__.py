@@ -4,6 +4,7 @@ A clip is one tensor ``(N, C, T, H, W)``, RGB, or optical flow behind it or in i
 uint8 from the loader, float in [0, 1] on the device.
 """
 
+from .mirror import Mirror
 from .modulations import (
     ORIGINAL,
     Modulation,
@@ -24,6 +25,7 @@ __all__ = [
     "ORIGINAL",
     "ClipSpec",
     "Freeze",
+    "Mirror",
     "Modulation",
     "Pathways",
     "Rearrangement",

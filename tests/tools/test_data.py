@@ -2,7 +2,10 @@
 
 import re
 
+import numpy as np
+
 from pvbias.data.class_map import read_class_map
+from pvbias.features import write_features
 from pvbias.tools.main import main
 
 from ..plugins.datasets.official_files import touch, write
@@ -35,3 +38,24 @@ def test_what_is_known(capsys):
     assert "3,570" in capsys.readouterr().out
     assert main(["data", "list", "hmdb52"]) == 3
     assert "Did you mean 'hmdb51'" in capsys.readouterr().err
+
+
+def test_copies_and_wrong_labels_from_features(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    points = (generator.normal(size=(3, 12)) * 6)[labels] + generator.normal(size=(60, 12))
+    points = points.astype(np.float32)
+    names, given = [f"v{number}" for number in range(60)], labels.copy()
+    given[7] = 0
+    write_features(tmp_path / "train", {("embedding", "original"): points}, names, labels=given)
+    tested = np.concatenate([points[30:31] + 0.01, points[:2] + 9 * generator.normal(size=(2, 12))])
+    write_features(tmp_path / "test", {("embedding", "original"): tested.astype(np.float32)}, ["copy", "a", "b"])
+    assert main(["data", "duplicates", str(tmp_path / "train"), str(tmp_path / "test")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^copy +v30 +original", printed, re.MULTILINE)
+    assert "1 of 3 videos are near-duplicates" in printed
+    assert main(["data", "labels", str(tmp_path / "train")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^v7 +0 +0\.\d\d +1 ", printed, re.MULTILINE)
+    assert main(["data", "duplicates", str(tmp_path / "test")]) == 3
+    assert "takes 10" in capsys.readouterr().err
