@@ -38,7 +38,7 @@ def test_planted_labels_are_found_at_the_stated_rates(tmp_path):
     right = {suspect.video: suspect.other for suspect in found.suspects}
     assert all(right[f"v{number}"] == "abcde"[labels[number]] for number in flagged & {*wrong.tolist()})
     surest = found.suspects[0]
-    assert surest.of_other > 0.9 > surest.probability
+    assert surest.of_other > 0.5 > surest.probability
 
 
 def test_features_that_say_nothing_say_so(tmp_path):
