@@ -90,6 +90,7 @@ setup(
         "pvbias.plugins": [
             "pytorchvideo_zoo = pvbias.plugins.pytorchvideo_zoo",
             "torchvision_zoo = pvbias.plugins.torchvision_zoo",
+            "attention_time = pvbias.plugins.attention_time",
             "attribution = pvbias.plugins.attribution",
             "bias_metrics = pvbias.plugins.bias_metrics",
             "classic_models = pvbias.plugins.classic_models",

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer, evaluation_mode
+from pvbias.models.feature_maps import Layout, grid_beside, layouts
 
 
 class NoFeatureMapError(ConfigError):
-    """The model's last layers have no feature maps over space and time; the message says what it has instead."""
+    """The model's last layers have no feature maps over space and time, nor tokens whose places are known; the message
+    says what it has instead."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class FeatureMap:
     """The last feature map of one clip, with the gradient of a class's logit.
 
     Attributes:
-        features: float32 ``(D, t, h, w)``, after the activation function where there is one.
+        features: float32 ``(D, t, h, w)``, after the activation function where there is one; of tokens normalised.
         gradient: of the logit with respect to ``features``, likewise.
     """
 
@@ -72,20 +74,22 @@ def class_activation(recognizer: Recognizer, clip: Tensor, label: int) -> Tensor
 def last_feature_map(
     recognizer: Recognizer, clip: Tensor, label: int, *, last_stage_input: Tensor | None = None
 ) -> FeatureMap:
-    """The feature map that the model's last convolution ends in, on the CPU; arguments as for
-    :func:`class_activation`.
+    """The model's last feature map, on the CPU; arguments as for :func:`class_activation`.
 
-    It is found by running the model: the last Conv3d before the final projection that looks beyond a single position
-    gives the size ``(t, h, w)``, and the last inner module whose output has that size gives the map, so that a
-    normalisation, residual sum and activation function after the convolution are in it, and the pooling of the head is
-    not. Of several pathways it is the one with most frames.
+    It is found by running the model. Convolutional networks: the last Conv3d before the final projection that looks
+    beyond a single position gives the size ``(t, h, w)``, and the last inner module whose output has that size gives
+    the map, so that a normalisation, residual sum and activation function after the convolution are in it, and the
+    pooling of the head is not. Of several pathways it is the one with most frames.
+
+    Transformers: the output of the last LayerNorm at whose positions the logit has a gradient. Where a class token is
+    classified that is the one before the last attention, since behind it nothing of the other tokens is used.
 
     Args:
         last_stage_input: what the model's last stage was given for this clip, ``(D, t, h, w)``, where only that stage
             has to run (:func:`feature_before_last_stage`). None: the whole model runs.
 
     Raises:
-        NoFeatureMapError: the model has no such convolution, or goes on with tokens after it.
+        NoFeatureMapError: the model has neither.
     """
     if not recognizer.head_name:
         raise NoFeatureMapError("The network has no final projection that its feature maps would come before.")
@@ -95,17 +99,23 @@ def last_feature_map(
         if last_stage_input is not None and math.prod(last_stage_input.shape[1:]) > 1:
             # The input needs a gradient, or there would be no graph where all parameters are frozen.
             given = last_stage_input.float().clone()[None].to(device).requires_grad_()
-            calls = [_Call(None, [given])]
+            calls = [_Call(None, given, [given])]
             logits = _watched(recognizer, lambda: recognizer.stages[-1](given), calls)
-            feature = _last_of_size(calls, given.shape[2:])
+            feature, layout = _last_of_size(calls, given.shape[2:]), None
         else:
             clips = (clip.float() / 255 if clip.dtype == torch.uint8 else clip.float().clone())[None]
             clips = clips.to(device).requires_grad_()
             calls = []
             logits = _watched(recognizer, lambda: recognizer(clips), calls)
-            feature = _last_of_size(calls, _size(calls))
+            size = _size(calls)
+            if size is None:
+                feature, layout = _last_tokens(calls, logits[0, label])
+            else:
+                feature, layout = _last_of_size(calls, size), None
         (gradient,) = torch.autograd.grad(logits[0, label], feature)
-    return FeatureMap(feature.detach()[0].float().cpu(), gradient[0].float().cpu())
+    both = (feature.detach(), gradient)
+    maps = [(each if layout is None else layout.read(each))[0].float().cpu() for each in both]
+    return FeatureMap(*maps)
 
 
 def feature_before_last_stage(recognizer: Recognizer) -> str:
@@ -130,25 +140,51 @@ def feature_before_last_stage(recognizer: Recognizer) -> str:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of an inner module (None: what it began with), and the tensors that it has put out: one a pathway."""
+    """A call of an inner module (None: what it began with), what it has put out, and the tensors in that: one a
+    pathway."""
 
     module: nn.Module | None
+    output: Any
     outputs: Sequence[Tensor]
 
 
-def _size(calls: Sequence[_Call]) -> torch.Size:
-    """``(t, h, w)`` of the last convolution's output."""
+def _size(calls: Sequence[_Call]) -> torch.Size | None:
+    """``(t, h, w)`` of the last convolution's output; None where there is none over several positions, or tokens come
+    after it."""
     convolutions = [
         number
         for number, call in enumerate(calls)
         if isinstance(call.module, nn.Conv3d) and max(call.module.kernel_size) > 1
     ]
     if not convolutions:
-        raise NoFeatureMapError("The model has no convolution over space and time (a Conv3d): there are no maps.")
+        return None
     last = convolutions[-1]
     if any(isinstance(call.module, nn.Linear) and math.prod(call.outputs[0].shape[1:-1]) > 1 for call in calls[last:]):
-        raise NoFeatureMapError("After its last convolution the model goes on with tokens: there are no maps.")
+        return None
     return calls[last].outputs[0].shape[2:]
+
+
+def _last_tokens(calls: Sequence[_Call], logit: Tensor) -> tuple[Tensor, Layout]:
+    """The last normalised tokens at whose positions the logit has a gradient, and where they are."""
+    grids = [grid for call in calls if (grid := grid_beside(call.output)) is not None]
+    grids += [_grid(call.outputs[0].shape[2:]) for call in calls if isinstance(call.module, nn.Conv3d)]
+    for call in reversed(calls):
+        if not isinstance(call.module, nn.LayerNorm) or not call.outputs[0].requires_grad:
+            continue
+        found = [each for each in layouts(call.outputs[0], grids) if each.form in ("tokens", "channels last")]
+        if not found:
+            continue
+        (gradient,) = torch.autograd.grad(logit, call.outputs[0], retain_graph=True, allow_unused=True)
+        if gradient is not None and bool(found[0].read(gradient).any()):
+            return call.outputs[0], found[0]
+    raise NoFeatureMapError(
+        "The model has neither a last convolution over space and time (a Conv3d) nor tokens whose places in space and "
+        "time are known: there are no maps."
+    )
+
+
+def _grid(size: Sequence[int]) -> tuple[int, int, int]:
+    return (size[0], size[1], size[2])
 
 
 def _last_of_size(calls: Sequence[_Call], size: torch.Size) -> Tensor:
@@ -166,7 +202,7 @@ def _watched(recognizer: Recognizer, forward: Callable[[], Tensor], calls: list[
         if not at_head:
             # Listed anew: PyTorchVideo's multi-pathway blocks write their results into the list they were given.
             outputs = [output] if isinstance(output, Tensor) else [o for o in output if isinstance(o, Tensor)]
-            calls.append(_Call(module, outputs))
+            calls.append(_Call(module, output, outputs))
 
     handles = [module.register_forward_hook(done) for module in recognizer.module.modules()]
     handles.append(recognizer.head.register_forward_pre_hook(lambda *_: at_head.append(True)))

@@ -30,11 +30,11 @@ _RED, _GREY = (0.86, 0.12, 0.12), 0.62
 
 @EVALUATOR.register(name="temporal_activation")
 class TemporalActivation(SampleEvaluator):
-    """The frames that activate the last convolutional layer most, and the places that speak for the predicted class.
+    """The frames that activate the last layer most, and the places that speak for the predicted class.
 
     Shown are a few videos (:class:`pvbias.evaluation.samples.SampleEvaluator` says which) with their middle view. The
-    layer is found by itself: see :func:`.grad_cam.last_feature_map`. A model without feature maps over space and
-    time is not applicable.
+    layer is found by itself, convolution or tokens: see :func:`.grad_cam.last_feature_map`. A model without feature
+    maps over space and time is not applicable.
 
     - ``footprint``: the largest grey over time, and in red what the frames of the highest activation show that the
       clip's median over time does not (figure 7). Activation over time is the mean over channels and positions of what

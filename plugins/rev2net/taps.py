@@ -13,9 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from pvbias.errors import ConfigError
 from pvbias.models import Recognizer, evaluation_mode
+from pvbias.models.feature_maps import Layout, layouts
 
 from .decoders import SPATIAL_FACTORS, TEMPORAL_FACTORS, choice, factor_between
-from .maps import Layout, layouts
 
 #: Of the paper's tap (Conv3d_2c of Inception-I3D), in space, and what is taken where that reaches too little.
 _FACTORS = (4, 8, 16)

@@ -6,7 +6,9 @@ What a module gives may be a hundred thousand times larger than what is wanted o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,23 @@ from .pooling import pool
 
 _COMPUTED = re.compile(r"(\w+)\((.*)\)")
 
+#: Whether modules are called to compute a feature, and not by the forward that features are collected of.
+_ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
+
+
+def is_aside() -> bool:
+    """Whether the call of a module at hand is one of :meth:`LayerCall.again`, of which nothing is collected."""
+    return _ASIDE.get()
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    token = _ASIDE.set(True)
+    try:
+        yield
+    finally:
+        _ASIDE.reset(token)
+
 
 @dataclass(frozen=True)
 class LayerCall:
@@ -27,6 +46,7 @@ class LayerCall:
     Attributes:
         name: the module's dotted name.
         module: itself.
+        network: that it is part of.
         args, kwargs: what it was given.
         output: what it gave.
         num_frames: of the clips that the model is for.
@@ -34,10 +54,17 @@ class LayerCall:
 
     name: str
     module: nn.Module
+    network: nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     output: Any
     num_frames: int
+
+    def again(self) -> Any:
+        """What the module gives for the same arguments, once more: for a computation that looks into the call or
+        changes something in the module for the while. Nothing of it is collected as a feature."""
+        with _aside():
+            return self.module(*self.args, **self.kwargs)
 
 
 LayerFeature = Callable[[LayerCall], Tensor]

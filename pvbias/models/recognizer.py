@@ -17,7 +17,7 @@ from ..layers import repeat_frame
 from .evaluation_mode import evaluation_mode
 from .extra_heads import ExtraHeads
 from .frame_stages import count_frame_stages
-from .layer_features import LayerCall, LayerFeature, computation, layer_of
+from .layer_features import LayerCall, LayerFeature, computation, is_aside, layer_of
 from .outputs import EMBEDDING, Features, Outputs, check_first_dimension, check_ran, each_tensor, first_head, heads_of
 from .wrapping import find_head, refuse_wrapped
 
@@ -329,7 +329,7 @@ class Recognizer(nn.Module):
         handles = [
             _collect(module, features, name, inputs)
             if (compute := computed[name]) is None
-            else _compute(module, features, name, compute, self.clip_spec.num_frames)
+            else _compute(self, module, features, name, compute)
             for name, module in modules.items()
         ]
         try:
@@ -357,7 +357,8 @@ def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: boo
     def keep(value: Any) -> None:
         # The next layer may be a ReLU or an addition in place, and PyTorchVideo's multi-pathway blocks write their
         # results into the list they were given.
-        features[name] = each_tensor(torch.clone, value)
+        if not is_aside():
+            features[name] = each_tensor(torch.clone, value)
 
     if inputs:
         return module.register_forward_pre_hook(lambda _, args: keep(args[0]))
@@ -365,11 +366,14 @@ def _collect(module: nn.Module, features: dict[str, Any], name: str, inputs: boo
 
 
 def _compute(
-    module: nn.Module, features: dict[str, Any], name: str, compute: LayerFeature, num_frames: int
+    recognizer: Recognizer, module: nn.Module, features: dict[str, Any], name: str, compute: LayerFeature
 ) -> RemovableHandle:
     """Hook ``module`` so that each forward computes a feature of its call, kept as ``features[name]``."""
+    network, num_frames = recognizer.module, recognizer.clip_spec.num_frames
 
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        features[name] = compute(LayerCall(layer_of(name), module, args, kwargs, output, num_frames)).clone()
+        if not is_aside():
+            call = LayerCall(layer_of(name), module, network, args, kwargs, output, num_frames)
+            features[name] = compute(call).clone()
 
     return module.register_forward_hook(keep, with_kwargs=True)

@@ -189,7 +189,7 @@ def test_of_two_pathways_the_one_with_most_frames(slow_last):
 
 
 class Tokens(nn.Module):
-    """Patches, and a layer on each: a transformer's outer shape."""
+    """Patches, and a layer on each, without a normalisation of tokens."""
 
     def __init__(self):
         super().__init__()
@@ -212,8 +212,9 @@ class PerFrame(nn.Module):
         return self.head(clips.mean((2, 3, 4)))
 
 
-@pytest.mark.parametrize(("module", "reason"), [(Tokens(), "goes on with tokens"), (PerFrame(), "no convolution")])
-def test_models_without_feature_maps(cfg, module, reason):
+@pytest.mark.parametrize("module", [Tokens(), PerFrame()])
+def test_models_without_feature_maps(cfg, module):
+    reason = "neither a last convolution over space and time"
     recognizer = Recognizer(module, clip_spec=SPEC, head="head")
     with pytest.raises(NoFeatureMapError, match=reason):
         class_activation(recognizer, torch.rand(3, 8, 8, 8), 0)

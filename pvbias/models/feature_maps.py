@@ -75,7 +75,7 @@ def layouts(output: Any, grids: Iterable[_Grid]) -> list[Layout]:
     if tensor.dim() != 3:
         return []
     _, tokens, channels = tensor.shape
-    own = _grid_beside(output)
+    own = grid_beside(output)
     found = {grid for grid in ([own] if own else grids) if tokens - math.prod(grid) in _CLASS_TOKENS}
     return [Layout("tokens", grid, channels) for grid in found] if len(found) == 1 else []
 
@@ -115,7 +115,8 @@ def _first_tensor(output: Any) -> Tensor | None:
     return output if isinstance(output, Tensor) else None
 
 
-def _grid_beside(output: Any) -> _Grid | None:
+def grid_beside(output: Any) -> _Grid | None:
+    """``(t, h, w)`` of the tokens that a module gives, where it gives that beside them (MViT); None where not."""
     if not isinstance(output, (list, tuple)) or len(output) != 2:
         return None
     grid = output[1]

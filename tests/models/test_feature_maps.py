@@ -2,7 +2,7 @@
 
 import torch
 
-from pvbias.plugins.rev2net.maps import Layout, layouts
+from pvbias.models.feature_maps import Layout, layouts
 
 #: (N, D, t, h, w), every value another.
 MAPS = torch.arange(2 * 5 * 2 * 3 * 4.0).view(2, 5, 2, 3, 4)
