@@ -1,4 +1,4 @@
-"""Two small video transformers for clips of 8 frames of 32 pixels: torchvision's MViT, and VideoMAE's ViT."""
+"""Two small video transformers for clips of 8 frames of 16 pixels: torchvision's MViT, and VideoMAE's ViT."""
 
 from torch import Tensor, nn
 from torchvision.models.video.mvit import MSBlockConfig, MViT
@@ -9,14 +9,14 @@ from pvbias.models import ZooModel
 from pvbias.registries import MODEL
 
 #: Pixels of a patch, frames of a tubelet, width, layers.
-_PATCH, _TUBELET, _WIDTH, _LAYERS = 8, 2, 48, 4
-_SPEC = ClipSpec(num_frames=8, sampling_rate=1, crop_size=32, test_crop_size=32, short_side=32)
+_PATCH, _TUBELET, _WIDTH, _LAYERS = 8, 2, 48, 3
+_SPEC = ClipSpec(num_frames=8, sampling_rate=1, crop_size=16, test_crop_size=16, short_side=16)
 
 
 def build_mvit(*, num_classes: int, num_frames: int, crop_size: int) -> nn.Module:
-    """MViT v1 without pooling of queries: four blocks, keys pooled in space in the first two."""
+    """MViT v1 without pooling of queries: three blocks, keys pooled in space in the first."""
     block = [
-        MSBlockConfig(2, _WIDTH, _WIDTH, [], [3, 3, 3], [], [1, 2, 2] if layer < 2 else [1, 1, 1])
+        MSBlockConfig(2, _WIDTH, _WIDTH, [], [3, 3, 3], [], [1, 2, 2] if layer < 1 else [1, 1, 1])
         for layer in range(_LAYERS)
     ]
     return MViT(
