@@ -6,8 +6,8 @@ Li and Vasconcelos (Improving Video Model Transfer with Dynamic Representation L
 that is right about every video has the dynamic score ``gamma(f*, p_D) = gamma(p_D)`` (eq. 2 and 5). Made-up videos have
 such a classifier: the brush's way is compared with the trajectories of all digits, and its picture with all pictures of
 digits, number by number. All else is `pvbias run` with the evaluators dynamic_score_distill and dataset_bias. Each
-trains its own student, from the same weights on the same clips: what the two come to differs by how far rounding takes
-two trainings apart, and by nothing else.
+trains its own student, from the same weights on the same clips in the same order: what the two come to differs by how
+far rounding takes two trainings apart.
 """
 
 from __future__ import annotations
