@@ -333,7 +333,7 @@ def _depth_plot(lines: Sequence[_Line], column: str, axis: str, *, prefix: str, 
             )
             axes.plot(depth, [statistics.fmean(seeds) for seeds in layers], color=color, **style)
         if by_number:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params(axis="x", integer=True)
             axes.set_xlabel("layer with temporal kernels")
         else:
             axes.set_xlim(-0.03, 1.03)
