@@ -32,9 +32,9 @@ class Information:
 
     Attributes:
         value: not cut at 0, which independent variables' estimates lie around.
-        interval: 95 %, cut to what is possible: normal, of the jackknife's variance and that of permuted samples, which
-            is all there is where the variables are independent. In the same simulations it held the truth in 93 to
-            100 % of 1,000 samples; of fewer than five samples a cell in as few as 77 %.
+        interval: 95 %, around the value and cut to what is possible: normal, of the jackknife's variance and that of
+            permuted samples, which is all there is where the variables are independent. In the same simulations it held
+            the truth in 93 to 100 % of 1,000 samples; of fewer than five samples a cell in as few as 77 %.
         plug_in: the plug-in estimate.
         null: the mean of the plug-in estimate over permuted samples: what chance alone gives.
         null_end: what 95 % of the permuted samples stay below.
@@ -90,10 +90,11 @@ def mutual_information(first: np.ndarray, second: np.ndarray, *, permutations: i
     value, variance = _jackknife(table, plug_in)
     null = _permuted(by_row, by_column, permutations, seed)
     half = _Z * math.sqrt(variance + float(null.var()))
-    ends = np.clip([value - half, value + half], 0.0, min(math.log(len(rows)), math.log(len(columns))))
+    most = min(math.log(len(rows)), math.log(len(columns)))
+    ends = max(value - half, min(value, 0.0)), max(min(value + half, max(value, most)), 0.0)
     return Information(
         value=value,
-        interval=None if n < 2 else (float(ends[0]), float(ends[1])),
+        interval=None if n < 2 else ends,
         plug_in=plug_in,
         null=float(null.mean()),
         null_end=float(np.quantile(null, 0.95, method="higher")),

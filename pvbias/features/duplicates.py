@@ -16,6 +16,12 @@ from .logistic import mean_and_scale, standardized
 #: Entries of the matrix of distances that are in memory at a time.
 _AT_ONCE = 1 << 24
 
+#: Standard deviations that features are cut to: one that few videos have would make those that have it look alike.
+_CUT = 2.0
+
+#: Share of the reference videos among themselves, from the nearest, that the p-values are fitted to: their tail counts.
+_TAIL = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
@@ -76,13 +82,13 @@ def find_duplicates(
 
     ::
 
-        features (means over views) -> by their standard deviation, length 1 -> distance to the nearest video, d_1,
-        and to the k-th nearest, d_k -> p = 1 - (1 - (d_1 / d_k)^m)^(k - 1)
+        features (means over views) -> by their standard deviation, cut to 2 of them, length 1
+          -> distance to the nearest video, d_1, and to the k-th nearest, d_k -> p = 1 - (1 - (d_1 / d_k)^m)^(k - 1)
 
     Where videos lie around one evenly, in m dimensions, the ratio of the two distances to the power of m is the
     smallest of k - 1 numbers drawn evenly from [0, 1], whatever the density (for k = 2: Facco et al., *Estimating the
-    intrinsic dimension of datasets by a minimal neighborhood information*, 2017). m is fitted to the median of the
-    reference videos among themselves, which copies in up to half of them do not move. A re-encoded, trimmed or, where
+    intrinsic dimension of datasets by a minimal neighborhood information*, 2017). m is such that of the reference
+    videos among themselves, obvious copies left out, 5 % have p below 0.05. A re-encoded, trimmed or, where
     the reference has features on "mirror" clips, mirrored copy is much nearer than that.
 
     The rate is as right as that picture of the features: the search among the reference videos themselves, of the same
@@ -117,10 +123,13 @@ def find_duplicates(
     groups = _groups(reference, group_by)
     own = _nearest(known[0], known, neighbours, groups)
     ratio = own.nearest / own.furthest
-    middle = float(np.median(ratio))
-    if not 0 < middle < 1:
+    dimension = _fitted_dimension(ratio, 0.5, neighbours)
+    if dimension is not None:
+        # Copies in the list would make everything else look far away.
+        obvious = _p_values(ratio, dimension, neighbours) < 0.01 / len(ratio)
+        dimension = _fitted_dimension(ratio[~obvious], _TAIL, neighbours)
+    if dimension is None:
         raise DataError(f"{reference.folder}: half of the videos or more have a copy in the list, or all are alike.")
-    dimension = float(np.log(-np.expm1(np.log(0.5) / (neighbours - 1))) / np.log(middle))
     within = _p_values(ratio, dimension, neighbours)
     found, names, p_values = own, reference.names, within
     if videos is not None:
@@ -153,8 +162,8 @@ class _Nearest:
 
 
 def _directions(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Standardised features of length 1, ``(n, D)``."""
-    found = standardized(features.reshape(len(features), -1), mean.ravel(), scale.ravel())
+    """Standardised features, cut, of length 1: ``(n, D)``."""
+    found = standardized(features.reshape(len(features), -1), mean.ravel(), scale.ravel()).clip(-_CUT, _CUT)
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
@@ -190,6 +199,12 @@ def _nearest(videos: np.ndarray, known: list[np.ndarray], neighbours: int, group
 def _blocks(videos: np.ndarray, others: int) -> Iterator[tuple[int, np.ndarray]]:
     step = max(_AT_ONCE // others, 1)
     return ((start, videos[start : start + step]) for start in range(0, len(videos), step))
+
+
+def _fitted_dimension(ratio: np.ndarray, part: float, neighbours: int) -> float | None:
+    """The dimension by which a part of the videos has p-values up to that part; None: no dimension does."""
+    at = float(np.quantile(ratio, part))
+    return float(np.log(-np.expm1(np.log1p(-part) / (neighbours - 1))) / np.log(at)) if 0 < at < 1 else None
 
 
 def _p_values(ratio: np.ndarray, dimension: float, neighbours: int) -> np.ndarray:

@@ -86,6 +86,8 @@ def test_the_null_covers_at_its_rate():
     assert 22 <= sum(each.p_value <= 0.1 for each in found) <= 58
     assert 22 <= sum(each.plug_in > each.null_end for each in found) * 2 <= 70
     assert abs(np.mean([each.value for each in found])) < 0.3 * np.mean([each.null for each in found])
+    assert all(each.interval[0] <= each.value <= each.interval[1] for each in found)
+    assert min(each.value for each in found) < 0
     assert all("fewer than 5 a pair" in each.note for each in found[:3])
 
 
