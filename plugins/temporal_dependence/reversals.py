@@ -114,7 +114,8 @@ class ReversedPairs(Evaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        self.pairs = find_pairs(class_names, cfg.BIAS.REVERSED_PAIRS)
+        # A run looks at what evaluators need before it knows the names of the classes.
+        self.pairs = find_pairs(class_names, cfg.BIAS.REVERSED_PAIRS) if class_names else []
         self.other = {pair.first: pair.second for pair in self.pairs} | {pair.second: pair.first for pair in self.pairs}
         timed = self.pairs and cfg.DATA.NUM_FRAMES > 1
         self.specs = (ORIGINAL, Reverse().spec, Cut().spec) if timed else ()

@@ -1,6 +1,6 @@
 """Results as JSON, tables and one HTML page of registered sections; see the package's README.md."""
 
-from . import breakdown, confusion, samples  # noqa: F401 (they register their sections)
+from . import breakdown, confusion, glance, samples  # noqa: F401 (they register their sections)
 from .accuracy import TOP1, TOP5
 from .figures import find
 from .metric import Derived, Headline, Metric, Ranking, Reading
