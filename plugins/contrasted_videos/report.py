@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section
 from pvbias.report.section import Content, differences_lead, figure_content
+from pvbias.report.sketches import Row, clips
 
 #: Name of the section.
 CONTRASTED = "contrasted"
@@ -23,6 +24,12 @@ METRIC.register(
         place=150,
         higher_is_better=True,
         section=CONTRASTED,
+        pictures={
+            "Contrasted accuracy": clips(
+                Row("another background, moving: right", (0, 1, 2, 3, 4, 5), 0.9, (1, 1)),
+                Row("still: wrong", (2,) * 6, 0.1, (1, 1)),
+            )
+        },
         glossary={
             "Contrasted accuracy": (
                 "Share of videos where the model is right when the actor moves over another background, and wrong when "
@@ -42,6 +49,12 @@ METRIC.register(
         place=160,
         higher_is_better=False,
         section=CONTRASTED,
+        pictures={
+            "Background error": clips(
+                Row("the actor's own video", (0, 1, 2, 3, 4, 5), None, (1,)),
+                Row("in a video of another class: taken for that", (0, 1, 2, 3, 4, 5), 0.7, (2,)),
+            )
+        },
         glossary={
             "Background error": (
                 "Share of videos whose actor was put into a video of another class, and that are taken for that class: "

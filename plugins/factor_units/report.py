@@ -10,6 +10,7 @@ from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section, plots
 from pvbias.report.figures import result_of, section_indices
 from pvbias.report.section import Content, differences_lead
+from pvbias.report.sketches import Row, Span, clips, line
 from pvbias.report.tables import figure_table, text_table, title_for
 
 #: Name of the section, and of the evaluator.
@@ -33,6 +34,18 @@ _GLOSSARY = {
 }
 
 
+_PICTURES = {
+    "Dynamic share": clips(
+        Row("one motion in two stylings", (0, 1, 2, 3, 4, 5), 0.6, (1,)),
+        Row("", (0, 1, 2, 3, 4, 5), 0.6, (2,)),
+        Row("one appearance, shuffled", (3, 0, 5, 1, 4, 2), 0.4, (1,)),
+    ),
+    "Dynamic, static and joint units": line(
+        "says the same", "of one motion", Span("static", 0.0, 0.3), Span("joint", 0.4, 0.6), Span("dynamic", 0.7, 1.0)
+    ),
+}
+
+
 def _register_metrics() -> None:
     thirds = {
         "": "dynamic share",
@@ -41,8 +54,10 @@ def _register_metrics() -> None:
     }
     for suffix, title in thirds.items():
         headlines = () if suffix else (Headline(),)
-        glossary = {} if suffix else _GLOSSARY
-        metric = Metric(title=title, headlines=headlines, place=560, section=UNITS, glossary=glossary)
+        glossary, pictures = ({}, {}) if suffix else (_GLOSSARY, _PICTURES)
+        metric = Metric(
+            title=title, headlines=headlines, place=560, section=UNITS, glossary=glossary, pictures=pictures
+        )
         METRIC.register(metric, name=f"{UNITS}/dynamic_share{suffix}")
     for kind in _KINDS:
         words = "units of neither factor" if kind == "neither" else f"{kind} units"

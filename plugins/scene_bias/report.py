@@ -9,6 +9,7 @@ from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section, plots
 from pvbias.report.figures import result_of, section_indices
 from pvbias.report.section import Content, differences_lead
+from pvbias.report.sketches import Row, clips
 from pvbias.report.tables import figure_table, text_table, title_for
 
 #: Name of the section.
@@ -29,6 +30,11 @@ METRIC.register(
     Metric(
         title="common-place score",
         section=SCENES,
+        pictures={
+            "Common-place score": clips(
+                Row("its most frequent place: 4 of 6 frames", (0, 1, 2, 3, 4, 5), 0.67, (1, 1, 2, 1, 1, 3))
+            )
+        },
         glossary={
             "Common-place score": (
                 "Share of a video's frames that show its most frequent place, as a classifier of scenes sees it. The "
@@ -46,6 +52,11 @@ METRIC.register(
     Metric(
         title="places that half of the videos are in",
         section=SCENES,
+        pictures={
+            "Places of half of the videos": clips(
+                Row("a common place: half of the videos", (), 0.5), Row("another", (), 0.2), Row("rare ones", (), 0.05)
+            )
+        },
         glossary={
             "Places of half of the videos": "The fewest places that have half of the videos (Kinetics: 16 of 365)."
         },
@@ -57,6 +68,12 @@ METRIC.register(
     Metric(
         title="top-1 accuracy, rare less common places",
         section=SCENES,
+        pictures={
+            "Rare less common places": clips(
+                Row("in a rare place", (0, 1, 2, 3, 4, 5), 0.63, (3,)),
+                Row("in a common place", (0, 1, 2, 3, 4, 5), 0.56, (1,)),
+            )
+        },
         glossary={
             "Rare less common places": (
                 "Accuracy on videos of rare places less that on videos of the commonest ones. Above 0: places that few "
@@ -72,6 +89,12 @@ METRIC.register(
         headlines=(Headline(title="place information"),),
         place=410,
         section=SCENES,
+        pictures={
+            "Place information": clips(
+                Row("all videos of a class", (0, 1, 2, 3, 4, 5), None, (1,)),
+                Row("all of another: the place says it", (0, 1, 2, 3, 4, 5), None, (2,)),
+            )
+        },
         glossary={
             "Place information": (
                 "Mutual information of a video's place and its label, in nats: what knowing the place says of the "
@@ -89,6 +112,7 @@ METRIC.register(
         title="accuracy of scenes, linear probe on still clips",
         section=SCENES,
         variants={"recognizer": "features of the model", "image network": "features of the image network"},
+        pictures={"Accuracy of scenes": clips(Row("a still clip: which place?", (2,) * 6, 0.42, (3,)))},
         glossary={
             "Accuracy of scenes": (
                 "Share of still images, shown as clips, whose place a linear classifier of the network's features "

@@ -11,6 +11,7 @@ from pvbias.evaluation import Figure
 from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section, plots, words
 from pvbias.report.figures import result_of
+from pvbias.report.sketches import Row, clips
 from pvbias.report.tables import Table, text_table, title_for
 
 from .curves import CURVES
@@ -28,6 +29,13 @@ EXTENT = Metric(
     place=250,
     higher_is_better=None,
     section=TIMING,
+    pictures={
+        "Temporal extent": clips(
+            Row("segments of one frame", (3, 0, 5, 1, 4, 2), 0.05),
+            Row("of two", (4, 5, 2, 3, 0, 1), 0.5),
+            Row("all in order", (0, 1, 2, 3, 4, 5), 1.0),
+        )
+    },
     glossary={
         "Temporal extent": (
             "Clips are cut into segments whose order is lost while that inside them is kept. The longer the segments, "
@@ -43,6 +51,11 @@ WITHIN = Metric(
     place=240,
     higher_is_better=True,
     section=TIMING,
+    pictures={
+        "Accuracy within reversed pairs": clips(
+            Row("opening", (0, 1, 2, 3, 4, 5), 0.9), Row("closing: the same frames", (5, 4, 3, 2, 1, 0), 0.1)
+        )
+    },
     glossary={
         "Accuracy within reversed pairs": (
             "Of videos whose class is another one played backwards (opening, closing): how often the right one of the "
@@ -65,6 +78,12 @@ METRIC.register(
     Metric(
         title="drop when a part is hidden",
         section=TIMING,
+        pictures={
+            "Occlusion over time": clips(
+                Row("a clip, and its first choice", (0, 1, 2, 3, 4, 5), 0.9),
+                Row("a part that matters hidden", (0, 1, None, 3, 4, 5), 0.4),
+            )
+        },
         glossary={
             "Occlusion over time": (
                 "A part of the clip is hidden, the frame before it held in its place: how far the probability of the "
@@ -81,13 +100,13 @@ METRIC.register(Metric(title="equality of all parts, p-value", section=TIMING), 
 class Timing:
     """What the section shows.
 
-    ``extents``: (run's column, sentence). ``curves``: (what varies, its plots). ``classes``: of each run (column,
-    sentence, rows). ``pairs``: of each run (column, rows). ``occlusion``: (column, sentence, SVG). ``strips`` and
-    ``tables``: pictures and figures, folded.
+    ``extents``: (run's column, sentence). ``curves``: of each measure its name and (caption, SVG) of each curve.
+    ``classes``: of each run (column, sentence, rows). ``pairs``: of each run (column, rows). ``occlusion``: (column,
+    sentence, SVG). ``strips`` and ``tables``: pictures and figures, folded.
     """
 
     extents: list[tuple[int, str]] = field(default_factory=list)
-    curves: list[tuple[str, list[str]]] = field(default_factory=list)
+    curves: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
     classes: list[tuple[int, str, list[dict[str, str]]]] = field(default_factory=list)
     pairs: list[tuple[int, list[dict[str, str]]]] = field(default_factory=list)
     occlusion: list[tuple[int, str, str]] = field(default_factory=list)
@@ -134,34 +153,33 @@ def _extent_in_words(run: RunResults, figures: Sequence[Figure]) -> str:
     return f"Temporal extent: {words.number(extent.value, 'frames')} of {frames} frames{ends}{seconds}."
 
 
-def _curves(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
-    found = []
+def _curves(runs: Sequence[RunResults]) -> list[tuple[str, list[tuple[str, str]]]]:
     chance = [100.0 / run.num_classes for run in runs if run.num_classes]
-    for curve, axis in CURVES.items():
-        svgs = []
-        for measure, unit in (("top1", "top-1 accuracy, %"), ("divergence", "divergence, nats")):
+    found = []
+    for measure, title, unit in (("top1", "Accuracy", "top-1 accuracy, %"), ("divergence", "Divergence", "nats")):
+        plotted = []
+        for curve, axis in CURVES.items():
             lines = [_line(run, column, curve, measure) for column, run in enumerate(runs)]
             lines = [line for line in lines if sum(value.value is not None for _, value in line.points) > 1]
-            if not lines or curve == "reverse":
+            if not lines or curve == "reverse":  # two points, which the table has
                 continue
-            originals = [
+            originals = {
                 row["at"] for run in runs for row in _points(run) if (row["curve"], row["spec"]) == (curve, ORIGINAL)
-            ]
-            svgs.append(
-                timing_curve(
-                    curve,
-                    lines,
-                    axis=axis,
-                    measure=unit,
-                    prefix=f"timing-{curve}-{measure}",
-                    alt=f"Curve: {unit} over {axis}, video level",
-                    original=originals[0] if len(set(originals)) == 1 else None,
-                    chance=chance if measure == "top1" else (),
-                    top=100 if measure == "top1" else None,
-                )
+            }
+            svg = timing_curve(
+                curve,
+                lines,
+                axis=axis,
+                measure=unit,
+                prefix=f"timing-{curve}-{measure}",
+                alt=f"Curve: {title.lower()} over {axis}, video level",
+                original=originals.pop() if len(originals) == 1 else None,
+                chance=chance if measure == "top1" else (),
+                top=100 if measure == "top1" else None,
             )
-        if svgs:
-            found.append((axis, svgs))
+            plotted.append((f"{title}: {axis}", svg))
+        if plotted:
+            found.append((title, plotted))
     return found
 
 

@@ -127,6 +127,7 @@ class Metric:
         resolution: values nearer to 0 than this are shown as "none": rounding may be as large. In the figure's unit.
         variants: its own variants in words, where they are no modulations.
         glossary: explanations for the box "How to read this", by term.
+        pictures: of what each term sees, inline SVG by term (:mod:`.sketches` draws them).
         derived: how it follows from means, where it is none itself.
     """
 
@@ -140,6 +141,7 @@ class Metric:
     resolution: float = 0.0
     variants: Mapping[str, str] = field(default_factory=dict)
     glossary: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
     derived: Derived | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..files import write_atomically
 from ..plugin_loading import load_plugins
-from . import plots
+from . import plots, sketches
 from .accuracy import TOP1
 from .cards import cards
 from .comparability import cautions, warnings
@@ -86,7 +86,10 @@ def _context(runs: Sequence[RunResults]) -> dict[str, Any]:
         "summary": summary(runs),
         "cautions": cautions(runs),
         "warnings": warnings(runs),
-        "glossary": {term: text for metric in metrics for term, text in metric.glossary.items()},
+        "glossary": {
+            term: (text, metric.pictures.get(term, "")) for metric in metrics for term, text in metric.glossary.items()
+        },
+        "pictures": sketches.PAGE,
         "rounded": _rounded(metrics),
         "has_accuracy": TOP1 in metrics,
         "sections": sections,

@@ -52,8 +52,8 @@ def test_what_a_metric_cannot_be_is_refused(registries):
 def test_the_direction_of_a_metric_is_that_of_its_headlines(tmp_path, registries):
     """More accuracy on shuffled clips is not better, and one run is no better than itself."""
     html = page_of(tmp_path / "two", labelled_run("a"), labelled_run("b"))
-    html = html[html.index('<section id="accuracy">') :]  # "at a glance" has the headlines again
-    marked = re.findall(r'<th scope="row" class="higher" title="higher is better">([^<]+)<', html)
+    sections = html[html.index('<section id="accuracy">') :]  # "at a glance" has the headlines again
+    marked = re.findall(r'<th scope="row" class="higher" title="higher is better">([^<]+)<', sections)
     # accuracy; log ratio (shuffled); dynamic score, frozen and shuffled
     assert marked == ["original", "shuffled", "frozen to its middle frame", "shuffled"]
     assert html.count('<dt class="higher"') == 2 * 4

@@ -10,6 +10,7 @@ from pvbias.registries import METRIC
 from pvbias.report import TOP1, TOP5, Derived, Headline, Metric, Ranking, Reading, RunResults, find
 from pvbias.report.accuracy import guesses, original_accuracy
 from pvbias.report.figures import find_headline
+from pvbias.report.sketches import Row, Span, clips, line
 from pvbias.report.words import RESOLUTION
 
 from .interpretation import BLIND, HALF, LARGE, SLIGHT, read_dynamic_score, read_shuffling
@@ -75,6 +76,12 @@ LOG_RATIO = Metric(
         figure=log_ratio_figure,
         interval=log_ratio_difference,
     ),
+    pictures={
+        "Log ratio": clips(
+            Row("accuracy in order", (0, 1, 2, 3, 4, 5), 0.8), Row("accuracy shuffled", (3, 0, 5, 1, 4, 2), 0.4)
+        ),
+        "What is usual": line("0", "3", Span("general data sets", 0.04, 0.23), Span("fine-grained ones", 0.43, 0.98)),
+    },
     glossary={
         "Log ratio": (
             "ln(accuracy in order ÷ accuracy shuffled): 0 when shuffling costs nothing, "
@@ -104,6 +111,11 @@ DYNAMIC_SCORE = Metric(
     read=_read_motion,
     section=DYNAMICS,
     resolution=RESOLUTION,
+    pictures={
+        "Dynamic score": clips(
+            Row("a clip, and its first choice", (0, 1, 2, 3, 4, 5), 0.9), Row("frozen", (3,) * 6, 0.45)
+        )
+    },
     glossary={
         "Dynamic score": (
             "How far the predicted probabilities move when a clip is frozen to one frame or shuffled (Kullback-Leibler "
@@ -124,6 +136,13 @@ DISTILLED_SCORE = Metric(
     section=DYNAMICS,
     resolution=RESOLUTION,
     variants={DISTILL: "best student of single frames"},
+    pictures={
+        **DYNAMIC_SCORE.pictures,
+        "Dynamic score, distilled": clips(
+            Row("the model sees a clip", (0, 1, 2, 3, 4, 5), 0.9),
+            Row("the student, its frames one by one", (3, 0, 5, 1, 4, 2), 0.4),
+        ),
+    },
     glossary={
         **DYNAMIC_SCORE.glossary,
         "Dynamic score, distilled": (
@@ -142,6 +161,11 @@ DATASET_BIAS = Metric(
     headlines=(Headline(title="dataset bias"),),
     place=400,
     section=DYNAMICS,
+    pictures={
+        "Dataset bias": clips(
+            Row("a single frame", (2,)), Row("what it says of the labels", (), 0.7), Row("the labels", (), 1.0)
+        )
+    },
     glossary={
         "Dataset bias": (
             "How far such a student, trained on the labels, stays behind the labels (cross-entropy, in nats). It says "
