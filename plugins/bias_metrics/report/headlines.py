@@ -184,6 +184,11 @@ REPRESENTATION_BIAS = Metric(
     headlines=(Headline(title="representation bias"),),
     place=410,
     section=DYNAMICS,
+    pictures={
+        "Representation bias": clips(
+            Row("chance", (), 0.2), Row("a linear classifier of one frame, right", (2,), 0.8, (1,))
+        )
+    },
     glossary={
         "Representation bias": (
             "ln(accuracy ÷ chance) of a linear classifier that sees one frame as an image network describes it, in "
@@ -196,6 +201,11 @@ REPRESENTATION_BIAS = Metric(
 STATIC_INFORMATION = Metric(
     title="information of a frame on the label",
     section=DYNAMICS,
+    pictures={
+        "Information of a frame": clips(
+            Row("the label, by frequency", (), 0.3), Row("the label, having seen a frame", (2,), 0.7, (2,))
+        )
+    },
     glossary={
         "Information of a frame": (
             "How much more probable a label is to the same classifier than by the classes' frequencies alone, mean of "
