@@ -8,6 +8,7 @@ from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section, plots
 from pvbias.report.figures import result_of, section_indices
 from pvbias.report.section import Content, differences_lead
+from pvbias.report.sketches import Row, Span, clips, line
 from pvbias.report.tables import figure_table, text_table, title_for
 
 #: Name of the section, and of the evaluator.
@@ -24,6 +25,13 @@ for _suffix, _title in (
             headlines=() if _suffix else (Headline(),),
             place=570,
             section=EXTENT,
+            pictures={}
+            if _suffix
+            else {
+                "Temporal extent of attention": line(
+                    "its own moment", "the clip's ends", Span("0.3", 0.0, 0.3), Span("1: evenly", 0.0, 1.0)
+                )
+            },
             glossary={}
             if _suffix
             else {
@@ -41,6 +49,12 @@ METRIC.register(
         headlines=(Headline(),),
         place=571,
         section=EXTENT,
+        pictures={
+            "Position shift": clips(
+                Row("a clip, and its first choice", (0, 1, 2, 3, 4, 5), 0.9),
+                Row("the same clip, positions shuffled", (0, 1, 2, 3, 4, 5), 0.5, (2, 0, 3, 1, 3, 0)),
+            )
+        },
         glossary={
             "Position shift": (
                 "How far the prediction moves (KL divergence) when the model's temporal position embeddings change "
