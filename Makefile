@@ -8,10 +8,7 @@ DEMO ?= demo
 .PHONY: demo test test-matrix mutants lint reference clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m pvbias.tools.demo_videos --out $(DEMO)/videos
-	$(BIN)/pvbias run --cfg projects/quickstart/motion.yaml DATA.PATH_TO_DATA_DIR $(DEMO)/videos/motion OUTPUT_DIR $(DEMO)/motion
-	$(BIN)/pvbias run --cfg projects/quickstart/appearance.yaml DATA.PATH_TO_DATA_DIR $(DEMO)/videos/appearance OUTPUT_DIR $(DEMO)/appearance
-	$(BIN)/pvbias compare $(DEMO)/motion $(DEMO)/appearance --out $(DEMO)/comparison
+	$(BIN)/pvbias demo --out $(DEMO)
 	@echo "Open $(DEMO)/comparison/report.html"
 
 test: $(VENV)/.installed

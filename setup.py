@@ -1,10 +1,16 @@
-"""Packaging: ``plugins/`` and ``tools/`` are installed as ``pvbias.plugins`` and ``pvbias.tools``."""
+"""Packaging: ``plugins/`` and ``tools/`` are installed as ``pvbias.plugins`` and ``pvbias.tools``, the demo's
+configurations as ``pvbias.quickstart``."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-FOLDERS = {"pvbias": "pvbias", "pvbias.plugins": "plugins", "pvbias.tools": "tools"}
+FOLDERS = {
+    "pvbias": "pvbias",
+    "pvbias.plugins": "plugins",
+    "pvbias.tools": "tools",
+    "pvbias.quickstart": "projects/quickstart",
+}
 
 
 def packages() -> list[str]:
@@ -38,7 +44,7 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=FOLDERS,
-    package_data={"pvbias": ["py.typed"], "": ["templates/*", "maps/*"]},
+    package_data={"pvbias": ["py.typed"], "pvbias.quickstart": ["*.yaml"], "": ["templates/*", "maps/*"]},
     install_requires=[
         "torch>=2.6",  # before, torch.load(weights_only=True) could be made to run code (CVE-2025-32434)
         "torchvision>=0.21",

@@ -12,6 +12,7 @@ from pvbias.registries import ALL
 
 ROOT = Path(__file__).parents[1]
 READMES = [path for folder in ("pvbias", "plugins", "projects") for path in sorted((ROOT / folder).rglob("README.md"))]
+READMES += sorted((ROOT / "projects" / "guide").glob("*_*.md"))
 
 #: A block that is a module: its first line is a comment with its path.
 MODULE = re.compile(r"```python\n# (my_lab/\w+\.py)\n(.*?)```", re.DOTALL)
@@ -43,7 +44,11 @@ def has_examples(readme):
     return ">>> " in readme.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("readme", list(filter(has_examples, READMES)), ids=lambda path: path.parent.name)
+def page(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("readme", list(filter(has_examples, READMES)), ids=page)
 def test_the_examples_run(readme, my_lab):
     my_lab(readme.read_text(encoding="utf-8"))
     failed, tried = doctest.testfile(str(readme), module_relative=False)

@@ -16,6 +16,7 @@ from pvbias.interruption import Interrupted, Stopped, answering_signals, exit_co
 
 #: command -> (module of this package, one line of help)
 COMMANDS = {
+    "demo": ("demo", "train a model on motion and one on appearance, measure both: a page to look at in minutes"),
     "run": ("run_net", "train, test and measure as a YAML configuration says"),
     "measure": ("measure", "measure the bias of a model on a folder or list of videos; no configuration needed"),
     "predict": ("predict", "predict the classes of single videos, as they are and with their time changed"),

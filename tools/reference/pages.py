@@ -14,6 +14,15 @@ PACKAGES = {"pvbias": "pvbias", "pvbias.plugins": "plugins", "pvbias.tools": "to
 
 #: Title of a group of the table of contents -> the READMEs in it; the last groups are the API's, one for each package.
 GROUPS = {
+    "Guide": (
+        "projects/guide/README.md",
+        "projects/guide/your_data.md",
+        "projects/guide/your_checkpoint.md",
+        "projects/guide/reading_the_page.md",
+        "projects/guide/choosing_a_remedy.md",
+        "projects/guide/on_a_cluster.md",
+        "projects/guide/writing_a_plugin.md",
+    ),
     "Project": ("CONTRIBUTING.md", "CHANGELOG.md"),
     "Core": ("pvbias/*/README.md",),
     "Plugins": ("plugins/*/README.md",),
@@ -36,9 +45,12 @@ def write_pages(root: Path, pages: Path) -> None:
     """
     shutil.rmtree(pages, ignore_errors=True)
     packages = find_packages()
-    contents = []
+    contents: list[str] = []
+    placed: set[str] = set()
     for title, patterns in GROUPS.items():
-        names = sorted(path.relative_to(root).as_posix() for pattern in patterns for path in root.glob(pattern))
+        found = [sorted(path.relative_to(root).as_posix() for path in root.glob(pattern)) for pattern in patterns]
+        names = [name for each in found for name in each if name not in placed]
+        placed.update(names)
         contents.append(_toctree(title, names))
         for name in names:
             package = _module_name(Path(name).with_name("__init__.py"))

@@ -1,0 +1,1 @@
+"""Configurations of the demo (`pvbias demo`)."""
