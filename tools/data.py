@@ -1,4 +1,4 @@
-"""Lists of known data sets from their official files; checking and showing of any list, its copies and its labels."""
+"""Lists of known data sets from their official files; showing of any list, its copies and its labels."""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ from tabulate import tabulate
 
 from pvbias.config.lists import find_list
 from pvbias.data.annotations import read_annotation
-from pvbias.errors import DataError
-from pvbias.hardware import available_cores
-from pvbias.plugins.datasets.checking import check_list
 from pvbias.plugins.datasets.known import DATA_SETS
 from pvbias.plugins.datasets.mapping import find_map, known_maps, map_list
 from pvbias.plugins.datasets.preparing import prepare_lists
 from pvbias.storage import expand
 from pvbias.storage.addresses import absolute, on_a_disk
 
-from .options import add_list_format
-
 EXAMPLES = """examples:
   # lists/ucf101/train1.csv, test1.csv, ..., class_names.txt in official order, and what is missing
   pvbias data prepare ucf101 --videos /data/UCF101 --annotations /data/ucfTrainTestlist --out lists/ucf101
   pvbias run --cfg my.yaml DATA.PATH_TO_DATA_DIR lists DATA.TRAIN_SPLIT ucf101/train1 DATA.TEST_SPLIT ucf101/test1
-  # can the first frame of each video be decoded?
-  pvbias data check lists/ucf101/train1.csv --workers 8
   # the first clips that a training with this configuration sees
   pvbias data show lists/ucf101/train1.csv --out clips.html --cfg my.yaml
   # copies of training videos in a test split, re-encoded, trimmed or mirrored; labels that are likely to be wrong
@@ -40,7 +33,7 @@ EXAMPLES = """examples:
   pvbias data list
   pvbias data list jester
 
-The exit code is 3 where official files are refused, and where `check` finds a bad video."""
+The exit code is 3 where official files are refused. `pvbias check` looks whether the videos of a list decode."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -58,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
-    _add_check(commands)
     _add_show(commands)
     _add_duplicates(commands)
     _add_labels(commands)
@@ -100,33 +92,6 @@ def _prepare(args: argparse.Namespace) -> int:
         )
     )
     return 0
-
-
-def _add_check(commands: argparse._SubParsersAction) -> None:
-    check = commands.add_parser(
-        "check",
-        help="decode the first frame of each video of a list",
-        description="Decode the first frame of each video of a list (of the part that is meant).",
-    )
-    check.add_argument("list", help="a list in any form, or a folder of videos")
-    check.add_argument("--out", type=on_a_disk, help="folder for bad_videos.jsonl (default: they are printed only)")
-    check.add_argument("--path-prefix", default="", help="folder that relative paths in the list start from")
-    add_list_format(check)
-    check.add_argument("--fps", type=float, default=30.0, help="of folders of frame images (default %(default)s)")
-    check.add_argument("--frame-prefix", help="what the names of their images begin with, before the number")
-    check.add_argument(
-        "--workers", type=int, default=available_cores(), help="processes (default: one a core, here %(default)s)"
-    )
-    check.set_defaults(program=_check)
-
-
-def _check(args: argparse.Namespace) -> int:
-    annotation = read_annotation(
-        find_list(expand(args.list)), path_prefix=args.path_prefix, list_format=args.list_format
-    )
-    checked = check_list(annotation, out=args.out, workers=args.workers, fps=args.fps, frame_prefix=args.frame_prefix)
-    print(checked)
-    return DataError.exit_code if checked.bad else 0
 
 
 def _add_show(commands: argparse._SubParsersAction) -> None:

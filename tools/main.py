@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("run_net", "train, test and measure as a YAML configuration says"),
     "measure": ("measure", "measure the bias of a model on a folder or list of videos; no configuration needed"),
     "predict": ("predict", "predict the classes of single videos, as they are and with their time changed"),
+    "check": ("check", "look whether the videos of a list decode, and its labels are classes of a model"),
     "features": ("features", "extract features of a list of videos once, for probes and whatever else reads arrays"),
     "compare": ("compare", "put two or more measured runs side by side on one page"),
     "decoded": ("decoded", "show what the decoders of a training make of test clips"),
@@ -29,7 +30,7 @@ COMMANDS = {
     "profile": ("profile_models", "draw how temporal the kernels of networks are over depth; no videos needed"),
     "data": (
         "data",
-        "write the lists of known data sets from their official files; check lists, their copies, their labels",
+        "write the lists of known data sets from their official files; show lists, their copies, their labels",
     ),
     "prepare": ("prepare", "re-encode a data set once, so that decoding it is fast"),
     "flow": ("flow", "estimate the optical flow of a data set once, for training"),

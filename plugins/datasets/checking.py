@@ -1,4 +1,4 @@
-"""Checking of a list: the first frame of each of its videos is decoded (`pvbias data check`)."""
+"""Checking of a list: the first frame of each of its videos is decoded (`pvbias check`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pvbias.config.defaults import get_cfg
-from pvbias.data.annotations import Annotation
 from pvbias.data.bad_videos import BadVideo, BadVideoLog, count_causes, forget
 from pvbias.data.dataset import TestDataset
 from pvbias.data.loader import TestLoader
@@ -50,22 +49,21 @@ class Checked:
 
 
 def check_list(
-    annotation: Annotation,
+    source: VideoFiles,
     *,
+    num_classes: int | None = None,
     out: str | Path | None = None,
     workers: int = 0,
-    fps: float = 30.0,
-    frame_prefix: str | None = None,
     progress: bool = True,
 ) -> Checked:
     """Decode the first frame of each video of a list, or of the part that is meant of it.
 
     Args:
-        annotation: the list.
+        source: the list's videos.
+        num_classes: of the model that the labels are for; None: as many as the list has.
         out: folder for ``bad_videos.jsonl``, made when there are bad ones; None: they are not written.
         workers: processes; a file that takes its process down is a bad one, and the rest goes on. 0: this process,
             which such a file would end.
-        fps, frame_prefix: of folders of frame images, as ``DATA.TARGET_FPS`` and ``DATA.FRAME_PREFIX``.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -73,13 +71,12 @@ def check_list(
     """
     cfg = get_cfg()
     cfg.DATA_LOADER.NUM_WORKERS = workers
-    source = VideoFiles(annotation, fps=fps, frame_prefix=frame_prefix)
     labels = {label for label in field_of(source.records, "label") if label is not None}
     dataset = TestDataset(
         source,
         sampling=Beginning(1),
         views=TestViews(short_side=_SIDE, crop_size=_SIDE, num_crops=1),
-        num_classes=len(annotation.class_names) or max(labels, default=0) + 1,
+        num_classes=num_classes or len(source.class_names) or max(labels, default=0) + 1,
         split="",
         seed=cfg.RNG_SEED,
         tracks={},
@@ -96,4 +93,4 @@ def check_list(
             if log is not None:
                 log.add(video)
     path = log.path if log is not None else None
-    return Checked(path=annotation.path, videos=len(source.records), bad=bad, log=path)
+    return Checked(path=source.description, videos=len(source.records), bad=bad, log=path)

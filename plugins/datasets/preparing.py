@@ -190,7 +190,7 @@ def _is_whole(video: OfficialVideo, path: str) -> bool | None:
         with closing(open_file(path, current_cache())) as opened:
             duration = opened.duration
     except BadVideoError:
-        return None  # `pvbias data check` tells
+        return None  # `pvbias check` tells
     if duration < video.end - _MARGIN:
         return False
     return True if duration > video.end - (video.start or 0.0) + _MARGIN else None

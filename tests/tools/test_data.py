@@ -24,7 +24,7 @@ def test_from_official_files_to_a_checked_list(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "118,562 (-118,561)" in printed
     assert "absent     val: there is no jester-v1-validation.csv" in printed
-    assert main(["data", "check", str(tmp_path / "lists/train"), "--workers", "0"]) == 3  # an empty file
+    assert main(["check", str(tmp_path / "lists/train"), "--workers", "0"]) == 3  # an empty file
     assert "1 videos, 0 good, 1 bad" in capsys.readouterr().out
 
 
