@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-matrix mutants lint reference clean
+.PHONY: demo test test-matrix mutants doctest lint reference clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pvbias demo --out $(DEMO)
@@ -21,6 +21,10 @@ test-matrix:
 # Which of the deliberate faults in tests/planted_faults the suite notices; MUTANTS chooses: tests/mutants.py says how.
 mutants: $(VENV)/.installed
 	nice -n 19 $(BIN)/python tests/mutants.py $(MUTANTS)
+
+# Every command that the README and the guide show; PAGES chooses.
+doctest: $(VENV)/.installed
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.documented $(PAGES)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
