@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from scipy import stats
 from scipy.optimize import isotonic_regression
-from scipy.stats import ttest_1samp
 
 from pvbias.evaluation.statistics import Estimate, percentile_interval, resampled_means
 
@@ -94,7 +94,7 @@ def temporal_extent(
 def _above_zero(values: np.ndarray) -> bool:
     if len(values) < 2 or not np.ptp(values):
         return len(values) > 1
-    return bool(ttest_1samp(values, 0.0, alternative="greater").pvalue < _ERROR)
+    return bool(stats.ttest_1samp(values, 0.0, alternative="greater").pvalue < _ERROR)
 
 
 @lru_cache(maxsize=8)

@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="HTML file")
     parser.add_argument("picture", type=Path, help="PNG file")
-    parser.add_argument("--size", default="1000,620", metavar="W,H", help="of the window, pixels (default %(default)s)")
+    parser.add_argument(
+        "--size", default="1000,1000", metavar="W,H", help="of the window, pixels (default %(default)s)"
+    )
     parser.add_argument("--browser", help=f"default: the first of {', '.join(BROWSERS)} on PATH")
     args = parser.parse_args(argv)
     browser = args.browser or next(filter(None, map(shutil.which, BROWSERS)), None)

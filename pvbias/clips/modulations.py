@@ -3,7 +3,7 @@
 A modulation is a pure function ``(clips (N, C, T, H, W), seeds (N,)) -> clips (N, C, T, H, W)`` of any dtype, with
 parameters and a label. What is random in it depends on the clip's own seed alone, so that a modulated clip is the same
 in every batch, order and process. Configurations and evaluators name one by its *spec*: ``shuffle``,
-``freeze(frame=first)``. The built-in ones are in :mod:`.rearrangements`.
+``freeze(frame=first)``. The built-in ones are in :mod:`pvbias.clips.rearrangements`.
 """
 
 from __future__ import annotations

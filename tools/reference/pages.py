@@ -26,7 +26,7 @@ GROUPS = {
     "Project": ("CONTRIBUTING.md", "CHANGELOG.md"),
     "Core": ("pvbias/*/README.md",),
     "Plugins": ("plugins/*/README.md",),
-    "Studies": ("projects/**/README.md", "projects/scaling/gpu.md"),
+    "Studies": ("projects/**/README.md", "projects/scaling/speed.md", "projects/scaling/gpu.md"),
 }
 
 #: A link or picture of a Markdown file, but for one into the same page or to another site.
