@@ -58,13 +58,8 @@ class TemporalOcclusion(Evaluator):
         columns = np.asarray(np.fromiter(self.rows.values(), rows, len(self.rows)), dtype=np.float64)
         templates = [Figure(name="drop", value=None, unit="points", level="clip", variant=spec) for spec in self.specs]
         p, note = None, "undefined: the parts do not differ in any video, or there are too few"
-<<<<<<< HEAD
         if len(columns) > 1 and len(self.specs) > 2 and np.ptp(np.abs(columns), axis=1).any():
-            p, note = float(friedmanchisquare(*np.abs(columns.T)).pvalue), ""
-=======
-        if len(columns) > 1 and len(self.specs) > 2 and np.ptp(columns, axis=1).any():
-            p, note = float(stats.friedmanchisquare(*columns.T).pvalue), ""
->>>>>>> 0b8a02b (README: a picture of the page; references of what landed today)
+            p, note = float(stats.friedmanchisquare(*np.abs(columns.T)).pvalue), ""
         unequal = Figure(name="unequal", value=p, unit="p", level="clip", count=len(columns), note=note)
         return Result(figures=[*mean_figures(templates, 100 * columns, **self.bootstrap), unequal])
 
