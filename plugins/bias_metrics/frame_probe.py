@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from pvbias.clips import ORIGINAL
 from pvbias.context import Context
@@ -19,11 +19,14 @@ from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level, scores_by_level, top_k_credit
 from pvbias.evaluation.statistics import mean_figures, paired_difference, proportion_interval
 from pvbias.features.embedding import embeddings
-from pvbias.features.logistic import PENALTIES, LinearClassifier, fit_penalized
+from pvbias.features.logistic import PENALTIES, LinearClassifier, fit_logistic, fit_penalized, held_out_part
 from pvbias.models import EMBEDDING, Outputs
 from pvbias.models.student import student_recognizer
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
+
+#: Shares of the classifier in its mixture with the prior to choose from; never all of it, which may be sure and wrong.
+_TRUST = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class FrameProbe(Evaluator):
     - ``representation_bias``: ln(accuracy / chance) with chance 1 / K (Li, Li and Vasconcelos, *RESOUND: Towards Action
       Recognition without Representation Bias*, ECCV 2018): 0 where frames tell nothing, ln K where they tell all.
     - ``static_information``, nats: the mean over videos of ``ln q(y | frame) - ln p(y)``, with p the frequencies of the
-      training labels: what a frame says of the label, as far as this classifier can use it. A lower bound; below 0
-      where the classifier is surer than it may be.
+      training labels: what a frame says of the label, as far as this classifier can use it; a lower bound. q is the
+      classifier's probability mixed with p, by the share that is best on the held-out fifth: few videos make
+      classifiers that are surer than they may be, and those would say less than nothing.
 
     Tables: ``frame_probe_classes``: for each class the probe's accuracy with its interval, the model's, whether a frame
     tells the class (interval above chance), and whether it ``needs_motion``: the model is right more often than the
@@ -122,13 +126,14 @@ class FrameProbe(Evaluator):
             groups=self.groups,
         )
         prior = np.bincount(self.labels, minlength=self.num_classes) / len(self.labels)
+        trust = self._trust(c, prior)
         known, labels, credits, columns = np.flatnonzero(prior), [], [], []
         row: ProbeRow | None
         for row in self.rows.values():
             if row is not None and row.label in known:
                 labels.append(row.label)
                 credits.append(row.credit)
-                columns.append(_scores(probe, row, float(np.log(prior[row.label]))))
+                columns.append(_scores(probe, row, float(prior[row.label]), trust))
         left_out = len(self.rows) - len(labels)
         if not labels:
             return Result(not_applicable=f"None of the {left_out} videos has a label of a training video.")
@@ -144,7 +149,7 @@ class FrameProbe(Evaluator):
         video_level = np.array(columns)[:, 2 * LEVELS.index("video")]
         tables = {
             "frame_probe_classes": self._classes(np.array(labels), video_level, np.array(credits)),
-            "frame_probe": [self._fit(probe, c)],
+            "frame_probe": [self._fit(probe, c) | {"trust": trust}],
         }
         return Result(figures=figures, tables=tables)
 
@@ -159,6 +164,16 @@ class FrameProbe(Evaluator):
             for each in (accuracy.value, *(accuracy.interval or ()))
         )
         return replace(figure, value=value, interval=(ends[0], ends[1]) if ends else None)
+
+    def _trust(self, c: float, prior: np.ndarray) -> float:
+        """The share of the classifier in the mixture with the prior that makes held-out labels most probable."""
+        held_out = held_out_part(self.labels, self.cfg.RNG_SEED, self.groups)
+        if not held_out.any() or held_out.all():
+            return _TRUST[-1]
+        probe = fit_logistic(self.training[~held_out], self.labels[~held_out], self.num_classes, c)
+        labels = self.labels[held_out]
+        own = softmax(probe.scores(self.training[held_out]), axis=1)[np.arange(len(labels)), labels]
+        return max(_TRUST, key=lambda share: float(np.log(share * own + (1 - share) * prior[labels]).sum()))
 
     def _classes(self, labels: np.ndarray, probe: np.ndarray, model: np.ndarray) -> list[dict[str, Any]]:
         """A row for each class, the one that frames tell least first."""
@@ -196,11 +211,12 @@ class FrameProbe(Evaluator):
         }
 
 
-def _scores(probe: LinearClassifier, row: ProbeRow, log_prior: float) -> list[float]:
+def _scores(probe: LinearClassifier, row: ProbeRow, prior: float, trust: float) -> list[float]:
     """Accuracy and information of a video at each level."""
     logs = log_probabilities_by_level(torch.from_numpy(log_softmax(probe.scores(row.features), axis=1)))
     found = []
     for level in LEVELS:
         found.append(float(top_k_credit(logs[level], row.label, 1).mean()))
-        found.append(float(logs[level][:, row.label].mean()) - log_prior)
+        mixed = trust * logs[level][:, row.label].exp() + (1 - trust) * prior
+        found.append(float(mixed.log().mean()) - math.log(prior))
     return found
