@@ -9,6 +9,8 @@ from dataclasses import dataclass
 #: Colours of places, of which a frame's background is one.
 _PLACES = ("#ffffff", "#cfe3f1", "#f6d9c6", "#d3eadf")
 _INK, _MUTED, _FILL, _HIDDEN = "#1f2933", "#667482", "#0072B2", "#9aa5b1"
+#: Of a letter of the text, at most.
+_LETTER = 5.2
 _WIDTH, _ROW, _FRAME, _STRIP, _BAR = 240, 34, (20, 15), 132, 84
 
 
@@ -64,17 +66,22 @@ def clips(*rows: Row) -> str:
 
 def line(left: str, right: str, *spans: Span) -> str:
     """Draw a line between two ends, named, and spans above it."""
-    base = 18 * len(spans) + 12
+    base = 20 * len(spans) + 12
     parts = [f'<path d="M0 {base}H{_WIDTH}" stroke="{_MUTED}" fill="none"/>']
     for number, span in enumerate(spans):
-        y = 12 + 18 * number
+        y = 14 + 20 * number
         low, high = (2 + (_WIDTH - 4) * end for end in (span.low, span.high))
         if span.low == span.high:
             parts.append(f'<circle cx="{low:.1f}" cy="{y}" r="3.5" fill="{_FILL}"/>')
         else:
             parts.append(f'<rect x="{low:.1f}" y="{y - 4}" width="{high - low:.1f}" height="8" fill="{_FILL}"/>')
-        after = high < 0.55 * _WIDTH
-        parts.append(_text(high + 6 if after else low - 6, y + 3, span.says, "start" if after else "end"))
+        long = _LETTER * len(span.says) + 8
+        if high + long <= _WIDTH:
+            parts.append(_text(high + 6, y + 3, span.says))
+        elif low >= long:
+            parts.append(_text(low - 6, y + 3, span.says, "end"))
+        else:  # across it
+            parts.append(_text((low + high) / 2, y - 6, span.says, "middle"))
     parts += [_text(0, base + 13, left), _text(_WIDTH, base + 13, right, "end")]
     said = "; ".join(span.says for span in spans)
     return _svg(base + 18, f"a line from {left} to {right}: {said}", parts)
@@ -98,7 +105,7 @@ PAGE = {
         Row("its second clip", (5, 4, 3, 2, 1, 0), 0.3),
         Row("video level: their mean", (), 0.6),
     ),
-    "brackets": line("low", "high", Span("these videos", 0.45, 0.45), Span("others of their kind: 95 %", 0.3, 0.62)),
+    "brackets": line("low", "high", Span("these videos", 0.45, 0.45), Span("others, 95 %", 0.3, 0.62)),
     "none": line("0", "larger", Span("none", 0.0, 0.03), Span("a value", 0.5, 0.5)),
     "guessing": clips(Row("each of four classes, at random", (), 0.25), Row("the model, no better", (), 0.27)),
 }
