@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from ..registries import REPORT_SECTION
 from . import plots, words
+from .comparability import unlike
 from .figures import Measured, headline_figures
 from .results import RunResults
 from .section import Section
@@ -117,7 +118,10 @@ def _glance(runs: Sequence[RunResults]) -> Glance | None:
     for title, row in rows.items():
         own = next(own for own in row if own is not None)
         measures.append((title, own.metric.direction(own.figure.variant), [cell(each).value for each in row]))
-    return Glance(measures, _plot(rows, runs), correlations, _in_words(correlations, len(runs)))
+    said = _in_words(correlations, len(runs))
+    if correlations and (reasons := unlike(runs)):
+        said += f" The runs were not measured alike, which alone makes measures differ: {'; '.join(reasons)}."
+    return Glance(measures, _plot(rows, runs), correlations, said)
 
 
 def _value(own: Measured | None) -> float | None:
