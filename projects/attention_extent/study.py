@@ -1,86 +1,87 @@
 """Extent of attention of small transformers at random weights and trained on motion.
 
-python projects/attention_extent/study.py --out runs/attention_extent
+python projects/attention_extent/study.py --out runs/attention_extent --jobs 2
+
+trains what is missing and writes `attention_extent.md` below `--out`; a run whose results are there is not repeated.
+`--dry-run` prints the commands of the runs that are missing, one a line; they need this folder on `PYTHONPATH`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from pvbias.report import RunResults
+from pvbias.run.study import Run, Study, add_arguments, figure_value
+from pvbias.run.study_tables import write_tables
+from pvbias.tools.main import guard
 
-from pvbias.config import load_cfg  # noqa: E402
-from pvbias.report import RunResults, read_results  # noqa: E402
-from pvbias.run import run  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 MODELS = ("small_mvit", "small_vit")
-FIGURES = ("relative_extent", "position_shift")
+#: Of each run: whether it trains; without, the random weights that its training begins with are measured.
+WEIGHTS = {"random": False, "trained": True}
+EVALUATOR = "attention_extent"
+HEADING = """\
+| network | weights | top-1, % | relative extent | by layer | position shift, nats |
+|---|---|---|---|---|---|"""
 
 
-def measure(model: str, seed: int, out: Path, *, trained: bool, keys: list[str]) -> RunResults:
-    """The results of a network, trained or with the random weights that its training begins with; those that are there
-    already are read.
-
-    Args:
-        model: of :data:`MODELS`.
-        seed: RNG_SEED.
-        out: folder of the run.
-        keys: further keys and values of the configuration.
-    """
-    if not (out / "results.json").exists():
-        given = ["MODEL.MODEL_NAME", model, "RNG_SEED", str(seed), "OUTPUT_DIR", str(out)]
-        run(load_cfg(str(HERE / "base.yaml"), [*given, "TRAIN.ENABLE", str(trained), *keys]))
-    return read_results(out)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Train, measure, and print a table: mean over seeds, and their range."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder of the runs")
-    parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY VALUE", help="any configuration keys")
-    args = parser.parse_args(argv)
-    lines = [
-        "| network | weights | top-1, % | relative extent | by layer | position shift, nats |",
-        "|---|---|---|---|---|---|",
-    ]
-    for model in MODELS:
-        for trained in (False, True):
-            weights = "trained" if trained else "random"
-            runs = [
-                measure(model, seed, Path(args.out) / f"{model}_{weights}_{seed}", trained=trained, keys=args.set)
-                for seed in range(args.seeds)
-            ]
-            lines.append(row(model, weights, runs))
-            print(lines[-1], flush=True)
-    print("\n".join(lines))
+def measure(study: Study, seeds: Sequence[int]) -> dict[tuple[str, str], list[RunResults]]:
+    """The runs of each network and kind of weights, by seed; what is missing of them is made."""
+    runs = {
+        (model, weights): [
+            Run(
+                name=f"{model}_{weights}",
+                seed=seed,
+                config=HERE / "base.yaml",
+                overrides=("MODEL.MODEL_NAME", model, "TRAIN.ENABLE", str(trained)),
+            )
+            for seed in seeds
+        ]
+        for model in MODELS
+        for weights, trained in WEIGHTS.items()
+    }
+    study.make([run for each in runs.values() for run in each])
+    return {key: study.finish(each) for key, each in runs.items()}
 
 
-def row(model: str, weights: str, runs: list[RunResults]) -> str:
-    """A row of the table."""
-    top1 = [figure_of(run, "accuracy", "top1") for run in runs]
-    extents, shifts = ([figure_of(run, "attention_extent", name) for run in runs] for name in FIGURES)
-    by_layer = zip(
-        *([each["relative_extent"] for each in run.results["attention_extent"].tables["layers"]] for run in runs),
-        strict=True,
-    )
-    layers = " ".join(f"{fmean(values):.2f}" for values in by_layer)
-    return f"| {model} | {weights} | {ranged(top1, 0)} | {ranged(extents, 3)} | {layers} | {ranged(shifts, 3)} |"
+def table(measured: dict[tuple[str, str], list[RunResults]]) -> str:
+    """A row for each network and kind of weights: means over the seeds, and their range."""
+    lines = [HEADING]
+    for (model, weights), runs in measured.items():
+        top1 = [figure_value(run, "accuracy", "top1", levels=("video",)) for run in runs]
+        extents = [figure_value(run, EVALUATOR, "relative_extent") for run in runs]
+        shifts = [figure_value(run, EVALUATOR, "position_shift") for run in runs]
+        layers_of = [[row["relative_extent"] for row in run.results[EVALUATOR].tables["layers"]] for run in runs]
+        layers = " ".join(f"{fmean(values):.2f}" for values in zip(*layers_of, strict=True))
+        cells = (model, weights, ranged(top1, 0), ranged(extents, 3), layers, ranged(shifts, 3))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def figure_of(run: RunResults, evaluator: str, name: str) -> float:
-    """The first figure of a name."""
-    return next(figure.value for figure in run.results[evaluator].figures if figure.name == name)  # type: ignore[return-value]
-
-
-def ranged(values: list[float], digits: int) -> str:
+def ranged(values: Sequence[float], digits: int) -> str:
     """The mean, and the smallest and the largest value."""
     return f"{fmean(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser, out="runs/attention_extent", seeds=range(3))
+    arguments = parser.parse_args(argv)
+    # Where the configuration's plugin is, for this process and those of the runs.
+    sys.path.insert(0, str(HERE))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    study = Study.from_args(arguments)
+    measured = measure(study, arguments.seeds)
+    write_tables(study, {"attention_extent": lambda: "" if study.dry_run else table(measured)})
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(guard(main, sys.argv[1:]))
