@@ -15,6 +15,7 @@ from ..evaluation.results import Figure, Result
 from ..evaluation.statistics import mean_figures
 from ..registries import REPORT_SECTION
 from ..video.frame_folder import natural_order
+from . import words
 from .figures import Key, Measured, headline_figures, result_of
 from .per_video import spread
 from .results import RunResults
@@ -269,7 +270,7 @@ def _title(own: Measured) -> str:
 
 
 def _with_unit(title: str, unit: str) -> str:
-    return title if unit in ("", "log ratio") else f"{title}, {unit}"
+    return title if unit in words.UNWRITTEN else f"{title}, {unit}"
 
 
 REPORT_SECTION.register(

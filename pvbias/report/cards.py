@@ -60,6 +60,6 @@ def _numbers(run: RunResults, runs: Sequence[RunResults]) -> list[Number]:
             numbers.append(Number(title, "–", "undefined", "", direction))
         else:
             shown = cell(own)
-            unit = "" if own.figure.unit == "log ratio" or shown.value == "none" else own.figure.unit
+            unit = "" if own.figure.unit in words.UNWRITTEN or shown.value == "none" else own.figure.unit
             numbers.append(Number(title, shown.value, shown.interval, unit, direction))
     return numbers

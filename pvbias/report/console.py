@@ -25,7 +25,7 @@ def headline_table(runs: Sequence[RunResults]) -> str:
     for title in ordered(title for own in figures for title in own):
         found = [own.get(title) for own in figures]
         unit = next(own.figure.unit for own in found if own is not None)
-        row = [title if unit in ("", "log ratio") else f"{title}, {unit}"]
+        row = [title if unit in words.UNWRITTEN else f"{title}, {unit}"]
         for own in found:
             shown = cell(own)
             row.append(f"{shown.value} {shown.interval}".rstrip())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+#: Units that go without saying: of log ratios, and of shares between 0 and 1.
+UNWRITTEN = ("", "log ratio", "of 1")
 #: Nats, and log ratios: nearer to 0 than this is 0, since what two orders of the same sums differ by may be as large.
 RESOLUTION = 0.001
 
