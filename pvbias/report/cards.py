@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from . import words
 from .accuracy import why_no_accuracy
 from .figures import headline_figures, measured_metrics
 from .metric import Reading
