@@ -114,7 +114,8 @@ def _top(found: Predictions, k: int) -> list[dict[str, Any]]:
     order = sorted(found.variants, key=lambda name: [*_TITLES, name].index(name))
     videos = []
     for row, video in enumerate(found.names):
-        log_p = np.log(found.probabilities[row].astype(np.float64))
+        with np.errstate(divide="ignore"):  # of a class whose probability is 0 in single precision
+            log_p = np.log(found.probabilities[row].astype(np.float64))
         variants = {ORIGINAL: log_p} | {name: found.variants[name][row].astype(np.float64) for name in order}
         found_of = {}
         for variant, log_q in variants.items():
@@ -128,11 +129,17 @@ def _top(found: Predictions, k: int) -> list[dict[str, Any]]:
                     }
                     for label in best
                 ],
-                # Below 0 by rounding only.
-                "divergence": max(0.0, float((np.exp(log_p) * (log_p - log_q)).sum())),
+                "divergence": _divergence(log_p, log_q),
             }
         videos.append({"video": video, "variants": found_of})
     return videos
+
+
+def _divergence(log_p: np.ndarray, log_q: np.ndarray) -> float:
+    """KL(p || q) in nats; a class without any probability under p adds nothing."""
+    there = np.isfinite(log_p)
+    terms = np.exp(log_p[there]) * (log_p[there] - log_q[there])
+    return max(float(terms.sum()), 0.0)  # below 0 by rounding only
 
 
 def _table(video: dict[str, Any]) -> str:

@@ -72,7 +72,9 @@ def _modulations(curve: str, num_frames: int) -> tuple[float, dict[float, Modula
     """Where the original clip is on a curve's axis, and modulations by their place."""
     changed: dict[float, Modulation]
     if curve == "cut":
-        return num_frames, {k: Cut(length=k) for k in _LENGTHS if k < num_frames}
+        # The longest there can be: what relates the ends of a clip is told from what relates less by nothing else.
+        lengths = sorted({num_frames - 1, *(k for k in _LENGTHS if k < num_frames)})
+        return num_frames, {k: Cut(length=k) for k in lengths}
     if curve == "within":
         return 1, {num_frames / n: ShuffleWithin(segments=n) for n in _OCTAVES if 2 * n <= num_frames}
     if curve == "stride":

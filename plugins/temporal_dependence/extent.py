@@ -67,7 +67,7 @@ def temporal_extent(
 
     Args:
         losses: of each video, ``(n, G)``, n >= 1.
-        lengths: k of each column, ascending, from 1.
+        lengths: k of each column, ascending, from 1 to T - 1: fields beyond the longest look alike.
         num_frames: T of the clips.
         samples, seed: of the bootstrap over videos.
 

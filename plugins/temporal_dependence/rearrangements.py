@@ -67,7 +67,13 @@ class Window(Rearrangement):
         return f"held still but for its {self.length} middle frames"
 
     def order(self, num_frames: int, seed: int) -> Tensor:
-        """4, 4, 4, 4, 4, 5, 5, 5 for two of eight frames."""
+        """4, 4, 4, 4, 4, 5, 5, 5 for two of eight frames.
+
+        Raises:
+            ConfigError: the clip has no more frames than are shown.
+        """
+        if num_frames <= self.length:
+            raise ConfigError(f"{self.spec}: clips of {num_frames} frames have no more than that to show.")
         first = max(num_frames // 2 - (self.length - 1) // 2, 0)
         return torch.arange(num_frames).clamp(first, first + self.length - 1)
 

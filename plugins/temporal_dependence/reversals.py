@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from pvbias.data.annotations.names import ClassNumbers
 from pvbias.errors import ConfigError
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, scores_by_level
-from pvbias.evaluation.statistics import mean_figures, proportion_interval
+from pvbias.evaluation.statistics import wilson_interval
 from pvbias.models import Outputs, Recognizer
 from pvbias.needs import Needs
 from pvbias.registries import EVALUATOR
@@ -25,6 +25,9 @@ from .rearrangements import Cut
 
 _LISTS = Path(__file__).with_name("maps")
 _COLUMNS = ("class", "reversed")
+
+#: Variance over videos up to which they all count the same: that of rounding.
+_ALIKE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def find_pairs(class_names: Sequence[str], path: str | Path = "") -> list[Revers
         path: of a list; empty: those that come with the plugin.
 
     Raises:
-        ConfigError: as :func:`read_pairs`; a list of one's own names a class that the network does not have.
+        ConfigError: as :func:`read_pairs`; a list of one's own names a class that the network does not have, or one
+            class in two spellings.
     """
     numbers = ClassNumbers(class_names)
     found: list[ReversedPair] = []
@@ -92,6 +96,8 @@ def find_pairs(class_names: Sequence[str], path: str | Path = "") -> list[Revers
                 if path:
                     missing = names[first is not None]
                     raise ConfigError(f"BIAS.REVERSED_PAIRS: {path}: the network has no class {missing!r}.")
+            elif path and (first == second or {first, second} & taken):
+                raise ConfigError(f"BIAS.REVERSED_PAIRS: {path}: a class of {names[0]!r}, {names[1]!r} is there twice.")
             elif not {first, second} & taken:
                 taken |= {first, second}
                 found.append(ReversedPair(first, second, quality))
@@ -104,10 +110,13 @@ class ReversedPairs(Evaluator):
     frames, and frames without their order, say the same: chance is 50 %.
 
     Of each labelled video of a pair: whether the score of its class is above that of the other one (a tie counts a
-    half). On the original clips, on clips played backwards, of which a network that sees the direction says the other
-    class (below 50 %), and on shuffled ones. ``BIAS.REVERSED_PAIRS`` is a list of one's own.
+    half). The two classes of a pair count the same, however many videos they have, and a pair as much as its videos: a
+    network that always says the commoner class has 50 %. A pair with videos of one of its classes alone is left out.
+    On the original clips, on clips played backwards, of which a network that sees the direction says the other class
+    (below 50 %), and on shuffled ones. ``BIAS.REVERSED_PAIRS`` is a list of one's own.
 
     Tables: ``pairs``, a row a pair: shares in percent at video level, with Wilson's 95 % interval on original clips.
+    Its trials are the effective number of equally weighted videos.
     """
 
     of_predictions = False
@@ -140,11 +149,24 @@ class ReversedPairs(Evaluator):
         if not rows:
             return Result(not_applicable="No labelled video is of a class that has a reversal.")
         labels, credits = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-        templates = [
-            Figure(name="within_pairs", value=None, unit="%", level=level, variant=spec) for spec, level in self.columns
+        weights = self._weights(labels)
+        kept = weights > 0
+        if not kept.any():
+            return Result(not_applicable="Of each pair only one of the two classes has labelled videos.")
+        note = "" if kept.all() else f"{(~kept).sum()} videos are left out: their pair has none of the other class"
+        labels, credits, weights = labels[kept], credits[kept], weights[kept]
+        figures = [
+            replace(
+                _share(credits[:, place], weights),
+                level=level,
+                variant=spec,
+                note=note,
+                values=credits[:, place] if (weights == 1).all() else None,
+            )
+            for place, (spec, level) in enumerate(self.columns)
         ]
-        table = [row for pair in self.pairs if (row := self._pair(pair, labels, credits))]
-        return Result(figures=mean_figures(templates, credits, **self.bootstrap), tables={"pairs": table})
+        table = [row for pair in self.pairs if (row := self._pair(pair, labels, credits, weights))]
+        return Result(figures=figures, tables={"pairs": table})
 
     def _why_not(self) -> str:
         if self.pairs:
@@ -156,23 +178,50 @@ class ReversedPairs(Evaluator):
             "pairs in a file, BIAS.REVERSED_PAIRS."
         )
 
-    def _pair(self, pair: ReversedPair, labels: np.ndarray, credits: np.ndarray) -> dict[str, object]:
-        own = credits[np.isin(labels, (pair.first, pair.second))]
-        if not len(own):
+    def _weights(self, labels: np.ndarray) -> np.ndarray:
+        """Of each video, ``(n,)``: half of its pair's videos over those of its class; 0: the other class has none."""
+        counts = {label: int((labels == label).sum()) for label in self.other}
+        return np.array(
+            [
+                (own + counts[self.other[label]]) / (2 * own) if counts[self.other[label]] else 0.0
+                for label in labels.tolist()
+                for own in [counts[label]]
+            ]
+        )
+
+    def _pair(
+        self, pair: ReversedPair, labels: np.ndarray, credits: np.ndarray, weights: np.ndarray
+    ) -> dict[str, object]:
+        own = np.isin(labels, (pair.first, pair.second))
+        if not own.any():
             return {}
-        share = {spec: own[:, self.columns.index((spec, "video"))] for spec in self.specs}
-        low, high = proportion_interval(share[ORIGINAL]) or (None, None)
+        share = {spec: _share(credits[own, self.columns.index((spec, "video"))], weights[own]) for spec in self.specs}
+        low, high = share[ORIGINAL].interval or (None, None)
         return {
             "class": self.class_name(pair.first),
             "reversed": self.class_name(pair.second),
             "quality": pair.quality,
-            "videos": len(own),
-            "within": 100 * float(share[ORIGINAL].mean()),
-            "within_low": None if low is None else 100 * low,
-            "within_high": None if high is None else 100 * high,
-            "played_backwards": 100 * float(share[Reverse().spec].mean()),
-            "shuffled": 100 * float(share[Cut().spec].mean()),
+            "videos": int(own.sum()),
+            "within": share[ORIGINAL].value,
+            "within_low": low,
+            "within_high": high,
+            "played_backwards": share[Reverse().spec].value,
+            "shuffled": share[Cut().spec].value,
         }
+
+
+def _share(credits: np.ndarray, weights: np.ndarray) -> Figure:
+    """The weighted mean of credits ``(n,)``, n >= 2, in percent, with Wilson's 95 % interval: its trials are as many
+    videos of equal weight as the weights come to (Kish), or more where videos count in part
+    (:func:`pvbias.evaluation.statistics.proportion_interval`)."""
+    value = float((weights * credits).sum() / weights.sum())
+    trials = float(weights.sum() ** 2 / (weights**2).sum())
+    variance = float((weights * (credits - value) ** 2).sum() / weights.sum())
+    if variance > _ALIKE:
+        trials *= max(1.0, value * (1 - value) / variance)
+    low, high = wilson_interval(value, trials)
+    interval = (100 * low, 100 * high)
+    return Figure(name="within_pairs", value=100 * value, unit="%", level="", interval=interval, count=len(credits))
 
 
 def _credit(scores: Tensor, label: int, other: int) -> Tensor:

@@ -82,6 +82,19 @@ def test_the_classes_of_a_video_with_its_time_changed(tmp_path, weights, capsys)
     assert back == pytest.approx((2 * p - 1) * math.log(p / (1 - p)), abs=0.15)
 
 
+def test_a_class_without_any_probability_does_not_hide_that_the_prediction_moves(tmp_path, weights, capsys):
+    file = tmp_path / "weights.pyth"
+    state = torch.load(file)["model_state"]
+    state["scale"] *= 40
+    torch.save({"model_state": state}, file)
+    options = [*weights, "--json", "--set", "DATA_LOADER.NUM_WORKERS", "0"]
+    assert main(["predict", str(ramp(tmp_path / "a.mp4")), *options]) == 0
+    (video,) = json.loads(capsys.readouterr().out)
+    assert video["variants"]["original"]["top"][1]["probability"] == 0  # logits of +-125.5: exp(-251)
+    assert video["variants"]["reverse"]["divergence"] == pytest.approx(400 * 160 / 255, rel=0.02)
+    assert video["variants"]["original"]["divergence"] == 0
+
+
 def test_a_bad_video_among_good_ones_is_named(tmp_path, weights, capsys):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     videos = [str(tmp_path / "bad.mp4"), str(ramp(tmp_path / "good.mp4"))]

@@ -107,6 +107,6 @@ def test_all_of_it_is_one_pass_with_one_forward_for_each_modulation(tmp_path):
     module.seen = [0, 0, 0]
     results = evaluation.measure(tmp_path, cfg, evaluators, model=model, source=MovingSource(10))
     needed = {each for evaluator in evaluators.values() for each in evaluator.needs.modulations}
-    assert len(needed) == 36
+    assert len(needed) == 37
     assert module.seen == [10, 10 * len(needed), 10 * len(needed)]
     assert all(result.figures or result.tables or result.not_applicable for result in results.values())

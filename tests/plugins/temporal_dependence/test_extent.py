@@ -7,7 +7,7 @@ from pvbias.plugins.temporal_dependence import Cut, TemporalDependence, half_len
 
 from .toys import FRAMES, Apart, Still, config, feed, moving, recognizer
 
-LENGTHS = (1, 2, 3, 4, 6, 8, 12)
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 15)
 
 
 def extent(module, videos):
@@ -15,7 +15,7 @@ def extent(module, videos):
     return feed(evaluator, videos)[0]["extent", "clip", "original"]
 
 
-@pytest.mark.parametrize("apart", [1, 4])
+@pytest.mark.parametrize("apart", [1, 4, 15])
 def test_the_extent_of_a_network_is_its_temporal_receptive_field(apart):
     found = extent(Apart(apart), [moving(number, (1, -1)[number % 2], apart) for number in range(24)])
     assert found.value == pytest.approx(apart + 1, rel=0.08)

@@ -65,7 +65,15 @@ def test_dropped_frames_are_missing_and_doubled_ones_there_twice():
 
 
 @pytest.mark.parametrize(
-    "spec", ["cut(length=8)", "drop(count=8)", "double(count=5)", "occlude(parts=9)", "occlude(part=4, parts=4)"]
+    "spec",
+    [
+        "cut(length=8)",
+        "drop(count=8)",
+        "double(count=5)",
+        "occlude(parts=9)",
+        "window(length=8)",
+        "occlude(part=4, parts=4)",
+    ],
 )
 def test_clips_that_are_too_short(spec):
     with pytest.raises(ConfigError, match=spec.split("(")[0]):

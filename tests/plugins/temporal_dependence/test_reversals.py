@@ -47,6 +47,31 @@ def test_guessing_gets_half_and_its_interval_covers_it():
     assert found["within_pairs", "video", "original"].count == 2
 
 
+def test_a_network_that_says_one_class_of_a_pair_gets_half_however_many_videos_that_has():
+    evaluator = ReversedPairs(config(), recognizer(Apart(1)), NAMES)
+    evaluator.rows = {i: (int(i >= 9), (float(i < 9),) * 6) for i in range(12)}  # nine of a class, and right; three
+    result = evaluator.evaluate()
+    (row,) = result.tables["pairs"]
+    found = {(figure.level, figure.variant): figure for figure in result.figures}["video", "original"]
+    # Wilson's of 4.5 of 9: 12^2 / (9 (12 / 18)^2 + 3 (12 / 6)^2) = 9 equally weighted videos.
+    assert (found.value, found.count, row["within"], row["videos"]) == (50, 12, 50, 12)
+    assert found.interval == pytest.approx((row["within_low"], row["within_high"]))
+    assert found.interval == pytest.approx((22.65, 77.35), abs=0.01)
+    assert found.values is None  # it is no mean over videos
+
+
+def test_a_pair_of_which_one_class_alone_has_videos_is_left_out():
+    names = (*NAMES, "opening something", "closing something")
+    evaluator = ReversedPairs(config(), recognizer(Apart(1)), names)
+    evaluator.rows = {i: (label, (credit,) * 6) for i, (label, credit) in enumerate([(0, 1.0), (1, 1.0), (2, 0.0)])}
+    result = evaluator.evaluate()
+    assert [(figure.value, figure.count) for figure in result.figures] == [(100, 2)] * 6
+    assert "1 videos are left out" in result.figures[0].note
+    assert len(result.tables["pairs"]) == 1
+    evaluator.rows = {0: (2, (1.0,) * 6)}
+    assert "only one of the two" in evaluator.evaluate().not_applicable
+
+
 def test_pairs_are_those_of_which_both_classes_are_there_in_any_spelling():
     assert find_pairs(["waving", *NAMES]) == [ReversedPair(2, 1, "exact")]
     assert find_pairs(["waving", "Opening door", "closing_door", "opening something"]) == [ReversedPair(1, 2, "exact")]
@@ -63,6 +88,10 @@ def test_a_list_of_ones_own(tmp_path):
     assert find_pairs(["Stand up", "run", "sit down"], path) == [ReversedPair(2, 0)]
     with pytest.raises(ConfigError, match="no class 'stand up'"):
         find_pairs(["run", "sit down"], path)
+    for twice in ("sit down,Sit Down\n", "sit down,stand up\nSit Down,run\n"):
+        path.write_text(f"class,reversed\n{twice}")
+        with pytest.raises(ConfigError, match="there twice"):
+            find_pairs(["Stand up", "run", "sit down"], path)
 
 
 @pytest.mark.parametrize(
