@@ -30,17 +30,26 @@ class Information:
     counts the pairs that occur, was by 0.11 and 0.27 from 200 and 100, and the mean of permuted samples taken away is
     wrong wherever the variables are dependent.
 
+    Of fewer samples than there are pairs of values the jackknife fails (independent variables, 40 x 40 values, 400
+    samples: 0.70 nats). ``value`` is there the plug-in estimate adjusted for chance, ``H (I - E) / (H - E)`` with E its
+    mean over permuted samples and H the smaller entropy (as Vinh, Epps and Bailey, *Information Theoretic Measures for
+    Clusterings Comparison*, JMLR 2010, have it as a share): 0 for what chance gives, H where one variable tells the
+    other. In simulations with 10 x 10 and 40 x 40 values, 0.25 to 0.5 samples a pair, it was off by up to 0.15 nats.
+
     Attributes:
         value: not cut at 0, which independent variables' estimates lie around.
         interval: 95 %, around the value and cut to what is possible: normal, of the jackknife's variance and that of
             permuted samples, which is all there is where the variables are independent. In the same simulations it held
-            the truth in 93 to 100 % of 1,000 samples; of fewer than five samples a cell in as few as 77 %.
+            the truth in 93 to 100 % of 1,000 samples. Of fewer than five samples a pair no correction is trusted: it
+            reaches from around ``I - E``, which takes away too much, to around the jackknife, which takes too little.
         plug_in: the plug-in estimate.
         null: the mean of the plug-in estimate over permuted samples: what chance alone gives.
         null_end: what 95 % of the permuted samples stay below.
         p_value: the share of permuted samples, this one among them, whose estimate is as high: at most so often would
             independent variables give such a sample.
         entropies: of the two variables, plug-in.
+        most: what ``value`` would be if the first variable told all of the second one: the second one's entropy,
+            corrected in the same way.
         shape: how many values of each occur.
         samples: n.
     """
@@ -52,14 +61,14 @@ class Information:
     null_end: float
     p_value: float
     entropies: tuple[float, float]
+    most: float
     shape: tuple[int, int]
     samples: int
 
     @property
     def note(self) -> str:
-        """Why the value is not to be trusted fully; empty where it is."""
-        cells = self.shape[0] * self.shape[1]
-        if self.samples >= _FEW * cells:
+        """Why the value is not to be trusted fully; empty where it is, and where there is nothing to tell."""
+        if min(self.shape) == 1 or self.samples >= _FEW * self.shape[0] * self.shape[1]:
             return ""
         return (
             f"{self.samples} videos for {self.shape[0]} x {self.shape[1]} pairs, fewer than {_FEW} a pair: of "
@@ -87,19 +96,27 @@ def mutual_information(first: np.ndarray, second: np.ndarray, *, permutations: i
     n = len(first)
     plug_in, by_row, by_column = plug_in_information(table), table.sum(1), table.sum(0)
     entropies = (_entropy(by_row), _entropy(by_column))
-    value, variance = _jackknife(table, plug_in)
     null = _permuted(by_row, by_column, permutations, seed)
+    by_chance = float(null.mean())
+    jackknifed, variance = _jackknife(table, plug_in)
+    value, most = jackknifed, _jackknife(np.diag(by_column), entropies[1])[0]
+    if n < table.size:
+        value, most = _adjusted(plug_in, by_chance, min(entropies)), entropies[1]
+    low, high = value, value
+    if n < _FEW * table.size:
+        low, high = min(value, plug_in - by_chance), max(value, jackknifed)
     half = _Z * math.sqrt(variance + float(null.var()))
-    most = min(math.log(len(rows)), math.log(len(columns)))
-    ends = max(value - half, min(value, 0.0)), max(min(value + half, max(value, most)), 0.0)
+    possible = min(math.log(len(rows)), math.log(len(columns)))
+    ends = max(low - half, min(value, 0.0)), max(min(high + half, max(value, possible)), 0.0)
     return Information(
         value=value,
         interval=None if n < 2 else ends,
         plug_in=plug_in,
-        null=float(null.mean()),
+        null=by_chance,
         null_end=float(np.quantile(null, 0.95, method="higher")),
         p_value=float((1 + (null >= plug_in - 1e-12).sum()) / (1 + permutations)),
         entropies=entropies,
+        most=most,
         shape=(len(rows), len(columns)),
         samples=n,
     )
@@ -129,8 +146,16 @@ def _jackknife(table: np.ndarray, plug_in: float) -> tuple[float, float]:
     return n * plug_in - (n - 1) * mean, variance
 
 
+def _adjusted(plug_in: float, by_chance: float, entropy: float) -> float:
+    """The plug-in estimate adjusted for chance; 0 where chance alone gives all that there may be."""
+    room = entropy - by_chance
+    return entropy * (plug_in - by_chance) / room if room > 1e-9 else 0.0
+
+
 def _permuted(by_row: np.ndarray, by_column: np.ndarray, permutations: int, seed: int) -> np.ndarray:
     """Plug-in estimates of random tables with the same margins, float64 ``(permutations,)``."""
+    if min(len(by_row), len(by_column)) == 1:  # there is one such table; scipy 1.17 draws others, of negative counts
+        return np.zeros(permutations)
     tables, generator = random_table(by_row, by_column), np.random.default_rng(seed)
     margins = np.log(by_row.sum()) - (_c_log_c(by_row).sum() + _c_log_c(by_column).sum()) / by_row.sum()
     found = np.empty(permutations)

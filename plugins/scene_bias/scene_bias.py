@@ -70,7 +70,7 @@ class SceneBias(Evaluator):
       of videos, which takes the ranking of the places as given.
     - ``place_information``: mutual information of place and label, nats, without its small-sample bias, with interval
       (:class:`.information.Information`); its note has the share of label-permuted samples that have as much.
-      ``label_explained``: that of the label's entropy, in percent.
+      ``label_explained``: that of the label's entropy, which is corrected likewise, in percent.
 
     Videos without a place count nowhere, those without a label in neither accuracy nor information.
 
@@ -302,13 +302,12 @@ def _information_figures(found: Information, note: str) -> list[Figure]:
     words = "; ".join(filter(None, (note, found.note, f"p = {found.p_value:.3g} by permuted labels")))
     template = Figure(name="place_information", value=None, unit="nats", level="video", count=found.samples, note=words)
     figures = [replace(template, value=found.value, interval=found.interval)]
-    entropy = found.entropies[1]
-    if entropy > 0:
-        ends = None
+    if found.entropies[1] > 0:
+        value, ends = 100 * found.value / found.most, None
         if found.interval is not None:
-            low, high = (min(100 * end / entropy, 100.0) for end in found.interval)
+            low, high = (min(100 * end / found.most, max(value, 100.0)) for end in found.interval)
             ends = (low, high)
-        share = replace(template, name="label_explained", unit="%", value=100 * found.value / entropy)
+        share = replace(template, name="label_explained", unit="%", value=value)
         figures.append(replace(share, interval=ends))
     return figures
 
@@ -325,4 +324,5 @@ def _information_row(found: Information) -> dict[str, Any]:
         "p_value": found.p_value,
         "entropy_of_place": found.entropies[0],
         "entropy_of_label": found.entropies[1],
+        "label_if_all_told": found.most,
     }

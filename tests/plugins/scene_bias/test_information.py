@@ -91,9 +91,37 @@ def test_the_null_covers_at_its_rate():
     assert all("fewer than 5 a pair" in each.note for each in found[:3])
 
 
-def test_one_value_says_nothing():
-    found = mutual_information(np.zeros(5, int), np.arange(5), permutations=10, seed=0)
+@pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
+def test_of_fewer_samples_than_pairs_the_interval_holds_the_truth_and_chance_is_no_information(rho):
+    """400 videos of 1,600 pairs: the jackknife has 0.7 nats where there is nothing."""
+    truth = closed_form(40, rho)
+    for seed in range(3):
+        found = mutual_information(*pair(samples=400, values=40, rho=rho, seed=seed), permutations=50, seed=seed)
+        assert found.value == pytest.approx(truth, abs=0.25)
+        assert found.interval[0] <= min(truth, found.value) and max(truth, found.value) <= found.interval[1] + 0.01
+        assert (found.p_value > 0.02) == (found.interval[0] <= 0) == (rho == 0)
+
+
+def test_a_place_for_each_video_says_nothing_of_the_label():
+    """All of the label's entropy by the plug-in estimate, and by each permutation."""
+    found = mutual_information(np.arange(20), np.repeat(np.arange(5), 4), permutations=50, seed=0)
+    assert (found.value, found.p_value) == (0, 1)
+    assert found.interval == (0, pytest.approx(math.log(5)))
+
+
+@pytest.mark.parametrize("samples", [4, 40])
+def test_where_the_label_is_the_place_all_of_it_is_explained(samples):
+    labels = np.repeat(np.arange(5), samples)
+    found = mutual_information(labels, labels, permutations=50, seed=0)
+    assert found.value == pytest.approx(found.most, rel=1e-12)
+    assert found.interval[0] <= found.value <= found.interval[1]
+
+
+@pytest.mark.parametrize(("first", "second"), [(np.zeros(5, int), np.arange(5)), (np.arange(40) % 4, np.ones(40, int))])
+def test_one_value_says_nothing(first, second):
+    found = mutual_information(first, second, permutations=10, seed=0)
     assert (found.value, found.plug_in, found.p_value) == (pytest.approx(0, abs=1e-12), pytest.approx(0, abs=1e-12), 1)
+    assert (found.null, found.null_end, found.note) == (0, 0, "")
     assert mutual_information(np.zeros(1, int), np.zeros(1, int), permutations=10, seed=0).interval is None
     with pytest.raises(ValueError, match="two rows of one length"):
         mutual_information(np.zeros(2, int), np.zeros(3, int), permutations=10, seed=0)

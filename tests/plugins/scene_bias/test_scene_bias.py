@@ -94,7 +94,7 @@ def test_places_of_an_attribute():
     shares = np.array([row["information"] for row in result.tables["classes"]])
     assert (counts * shares).sum() / counts.sum() == pytest.approx(row["plug_in"], abs=1e-12)
     share = figures["label_explained", "original"]
-    assert share.value == pytest.approx(100 * row["information"] / row["entropy_of_label"])
+    assert share.value == pytest.approx(100 * row["information"] / row["label_if_all_told"])
     assert share.interval[0] < share.value < share.interval[1]
     # Right in places 0 and 1: whichever two are the commonest, credits are by place.
     accuracy = {int(row["place"]): row["top1"] for row in result.tables["places"]}
