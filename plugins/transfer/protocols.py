@@ -324,13 +324,7 @@ def _overlap(train: Features, test: Features) -> str:
 
 
 def _groups(features: Features, attribute: str) -> np.ndarray | None:
-    if not attribute:
-        return None
-    if attribute not in features.attributes:
-        raise DataError(
-            f"{features.folder}: videos have no attribute {attribute!r}. {did_you_mean(attribute, features.attributes)}"
-        )
-    return np.unique([str(value) for value in features.attributes[attribute]], return_inverse=True)[1]
+    return features.groups(attribute) if attribute else None
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

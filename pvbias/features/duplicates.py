@@ -19,6 +19,9 @@ _AT_ONCE = 1 << 24
 #: Standard deviations that features are cut to: one that few videos have would make those that have it look alike.
 _CUT = 2.0
 
+#: Squared distance up to which features are the same: what differs is the rounding of float32.
+_ROUNDING = 1e-6
+
 #: Share of the reference videos among themselves, from the nearest, that the p-values are fitted to: their tail counts.
 _TAIL = 0.05
 
@@ -92,7 +95,8 @@ def find_duplicates(
     the reference has features on "mirror" clips, mirrored copy is much nearer than that.
 
     The rate is as right as that picture of the features: the search among the reference videos themselves, of the same
-    rate, says how right it is. Up to k - 2 further copies in the reference do not hide one.
+    rate, says how right it is. Up to k - 2 further copies in the reference do not hide one; of exact copies (the same
+    features) any number do not.
 
     Args:
         reference: the list that may have been copied from (the training videos), with features on original clips and
@@ -120,21 +124,23 @@ def find_duplicates(
     originals = reference.videos(layer)
     mean, scale = mean_and_scale(originals)
     known = [_directions(reference.videos(layer, kind), mean, scale) for kind in kinds]
-    groups = _groups(reference, group_by)
+    groups = reference.groups(group_by)
     own = _nearest(known[0], known, neighbours, groups)
-    ratio = own.nearest / own.furthest
+    ratio = own.ratio
     dimension = _fitted_dimension(ratio, 0.5, neighbours)
     if dimension is not None:
         # Copies in the list would make everything else look far away.
         obvious = _p_values(ratio, dimension, neighbours) < 0.01 / len(ratio)
         dimension = _fitted_dimension(ratio[~obvious], _TAIL, neighbours)
     if dimension is None:
-        raise DataError(f"{reference.folder}: half of the videos or more have a copy in the list, or all are alike.")
+        raise DataError(
+            f"{reference.folder}: half of the videos or more have a copy in the list, or all are alike, or of a group."
+        )
     within = _p_values(ratio, dimension, neighbours)
     found, names, p_values = own, reference.names, within
     if videos is not None:
         found = _nearest(_directions(videos.videos(layer), mean, scale), known, neighbours, None)
-        names, p_values = videos.names, _p_values(found.nearest / found.furthest, dimension, neighbours)
+        names, p_values = videos.names, _p_values(found.ratio, dimension, neighbours)
     pairs = [
         Pair(
             video=names[number],
@@ -160,6 +166,11 @@ class _Nearest:
     other: np.ndarray
     kind: np.ndarray
 
+    @property
+    def ratio(self) -> np.ndarray:
+        """Of the two distances, ``(n,)``; 0 for an exact copy, however many there are of it."""
+        return np.divide(self.nearest, self.furthest, out=np.zeros_like(self.nearest), where=self.nearest > 0)
+
 
 def _directions(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Standardised features, cut, of length 1: ``(n, D)``."""
@@ -167,22 +178,12 @@ def _directions(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
-def _groups(features: Features, attribute: str) -> np.ndarray:
-    """A number for each video; the same for those of one group."""
-    if not attribute:
-        return np.arange(len(features))
-    if attribute not in features.attributes:
-        raise DataError(f"{features.folder}: no video has the attribute {attribute!r}.")
-    values = features.attributes[attribute]
-    alone = [f"\0{number}" if value is None else repr(value) for number, value in enumerate(values)]
-    return np.unique(alone, return_inverse=True)[1]
-
-
 def _nearest(videos: np.ndarray, known: list[np.ndarray], neighbours: int, groups: np.ndarray | None) -> _Nearest:
     """Nearest reference videos; with ``groups`` the videos are the reference's own, and none of their group counts."""
     parts = []
     for start, block in _blocks(videos, len(known[0])):
-        distances = np.stack([np.sqrt(np.maximum(2 - 2 * block @ each.T, 0)) for each in known])
+        squares = np.stack([2 - 2 * block @ each.T for each in known])
+        distances = np.sqrt(np.where(squares > _ROUNDING, squares, 0))
         kinds = distances.argmin(0)
         least = distances.min(0)
         if groups is not None:

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..data.attributes import Attribute
-from ..errors import DataError
+from ..errors import DataError, did_you_mean
 from ..files import write_atomically
 from ..versions import versions as pvbias_versions
 from .array import FeatureArray
@@ -139,6 +139,25 @@ class Features:
     def videos(self, layer: str = "embedding", modulation: str = "original") -> np.ndarray:
         """The mean over each video's views, float32 ``(N, D)``, in memory; ``(N, ...)`` where positions are kept."""
         return self.array(layer, modulation).means()
+
+    def groups(self, attribute: str) -> np.ndarray:
+        """Numbers of the videos' groups, int64 ``(N,)``: the same where the attribute's value is (clips of one source,
+        say); a video without a value is in a group of its own, and so is each where the attribute is "".
+
+        Raises:
+            DataError: no video has the attribute.
+        """
+        if not attribute:
+            return np.arange(len(self))
+        if attribute not in self.attributes:
+            hint = did_you_mean(attribute, self.attributes)
+            raise DataError(f"{self.folder}: videos have no attribute {attribute!r}. {hint}".rstrip())
+        values = self.attributes[attribute]
+        known = np.array([value is not None for value in values], bool)
+        numbers = np.empty(len(self), np.int64)
+        numbers[known] = np.unique([str(value) for value in values if value is not None], return_inverse=True)[1]
+        numbers[~known] = len(self) + np.arange((~known).sum())
+        return numbers
 
     def __repr__(self) -> str:
         return f"<Features of {len(self)} videos in {self.folder}: {', '.join(map(' on '.join, self.arrays))}>"

@@ -40,7 +40,7 @@ class LabelNoise:
     Attributes:
         suspects: the surest first.
         videos: how many were looked at.
-        left_out: of classes with a single video (or none but one group's), or without a label.
+        left_out: of classes with a single video (or none but one group's, or one fold's), or without a label.
         accuracy: of the classifiers, on videos that they have not seen, as the labels are.
         recall: the share of planted wrong labels that are found, and its 95 % interval.
         false_alarms: the share of the other videos that are flagged beside planted ones, and its interval: an upper
@@ -92,11 +92,7 @@ def find_label_noise(
     labels = features.labels
     if labels.ndim == 2:
         raise DataError(f"{features.folder}: videos have several labels each, of which none is the one.")
-    groups = np.arange(len(labels))
-    if group_by:
-        if group_by not in features.attributes:
-            raise DataError(f"{features.folder}: no video has the attribute {group_by!r}.")
-        groups = np.unique([repr(value) for value in features.attributes[group_by]], return_inverse=True)[1]
+    groups = features.groups(group_by)
     several = [label for label in np.unique(labels[labels >= 0]) if len(np.unique(groups[labels == label])) > 1]
     used = np.flatnonzero(np.isin(labels, several))
     if len(several) < 2:
@@ -105,13 +101,14 @@ def find_label_noise(
     classes, given = np.unique(labels[used], return_inverse=True)
     _, c = fit_penalized(values, given, len(classes), penalties=PENALTIES, seed=seed, groups=groups[used])
     generator = np.random.default_rng(seed)
-    folds_of = _folds(groups[used], folds, generator)
+    folds_of = _folds(groups[used], given, folds, generator)
 
     def search(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         probabilities = _held_out_probabilities(values, labels, len(classes), c, folds_of)
-        return (*_confident(probabilities, labels), probabilities)
+        return (*_confident(probabilities, labels, _judged(labels, folds_of)), probabilities)
 
     flagged, likely, probabilities = search(given)
+    judged = _judged(given, folds_of)
     margin = probabilities.max(1) - probabilities[np.arange(len(given)), given]
     name = features.class_names.__getitem__ if features.class_names else str
     suspects = [
@@ -136,18 +133,29 @@ def find_label_noise(
         alarms, others = alarms + int(again[rest].sum()), others + len(rest)
     return LabelNoise(
         suspects=suspects,
-        videos=len(used),
-        left_out=len(labels) - len(used),
-        accuracy=float((probabilities.argmax(1) == given).mean()),
+        videos=int(judged.sum()),
+        left_out=len(labels) - int(judged.sum()),
+        accuracy=float((probabilities.argmax(1) == given)[judged].mean()),
         recall=(found / planted, wilson_interval(found / planted, planted)),
         false_alarms=(alarms / others, wilson_interval(alarms / others, others)),
     )
 
 
-def _folds(groups: np.ndarray, folds: int, generator: np.random.Generator) -> np.ndarray:
-    """The fold of each video, int64 ``(n,)``; a group is in one."""
-    names, of_group = np.unique(groups, return_inverse=True)
-    return generator.permutation(len(names))[of_group] % folds
+def _folds(groups: np.ndarray, labels: np.ndarray, folds: int, generator: np.random.Generator) -> np.ndarray:
+    """The fold of each video, int64 ``(n,)``; a group is in one, and groups of a class are in different ones."""
+    names, first, of_group = np.unique(groups, return_index=True, return_inverse=True)
+    drawn = generator.permutation(len(names))
+    dealt = drawn[np.argsort(labels[first][drawn], kind="stable")]  # class by class
+    fold = np.empty(len(names), np.int64)
+    fold[dealt] = np.arange(len(names)) % folds
+    return fold[of_group]
+
+
+def _judged(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Whether a video's class is in other folds than its own, too, bool ``(n,)``: a classifier that has not seen the
+    class says nothing of the label."""
+    pairs = np.unique(np.stack([labels, folds]), axis=1)
+    return np.bincount(pairs[0])[labels] > 1
 
 
 def _held_out_probabilities(
@@ -162,21 +170,24 @@ def _held_out_probabilities(
     return found
 
 
-def _confident(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which labels are not believed, bool ``(n,)``, and the class that each video is taken for, int64 ``(n,)``."""
+def _confident(probabilities: np.ndarray, labels: np.ndarray, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which labels are not believed, bool ``(n,)``, and the class that each video is taken for, int64 ``(n,)``; those
+    that are not judged are believed."""
     count = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]
-    thresholds = np.array([own[labels == k].mean() if (labels == k).any() else np.inf for k in range(count)])
+    thresholds = np.array(
+        [own[chosen].mean() if chosen.any() else np.inf for chosen in (judged & (labels == k) for k in range(count))]
+    )
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    sure = confident.max(1) >= 0
+    sure = judged & (confident.max(1) >= 0)
     joint = np.zeros((count, count))
     np.add.at(joint, (labels[sure], confident[sure].argmax(1)), 1)
     # Of a class's videos that reach no threshold as many are taken to be wrong as of those that do.
-    joint *= (np.bincount(labels, minlength=count) / np.maximum(joint.sum(1), 1))[:, None]
+    joint *= (np.bincount(labels[judged], minlength=count) / np.maximum(joint.sum(1), 1))[:, None]
     flagged, likely = np.zeros(len(labels), bool), labels.copy()
     for given, other in zip(*np.nonzero(joint), strict=True):
         if given != other:
-            members = np.flatnonzero(labels == given)
+            members = np.flatnonzero(judged & (labels == given))
             margin = probabilities[members, other] - own[members]
             worst = members[np.argsort(-margin, kind="stable")[: round(joint[given, other])]]
             # Above its own class, and above another one that it is a suspect of already.

@@ -79,12 +79,24 @@ def test_within_a_list_groups_are_left_out(tmp_path):
     assert not {"v20", "v21"} & alone
 
 
+@pytest.mark.parametrize("copies", [4, 5, 6, 20])
+def test_exact_copies_are_found_however_many_there_are(tmp_path, copies):
+    """With k of them the k-th nearest is as near as the nearest, at the distance of rounding or none."""
+    points = drawn(0, 300)
+    points[:copies] = points[0]
+    train = folder(tmp_path / "train", points, "train")
+    test = folder(tmp_path / "test", np.concatenate([drawn(5, 20), points[:1]]), "test")
+    assert {pair.video for pair in find_duplicates(train).pairs} >= {f"train{number}" for number in range(copies)}
+    nearest = find_duplicates(train, test).pairs[0]
+    assert (nearest.video, nearest.distance, nearest.p_value) == ("test20", 0, 0)
+
+
 def test_what_cannot_be_searched(reference, tmp_path):
     with pytest.raises(DataError, match="takes 10"):
         find_duplicates(folder(tmp_path / "few", drawn(0, 9), "v"))
     with pytest.raises(DataError, match="half of the videos or more"):
         find_duplicates(folder(tmp_path / "twice", np.repeat(drawn(0, 20), 2, axis=0), "v"))
-    with pytest.raises(DataError, match="no video has the attribute 'source'"):
+    with pytest.raises(DataError, match="no attribute 'source'"):
         find_duplicates(reference, group_by="source")
     with pytest.raises(DataError, match="rate = 1"):
         find_duplicates(reference, rate=1)

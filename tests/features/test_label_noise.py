@@ -61,8 +61,26 @@ def test_groups_and_classes_of_one_video(tmp_path):
     found = find_label_noise(noisy, group_by="source")
     assert (found.videos, found.left_out) == (198, 2)
     assert {f"v{number}" for number in range(100, 110)} <= {suspect.video for suspect in found.suspects}
-    with pytest.raises(DataError, match="no video has the attribute 'person'"):
+    with pytest.raises(DataError, match="no attribute 'person'"):
         find_label_noise(noisy, group_by="person")
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_small_classes_are_no_suspects(tmp_path, grouped):
+    """Classes of two videos, and far apart: a classifier that has seen neither would believe neither. In two groups
+    that each class is in, and more, some of a class's groups may share a fold, and are not judged."""
+    generator = np.random.default_rng(0)
+    labels = np.concatenate([np.repeat(np.arange(10), 12), np.repeat(np.arange(10, 30), 2)])
+    features = (4 * generator.normal(size=(30, 32)))[labels] + generator.normal(size=(len(labels), 32))
+    groups = [None if number % 3 else f"source {generator.integers(8)}" for number in range(len(labels))]
+    others = {"attributes": {"source": groups}} if grouped else {}
+    found = find_label_noise(
+        written(tmp_path, features.astype(np.float32), labels, **others), group_by="source" * grouped
+    )
+    assert not found.suspects
+    assert found.accuracy > 0.98
+    assert found.videos + found.left_out == len(labels)
+    assert (found.left_out == 0) or grouped
 
 
 def test_what_has_no_labels(tmp_path):
