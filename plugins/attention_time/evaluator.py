@@ -23,7 +23,7 @@ _SHUFFLED = "shuffled_positions()"
 
 _NOT_APPLICABLE = (
     "The model has no attention over time of a kind that is known here (MViT and Swin3D of torchvision, MViT of "
-    "PyTorchVideo, TimeSformer, ViViT, VideoMAE and V-JEPA 2 of transformers)."
+    "PyTorchVideo, TimeSformer's divided one, ViViT, VideoMAE and V-JEPA 2 of transformers)."
 )
 
 
@@ -75,6 +75,8 @@ class AttentionExtent(Evaluator):
         # Of uniform attention 0: the layer sees one moment only.
         of_layers = np.stack([extents[:, places[i] : places[i + 1]].mean(1) for i in range(len(heads))], 1)
         relative = of_layers[:, :, 0] / np.where(of_layers[:, :, 1] > 0, of_layers[:, :, 1], np.nan)
+        if np.isnan(relative).all():
+            return Result(not_applicable="The attention of each layer sees a single moment: there is no time in it.")
         figures = self._figures(relative)
         tables = {"layers": self._layer_rows(of_layers, relative, heads), "heads": self._head_rows(extents, heads)}
         return Result(figures=figures, tables=tables)

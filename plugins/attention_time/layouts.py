@@ -29,8 +29,13 @@ class Moments:
 
 def attention_modules(recognizer: Recognizer) -> list[str]:
     """Names of the modules whose attention reaches over time, in the order in which the network defines them: those of
-    which :func:`moments` knows the layout. Of nested ones the inner one."""
-    found = [name for name, module in recognizer.module.named_modules() if _layout_of(name, module) is not None]
+    which :func:`moments` knows the layout. Of nested ones the inner one; those of V-JEPA 2's predictor, which a
+    classifier has and never calls, are not among them."""
+    modules = dict(recognizer.module.named_modules())
+    unused = tuple(f"{name}." for name, module in modules.items() if type(module).__name__ == "VJEPA2Predictor")
+    found = [
+        name for name, module in modules.items() if not name.startswith(unused) and _layout_of(name, module) is not None
+    ]
     return [name for name in found if not any(other.startswith(f"{name}.") for other in found)]
 
 

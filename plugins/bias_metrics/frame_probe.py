@@ -55,8 +55,9 @@ class FrameProbe(Evaluator):
     own accuracy tells which classes need more than a frame.
 
     - ``frame_top1``: accuracy; video level is of the probabilities averaged over the views.
-    - ``representation_bias``: ln(accuracy / chance) with chance 1 / K (Li, Li and Vasconcelos, *RESOUND: Towards Action
-      Recognition without Representation Bias*, ECCV 2018): 0 where frames tell nothing, ln K where they tell all.
+    - ``representation_bias``: ln(accuracy / chance) with chance 1 / K, of the K classes that training videos have (Li,
+      Li and Vasconcelos, *RESOUND: Towards Action Recognition without Representation Bias*, ECCV 2018): 0 where frames
+      tell nothing, ln K where they tell all.
     - ``static_information``, nats: the mean over videos of ``ln q(y | frame) - ln p(y)``, with p the frequencies of the
       training labels: what a frame says of the label, as far as this classifier can use it; a lower bound. q is the
       classifier's probability mixed with p, by the share that is best on the held-out fifth: few videos make
@@ -128,6 +129,8 @@ class FrameProbe(Evaluator):
         prior = np.bincount(self.labels, minlength=self.num_classes) / len(self.labels)
         trust = self._trust(c, prior)
         known, labels, credits, columns = np.flatnonzero(prior), [], [], []
+        # Not of the classes that the list may have names of: of those nothing is ever said, nor asked.
+        self.chance = 1 / len(known)
         row: ProbeRow | None
         for row in self.rows.values():
             if row is not None and row.label in known:
@@ -160,7 +163,7 @@ class FrameProbe(Evaluator):
         if accuracy.value == 0:
             return replace(figure, note="undefined: the accuracy is 0")
         value, *ends = (
-            math.log(each * self.num_classes / 100) if each else -math.inf
+            math.log(each / 100 / self.chance) if each else -math.inf
             for each in (accuracy.value, *(accuracy.interval or ()))
         )
         return replace(figure, value=value, interval=(ends[0], ends[1]) if ends else None)
@@ -190,7 +193,7 @@ class FrameProbe(Evaluator):
                     "low": 100 * low,
                     "high": 100 * high,
                     "model_top1": 100 * float(others.mean()),
-                    "told_by_a_frame": low > 1 / self.num_classes,
+                    "told_by_a_frame": low > self.chance,
                     "needs_motion": gained is not None and gained[0] > 0,
                 }
             )
@@ -206,7 +209,7 @@ class FrameProbe(Evaluator):
             "features": self.training.shape[1],
             "penalty": c,
             "top1_training": 100 * float(right.mean()),
-            "chance": 100 / self.num_classes,
+            "chance": 100 * self.chance,
             "converged": probe.converged,
         }
 

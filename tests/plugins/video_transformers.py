@@ -75,6 +75,21 @@ FAMILIES = {
 }
 
 
+def vjepa():
+    """V-JEPA 2, with the predictor that it trains by and a classifier does not call."""
+    import transformers
+
+    kind = transformers.VJEPA2ForVideoClassification
+    sizes = {"image_size": 32, "crop_size": 32, "patch_size": 8, "frames_per_clip": 8, "hidden_size": 24}
+    layers = {"num_hidden_layers": 2, "pred_num_hidden_layers": 1, "num_pooler_layers": 1}
+    config = kind.config_class(
+        **sizes, **layers, num_attention_heads=2, pred_hidden_size=24, pred_num_attention_heads=2, num_labels=CLASSES
+    )
+    network = kind(config)
+    network.register_forward_hook(lambda module, args, output: output.logits)
+    return Recognizer(network, clip_spec=SPEC, head="classifier", pathways=lambda clip: clip.transpose(1, 2)).eval()
+
+
 def recognizer(family, **options):
     """A network whose parameters are all drawn anew: those that begin at zero, too."""
     torch.manual_seed(0)

@@ -62,3 +62,9 @@ def test_a_convolutional_network_has_none(tmp_path):
     model = toys.recognizer()
     assert isinstance(model, Recognizer)
     assert "no attention over time" in measured(tmp_path, model).not_applicable
+
+
+def test_a_single_moment_has_no_extent(tmp_path):
+    """Tubelets as long as the clip."""
+    found = measured(tmp_path, recognizer("VideoMAE", tubelet_size=8))
+    assert "sees a single moment" in found.not_applicable

@@ -9,7 +9,7 @@ from pvbias.models.layer_features import LayerCall
 from pvbias.plugins.attention_time.extent import mean_distances
 from pvbias.plugins.attention_time.layouts import attention_modules, moments
 from pvbias.plugins.attention_time.weights import attention_weights
-from tests.plugins.video_transformers import FAMILIES, clips, recognizer
+from tests.plugins.video_transformers import FAMILIES, clips, recognizer, vjepa
 
 #: Moments of the keys of each layer, in frames, where they are not those of four tubelets: of the second block of
 #: torchvision's MViT every other tubelet is the middle of a key.
@@ -64,6 +64,17 @@ def test_uniform_attention_has_the_closed_form(family):
     for layer, value in zip(layers, expected, strict=True):
         assert layer.shape[::2] == (2, 2)
         assert torch.allclose(layer, torch.tensor(value))
+
+
+def test_a_predictor_that_is_never_called_is_left_out():
+    model = vjepa()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    for layer in extents(model):
+        assert layer.shape == (2, 2, 2)
+        assert torch.allclose(layer, torch.tensor(uniform([0, 2, 4, 6], [0, 2, 4, 6])))
+    assert len(attention_modules(model)) == 2
 
 
 @pytest.mark.parametrize("family", FAMILIES)

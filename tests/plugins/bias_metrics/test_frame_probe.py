@@ -134,6 +134,15 @@ def test_frames_that_give_the_class_away(measured):
     assert (fit["training_videos"], fit["frames"], fit["features"], fit["top1_training"]) == (40, 40, 3, 100)
 
 
+def test_chance_is_of_the_classes_that_training_videos_have(measured, monkeypatch):
+    """A part of a large data set, whose list has the names of all classes."""
+    monkeypatch.setattr(Shades, "class_names", (*Shades.class_names, *map(str, range(98))))
+    result = measured(True, "shades", count=20)
+    found = {(figure.name, figure.level): figure for figure in result.figures}
+    assert found["representation_bias", "video"].value == pytest.approx(math.log(2))
+    assert result.tables["frame_probe"][0]["chance"] == 50
+
+
 def test_classes_that_need_motion(measured):
     """The middle frame says nothing, the order of frames all: so does the model, which sees it."""
     result = measured(False, "shades", count=80)
