@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 from pvbias.clips import ORIGINAL
 from pvbias.context import Context
 from pvbias.data import count_classes, field_of
-from pvbias.errors import DataError
+from pvbias.errors import ConfigError, DataError
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
 from pvbias.evaluation.accuracy import LEVELS, log_probabilities_by_level, scores_by_level, top_k_credit
 from pvbias.evaluation.statistics import mean_figures, paired_difference, proportion_interval
@@ -76,8 +76,14 @@ class FrameProbe(Evaluator):
         """Compute the features of the training videos' frames.
 
         Raises:
+            ConfigError: the clips show optical flow, single frames of which are motion.
             DataError: there are no training videos, or none has a label.
         """
+        if self.cfg.DATA.MODALITY == "flow":
+            raise ConfigError(
+                "frame_probe: the clips show optical flow (DATA.MODALITY), and frames of it are no static appearance. "
+                "Measure a model of RGB clips, or leave frame_probe out of BIAS.EVALUATORS."
+            )
         self.settings = context.settings
         try:
             videos = context.source("train")

@@ -80,7 +80,7 @@ class SceneBias(Evaluator):
     from.
 
     Raises:
-        ConfigError: nothing says where places come from, or two things do.
+        ConfigError: nothing says where places come from, or two things do, or a classifier does and clips are flow.
     """
 
     needs = Needs(modulations=(ORIGINAL,))
@@ -103,6 +103,11 @@ class SceneBias(Evaluator):
 
     def prepare(self, context: Context) -> None:
         """Load the classifier of places, or train it."""
+        if self.cfg.DATA.MODALITY == "flow" and not self.cfg.SCENE_BIAS.ATTRIBUTE:
+            raise ConfigError(
+                "scene_bias: the clips show optical flow (DATA.MODALITY), and a classifier of places needs pictures. "
+                "Take an attribute of the videos (SCENE_BIAS.ATTRIBUTE), or measure a model of RGB clips."
+            )
         self.settings = context.settings
         if self.cfg.SCENE_BIAS.CLASSIFIER:
             self.classifier = published_classifier(self.cfg, context.settings)

@@ -11,7 +11,7 @@ from pvbias.clips import ClipSpec
 from pvbias.config import get_cfg
 from pvbias.config.solvers import complete_solvers
 from pvbias.data import BadVideoLog, VideoRecord
-from pvbias.errors import DataError
+from pvbias.errors import ConfigError, DataError
 from pvbias.evaluation import run_evaluators
 from pvbias.models.recognizer import Recognizer
 from pvbias.plugins import bias_metrics
@@ -86,7 +86,7 @@ class Shade:
 
 @pytest.fixture
 def measured(tmp_path):
-    def run(shown, train="videos", **videos):
+    def run(shown, train="videos", modality="rgb", **videos):
         cfg = get_cfg()
         bias_metrics.add_config(cfg)
         cfg.OUTPUT_DIR, cfg.NUM_GPUS, cfg.DATA_LOADER.NUM_WORKERS = str(tmp_path), 0, 0
@@ -94,7 +94,7 @@ def measured(tmp_path):
         cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.TARGET_FPS = FRAMES, 1, 10.0
         cfg.DATA.TRAIN_CROP_SIZE = cfg.DATA.TEST_CROP_SIZE = cfg.DATA.TEST_SHORT_SIDE = SIZE
         cfg.TEST.NUM_ENSEMBLE_VIEWS = cfg.TEST.NUM_SPATIAL_CROPS = 1
-        cfg.BIAS.BOOTSTRAP_SAMPLES = 100
+        cfg.BIAS.BOOTSTRAP_SAMPLES, cfg.DATA.MODALITY = 100, modality
         complete_solvers(cfg)
         DATASET.register(lambda cfg, split: Shades("train", shown), name="shades")
         recognizer = Recognizer(Order(), clip_spec=SPEC, head="head")
@@ -132,6 +132,11 @@ def test_frames_that_give_the_class_away(measured):
         assert (row["told_by_a_frame"], row["needs_motion"], row["model_top1"]) == (True, False, 100)
     (fit,) = result.tables["frame_probe"]
     assert (fit["training_videos"], fit["frames"], fit["features"], fit["top1_training"]) == (40, 40, 3, 100)
+
+
+def test_flow_is_no_appearance(measured):
+    with pytest.raises(ConfigError, match="show optical flow"):
+        measured(True, "shades", modality="flow", count=4)
 
 
 def test_chance_is_of_the_classes_that_training_videos_have(measured, monkeypatch):

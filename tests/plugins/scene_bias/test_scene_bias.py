@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pvbias.config import get_cfg
+from pvbias.context import Context
 from pvbias.data import VideoRecord
 from pvbias.errors import ConfigError
 from pvbias.models.recognizer import Recognizer
@@ -112,3 +113,14 @@ def test_nothing_to_say():
 def test_where_places_come_from_has_to_be_said(keys):
     with pytest.raises(ConfigError, match="say where places come from"):
         evaluator(**keys)
+
+
+def test_flow_has_no_places_to_classify():
+    for keys, refused in (({"PLACES_DIR": "unread"}, True), ({"ATTRIBUTE": "scene"}, False)):
+        measured = evaluator(**keys)
+        measured.cfg.DATA.MODALITY = "flow"
+        if refused:
+            with pytest.raises(ConfigError, match="show optical flow"):
+                measured.prepare(Context(measured.cfg, SETTINGS))
+        else:
+            measured.prepare(Context(measured.cfg, SETTINGS))
