@@ -80,7 +80,8 @@ class SceneBias(Evaluator):
     from.
 
     Raises:
-        ConfigError: nothing says where places come from, or two things do, or a classifier does and clips are flow.
+        ConfigError: nothing says where places come from, or two things do, weights or places are given for no
+            classifier, or a classifier says it and clips are flow.
     """
 
     needs = Needs(modulations=(ORIGINAL,))
@@ -95,6 +96,12 @@ class SceneBias(Evaluator):
                 "scene_bias: say where places come from, in one of SCENE_BIAS.ATTRIBUTE (an attribute of the videos), "
                 "SCENE_BIAS.CLASSIFIER (a published classifier) and SCENE_BIAS.PLACES_DIR (images to train one on)."
             )
+        for name in ("CHECKPOINT_FILE_PATH", "PLACES_FILE"):
+            if options[name] and not options.CLASSIFIER:
+                raise ConfigError(
+                    f"SCENE_BIAS.{name} = {options[name]!r} is of a published classifier: name that in "
+                    "SCENE_BIAS.CLASSIFIER (resnet50, of resnet50_places365.pth.tar)."
+                )
         self.classifier: PlaceClassifier | None = None
         if options.ATTRIBUTE:
             self.needs |= Needs(attributes=(options.ATTRIBUTE,))

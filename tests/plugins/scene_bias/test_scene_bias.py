@@ -124,3 +124,9 @@ def test_flow_has_no_places_to_classify():
                 measured.prepare(Context(measured.cfg, SETTINGS))
         else:
             measured.prepare(Context(measured.cfg, SETTINGS))
+
+
+@pytest.mark.parametrize("key", ["CHECKPOINT_FILE_PATH", "PLACES_FILE"])
+def test_weights_and_names_are_of_a_classifier(key):
+    with pytest.raises(ConfigError, match=f"SCENE_BIAS.{key} = 'a' is of a published classifier"):
+        evaluator(PLACES_DIR="unread", **{key: "a"})
