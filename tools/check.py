@@ -94,6 +94,8 @@ def _labels(source: VideoFiles, num_classes: int) -> str:
     found = sorted(label for label in labels if 0 <= label < num_classes)  # the others are bad
     names = source.class_names
     shown = ", ".join(f"{label} {names[label]}" if label < len(names) else str(label) for label in found[:3])
-    how = "by name" if names else "by number: nothing says what the numbers are called"
+    how = "by number: nothing says what the numbers are called"
+    if names:
+        how = "by name" if source.labels_by_name else "by number"
     more = ", ..." if len(found) > 3 else ""
     return f"{source.description}: {len(found)} of the model's {num_classes} classes ({shown}{more}), {how}"

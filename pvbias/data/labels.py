@@ -34,15 +34,15 @@ def check_labels(cfg: CfgNode, source: VideoSource) -> None:
     names, classes = source.class_names, cfg.MODEL.NUM_CLASSES
     own = getattr(source, "own_names", False)
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    if not names:
+    if not names or len(names) == classes:
         check_first_label(cfg, source, classes)
-    elif len(names) != classes and own:
+    if names and len(names) != classes and own:
         raise DataError(
             f"{source.description} has {len(names)} classes by name ({listed}), the model {classes} outputs, and "
             "nothing says which output is which class: give the names of all outputs, in order, as --class-names "
             "(DATA.CLASS_NAMES_FILE)."
         )
-    elif len(names) != classes:
+    elif names and len(names) != classes:
         file = cfg.DATA.CLASS_NAMES_FILE
         raise ConfigError(
             f"{f'DATA.CLASS_NAMES_FILE = {file!r}' if file else source.description} names {len(names)} classes "
@@ -82,12 +82,13 @@ def check_same_kind(cfg: CfgNode, training: VideoSource, other: VideoSource) -> 
 
 
 def check_first_label(cfg: CfgNode, source: VideoSource, num_classes: int) -> None:
-    """Raise where labels without names run from 1 to the number of classes, as UCF101's own lists have them.
+    """Raise where labels that are written as numbers run from 1 to the number of classes, as UCF101's own lists have
+    them.
 
     Raises:
         ConfigError: they do, and DATA.LABELS_START_AT does not say what is meant.
     """
-    if cfg.DATA.LABELS_START_AT is not None or source.class_names:
+    if cfg.DATA.LABELS_START_AT is not None or (source.class_names and getattr(source, "labels_by_name", True)):
         return
     labels = {*field_of(source.records, "label")} - {None}
     if len(labels) < 2 or min(labels) != 1:

@@ -55,6 +55,11 @@ class VideoFiles:
         return self._annotation.own_names
 
     @property
+    def labels_by_name(self) -> bool:
+        """Whether the list writes labels as names, and not as numbers."""
+        return self._annotation.by_name
+
+    @property
     def description(self) -> str:
         """The annotation's path."""
         return self._annotation.path

@@ -77,6 +77,17 @@ def test_other_labels_are_no_question(tmp_path, labels, classes, asked):
         check_first_label(cfg, source, classes)
 
 
+def test_names_of_the_classes_do_not_answer_what_the_first_number_is(tmp_path):
+    """Of a list whose last class is rare most videos would count as of the next class, and few as bad."""
+    (tmp_path / "names.txt").write_text("fall\njump\nrun\n")
+    names = {"CLASS_NAMES_FILE": str(tmp_path / "names.txt")}
+    text = numbered([1] * 10 + [2] * 10 + [3])
+    with pytest.raises(ConfigError, match=r"run from 1 to 3, and none is 0(.*)DATA\.LABELS_START_AT to 1"):
+        check(config(tmp_path, text, **names))
+    assert check(config(tmp_path, text, LABELS_START_AT=1, **names)) == [0] * 10 + [1] * 10 + [2]
+    assert check(config(tmp_path, "a.mp4 jump\nb.mp4 run\n", **names)) == [1, 2]  # names are no numbers
+
+
 def test_as_many_class_names_as_outputs(tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("walk\njump\n")

@@ -38,6 +38,9 @@ def test_labels_by_number(tmp_path, options, capsys):
     printed = capsys.readouterr().out
     assert "1 of the model's 4 classes (0), by number" in printed
     assert "2 videos, 1 good, 1 bad" in printed
+    (tmp_path / "classes.txt").write_text("fall\njump\nrun\nwalk\n")
+    assert main([*options, "--class-names", str(tmp_path / "classes.txt")]) == 3
+    assert "1 of the model's 4 classes (0 fall), by number\n" in capsys.readouterr().out
     assert main(["check", str(tmp_path / "list.csv"), "--workers", "0"]) == 0
     with pytest.raises(SystemExit):
         main(options[:4])

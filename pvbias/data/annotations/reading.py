@@ -47,12 +47,14 @@ class Annotation:
         records: in the order of the annotation (of the sorted names, for folders).
         class_names: names of the classes 0 .. K-1; empty where labels are numbers without names.
         own_names: they are those found here, sorted, and not those of a file, a checkpoint or the training split.
+        by_name: labels are written as names here, and not as numbers.
     """
 
     path: str
     records: RecordList
     class_names: tuple[str, ...]
     own_names: bool = False
+    by_name: bool = False
 
 
 @contextmanager
@@ -167,7 +169,7 @@ def read_annotation(
         attributes=entries.attributes,
     )
     _warn_of_missing_labels(entries)
-    return Annotation(path=str(path), records=records, class_names=names, own_names=own_names)
+    return Annotation(path=str(path), records=records, class_names=names, own_names=own_names, by_name=bool(own))
 
 
 def _names_beside(path: Path | Address) -> Path | None:
