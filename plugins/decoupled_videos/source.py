@@ -286,11 +286,10 @@ def _pen(mnist_dir: str, split: str, indices: tuple[int, ...], frames: int, traj
 @lru_cache(maxsize=_KEPT_PATHS)
 def _path(mnist_dir: str, split: str, index: int, trajectories: str) -> np.ndarray:
     """The trajectory of a digit; the most of what making a video costs, hence kept."""
-    from .trajectories import digit_path, greedy_path
+    from .trajectories import PATHS
 
     digits = load_digits(mnist_dir, split)
-    follow = greedy_path if trajectories == "greedy" else digit_path
-    return follow(digits.images[index], int(digits.labels[index]))
+    return PATHS[trajectories](digits.images[index], int(digits.labels[index]))
 
 
 def _mnist_identity(folder: str) -> list[tuple[str, int]]:

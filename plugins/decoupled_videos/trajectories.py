@@ -378,4 +378,7 @@ def _squared_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     return dx * dx + dy * dy
 
 
+#: What makes a path, by DECOUPLED.TRAJECTORIES.
+PATHS = {"walk": digit_path, "greedy": greedy_path}
+
 _TEMPLATES = {digit: [_template(form) for form in forms] for digit, forms in FORMS.items()}

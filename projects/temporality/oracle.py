@@ -29,7 +29,7 @@ from pvbias.models import ModelFamily, ZooModel
 from pvbias.plugins.decoupled_videos.mnist import load_digits
 from pvbias.plugins.decoupled_videos.plan import SPLITS
 from pvbias.plugins.decoupled_videos.rendering import Format
-from pvbias.plugins.decoupled_videos.trajectories import digit_path, positions
+from pvbias.plugins.decoupled_videos.trajectories import PATHS, positions
 from pvbias.registries import MODEL_FAMILY
 from pvbias.report.results import RunResults
 from pvbias.run.study import Run, Study, add_arguments, find_figure
@@ -66,8 +66,9 @@ class BrushOracle(nn.Module):
         self.motions: dict[bytes, int] = {}
         self.brushes: dict[bytes, int] = {}
         format = Format.from_cfg(cfg, brush_share=1 / 8)
+        follow = PATHS[cfg.DECOUPLED.TRAJECTORIES]
         for image, label in _digits(cfg.DECOUPLED.MNIST_DIR):
-            way = format.corners(positions([digit_path(image, label)], format.frames))
+            way = format.corners(positions([follow(image, label)], format.frames))
             brush = np.asarray(Image.fromarray(image).resize((format.brush_size,) * 2, Image.Resampling.BILINEAR))
             for known, key in ((self.motions, _way(way)), (self.brushes, _picture(brush))):
                 if known.setdefault(key, label) != label:

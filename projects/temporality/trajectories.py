@@ -15,10 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pvbias.plugins.decoupled_videos.mnist import load_digits
-from pvbias.plugins.decoupled_videos.trajectories import digit_path, greedy_path, positions
+from pvbias.plugins.decoupled_videos.trajectories import PATHS, positions
 from pvbias.tools.main import guard
-
-WAYS = {"walk": digit_path, "greedy": greedy_path}
 
 
 def motions(
@@ -47,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--each and --frames are 1 or more")
     print("| | forwards | reversed |\n|---|---|---|")
     size = {"each": arguments.each, "frames": arguments.frames}
-    for name, follow in WAYS.items():
+    for name, follow in PATHS.items():
         known, labels = motions(follow, arguments.mnist_dir, "train", **size)
         queries, truth = motions(follow, arguments.mnist_dir, "test", **size)
         right = [np.mean(nearest(way, known, labels) == truth) for way in (queries, queries[:, ::-1])]

@@ -41,9 +41,12 @@ def few_digits(oracle, monkeypatch):
         kept.cache_clear()
 
 
-@pytest.mark.parametrize("label", ["joint", "motion", "appearance"])
-def test_it_is_right_about_every_video_and_sure_of_it(oracle, few_digits, label):
-    cfg = load_cfg(PROJECT / "oracle.yaml", ["DECOUPLED.LABEL", label, "DECOUPLED.TEST_VIDEOS", "100"])
+@pytest.mark.parametrize(
+    ("label", "trajectories"), [("joint", "walk"), ("motion", "walk"), ("motion", "greedy"), ("appearance", "walk")]
+)
+def test_it_is_right_about_every_video_and_sure_of_it(oracle, few_digits, label, trajectories):
+    keys = ["DECOUPLED.LABEL", label, "DECOUPLED.TRAJECTORIES", trajectories, "DECOUPLED.TEST_VIDEOS", "100"]
+    cfg = load_cfg(PROJECT / "oracle.yaml", keys)
     videos = source.build_brush_mnist(cfg, "test")
     opened = [videos.open(record) for record in videos.records]
     clips = torch.from_numpy(np.stack([video.read(video.timestamps, lambda *_: (32, 32)) for video in opened]))
