@@ -45,7 +45,8 @@ class FactorUnits(Evaluator):
 
     A unit also has to exceed the null: 95 % of what its correlation is over mispaired clips, the first one of one video
     and the second one of another (199 mispairings). Where clips share nothing, 5 % of units do. Intervals are the
-    bootstrap's over videos. Features are averaged over views, and channels that are the same in all videos are neither.
+    bootstrap's over videos; those of shares of units are its spread around the share. Features are averaged over views,
+    and channels that are the same in all videos are neither.
 
     Pairs are modulations: FACTOR_UNITS.DYNAMIC_PAIR and STATIC_PAIR. Stylings keep the shapes that move, so a channel
     that sees shapes has a dynamic correlation too, here as in the papers; pairs of made-up videos
@@ -175,21 +176,31 @@ def _figures(layers: Sequence[LayerMeasures], videos: int) -> list[Figure]:
         value = float(np.mean([_share(layer.information) for layer in some]))
         draws = np.mean([_share(layer.resampled) for layer in some], axis=0)
         note = f"mean over {len(some)} layers"
-        found.append((name, value, draws, note))
+        found.append((name, value, percentile_interval(draws), note))
     units = sum(layer.channels for layer in layers)
     for number, kind in enumerate(KINDS):
         value = 100 * sum(int((layer.kinds == number).sum()) for layer in layers) / units
         draws = 100 * np.sum([layer.resampled_kinds[number] for layer in layers], axis=0) / units
-        found.append((f"{kind}_units", value, draws, f"of {units} units of all layers"))
+        found.append((f"{kind}_units", value, _around(value, draws), f"of {units} units of all layers"))
     return [
         Figure(
             name=name,
             value=value,
             unit="%",
             level="model",
-            interval=percentile_interval(draws),
+            interval=interval,
             count=videos,
             note=note,
         )
-        for name, value, draws, note in found
+        for name, value, interval, note in found
     ]
+
+
+def _around(value: float, draws: np.ndarray) -> tuple[float, float]:
+    """The interval of a share of units, %: the resamples' spread, around the value.
+
+    Correlations over resampled videos vary about their estimates, which vary about the truth: of units near a threshold
+    more pass it than do of the videos themselves, and the resamples' own percentiles may leave the value out.
+    """
+    low, high = percentile_interval(draws - draws.mean() + value)
+    return min(max(low, 0.0), value), max(min(high, 100.0), value)

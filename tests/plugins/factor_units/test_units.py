@@ -1,5 +1,6 @@
 """Units planted by hand, in networks whose channels see what a square looks like, where it goes, both or nothing."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -92,6 +93,25 @@ def test_planted_units_are_counted(tmp_path):
     figures = {figure.name: figure for figure in result.figures}
     assert figures["dynamic_units"].value == pytest.approx(100 * DYNAMIC / 14)
     assert figures["dynamic_share"].count == 60
+
+
+def test_intervals_of_shares_of_units_hold_the_shares(tmp_path):
+    """Resampled correlations vary about estimated ones: of 256 units whose correlation is 0.6 many more fall below the
+    threshold of 0.5 in resamples than in the videos themselves."""
+    cfg = config()
+    cfg.OUTPUT_DIR = str(tmp_path)
+    units = FactorUnits(cfg, Recognizer(Planted(), clip_spec=SPEC, head="head"), ())
+    first, other, apart = np.random.default_rng(1).normal(size=(3, 60, 256)).astype(np.float32)
+    clips = np.stack([first, 0.6 * first + 0.8 * other, apart], axis=1)
+    for index, of_video in enumerate(clips):
+        units.rows[index] = tuple(of_video for _ in units.layers)
+    figures = {figure.name: figure for figure in units.evaluate().figures}
+    assert 80 < figures["dynamic_units"].value < 95
+    for kind in ("dynamic", "static", "joint", "neither"):
+        low, high = figures[f"{kind}_units"].interval
+        assert 0 <= low <= figures[f"{kind}_units"].value <= high <= 100
+    low, high = figures["dynamic_units"].interval
+    assert 5 < high - low < 20
 
 
 def test_stylings_and_shuffled_frames_need_no_made_up_videos(tmp_path):
