@@ -79,6 +79,8 @@ def temporal_extent(
     shuffled = losses[:, 0]
     if shuffled.mean() <= _ROUNDING or not _above_zero(shuffled):
         note = "undefined: the score does not fall by more than chance when frames are shuffled"
+        if len(losses) < 2:
+            note = "undefined: a single video does not tell a fall of the score from chance"
         return Estimate(None, count=len(losses), note=note)
     means = resampled_means(losses, samples=samples, seed=seed)
     known = [half_length(row, lengths) for row in expected_losses(tuple(lengths), num_frames)]

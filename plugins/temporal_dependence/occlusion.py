@@ -22,6 +22,8 @@ from pvbias.registries import EVALUATOR
 
 from .curves import occlusions
 
+#: Decimals of a drop of probability that are no rounding: ranks would see it.
+_DIGITS = 6
 #: Pixels.
 _HEIGHT, _GAP, _BARS = 64, 2, 30
 _RED, _BLUE, _LINE = (214, 55, 32), (0, 114, 178), (160, 168, 176)
@@ -57,9 +59,10 @@ class TemporalOcclusion(Evaluator):
         rows = np.dtype((np.float64, len(self.specs)))
         columns = np.asarray(np.fromiter(self.rows.values(), rows, len(self.rows)), dtype=np.float64)
         templates = [Figure(name="drop", value=None, unit="points", level="clip", variant=spec) for spec in self.specs]
+        sizes = np.abs(columns).round(_DIGITS)
         p, note = None, "undefined: the parts do not differ in any video, or there are too few"
-        if len(columns) > 1 and len(self.specs) > 2 and np.ptp(np.abs(columns), axis=1).any():
-            p, note = float(stats.friedmanchisquare(*np.abs(columns.T)).pvalue), ""
+        if len(columns) > 1 and len(self.specs) > 2 and np.ptp(sizes, axis=1).any():
+            p, note = float(stats.friedmanchisquare(*sizes.T).pvalue), ""
         unequal = Figure(name="unequal", value=p, unit="p", level="clip", count=len(columns), note=note)
         return Result(figures=[*mean_figures(templates, 100 * columns, **self.bootstrap), unequal])
 

@@ -144,7 +144,7 @@ def _extent_in_words(run: RunResults, figures: Sequence[Figure]) -> str:
     if extent is None:
         return ""
     if extent.value is None:
-        return "No temporal extent: the order of frames does not matter to the predictions by more than chance."
+        return f"No temporal extent, {extent.note}."
     frames = max((int(row["at"]) for row in _points(run) if row["curve"] == "cut"), default=0)
     seconds = ""
     if run.clip_seconds and frames:

@@ -33,6 +33,12 @@ def test_a_network_that_averages_frames_has_none():
     assert "does not fall" in found.note
 
 
+def test_one_video_tells_no_extent_and_not_that_there_is_none():
+    found = extent(Apart(1), [moving(0, 1, 1)])
+    assert found.value is None
+    assert "a single video" in found.note
+
+
 def test_half_of_the_score_is_between_the_lengths_around_it():
     assert half_length(np.array([1.0, 0.5, 0.25]), [1, 2, 4]) == pytest.approx(2)
     assert half_length(np.minimum(1, 3 / np.array(LENGTHS)), LENGTHS) == pytest.approx(6)

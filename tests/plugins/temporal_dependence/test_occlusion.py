@@ -60,6 +60,14 @@ def test_nothing_is_said_where_no_part_matters():
     assert found["unequal", "clip", "original"].value is None or found["unequal", "clip", "original"].value > 0.05
 
 
+def test_rounding_is_no_difference_of_parts():
+    """Ranks would be as sure of one part that moves the eighth decimal as of any other."""
+    evaluator = TemporalOcclusion(config(), recognizer(Moment([0])), ())
+    evaluator.rows = {video: (0.0, 0.0, 0.0, 1e-8 * (video + 1), 0.0, 0.0, 0.0, 0.0) for video in range(10)}
+    unequal = evaluator.evaluate().figures[-1]
+    assert (unequal.name, unequal.value) == ("unequal", None)
+
+
 def test_strips_show_the_parts_of_a_clip_with_bars():
     _, result = feed(OcclusionStrips(config(), recognizer(Moment([0, 1])), ("dark", "light")), noise(3), [0, 1, 1])
     rows = result.tables["strips"]
