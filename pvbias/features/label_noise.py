@@ -110,12 +110,12 @@ def find_label_noise(
     flagged, likely, probabilities = search(given)
     judged = _judged(given, folds_of)
     margin = probabilities.max(1) - probabilities[np.arange(len(given)), given]
-    name = features.class_names.__getitem__ if features.class_names else str
+    class_names = dict(enumerate(features.class_names))
     suspects = [
         Suspect(
             video=features.names[used[number]],
-            label=name(int(classes[given[number]])),
-            other=name(int(classes[likely[number]])),
+            label=class_names.get(int(classes[given[number]]), str(classes[given[number]])),
+            other=class_names.get(int(classes[likely[number]]), str(classes[likely[number]])),
             probability=float(probabilities[number, given[number]]),
             of_other=float(probabilities[number, likely[number]]),
         )

@@ -89,3 +89,11 @@ def test_what_has_no_labels(tmp_path):
         find_label_noise(written(tmp_path / "one", features, labels * 0))
     with pytest.raises(DataError, match="several labels"):
         find_label_noise(written(tmp_path / "several", features, np.eye(CLASSES, dtype=bool)[labels]))
+
+
+def test_classes_without_a_name_have_their_number(tmp_path):
+    features, labels = classes(11)
+    labels[[0, 1]] = 3, 4
+    found = find_label_noise(written(tmp_path, features, labels, class_names=["a", "b"]))
+    assert {suspect.video: suspect.other for suspect in found.suspects}.items() >= {"v0": "a", "v1": "b"}.items()
+    assert {suspect.label for suspect in found.suspects if suspect.video in ("v0", "v1")} == {"3", "4"}
