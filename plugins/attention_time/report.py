@@ -8,7 +8,7 @@ from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section, plots
 from pvbias.report.figures import result_of, section_indices
 from pvbias.report.section import Content, differences_lead
-from pvbias.report.sketches import Row, Span, clips, line
+from pvbias.report.sketches import Range, Row, clips, line
 from pvbias.report.tables import figure_table, text_table, title_for
 
 #: Name of the section, and of the evaluator.
@@ -29,7 +29,7 @@ for _suffix, _title in (
             if _suffix
             else {
                 "Temporal extent of attention": line(
-                    "its own moment", "the clip's ends", Span("0.3", 0.0, 0.3), Span("1: evenly", 0.0, 1.0)
+                    "its own moment", "the clip's ends", Range("0.3", 0.0, 0.3), Range("1: evenly", 0.0, 1.0)
                 )
             },
             glossary={}

@@ -10,7 +10,7 @@ from pvbias.registries import METRIC, REPORT_SECTION
 from pvbias.report import Headline, Metric, RunResults, Section, plots
 from pvbias.report.figures import result_of, section_indices
 from pvbias.report.section import Content, differences_lead
-from pvbias.report.sketches import Row, Span, clips, line
+from pvbias.report.sketches import Range, Row, clips, line
 from pvbias.report.tables import figure_table, text_table, title_for
 
 #: Name of the section, and of the evaluator.
@@ -41,7 +41,11 @@ _PICTURES = {
         Row("one appearance, shuffled", (3, 0, 5, 1, 4, 2), 0.4, (1,)),
     ),
     "Dynamic, static and joint units": line(
-        "says the same", "of one motion", Span("static", 0.0, 0.3), Span("joint", 0.4, 0.6), Span("dynamic", 0.7, 1.0)
+        "says the same",
+        "of one motion",
+        Range("static", 0.0, 0.3),
+        Range("joint", 0.4, 0.6),
+        Range("dynamic", 0.7, 1.0),
     ),
 }
 

@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Span:
+class Range:
     """A part of a line, or a point of it where both ends are the same, in [0, 1], with a few words."""
 
     says: str
@@ -64,7 +64,7 @@ def clips(*rows: Row) -> str:
     return _svg(len(rows) * _ROW, "; ".join(row.says for row in rows), parts)
 
 
-def line(left: str, right: str, *spans: Span) -> str:
+def line(left: str, right: str, *spans: Range) -> str:
     """Draw a line between two ends, named, and spans above it."""
     base = 20 * len(spans) + 12
     parts = [f'<path d="M0 {base}H{_WIDTH}" stroke="{_MUTED}" fill="none"/>']
@@ -105,7 +105,7 @@ PAGE = {
         Row("its second clip", (5, 4, 3, 2, 1, 0), 0.3),
         Row("video level: their mean", (), 0.6),
     ),
-    "brackets": line("low", "high", Span("these videos", 0.45, 0.45), Span("others, 95 %", 0.3, 0.62)),
-    "none": line("0", "larger", Span("none", 0.0, 0.03), Span("a value", 0.5, 0.5)),
+    "brackets": line("low", "high", Range("these videos", 0.45, 0.45), Range("others, 95 %", 0.3, 0.62)),
+    "none": line("0", "larger", Range("none", 0.0, 0.03), Range("a value", 0.5, 0.5)),
     "guessing": clips(Row("each of four classes, at random", (), 0.25), Row("the model, no better", (), 0.27)),
 }

@@ -46,7 +46,7 @@ def registry():
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_modulations_keep_shape_type_layout_and_their_input(spec, dtype):
-    clips = torch.randint(0, 256, (2, 3, 6, 5, 7)).to(dtype)
+    clips = torch.randint(0, 256, (2, 3, 8, 5, 7)).to(dtype)
     for layout in (torch.contiguous_format, torch.channels_last_3d):
         given = clips.contiguous(memory_format=layout)
         result = modulation(spec)(given, [1, 2])
@@ -58,7 +58,7 @@ def test_modulations_keep_shape_type_layout_and_their_input(spec, dtype):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_modulated_clip_depends_on_its_seed_alone(spec):
-    clips, seeds = numbered_clips(4, 6), [11, 12, 13, 14]
+    clips, seeds = numbered_clips(4, 8), [11, 12, 13, 14]
     together = modulation(spec)(clips, seeds)
     torch.manual_seed(99)
     backwards = modulation(spec)(clips.flip(0), seeds[::-1]).flip(0)

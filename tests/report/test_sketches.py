@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 from pvbias.registries import METRIC
-from pvbias.report.sketches import PAGE, Row, Span, clips, line
+from pvbias.report.sketches import PAGE, Range, Row, clips, line
 
 from .pages import page_of
 from .runs import labelled_run
@@ -29,6 +29,6 @@ def test_sketches_are_svg_with_what_they_were_given():
     assert len([*picture.iter("circle")]) == 2  # a hidden frame shows nothing
     widths = [float(rect.get("width")) for rect in picture.iter("rect")]
     assert widths[-4:] == [84, 42, 84, 84]
-    spans = ElementTree.fromstring(line("0", "1", Span("a point", 0.5, 0.5), Span("a part", 0.1, 0.2)))
+    spans = ElementTree.fromstring(line("0", "1", Range("a point", 0.5, 0.5), Range("a part", 0.1, 0.2)))
     assert {text.text for text in spans.iter("text")} == {"0", "1", "a point", "a part"}
     assert len([*spans.iter("circle")]) == 1

@@ -10,7 +10,7 @@ from pvbias.registries import METRIC
 from pvbias.report import TOP1, TOP5, Derived, Headline, Metric, Ranking, Reading, RunResults, find
 from pvbias.report.accuracy import guesses, original_accuracy
 from pvbias.report.figures import find_headline
-from pvbias.report.sketches import Row, Span, clips, line
+from pvbias.report.sketches import Range, Row, clips, line
 from pvbias.report.words import RESOLUTION
 
 from .interpretation import BLIND, HALF, LARGE, SLIGHT, read_dynamic_score, read_shuffling
@@ -80,7 +80,7 @@ LOG_RATIO = Metric(
         "Log ratio": clips(
             Row("accuracy in order", (0, 1, 2, 3, 4, 5), 0.8), Row("accuracy shuffled", (3, 0, 5, 1, 4, 2), 0.4)
         ),
-        "What is usual": line("0", "3", Span("general data sets", 0.04, 0.23), Span("fine-grained ones", 0.43, 0.98)),
+        "What is usual": line("0", "3", Range("general data sets", 0.04, 0.23), Range("fine-grained ones", 0.43, 0.98)),
     },
     glossary={
         "Log ratio": (
