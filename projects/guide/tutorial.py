@@ -22,6 +22,7 @@ from pvbias.models import build_recognizer
 from pvbias.plugins.bias_metrics import agreement, dynamic_score
 from pvbias.report import read_results, write_comparison
 from pvbias.report.console import headline_table
+from pvbias.report.page import read_runs
 from pvbias.run import run
 
 OUT = Path(os.environ.get("TUTORIAL", "tutorial"))
@@ -81,7 +82,7 @@ plain = job("plain", f"{FINE_TUNING} OBJECTIVE.NAME CrossEntropy")
 remedied = job("drl_freeze", f"{FINE_TUNING} OBJECTIVE.NAME DRLFreeze")
 
 # %% 5. Side by side, on the same videos, each difference with its interval
-print(headline_table([read_results(plain), read_results(remedied)]))
+print(headline_table(read_runs([str(plain), str(remedied)])))
 print(write_comparison([str(plain), str(remedied)], OUT / "comparison"))
 # One training each: whether a remedy helps takes several seeds, as in projects/remedies.
 
