@@ -87,7 +87,7 @@ def _overrides(args: argparse.Namespace) -> list[str]:
 
 
 def _labels(source: VideoFiles, num_classes: int) -> str:
-    """How the labels of a list are the classes of a model, in a line."""
+    """Describe in a line which classes of a model the labels of a list are."""
     labels = {label for label in field_of(source.records, "label") if label is not None}
     if not labels:
         return f"{source.description}: no labels"

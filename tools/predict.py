@@ -109,7 +109,7 @@ def _overrides(args: argparse.Namespace, videos: Path, out: Path) -> list[str]:
 
 
 def _top(found: Predictions, k: int) -> list[dict[str, Any]]:
-    """Of each video its name and, by variant, the k most probable classes, and the divergence from the original."""
+    """The k most probable classes of each video, by variant, and the divergence from the original."""
     names = found.class_names
     order = sorted(found.variants, key=lambda name: [*_TITLES, name].index(name))
     videos = []

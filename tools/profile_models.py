@@ -207,7 +207,7 @@ def _look_at(cfg: CfgNode, sources: Sequence[str], num_controls: int, optional: 
 
 
 def _measure(cfg: CfgNode, recognizer: Recognizer) -> list[Result]:
-    """What the evaluators find; self-convolution by both definitions, the names of the printed one's ending so."""
+    """Results of the evaluators; of self-convolution by either definition, the printed one's under other names."""
     results = []
     for side, ending in SIDES.items():
         own = cfg.clone()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pvbias.clips import ORIGINAL
 from pvbias.evaluation import Evaluator, Figure, Result, VideoViews
+from pvbias.evaluation.divergence import divergence
 from pvbias.evaluation.statistics import mean_figures, mean_intervals
 from pvbias.models import Outputs, Recognizer
 from pvbias.needs import Needs
@@ -137,6 +138,5 @@ def _shift(logits: Tensor, shuffled: Tensor) -> np.ndarray:
     """KL divergence (nats) of the answers with shuffled positions from the network's own, and the share of views of
     which both name the same class first: means over views, ``(2,)``."""
     own, other = (values.double().log_softmax(1) for values in (logits, shuffled))
-    divergence = (own.exp() * (own - other)).sum(1).mean()
     agreement = (own.argmax(1) == other.argmax(1)).double().mean()
-    return np.array([float(divergence), float(agreement)])
+    return np.array([float(divergence(own, other).mean()), float(agreement)])

@@ -127,11 +127,10 @@ def _tubelets(call: LayerCall) -> Moments:
     network: Any = call.network
     config = network.config
     tubelet = config.tubelet_size
-    frames = getattr(config, "num_frames", None) or config.frames_per_clip
+    # V-JEPA 2 takes clips of any length.
+    frames = call.num_frames if hasattr(config, "frames_per_clip") else config.num_frames
     tokens = call.args[0] if call.args else call.kwargs["hidden_states"]
-    steps = (frames if not hasattr(config, "frames_per_clip") else call.num_frames) // (
-        tubelet if isinstance(tubelet, int) else tubelet[0]
-    )
+    steps = frames // (tubelet if isinstance(tubelet, int) else tubelet[0])
     times = _frames_first(steps, tokens.shape[1], call.num_frames)
     return Moments(times, times)
 

@@ -82,7 +82,7 @@ def _window_table(module: Any, network: Any) -> tuple[str, Tensor]:
 
 
 def _tubelet_positions(module: Any, network: Any) -> tuple[str, Tensor]:
-    """Of ViViT and VideoMAE: all tokens', frames first, after a class token or none."""
+    """The embeddings of all tokens of ViViT and VideoMAE: frames first, after a class token or none."""
     config, embeddings = network.config, module.position_embeddings
     tubelet = config.tubelet_size
     steps = config.num_frames // (tubelet if isinstance(tubelet, int) else tubelet[0])

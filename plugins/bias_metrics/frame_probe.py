@@ -31,7 +31,7 @@ _TRUST = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """One video.
+    """Label and frame features of a video.
 
     Attributes:
         label: class index; -1: none.

@@ -25,9 +25,9 @@ from .modalities import flow_channels, grey_channel, on_flow
 WINDOW = (2, 7, 7)
 
 #: Output channels of an Inception module's branches: 1x1x1; 1x1x1 -> 3x3x3; 1x1x1 -> 3x3x3; pooling -> 1x1x1.
-_Branches = tuple[int, tuple[int, int], tuple[int, int], int]
+Branches = tuple[int, tuple[int, int], tuple[int, int], int]
 
-_MIXED: dict[str, _Branches] = {
+MIXED: dict[str, Branches] = {
     "3b": (64, (96, 128), (16, 32), 32),
     "3c": (128, (128, 192), (32, 96), 64),
     "4b": (192, (96, 208), (16, 48), 64),
@@ -65,7 +65,7 @@ def build_inception_i3d(*, num_classes: int, num_frames: int, crop_size: int, in
         MaxPool3d_3a_3x3=SameMaxPool((1, 3, 3), (1, 2, 2)),
     )
     channels = 192
-    for name, branches in _MIXED.items():
+    for name, branches in MIXED.items():
         if name == "4b":
             stages["MaxPool3d_4a_3x3"] = SameMaxPool((3, 3, 3), (2, 2, 2))
         elif name == "5b":
@@ -108,7 +108,7 @@ class InceptionModule(nn.Module):
         branches: output channels of each convolution.
     """
 
-    def __init__(self, in_channels: int, branches: _Branches) -> None:
+    def __init__(self, in_channels: int, branches: Branches) -> None:
         super().__init__()
         single, (reduced_1, wide_1), (reduced_2, wide_2), pooled = branches
         self.out_channels = single + wide_1 + wide_2 + pooled

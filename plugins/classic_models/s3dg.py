@@ -25,20 +25,7 @@ from pvbias.models import Weights, ZooModel
 from pvbias.registries import KEY_LAYOUT, MODEL
 from pvbias.zoo.key_layouts import Refusal
 
-#: Output channels of an Inception module's branches: 1x1x1; 1x1x1 -> 3x3x3; 1x1x1 -> 3x3x3; pooling -> 1x1x1.
-_Branches = tuple[int, tuple[int, int], tuple[int, int], int]
-
-_MIXED: dict[str, _Branches] = {
-    "3b": (64, (96, 128), (16, 32), 32),
-    "3c": (128, (128, 192), (32, 96), 64),
-    "4b": (192, (96, 208), (16, 48), 64),
-    "4c": (160, (112, 224), (24, 64), 64),
-    "4d": (128, (128, 256), (24, 64), 64),
-    "4e": (112, (144, 288), (32, 64), 64),
-    "4f": (256, (160, 320), (32, 128), 128),
-    "5b": (256, (160, 320), (32, 128), 128),
-    "5c": (384, (192, 384), (48, 128), 128),
-}
+from .inception_i3d import MIXED, Branches
 
 
 class S3DG(nn.Module):
@@ -61,7 +48,7 @@ class S3DG(nn.Module):
         self.conv_2c = SeparableUnit(64, 192)
         self.gating = SelfGating(192)
         channels = 192
-        for name, branches in _MIXED.items():
+        for name, branches in MIXED.items():
             mixed = GatedInception(channels, branches)
             self.add_module(f"mixed_{name}", mixed)
             channels = mixed.out_channels
@@ -72,7 +59,7 @@ class S3DG(nn.Module):
         x = pool(x, (1, 3, 3), (1, 2, 2))
         x = self.gating(self.conv_2c(self.conv_2b(x)))
         x = pool(x, (1, 3, 3), (1, 2, 2))
-        for name in _MIXED:
+        for name in MIXED:
             if name == "4b":
                 x = pool(x, (3, 3, 3), (2, 2, 2))
             elif name == "5b":
@@ -143,7 +130,7 @@ class GatedInception(nn.Module):
         branches: output channels of each convolution.
     """
 
-    def __init__(self, in_channels: int, branches: _Branches) -> None:
+    def __init__(self, in_channels: int, branches: Branches) -> None:
         super().__init__()
         single, (reduced_1, wide_1), (reduced_2, wide_2), pooled = branches
         self.out_channels = single + wide_1 + wide_2 + pooled

@@ -233,11 +233,7 @@ class DecoupledVideos:
         Raises:
             BadVideoError: an image that it needs cannot be read.
         """
-        index = int(record.attributes["index"])
-        factors, rng = self._plan[index], self._plan.rng(index)
-        corners = self._corners(factors.motion, rng)
-        background, brush = self._scene.images(factors.appearance, self._format, rng)
-        return MovingImage(background, brush, corners, fps=self._format.fps)
+        return MovingImage(*self._drawn(int(record.attributes["index"])), fps=self._format.fps)
 
     def open_exchanged(self, record: VideoRecord, factor: str) -> MovingImage:
         """Open a video with one factor drawn anew, uniformly over its classes and independently of the video; the other
@@ -250,15 +246,19 @@ class DecoupledVideos:
             BadVideoError: an image that it needs cannot be read.
         """
         index = int(record.attributes["index"])
-        factors, rng = self._plan[index], self._plan.rng(index)
-        corners = self._corners(factors.motion, rng)
-        background, brush = self._scene.images(factors.appearance, self._format, rng)
+        background, brush, corners = self._drawn(index)
         other = self._plan.exchanged_rng(index, factor)
         if factor == "motion":
             corners = self._corners(int(other.integers(self._plan.motions)), other)
         else:
             background, brush = self._scene.images(int(other.integers(self._plan.appearances)), self._format, other)
         return MovingImage(background, brush, corners, fps=self._format.fps)
+
+    def _drawn(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Background, brush and the brush's corners of a video."""
+        factors, rng = self._plan[index], self._plan.rng(index)
+        corners = self._corners(factors.motion, rng)
+        return (*self._scene.images(factors.appearance, self._format, rng), corners)
 
     def _corners(self, motion: int, rng: np.random.Generator) -> np.ndarray:
         """The way of the moving image along digits of the number ``motion``, which are drawn."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -15,6 +16,9 @@ from pvbias.models.layer_features import LayerCall, mean_over_positions
 #: Share of the network's weights that a module has which is the rest of it, so that its parts are the blocks.
 _WRAPS = 0.9
 
+#: What :func:`blocks` has found: a run makes its evaluators several times, to know what they need.
+_FOUND: WeakKeyDictionary[Recognizer, list[str]] = WeakKeyDictionary()
+
 
 def blocks(recognizer: Recognizer) -> list[str]:
     """Names of a network's blocks, in the order in which they end, and the embedding where there is one.
@@ -22,11 +26,16 @@ def blocks(recognizer: Recognizer) -> list[str]:
     The network is taken apart into its children, and so is each of these that has 90 % of the weights, gives no
     features itself (``mean(NAME)`` is not to be had), or has the final projection in it: what is left are the stages of
     a convolutional network, the blocks of a transformer. Modules without weights are left out. One grey clip goes
-    through the network.
+    through the network, when a recognizer is first asked about.
     """
-    order = _giving_features(recognizer)
-    parts = set(_parts(recognizer, "", set(order)))
-    return [*(name for name in order if name in parts), *([EMBEDDING] if recognizer.head_name else [])]
+    if recognizer not in _FOUND:
+        order = _giving_features(recognizer)
+        parts = set(_parts(recognizer, "", set(order)))
+        _FOUND[recognizer] = [
+            *(name for name in order if name in parts),
+            *([EMBEDDING] if recognizer.head_name else []),
+        ]
+    return list(_FOUND[recognizer])
 
 
 def _parts(recognizer: Recognizer, name: str, giving: set[str]) -> Iterator[str]:

@@ -67,7 +67,7 @@ class Information:
 
     @property
     def note(self) -> str:
-        """Why the value is not to be trusted fully; empty where it is, and where there is nothing to tell."""
+        """A warning of a rough correction; empty where it is good, and where there is nothing to tell."""
         if min(self.shape) == 1 or self.samples >= _FEW * self.shape[0] * self.shape[1]:
             return ""
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ COMMON, RARE = "common places", "rare places"
 
 @dataclass(frozen=True)
 class SceneRow:
-    """One video.
+    """Place, label and credit of a video.
 
     Attributes:
         place: the most frequent one of its frames; empty: it is not known.
@@ -153,7 +153,7 @@ class SceneBias(Evaluator):
         if not places:
             return Result(not_applicable=f"None of the {len(self.rows)} videos has a place.")
         videos = _Videos(
-            [*names], np.array(places), np.array(labels), np.array(scores), np.array(credits), self.class_names
+            [*names], np.array(places), np.array(labels), np.array(scores), np.array(credits), self.class_name
         )
         note = f"{unknown} videos whose place is not known are left out" if unknown else ""
         figures, tables = self._of_places(videos, note)
@@ -241,12 +241,12 @@ def common_place(frames: Tensor) -> tuple[int, float]:
 
 @dataclass(frozen=True, eq=False)
 class _Videos:
-    """All videos whose place is known, one after another.
+    """Places, labels and credits of all videos whose place is known.
 
     Attributes:
         names: of the places.
         places: of each video, index into ``names``; labels: class index, -1 none; scores, credits: see SceneRow.
-        class_names: in label order.
+        class_name: of a label.
     """
 
     names: Sequence[str]
@@ -254,16 +254,12 @@ class _Videos:
     labels: np.ndarray
     scores: np.ndarray
     credits: np.ndarray
-    class_names: Sequence[str]
+    class_name: Callable[[int], str]
 
     def by_count(self) -> list[int]:
         """Places, the commonest first; of equally common ones the one whose name comes first."""
         counts = np.bincount(self.places)
         return sorted(range(len(counts)), key=lambda place: (-counts[place], self.names[place]))
-
-    def class_name(self, label: int) -> str:
-        """A class's name; its number when it has none."""
-        return self.class_names[label] if label < len(self.class_names) else str(label)
 
     def place_table(self, commonest: int) -> list[dict[str, Any]]:
         """A row for each place, the commonest first."""

@@ -5,7 +5,7 @@ from fvcore.common.config import CfgNode
 from pvbias.config.keys import Effect, declare, texts
 
 from . import report
-from .classes import class_changes, holm, sign_test
+from .classes import class_changes, sign_test
 from .curves import CURVES, Point, curve_points, occlusions
 from .dependence import TemporalDependence
 from .extent import half_length, temporal_extent
@@ -32,7 +32,6 @@ __all__ = [
     "curve_points",
     "find_pairs",
     "half_length",
-    "holm",
     "known_lists",
     "occlusions",
     "read_pairs",

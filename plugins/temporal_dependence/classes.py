@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.stats import binom
 
-from pvbias.evaluation.statistics import paired_difference
+from pvbias.evaluation.statistics import holm, paired_difference
 
 #: Probability of naming any class at all where none gains or loses.
 _ERROR = 0.05
@@ -20,19 +18,10 @@ def sign_test(differences: np.ndarray) -> float:
     return min(1.0, 2 * float(binom.cdf(min(gained, lost), gained + lost, 0.5)))
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's adjusted p-values: below a level for any true null hypothesis with at most that probability."""
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
-    return adjusted
-
-
 def class_changes(
     labels: np.ndarray, original: np.ndarray, changed: dict[str, np.ndarray], *, samples: int, seed: int
 ) -> list[dict[str, object]]:
-    """What each class gains and loses, a row for each class and kind of clips, the largest loss first.
+    """Changes of accuracy, a row for each class and kind of clips, the largest loss first.
 
     ``named`` is True where the exact sign test over the class's videos says that it gains or loses, after Holm's
     correction for all rows: where nothing changes, any is named with a probability of 5 % at most. The interval of

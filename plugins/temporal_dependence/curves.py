@@ -63,13 +63,13 @@ def curve_points(num_frames: int, curves: Sequence[str]) -> list[Point]:
 
 
 def occlusions(num_frames: int) -> list[Occlude]:
-    """Clips with one of 8 parts hidden, or one frame where there are fewer; of T frames, T at least 2."""
-    parts = min(_PARTS, num_frames)
+    """Clips of T frames with one of 8 parts hidden, or one frame where there are fewer; none of a single frame."""
+    parts = min(_PARTS, num_frames) if num_frames > 1 else 0
     return [Occlude(part=part, parts=parts) for part in range(parts)]
 
 
 def _modulations(curve: str, num_frames: int) -> tuple[float, dict[float, Modulation]]:
-    """Where the original clip is on a curve's axis, and modulations by their place."""
+    """The original clip's place on a curve's axis, and modulations by theirs."""
     changed: dict[float, Modulation]
     if curve == "cut":
         # The longest there can be: what relates the ends of a clip is told from what relates less by nothing else.

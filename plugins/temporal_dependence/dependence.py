@@ -52,8 +52,6 @@ class TemporalDependence(Evaluator):
     is lost and when clips are played backwards (:func:`.classes.class_changes`), at video level.
     """
 
-    of_predictions = False
-
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         self.points = curve_points(cfg.DATA.NUM_FRAMES, cfg.BIAS.TEMPORAL_CURVES) if cfg.DATA.NUM_FRAMES > 1 else []

@@ -40,13 +40,10 @@ class TemporalOcclusion(Evaluator):
     it is below 0.05 in 5 % of cases.
     """
 
-    of_predictions = False
-
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        timed = cfg.DATA.NUM_FRAMES > 1
-        self.specs = tuple(each.spec for each in occlusions(cfg.DATA.NUM_FRAMES)) if timed else ()
-        self.needs = Needs(modulations=(ORIGINAL, *self.specs) if timed else ())
+        self.specs = tuple(each.spec for each in occlusions(cfg.DATA.NUM_FRAMES))
+        self.needs = Needs(modulations=(ORIGINAL, *self.specs) if self.specs else ())
 
     def process(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> None:
         """Keeps the drop for each part."""
@@ -81,9 +78,8 @@ class OcclusionStrips(SampleEvaluator):
 
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
-        timed = cfg.DATA.NUM_FRAMES > 1
-        self.specs = tuple(each.spec for each in occlusions(cfg.DATA.NUM_FRAMES)) if timed else ()
-        self.needs = Needs(modulations=(ORIGINAL, *self.specs) if timed else ())
+        self.specs = tuple(each.spec for each in occlusions(cfg.DATA.NUM_FRAMES))
+        self.needs = Needs(modulations=(ORIGINAL, *self.specs) if self.specs else ())
 
     def sample(self, video: VideoViews, outputs: Mapping[str, Outputs]) -> Sample:
         """See :meth:`SampleEvaluator.sample`."""

@@ -98,7 +98,7 @@ METRIC.register(Metric(title="equality of all parts, p-value", section=TIMING), 
 
 @dataclass
 class Timing:
-    """What the section shows.
+    """Content of the section.
 
     ``extents``: (run's column, sentence). ``curves``: of each measure its name and (caption, SVG) of each curve.
     ``classes``: of each run (column, sentence, rows). ``pairs``: of each run (column, rows). ``occlusion``: (column,

@@ -119,8 +119,6 @@ class ReversedPairs(Evaluator):
     Its trials are the effective number of equally weighted videos.
     """
 
-    of_predictions = False
-
     def __init__(self, cfg: CfgNode, recognizer: Recognizer, class_names: Sequence[str]) -> None:
         super().__init__(cfg, recognizer, class_names)
         # A run looks at what evaluators need before it knows the names of the classes.
@@ -179,7 +177,8 @@ class ReversedPairs(Evaluator):
         )
 
     def _weights(self, labels: np.ndarray) -> np.ndarray:
-        """Of each video, ``(n,)``: half of its pair's videos over those of its class; 0: the other class has none."""
+        """Weights of videos ``(n,)`` by which both classes of a pair count the same: half of the pair's videos over
+        those of the own class; 0 where the other class has none."""
         counts = {label: int((labels == label).sum()) for label in self.other}
         return np.array(
             [

@@ -56,7 +56,7 @@ class VideoFiles:
 
     @property
     def labels_by_name(self) -> bool:
-        """Whether the list writes labels as names, and not as numbers."""
+        """True where the list writes labels as class names, False where as numbers."""
         return self._annotation.by_name
 
     @property

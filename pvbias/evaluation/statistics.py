@@ -235,6 +235,16 @@ def unpaired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     return Difference(p2 - p1, interval, len(first) + len(second))
 
 
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's adjusted p-values, in the order given: below a level for any true null hypothesis with at most that
+    probability."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return adjusted
+
+
 def difference_figure(template: Figure, first: np.ndarray, second: np.ndarray, *, samples: int, seed: int) -> Figure:
     """The figure of a paired difference (:func:`paired_difference`).
 

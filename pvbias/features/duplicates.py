@@ -158,8 +158,8 @@ def find_duplicates(
 
 @dataclass(frozen=True, eq=False)
 class _Nearest:
-    """Of each of n videos: the distances to the nearest and to the k-th nearest reference video ``(n,)``, the number of
-    the nearest one, and on which kind of clips it is."""
+    """Neighbours of n videos in the reference, ``(n,)`` each: distances to the nearest and to the k-th nearest one, the
+    number of the nearest one, and on which kind of clips it is."""
 
     nearest: np.ndarray
     furthest: np.ndarray
@@ -168,7 +168,7 @@ class _Nearest:
 
     @property
     def ratio(self) -> np.ndarray:
-        """Of the two distances, ``(n,)``; 0 for an exact copy, however many there are of it."""
+        """Ratio of the two distances, ``(n,)``; 0 for an exact copy, however many there are of it."""
         return np.divide(self.nearest, self.furthest, out=np.zeros_like(self.nearest), where=self.nearest > 0)
 
 

@@ -103,12 +103,12 @@ def find_label_noise(
     generator = np.random.default_rng(seed)
     folds_of = _folds(groups[used], given, folds, generator)
 
-    def search(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def search(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        judged = _judged(labels, folds_of)
         probabilities = _held_out_probabilities(values, labels, len(classes), c, folds_of)
-        return (*_confident(probabilities, labels, _judged(labels, folds_of)), probabilities)
+        return (*_confident(probabilities, labels, judged), probabilities, judged)
 
-    flagged, likely, probabilities = search(given)
-    judged = _judged(given, folds_of)
+    flagged, likely, probabilities, judged = search(given)
     margin = probabilities.max(1) - probabilities[np.arange(len(given)), given]
     class_names = dict(enumerate(features.class_names))
     suspects = [

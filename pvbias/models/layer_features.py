@@ -77,7 +77,7 @@ def layer_of(feature: str) -> str:
 
 
 def computation(feature: str) -> LayerFeature | None:
-    """What is computed of the call; None where the module's output itself is the feature.
+    """The registered computation that a feature names; None where the module's output itself is the feature.
 
     Raises:
         ConfigError: there is no such computation in the FEATURE registry.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from math import factorial
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+from ..evaluation.statistics import holm
 from ..registries import REPORT_SECTION
 from . import plots, words
 from .comparability import unlike
@@ -45,13 +46,13 @@ class RankCorrelation:
 
     @property
     def certain(self) -> bool:
-        """Whether it can be told from none."""
+        """The correlation differs from none by more than chance: an adjusted p-value below 0.05."""
         return self.p_adjusted < _ERROR
 
 
 @dataclass
 class Glance:
-    """What the section shows.
+    """Content of the section.
 
     ``measures``: (title, direction, text of each run); ``plot``: where runs lie between the lowest and the highest of
     each measure; ``correlations``: of pairs of measures, the surest first; ``said``: how sure they are, in words.
@@ -83,11 +84,8 @@ def rank_correlations(values: dict[str, Sequence[float | None]]) -> list[RankCor
         p = float((np.abs(x[_orders(len(x))] @ y) >= abs(value) - 1e-9).mean())
         found.append(RankCorrelation(first, second, len(x), min(max(value, -1.0), 1.0), p))
     found.sort(key=lambda each: (each.p, -abs(each.value)))
-    adjusted, worst = [], 0.0
-    for place, each in enumerate(found):
-        worst = max(worst, min(1.0, each.p * (len(found) - place)))
-        adjusted.append(RankCorrelation(each.first, each.second, each.models, each.value, each.p, worst))
-    return adjusted
+    adjusted = holm([each.p for each in found])
+    return [replace(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)]
 
 
 def _standardised(ranks: np.ndarray) -> np.ndarray | None:

@@ -175,7 +175,6 @@ class Study:
         saved = folder / "config.yaml"
         if folder in self._compared or not saved.is_file():
             return
-        self._compared.add(folder)
         old = dict(flat(yaml.load(saved.read_text(encoding="utf-8"), Loader=_Loader)))
         cfg = complete(load_cfg(run.config, self._keys(run)), num_classes=old["MODEL.NUM_CLASSES"])
         of_keys = effects(cfg)
@@ -189,6 +188,7 @@ class Study:
                 "\n".join([f"{folder} was made with other settings:", *changes])
                 + "\nGive another --out or the settings as they were, or remove the folder."
             )
+        self._compared.add(folder)
 
     def _keys(self, run: Run) -> list[str]:
         """All that is set on top of the run's file."""
@@ -242,7 +242,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, out: str, seeds: Sequence[
 
 
 def logged_steps(folder: Path) -> list[dict[str, Any]]:
-    """What the log of a run that is done says of its training steps (:class:`.MetricLog`), in order."""
+    """Read the training steps of a run that is done from its log (:class:`.MetricLog`), in order."""
     lines = (folder / LOG_NAME).read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == "train"]
 

@@ -8,6 +8,7 @@ import pytest
 from pvbias.evaluation.results import Figure
 from pvbias.evaluation.statistics import (
     difference_figure,
+    holm,
     log_ratio,
     log_ratio_difference,
     mean_figures,
@@ -311,3 +312,8 @@ def test_the_difference_of_two_sets_has_newcombes_interval(first, second, publis
     assert found.value == pytest.approx(second[0] / second[1] - first[0] / first[1])
     assert found.interval == pytest.approx(published, abs=6e-5)
     assert unpaired_difference(sets[0][:1], sets[1]).interval is None
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]).tolist() == [1, 1]

@@ -85,7 +85,7 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """How a measure changes with depth in one network.
+    """Trend of a measure over the depth of one network.
 
     Attributes:
         name: of the network; of the architecture at random weights.

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pvbias.plugins.temporal_dependence import class_changes, holm, sign_test
+from pvbias.evaluation.statistics import holm
+from pvbias.plugins.temporal_dependence import class_changes, sign_test
 
 STATISTICS = {"samples": 100, "seed": 0}
 
@@ -12,11 +13,6 @@ def test_sign_test_is_mcnemars_exact_one():
     assert sign_test(np.array([-1, -1, -1, -1, -1, -1, 0, 0])) == pytest.approx(2 / 64)
     assert sign_test(np.array([1, -1, 0])) == 1
     assert sign_test(np.zeros(5)) == 1
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]).tolist() == [1, 1]
 
 
 def test_a_class_that_loses_is_named_and_comes_first():
